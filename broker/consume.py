@@ -1,0 +1,109 @@
+"""Consumes one queue in batches: a connection thread fills a buffer, a worker handles it, one ack settles a batch."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from pika.channel import Channel
+from pika.spec import Basic, BasicProperties
+
+from broker.connection import BrokerThread
+from panda_fsm.errors import TransientError
+from panda_fsm.handler import Delivery
+
+log = structlog.get_logger()
+
+_BACKOFF_S = (0.1, 5.0)
+
+
+class BatchConsumer(BrokerThread):
+    """Hands batches of up to `size` deliveries to `handle`, which returns when all of them may be acknowledged."""
+
+    def __init__(
+        self, broker_url: str, queue: str, size: int, handle: Callable[[Sequence[Delivery]], None]
+    ) -> None:
+        super().__init__(broker_url, f"{queue}.consume")
+        self._queue = queue
+        self._size = size
+        self._handle = handle
+        self._buffer: deque[Delivery] = deque()
+        self._filled = threading.Condition()
+        self._ending = False
+
+    def run(self) -> None:
+        """Consume until `end` is called; then finish the batch in hand, acknowledge it and close."""
+        self.start()
+        while True:
+            with self._filled:
+                while not self._buffer and not self._ending:
+                    self._filled.wait()
+                if self._ending:
+                    break
+                channel = self.channel
+                batch = [self._buffer.popleft() for _ in range(min(self._size, len(self._buffer)))]
+            self._work(batch, channel)
+        self.stop()
+
+    def end(self) -> None:
+        """Stop after the present batch. Callable from a signal handler's thread."""
+        with self._filled:
+            self._ending = True
+            self._filled.notify_all()
+
+    def _work(self, batch: list[Delivery], channel: Channel | None) -> None:
+        """Handle a batch; while an outside system is away, the same batch is tried again."""
+        wait_s, longest_s = _BACKOFF_S
+        while True:
+            try:
+                self._handle(batch)
+                break
+            except TransientError as error:
+                log.warning("waiting", queue=self._queue, error=str(error), batch=len(batch))
+                if self._ending:
+                    return  # unacknowledged: the broker gives the batch to somebody else
+                time.sleep(wait_s)
+                wait_s = min(longest_s, wait_s * 2)
+        self._acknowledge(batch[-1].tag, channel)
+
+    def _acknowledge(self, tag: int, channel: Channel | None) -> None:
+        def ack() -> None:
+            # A tag of a lost channel means nothing on the new one; those messages are redelivered and ignored.
+            if channel is not None and channel is self.channel and channel.is_open:
+                channel.basic_ack(tag, multiple=True)
+
+        self.call(ack)
+
+    def on_ready(self, channel: Channel) -> None:
+        channel.basic_qos(prefetch_count=2 * self._size)
+        channel.add_on_cancel_callback(self._cancelled)
+        channel.basic_consume(self._queue, self._received)
+
+    def on_lost(self) -> None:
+        with self._filled:
+            self._buffer.clear()
+
+    def _cancelled(self, _frame: Any) -> None:
+        """The queue was deleted under us: connect anew, which declares it again."""
+        log.warning("consumer_cancelled", queue=self._queue)
+        self._close()
+
+    def _received(
+        self, _channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes
+    ) -> None:
+        headers = properties.headers or {}
+        retries = headers.get("retries", 0)
+        delivery = Delivery(
+            tag=method.delivery_tag,
+            body=body,
+            queue=self._queue,
+            exchange=method.exchange,
+            routing_key=str(headers.get("key") or method.routing_key),
+            retries=retries if isinstance(retries, int) else 0,
+            headers={str(key): str(value) for key, value in headers.items()},
+        )
+        with self._filled:
+            self._buffer.append(delivery)
+            self._filled.notify()

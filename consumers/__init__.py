@@ -1,0 +1,1 @@
+"""What happens: the six services, one module each."""

@@ -1,0 +1,180 @@
+"""What a batch will write: outcomes folded in memory, job by job, before one transaction writes them all."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from panda_fsm.errors import IllegalTransitionError
+from panda_fsm.events import JobDraft, JobEvent, Message
+from panda_fsm.job import Job
+from panda_fsm.lifecycle import Ignored, Step, Trigger, advance, birth
+from panda_fsm.outcomes import Changes, FileChange, NewBlock
+from panda_fsm.states import FINAL, FileStatus, State
+
+_UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.PENDING)
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A message for the outbox and then the broker; `headers` only where it goes to a delay queue."""
+
+    message_id: str
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, message: Message) -> "Outgoing":
+        return cls(message.message_id, message.exchange, message.routing_key, message.encode())
+
+
+@dataclass(slots=True)
+class HistoryRow:
+    """One transition for job_history."""
+
+    job_id: int
+    version: int
+    step: Step
+    message_id: str
+    detail: str | None
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    """A message that cannot be handled, with everything needed to understand and replay it."""
+
+    queue: str
+    exchange: str
+    routing_key: str
+    payload: bytes
+    headers: dict[str, Any]
+    reason: str
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Effects:
+    """Everything one batch writes. `deadline_s` says how long a job may stay in the state it enters."""
+
+    deadline_s: Callable[[State], int | None]
+    jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    history: list[HistoryRow] = field(default_factory=list)
+    files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
+    blocks: dict[str, NewBlock] = field(default_factory=dict)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
+    close_blocks_of: set[int] = field(default_factory=set)
+    inbox: set[str] = field(default_factory=set)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    activated: list[int] = field(default_factory=list)
+    deactivated: list[int] = field(default_factory=list)
+
+    def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> Step | Ignored:
+        """Move `job` in memory and note history, event, counts. Raises IllegalTransitionError."""
+        step = advance(job, trigger)
+        if step is None:
+            raise IllegalTransitionError(f"{trigger} of job {job.job_id} is not possible in state {job.state}")
+        if isinstance(step, Ignored):
+            return step
+        job.version += 1
+        self.history.append(HistoryRow(job.job_id, job.version, step, cause, detail))
+        self._note_places(job, step)
+        self._row(job).update(state=step.destination.value, version=job.version)
+        if step.destination in FINAL and step.destination is not State.FINISHED:
+            self._fail_outputs(job)
+        self.send(
+            JobEvent.model_construct(
+                job_id=job.job_id, version=job.version, state=step.destination, previous=step.source,
+                trigger=trigger.value, site=job.site, vo=job.vo, task_id=job.task_id, cause=cause,
+            )
+        )  # fmt: skip
+        return step
+
+    def _note_places(self, job: Job, step: Step) -> None:
+        self.counts[(step.destination.value, job.site, job.vo)] += 1
+        if step.source is not None:
+            self.counts[(step.source.value, job.site, job.vo)] -= 1
+        if step.destination is State.ACTIVATED:
+            self.activated.append(job.job_id)
+        elif step.source is State.ACTIVATED:
+            self.deactivated.append(job.job_id)
+
+    def _fail_outputs(self, job: Job) -> None:
+        """Every terminal path moves output and log files off `unknown`, or their block never closes."""
+        if job.files:
+            self.change_files(
+                job,
+                [FileChange(f.seq, FileStatus.FAILED) for f in job.files if f.is_output and f.status in _UNSETTLED],
+            )
+        self._row(job)["fail_files"] = True
+
+    def record(self, job: Job, changes: Changes) -> None:
+        """Note `changes` of `job`, in memory too, so that the next message of the batch sees them."""
+        row = self._row(job)
+        if changes.command is not None:
+            row["command"] = job.command = changes.command
+        if changes.verdict is not None:
+            row["verdict"] = job.verdict = changes.verdict
+        if changes.pilot:
+            row["pilot"] = {**row.get("pilot", {}), **changes.pilot}
+        if changes.report is not None:
+            self.reports.append(changes.report)
+            row["has_report"] = job.has_report = True
+        if changes.errors:
+            row["errors"] = row.get("errors", {}) | {
+                e.component: {"code": e.code, "diag": e.diagnostic} for e in changes.errors
+            }
+        self.blocks.update((block.name, block) for block in changes.blocks)
+        self.change_files(job, changes.files)
+        for message in changes.messages:
+            self.send(message)
+
+    def change_files(self, job: Job, changes: Iterable[FileChange]) -> None:
+        """Note new values of a job's files."""
+        by_seq = {file.seq: file for file in job.files}
+        for change in changes:
+            before = self.files.get((job.job_id, change.seq))
+            self.files[(job.job_id, change.seq)] = change if before is None else _merge(before, change)
+            by_seq[change.seq].status = change.status
+
+    def announce_created(self, job_ids: set[int]) -> None:
+        """Called by the store with the ids that were new: their history and events."""
+        for _owner, trigger, draft, cause in self.created:
+            if draft.job_id in job_ids:
+                step = birth(trigger)
+                self.history.append(HistoryRow(draft.job_id, 1, step, cause, None))
+                self.counts[(step.destination.value, draft.site, draft.vo)] += 1
+                self.send(
+                    JobEvent.model_construct(
+                        job_id=draft.job_id, version=1, state=step.destination, trigger=trigger.value,
+                        site=draft.site, vo=draft.vo, task_id=draft.task_id, cause=cause,
+                    )
+                )  # fmt: skip
+
+    def send(self, message: Message) -> None:
+        """Note a message for the outbox."""
+        self.outgoing.append(Outgoing.of(message))
+
+    def _row(self, job: Job) -> dict[str, Any]:
+        """The job's row to write; being written at all renews its deadline, as a heartbeat does."""
+        row = self.jobs.get(job.job_id)
+        if row is None:
+            row = self.jobs[job.job_id] = {
+                "job_id": job.job_id, "expected": job.stored_version, "version": job.version, "state": job.state.value
+            }  # fmt: skip
+        return row
+
+
+def _merge(before: FileChange, after: FileChange) -> FileChange:
+    return FileChange(
+        after.seq,
+        after.status,
+        after.block or before.block,
+        after.guid if after.guid is not None else before.guid,
+        after.size if after.size is not None else before.size,
+        after.checksum if after.checksum is not None else before.checksum,
+    )

@@ -1,0 +1,81 @@
+"""Reads a pilot's output report: JSON today, POOLFILECATALOG XML from old pilots."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from panda_fsm.errors import ReportError
+
+_MD5 = re.compile(r"^[0-9a-fA-F]{32}$")
+_ADLER = re.compile(r"^[0-9a-fA-F]{1,8}$")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file that the pilot stored. Size in bytes; checksum as `ad:<8 hex>` or `md5:<32 hex>`, "" for an input."""
+
+    lfn: str
+    guid: str
+    size: int
+    checksum: str
+
+
+def parse_report(text: str | None) -> dict[str, OutputFile]:
+    """The files of a report by LFN; an empty report has none. Raises ReportError naming what is wrong."""
+    if text is None or not text.strip():
+        return {}
+    entries = _from_xml(text) if text.lstrip().startswith("<") else _from_json(text)
+    return {lfn: _output_file(lfn, entry) for lfn, entry in entries.items()}
+
+
+def _from_json(text: str) -> dict[str, dict[str, Any]]:
+    try:
+        report = json.loads(text)
+    except ValueError as error:
+        raise ReportError(f"output report is not JSON: {error}") from None
+    if not isinstance(report, dict) or not all(isinstance(entry, dict) for entry in report.values()):
+        raise ReportError("output report is not an object of files")
+    return report
+
+
+def _from_xml(text: str) -> dict[str, dict[str, Any]]:
+    if "<!ENTITY" in text:
+        raise ReportError("output report declares XML entities")
+    try:
+        # Entity declarations, the one way XML text grows without bound, were refused above.
+        root = ElementTree.fromstring(text)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise ReportError(f"output report is not XML: {error}") from None
+    entries: dict[str, dict[str, Any]] = {}
+    for file in root.iter("File"):
+        name = file.find("logical/lfn")
+        if name is None or not name.get("name"):
+            raise ReportError("output report has a File without an lfn")
+        metadata = {m.get("att_name", ""): m.get("att_value", "") for m in file.iter("metadata")}
+        entries[name.get("name", "")] = {"guid": file.get("ID", ""), **metadata}
+    return entries
+
+
+def _output_file(lfn: str, entry: dict[str, Any]) -> OutputFile:
+    try:
+        size = int(entry.get("fsize") or 0)
+    except (TypeError, ValueError):
+        raise ReportError(f"fsize of {lfn} is not a number") from None
+    if not 0 <= size < 2**62:
+        raise ReportError(f"fsize of {lfn} is out of range")
+    return OutputFile(lfn, str(entry.get("guid") or "")[:64], size, _checksum(lfn, entry))
+
+
+def _checksum(lfn: str, entry: dict[str, Any]) -> str:
+    adler, md5 = str(entry.get("adler32") or ""), str(entry.get("md5sum") or "")
+    if adler:
+        if not _ADLER.match(adler):
+            raise ReportError(f"adler32 of {lfn} is not hexadecimal")
+        return f"ad:{adler.lower():0>8}"
+    if md5:
+        if not _MD5.match(md5):
+            raise ReportError(f"md5sum of {lfn} is not 32 hexadecimal digits")
+        return f"md5:{md5.lower()}"
+    return ""

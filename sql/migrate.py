@@ -1,0 +1,73 @@
+"""Brings a database to the present schema: numbered SQL files, forward only, one at a time behind an advisory lock."""
+
+import hashlib
+from pathlib import Path
+
+import psycopg
+import structlog
+
+from panda_fsm import lifecycle
+from panda_fsm.errors import SettingsError, TransientError
+from panda_fsm.states import FINAL, State
+
+log = structlog.get_logger()
+
+_LOCK = 0x70616E6461  # "panda": whoever holds it migrates, everybody else waits
+_FILES = Path(__file__).parent / "migrations"
+
+
+def migrations() -> list[Path]:
+    """The migration files in order."""
+    return sorted(_FILES.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+
+
+def latest() -> str:
+    """The version that this program needs."""
+    return migrations()[-1].stem
+
+
+def migrate(database_url: str) -> list[str]:
+    """Apply what is missing and return its names. Raises SettingsError when an applied file was changed since."""
+    try:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_version (version text PRIMARY KEY, checksum text NOT NULL,"
+                " applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            applied = [path.stem for path in migrations() if _apply(connection, path)]
+            _write_lifecycle(connection)
+            connection.execute("SELECT ensure_partitions(now()), ensure_partitions(now() + interval '1 month')")
+            return applied
+    except psycopg.OperationalError as error:
+        raise TransientError(f"no database at PANDA_FSM_DATABASE_URL: {error}") from error
+
+
+def _apply(connection: psycopg.Connection, path: Path) -> bool:
+    text = path.read_text()
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    known = connection.execute("SELECT checksum FROM schema_version WHERE version = %s", (path.stem,)).fetchone()
+    if known is not None:
+        if known[0] != checksum:
+            raise SettingsError(f"migration {path.name} was applied with other content; write a new migration instead")
+        return False
+    with connection.transaction():
+        connection.execute(text.encode())
+        connection.execute("INSERT INTO schema_version (version, checksum) VALUES (%s, %s)", (path.stem, checksum))
+    log.info("migrated", version=path.stem)
+    return True
+
+
+def _write_lifecycle(connection: psycopg.Connection) -> None:
+    """Add the states and transitions of the program that the database does not know yet."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO job_state (state, final) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            [(state.value, state in FINAL) for state in State],
+        )
+        cursor.executemany(
+            "INSERT INTO job_transition (event, source, destination, service) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (event, source, destination) DO UPDATE SET service = excluded.service"
+            " WHERE job_transition.service <> excluded.service",
+            list(lifecycle.rows()),
+        )

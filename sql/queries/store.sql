@@ -1,0 +1,175 @@
+-- Statements of the engine. Rows come as one JSON array, so a batch of any size is one round trip.
+
+-- name: load_jobs
+SELECT job_id, state, version, attempt_nr, vo, site, label, priority, task_id, destination, command, verdict,
+       has_report, deadline_at
+FROM job WHERE job_id = ANY(%(job_ids)s)
+
+-- name: load_jobs_locked
+SELECT job_id, state, version, attempt_nr, vo, site, label, priority, task_id, destination, command, verdict,
+       has_report, deadline_at
+FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
+
+-- name: lock_versions
+SELECT job_id, version FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
+
+-- name: load_files
+SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
+       b.name, f.guid, f.size, f.checksum, f.token
+FROM job_file f LEFT JOIN data_block b USING (block_id)
+WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
+
+-- name: load_reports
+SELECT j.job_id, coalesce(r.output_report, ''), r.state
+FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
+WHERE j.job_id = ANY(%(job_ids)s)
+
+-- name: block_is_known
+SELECT block_id FROM data_block WHERE name = %(block)s
+
+-- name: jobs_of_block
+SELECT DISTINCT job_id FROM job_file
+WHERE block_id = %(block_id)s AND (%(lfns)s::text[] IS NULL OR lfn = ANY(%(lfns)s::text[])) ORDER BY job_id
+
+-- name: archived
+SELECT DISTINCT job_id FROM job_archive WHERE job_id = ANY(%(job_ids)s)
+
+-- name: forget_published
+DELETE FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[])
+
+-- name: transition_ids
+SELECT event, source, transition_id FROM job_transition
+
+-- name: remember
+-- Returns the messages that were not handled before.
+INSERT INTO inbox (message_id) SELECT unnest(%(message_ids)s::uuid[]) ON CONFLICT DO NOTHING RETURNING message_id::text
+
+-- name: create_jobs
+INSERT INTO job (job_id, state, version, attempt_nr, vo, site, label, priority, task_id, job_definition_id, jobset_id,
+                 name, owner, user_name, core_count, min_ram, max_disk, max_walltime, resource_type, destination,
+                 deadline_at)
+SELECT r.job_id, r.state, 1, r.attempt_nr, r.vo, r.site, r.label, r.priority, r.task_id, r.job_definition_id,
+       r.jobset_id, r.name, r.owner, r.user_name, r.core_count, r.min_ram, r.max_disk, r.max_walltime,
+       r.resource_type, r.destination, now() + make_interval(secs => r.deadline_s)
+FROM json_to_recordset(%(rows)s::json) AS r(
+    job_id bigint, state text, attempt_nr smallint, vo text, site text, label text, priority int, task_id bigint,
+    job_definition_id bigint, jobset_id bigint, name text, owner text, user_name text, core_count int, min_ram int,
+    max_disk int, max_walltime int, resource_type text, destination text, deadline_s float8)
+ON CONFLICT (job_id) DO NOTHING
+RETURNING job_id
+
+-- name: create_specs
+INSERT INTO job_spec (job_id, spec)
+SELECT r.job_id, r.spec FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, spec jsonb)
+
+-- name: create_deadlines
+INSERT INTO job_deadline (job_id, deadline_at) SELECT job_id, deadline_at FROM job WHERE job_id = ANY(%(job_ids)s)
+
+-- name: create_files
+INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
+                      checksum, status)
+SELECT r.job_id, r.seq, r.type, r.lfn, r.scope, r.dataset, r.destination_block, r.destination, r.token, r.guid,
+       r.size, r.checksum, r.status
+FROM json_to_recordset(%(rows)s::json) AS r(
+    job_id bigint, seq smallint, type text, lfn text, scope text, dataset text, destination_block text,
+    destination text, token text, guid text, size bigint, checksum text, status text)
+
+-- name: move_jobs
+-- The rows are locked and their versions checked. No indexed column changes, so these updates stay in their pages.
+WITH r AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
+        job_id bigint, expected int, version int, state text, deadline_s float8, command text, verdict text,
+        has_report boolean, errors jsonb, pilot jsonb, started boolean, ended boolean)
+), sooner AS (
+    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.deadline_s)
+    FROM r WHERE d.job_id = r.job_id AND d.deadline_at > now() + make_interval(secs => r.deadline_s)
+)
+UPDATE job j SET
+    state = r.state,
+    version = r.version,
+    modified_at = now(),
+    state_changed_at = CASE WHEN r.version > r.expected THEN now() ELSE j.state_changed_at END,
+    deadline_at = now() + make_interval(secs => r.deadline_s),
+    command = coalesce(r.command, j.command),
+    verdict = coalesce(r.verdict, j.verdict),
+    has_report = coalesce(r.has_report, j.has_report),
+    errors = CASE WHEN r.errors IS NULL THEN j.errors ELSE coalesce(j.errors, '{}') || r.errors END,
+    pilot = CASE WHEN r.pilot IS NULL THEN j.pilot ELSE coalesce(j.pilot, '{}') || r.pilot END,
+    started_at = CASE WHEN r.started THEN coalesce(j.started_at, now()) ELSE j.started_at END,
+    ended_at = CASE WHEN r.ended THEN coalesce(j.ended_at, now()) ELSE j.ended_at END
+FROM r WHERE j.job_id = r.job_id
+
+-- name: put_waiting
+INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
+                         task_id, user_name, version)
+SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
+       version
+FROM job WHERE job_id = ANY(%(job_ids)s)
+
+-- name: take_waiting
+DELETE FROM job_waiting WHERE job_id = ANY(%(job_ids)s)
+
+-- name: create_blocks
+INSERT INTO data_block (name, kind, parent, vo, task_id, source, destination)
+SELECT r.name, r.kind, r.parent, r.vo, r.task_id, r.source, r.destination
+FROM json_to_recordset(%(rows)s::json) AS r(
+    name text, kind text, parent text, vo text, task_id bigint, source text, destination text)
+ORDER BY r.name
+ON CONFLICT (name) DO NOTHING
+
+-- name: change_files
+UPDATE job_file f SET
+    status = r.status,
+    block_id = coalesce(b.block_id, f.block_id),
+    guid = coalesce(r.guid, f.guid),
+    size = coalesce(r.size, f.size),
+    checksum = coalesce(r.checksum, f.checksum)
+FROM json_to_recordset(%(rows)s::json) AS r(
+    job_id bigint, seq smallint, status text, block text, guid text, size bigint, checksum text)
+LEFT JOIN data_block b ON b.name = r.block
+WHERE f.job_id = r.job_id AND f.seq = r.seq
+
+-- name: fail_files
+UPDATE job_file SET status = 'failed'
+WHERE job_id = ANY(%(job_ids)s) AND type IN ('output', 'log') AND status IN ('unknown', 'transferring', 'pending')
+
+-- name: store_reports
+INSERT INTO pilot_report (job_id, attempt_nr, state, output_report, attributes)
+SELECT r.job_id, r.attempt_nr, r.state, r.output_report, r.attributes
+FROM json_to_recordset(%(rows)s::json) AS r(
+    job_id bigint, attempt_nr smallint, state text, output_report text, attributes jsonb)
+ON CONFLICT (job_id, attempt_nr) DO NOTHING
+
+-- name: write_history
+INSERT INTO job_history (job_id, version, transition_id, message_id, service, host, detail)
+SELECT r.job_id, r.version, r.transition_id, r.message_id, %(service)s, %(host)s, r.detail
+FROM json_to_recordset(%(rows)s::json) AS r(
+    job_id bigint, version int, transition_id smallint, message_id uuid, detail text)
+
+-- name: count_jobs
+INSERT INTO job_count (state, site, vo, jobs)
+SELECT r.state, r.site, r.vo, r.jobs
+FROM json_to_recordset(%(rows)s::json) AS r(state text, site text, vo text, jobs bigint)
+
+-- name: close_blocks
+-- One winner: a block is closed by the statement that still finds it open. Locked in order against other Closers.
+WITH candidate AS (
+    SELECT b.block_id FROM data_block b
+    WHERE b.kind = 'sub' AND b.status = 'open'
+      AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s) AND type IN ('output', 'log'))
+      AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+    ORDER BY b.block_id FOR UPDATE
+)
+UPDATE data_block b SET status = 'closed', closed_at = now()
+FROM candidate c WHERE b.block_id = c.block_id AND b.status = 'open'
+RETURNING b.name
+
+-- name: write_outbox
+INSERT INTO outbox (message_id, exchange, routing_key, body, headers)
+SELECT r.message_id, r.exchange, r.routing_key, r.body, r.headers
+FROM json_to_recordset(%(rows)s::json) AS r(
+    message_id uuid, exchange text, routing_key text, body text, headers jsonb)
+
+-- name: bury
+INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)
+VALUES (%(queue)s, %(exchange)s, %(routing_key)s, %(payload)s, %(headers)s, %(reason)s, %(error)s, %(fingerprint)s)
