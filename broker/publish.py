@@ -73,7 +73,11 @@ class BrokerPublisher(BrokerThread):
                 message_id=message.message_id,
                 headers=message.headers,
             )
-            mandatory = (message.exchange, message.routing_key) in self._must_route or message.headers is not None or not message.exchange
+            mandatory = (
+                (message.exchange, message.routing_key) in self._must_route
+                or message.headers is not None
+                or not message.exchange
+            )
             self._pending[self._next_tag] = (window, index)
             self._next_tag += 1
             channel.basic_publish(message.exchange, message.routing_key, message.body, properties, mandatory)
@@ -92,12 +96,8 @@ class BrokerPublisher(BrokerThread):
         if method.multiple:
             self._oldest = tag + 1
 
-    def _unroutable(
-        self, _channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes
-    ) -> None:
+    def _unroutable(self, _channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
-        self._returned.add(properties.message_id)
+        self._returned.add(str(properties.message_id))
         self._close()
-
-

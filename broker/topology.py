@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from panda_fsm.events import EVENTS, REQUESTS
@@ -96,11 +97,15 @@ def declare(channel: Any, done: Callable[[], None]) -> None:
 
 def _steps(channel: Any) -> Iterator[Callable[[Callable[[object], None]], None]]:
     for exchange in EXCHANGES:
-        yield lambda then, e=exchange: channel.exchange_declare(e.name, e.type, durable=True, callback=then)
+        yield partial(_call, channel.exchange_declare, exchange.name, exchange.type, durable=True)
     for queue in queues():
         arguments = {"x-queue-type": "quorum", **queue.arguments}
-        yield lambda then, q=queue, a=arguments: channel.queue_declare(
-            q.name, durable=True, arguments=a, callback=then
-        )
+        yield partial(_call, channel.queue_declare, queue.name, durable=True, arguments=arguments)
         for exchange_name, key in sorted(queue.bindings):
-            yield lambda then, q=queue, x=exchange_name, k=key: channel.queue_bind(q.name, x, k, callback=then)
+            yield partial(_call, channel.queue_bind, queue.name, exchange_name, key)
+
+
+def _call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """The last positional argument is what to do when the broker has answered."""
+    *rest, then = args
+    method(*rest, callback=then, **kwargs)

@@ -34,7 +34,8 @@ class Activator(Service):
             for file in job.files
             if file.block == message.block and (lfns is None or file.lfn in lfns) and not file.is_output
         ]
-        changes = Changes(files=tuple(FileChange(file.seq, FileStatus.READY) for file in here))
+        ready = tuple(FileChange(file.seq, FileStatus.READY) for file in here)
+        changes = Changes(files=ready, arrived_blocks=(message.block,))
         arriving = {file.seq for file in here}
         missing = [
             file

@@ -1,6 +1,7 @@
 """The `panda-fsm` command and the composition root: the only module that knows every folder."""
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -197,6 +198,23 @@ def _settle(ids: list[int], status: str, actor: str) -> None:
     typer.echo(f"{changed} of {len(ids)} {status}")
     if changed < len(ids):
         raise typer.Exit(1)
+
+
+@app.command()
+def pilot(
+    url: Annotated[str, typer.Option(help="origin of the gateway, http://127.0.0.1:25080")],
+    queue: Annotated[str, typer.Option(help="the queue whose jobs to run")],
+    workdir: Annotated[Path, typer.Option(help="directory to run them in")],
+    label: Annotated[str, typer.Option(help="prodSourceLabel to ask for")] = "user",
+    max_jobs: Annotated[int, typer.Option(min=0, help="stop after so many jobs; 0: when there are none")] = 0,
+    token_file: Annotated[Path | None, typer.Option(help="file with the bearer token")] = None,
+) -> None:
+    """Run jobs as a small built-in pilot, for machines where the real one may not run."""
+    from panda_fsm.pilot import run
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    token = token_file.read_text().strip() if token_file else ""
+    raise typer.Exit(run(url, queue, label, max_jobs, workdir, token))
 
 
 @app.command()

@@ -63,6 +63,7 @@ class Effects:
     history: list[HistoryRow] = field(default_factory=list)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
     blocks: dict[str, NewBlock] = field(default_factory=dict)
+    arrived_blocks: set[str] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
@@ -87,7 +88,7 @@ class Effects:
         if step.destination in FINAL and step.destination is not State.FINISHED:
             self._fail_outputs(job)
         self.send(
-            JobEvent.model_construct(
+            JobEvent(
                 job_id=job.job_id, version=job.version, state=step.destination, previous=step.source,
                 trigger=trigger.value, site=job.site, vo=job.vo, task_id=job.task_id, cause=cause,
             )
@@ -129,6 +130,7 @@ class Effects:
                 e.component: {"code": e.code, "diag": e.diagnostic} for e in changes.errors
             }
         self.blocks.update((block.name, block) for block in changes.blocks)
+        self.arrived_blocks.update(changes.arrived_blocks)
         self.change_files(job, changes.files)
         for message in changes.messages:
             self.send(message)
@@ -149,7 +151,7 @@ class Effects:
                 self.history.append(HistoryRow(draft.job_id, 1, step, cause, None))
                 self.counts[(step.destination.value, draft.site, draft.vo)] += 1
                 self.send(
-                    JobEvent.model_construct(
+                    JobEvent(
                         job_id=draft.job_id, version=1, state=step.destination, trigger=trigger.value,
                         site=draft.site, vo=draft.vo, task_id=draft.task_id, cause=cause,
                     )

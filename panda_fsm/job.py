@@ -33,7 +33,10 @@ class File:
 
 @dataclass(slots=True)
 class Job:
-    """One live job. `report` is loaded only for services that need it. `state` and `version` run ahead of the database while a batch is decided."""
+    """One live job. `state` and `version` run ahead of the database while a batch is decided.
+
+    `report` and `report_state` are loaded only for services that need them.
+    """
 
     job_id: int
     state: State

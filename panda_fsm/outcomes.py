@@ -44,10 +44,14 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is written beside the step: job attributes, files, blocks, and the messages that go out with it."""
+    """What is written beside the step: job attributes, files, blocks, and the messages that go out with it.
+
+    `arrived_blocks` names dispatch blocks to close if no file of theirs is pending any more.
+    """
 
     files: tuple[FileChange, ...] = ()
     blocks: tuple[NewBlock, ...] = ()
+    arrived_blocks: tuple[str, ...] = ()
     errors: tuple[JobError, ...] = ()
     messages: tuple[Message, ...] = ()
     command: str | None = None

@@ -94,5 +94,3 @@ class PluginRegistry(Protocol):
     """Finds the plugin of an experiment."""
 
     def for_vo(self, vo: str) -> ExperimentPlugin: ...
-
-

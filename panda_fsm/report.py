@@ -65,7 +65,8 @@ def _output_file(lfn: str, entry: dict[str, Any]) -> OutputFile:
         raise ReportError(f"fsize of {lfn} is not a number") from None
     if not 0 <= size < 2**62:
         raise ReportError(f"fsize of {lfn} is out of range")
-    return OutputFile(lfn, str(entry.get("guid") or "")[:64], size, _checksum(lfn, entry))
+    guid = str(entry.get("guid") or "")[:64]
+    return OutputFile(lfn, "" if guid == "NULL" else guid, size, _checksum(lfn, entry))
 
 
 def _checksum(lfn: str, entry: dict[str, Any]) -> str:

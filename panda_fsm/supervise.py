@@ -41,7 +41,7 @@ class Supervisor:
     def _start(self, service: str) -> None:
         command = [sys.executable, "-m", "panda_fsm", "serve", service]
         # A session of its own: Ctrl-C in the terminal must reach us only, so that we stop them in order.
-        self._processes[service] = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+        self._processes[service] = subprocess.Popen(command, start_new_session=True)
         self._started[service] = time.monotonic()
         log.info("started", process=service, pid=self._processes[service].pid)
 

@@ -102,8 +102,7 @@ def _dispatch(
         if not block or len(lfns) >= FILES_PER_DISPATCH_BLOCK or count >= JOBS_PER_DISPATCH_BLOCK:
             block, lfns, count = dispatch_name(job), set(), 0
         plan = plans[job.job_id]
-        new = NewBlock(block, BlockKind.DISPATCH, vo=job.vo, task_id=job.task_id, source=source, destination=destination)
-        plan.blocks.append(new)
+        plan.blocks.append(NewBlock(block, BlockKind.DISPATCH, "", job.vo, job.task_id, source, destination))
         plan.files += [FileChange(file.seq, FileStatus.PENDING, block) for file in files]
         plan.transfers.append(Transfer(block, source, destination, [file.seq for file in files]))
         lfns.update(file.lfn for file in files)
@@ -145,6 +144,6 @@ def _assign_sub_blocks(jobs: Sequence[Job], plans: dict[int, SetupPlan], storage
                     name if name not in taken else f"{file.destination_block.rstrip('/')}_sub{job.job_id}",
                     BlockKind.SUB, file.destination_block, job.vo, job.task_id, storages[job.site], home,
                 )  # fmt: skip
-                plan.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, vo=job.vo, task_id=job.task_id))
+                plan.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
             plan.blocks.append(block)
             plan.files.append(FileChange(file.seq, file.status, block.name))

@@ -30,9 +30,10 @@ def matches(path: Path, size: int, checksum: str) -> bool:
         return False
     if checksum.startswith("ad:"):
         return adler32_of(path) == checksum[3:].lower()
-    if checksum.startswith("md5:"):
+    if checksum.startswith(("md5:", "md:")):  # the server's spelling and the pilot's
         with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == checksum[4:]
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return digest == checksum.partition(":")[2].lower()
     return True
 
 

@@ -1,0 +1,63 @@
+# panda-fsm: everything a clone needs, from a bare Debian machine on. `make` lists the targets.
+PYTHON ?= python3
+JOBS ?= 20
+PILOTS ?= 2
+JSON ?=
+ARGS ?=
+
+BIN := .venv/bin
+CODE := $(wildcard panda_fsm consumers plugins broker sql gateway periodic lab bench tests)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system run demo up down status test unit check fmt bench docs lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## virtual environment with the locked dependencies (silent when done)
+	@$(PYTHON) -m lab.bootstrap
+
+system: ## setup, and the Debian packages that running needs (apt as root, else a hint)
+	@$(PYTHON) -m lab.bootstrap --system
+
+run: system ## start everything, send real jobs through, serve until Ctrl-C
+	@$(BIN)/python -m lab run --jobs $(JOBS) --pilots $(PILOTS)
+
+demo: system ## the same, but stop afterwards: JOBS=20 PILOTS=2 JSON=1
+	@$(BIN)/python -m lab demo --jobs $(JOBS) --pilots $(PILOTS) $(if $(JSON),--json)
+
+up: system ## start everything in the background; then: source .run/env
+	@$(BIN)/python -m lab up
+
+down: setup ## stop what `make up` started
+	@$(BIN)/python -m lab down
+
+status: setup ## what of this clone runs
+	@$(BIN)/python -m lab status
+
+test: system check ## all checks and all tests, against real services
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: setup ## the tests that need no service
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+check: setup ## ruff, mypy, import contracts, generated pages
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/mypy --strict $(CODE)
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/panda-fsm docs --check
+
+fmt: setup ## format, and fix what ruff can fix
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+bench: system ## measure throughput and latency on real services
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: setup ## regenerate the pages derived from the code
+	@$(BIN)/panda-fsm docs
+
+lock: setup ## regenerate requirements.lock (versions and hashes, no index addresses)
+	@$(BIN)/uv pip compile pyproject.toml --group lab --group dev --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --python-version 3.11 --quiet -o requirements.lock $(ARGS)

@@ -1,0 +1,112 @@
+"""The commands behind the Makefile: python -m lab up | down | run | demo | status."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from lab.daemon import DaemonError
+from lab.debian import MissingPackagesError
+from lab.demo import run_demo
+from lab.system import System
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Jobs = Annotated[int, typer.Option(min=1, help="jobs to submit with the real panda-client")]
+Pilots = Annotated[int, typer.Option(min=1, help="real pilots that run them")]
+
+
+@app.command()
+def up() -> None:
+    """Start services, schema, panda-fsm in the background; write .run/env."""
+    system = System()
+    system.up()
+    _print_addresses(system)
+    typer.echo(f"environment  source {system.run_dir / 'env'}")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started in this clone."""
+    System().down()
+
+
+@app.command()
+def run(jobs: Jobs = 20, pilots: Pilots = 2) -> None:
+    """Start everything, send real jobs through, then serve until Ctrl-C."""
+    with _interruptible(), System() as system:
+        run_demo(system, jobs, pilots, keep_serving=True, json=False)
+        _print_addresses(system)
+        typer.echo("serving until Ctrl-C")
+        threading.Event().wait()
+
+
+@app.command()
+def demo(
+    jobs: Jobs = 20,
+    pilots: Pilots = 2,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document instead of the display")] = False,
+) -> None:
+    """Start everything, send real jobs through, stop; the exit code says whether all went well."""
+    code = 1
+    with _interruptible(), System() as system:
+        code = run_demo(system, jobs, pilots, keep_serving=False, json=json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status() -> None:
+    """Say what of this clone runs."""
+    system = System()
+    parts = {
+        "postgresql": system.services.postgres.is_running,
+        "rabbitmq": system.services.rabbitmq.is_running,
+        "panda-fsm": system.is_running,
+    }
+    for name, running in parts.items():
+        typer.echo(f"{name:<12} {'running' if running else 'stopped'}")
+    if system.is_running:
+        _print_addresses(system)
+    raise typer.Exit(0 if system.is_running and system.is_ready() else 1)
+
+
+def _print_addresses(system: System) -> None:
+    typer.echo(f"dashboard    {system.url}/")
+    typer.echo(f"API          {system.url}/docs")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the work inside, and let nothing interrupt the stopping after it."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        typer.echo("\nstopping what was started", err=True)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def main() -> None:
+    """Run a command; expected trouble is one message, not a traceback."""
+    try:
+        app()
+    except (DaemonError, MissingPackagesError) as error:
+        typer.echo(f"{error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

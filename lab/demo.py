@@ -1,0 +1,165 @@
+"""The demo: real jobs from the real client to the real pilots and home again, watched and then verified."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from json import dumps
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.pilots import PilotPool
+from lab.progress import Progress, Snapshot, fetch_snapshot, hop_table
+from lab.site import LabFiles
+from lab.verify import Verdict, peak_of, verify
+from lab.workload import Client, ClientError, prepare_inputs
+from panda_fsm.states import State
+
+TICK_S = 1.0
+# The real pilot reports a failed payload two minutes after it ended, and nothing else changes meanwhile.
+STALL_S = 300.0
+
+
+class RunningSystem(Protocol):
+    """What the demo needs of a system."""
+
+    @property
+    def url(self) -> str:
+        """Address of the gateway."""
+
+    @property
+    def lab(self) -> LabFiles:
+        """Storages, tokens, environment of clients and pilots."""
+
+    @property
+    def run_dir(self) -> Path:
+        """Where logs and throw-away folders go."""
+
+
+class StalledError(RuntimeError):
+    """No job has changed its state for too long."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the demo went."""
+
+    task_id: int
+    wall_s: float
+    snapshot: Snapshot
+    verdict: Verdict
+
+
+def run_demo(system: RunningSystem, jobs: int, pilots: int, keep_serving: bool, json: bool, failing: int = 0) -> int:
+    """Sends `jobs` jobs through, the last `failing` of which fail as planned; 0 if all ended as expected.
+
+    With `keep_serving` the pilots stay at work for whatever is submitted, until KeyboardInterrupt.
+    """
+    # Standard output is the result's alone when a program reads it.
+    console = Console(file=sys.stderr if json else sys.stdout)
+    with PilotPool(system.lab, system.url, system.run_dir, pilots) as pool:
+        console.print(pool.remark)
+        try:
+            outcome = _send_through(system, pool, console, jobs, failing)
+        except ClientError as error:
+            console.print(f"[red]{error}[/red]", soft_wrap=True)
+            return 1
+        _print_summary(console, outcome)
+        if json:
+            print(dumps(_as_json(outcome, pool)), flush=True)
+        if keep_serving:
+            _serve(system, pool, console)
+    return 0 if outcome.verdict.is_good else 1
+
+
+def _send_through(system: RunningSystem, pool: PilotPool, console: Console, jobs: int, failing: int) -> Outcome:
+    """Prepares, submits, watches until all jobs are final or nothing moves any more, verifies."""
+    task_id, client = int(time.time()), Client(system.lab.env)
+    plans = prepare_inputs(system.lab.source_storage, task_id, jobs, failing)
+    console.print(f"{jobs} files of particle events lie in {system.lab.source_storage}")
+    began = time.monotonic()
+    panda_ids = client.submit(plans)
+    console.print(f"panda-client submitted task {task_id}: PandaIDs {panda_ids[0]} to {panda_ids[-1]}")
+    try:
+        snapshot = _watch(system.url, task_id, pool, console, jobs)
+    except StalledError as error:
+        console.print(f"[red]{error}[/red]")
+        snapshot = fetch_snapshot(system.url, task_id)
+    wall_s = time.monotonic() - began
+    verdict = verify(plans, client.describe(panda_ids), system.lab.source_storage)
+    return Outcome(task_id, wall_s, snapshot, verdict)
+
+
+def _watch(url: str, task_id: int, pool: PilotPool, console: Console, jobs: int) -> Snapshot:
+    """Shows progress and keeps pilots at work until every job is final."""
+    snapshot = last = Snapshot()
+    changed = time.monotonic()
+    with Progress(console, f"task {task_id}", jobs) as progress:
+        while True:
+            # A gateway that restarts is no reason to give up: without news the stall limit decides.
+            with suppress(OSError):
+                snapshot = fetch_snapshot(url, task_id)
+            if snapshot.states != last.states:
+                last, changed = snapshot, time.monotonic()
+            progress.show(snapshot, pool.running)
+            if snapshot.final == jobs:
+                return snapshot
+            if time.monotonic() - changed > STALL_S:
+                raise StalledError(f"no job changed its state for {STALL_S:.0f} s")
+            pool.tend(snapshot.count(State.ACTIVATED))
+            time.sleep(TICK_S)
+
+
+def _serve(system: RunningSystem, pool: PilotPool, console: Console) -> None:
+    """Pilots run what users submit, until somebody presses Ctrl-C."""
+    console.print(f"dashboard    {system.url}/", highlight=False)
+    console.print(f"API          {system.url}/docs", highlight=False)
+    console.print(f"environment  source {system.run_dir / 'env'}", highlight=False, soft_wrap=True)
+    console.print("serving, with pilots at work for what is submitted, until Ctrl-C")
+    while True:
+        try:
+            pool.tend(fetch_snapshot(system.url).count(State.ACTIVATED))
+        except OSError as error:
+            console.print(f"[yellow]the gateway does not answer: {error}[/yellow]")
+        time.sleep(5 * TICK_S)
+
+
+def _print_summary(console: Console, outcome: Outcome) -> None:
+    verdict = outcome.verdict
+    table = Table(title=f"task {outcome.task_id}", title_justify="left", show_header=False, box=None)
+    for state, count in sorted(Counter(verdict.states).items()):
+        table.add_row(state, str(count))
+    table.add_row("files in place at storage A, checksum as in the catalogue", str(verdict.files_in_place))
+    table.add_row("wall time", f"{outcome.wall_s:.1f} s")
+    if verdict.spectrum:
+        table.add_row("Z peak over all outputs", peak_of(verdict.spectrum))
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(hop_table(outcome.snapshot.hops))
+    for problem in verdict.problems:
+        console.print(f"[red]wrong:[/red] {problem}", soft_wrap=True)
+    console.print("[green]all as expected[/green]" if verdict.is_good else "[red]not as expected[/red]")
+
+
+def _as_json(outcome: Outcome, pool: PilotPool) -> dict[str, object]:
+    states = Counter(outcome.verdict.states)
+    return {
+        "ok": outcome.verdict.is_good,
+        "task_id": outcome.task_id,
+        "jobs": len(outcome.verdict.states),
+        "finished": states[State.FINISHED],
+        "failed": states[State.FAILED],
+        "files_in_place": outcome.verdict.files_in_place,
+        "wall_s": round(outcome.wall_s, 3),
+        "hops": {name: asdict(hop) for name, hop in outcome.snapshot.hops.items()},
+        "pilots": pool.size,
+        "pilot_kind": pool.kind,
+        "problems": outcome.verdict.problems,
+    }

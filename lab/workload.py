@@ -1,0 +1,102 @@
+"""The demo's workload: input files in storage A, and a task of jobs that the real panda-client submits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.event_file import event_file
+from panda_fsm.states import State
+from plugins.local_storage import replica_path
+
+SCOPE = "user.lab"
+FAILING_EXIT_CODE = 7
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class ClientError(RuntimeError):
+    """panda-client did not succeed."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One job of the task, as plain data that crosses the border to the client's process."""
+
+    task_id: int
+    number: int
+    input_lfn: str
+    input_guid: str
+    input_size: int
+    input_checksum: str
+    exit_code: int
+
+    @property
+    def expected_state(self) -> State:
+        """Where the job must end."""
+        return State.FAILED if self.exit_code else State.FINISHED
+
+    def lfn(self, suffix: str) -> str:
+        """Logical name of one of the job's files."""
+        return f"{SCOPE}.{self.task_id}._{self.number:06d}.{suffix}"
+
+    def dataset(self, kind: str) -> str:
+        """Name of the task's data block of that kind."""
+        return f"{SCOPE}.{self.task_id}.{kind}"
+
+
+def prepare_inputs(source_storage: Path, task_id: int, jobs: int, failing: int = 0) -> list[JobPlan]:
+    """Writes one input file per job into storage A; the last `failing` jobs end with a non-zero exit code."""
+    return [
+        _prepare_one(source_storage, task_id, number, FAILING_EXIT_CODE if number > jobs - failing else 0)
+        for number in range(1, jobs + 1)
+    ]
+
+
+def _prepare_one(source_storage: Path, task_id: int, number: int, exit_code: int) -> JobPlan:
+    # The task is part of the name, so that a second task finds no replica of its inputs at storage B.
+    lfn = f"{SCOPE}.{task_id}._{number:06d}.events.csv"
+    content = event_file(seed=number)
+    path = replica_path(source_storage, SCOPE, lfn)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    guid = str(uuid.uuid5(uuid.NAMESPACE_URL, lfn)).upper()
+    return JobPlan(task_id, number, lfn, guid, len(content), f"ad:{zlib.adler32(content):08x}", exit_code)
+
+
+class Client:
+    """The real panda-client in processes of its own, because it reads its configuration when imported."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
+        self._env = os.environ | env | {"PYTHONPATH": path}
+
+    def submit(self, plans: Sequence[JobPlan]) -> list[int]:
+        """Submits the jobs in bunches and returns their PandaIDs in the same order."""
+        reply: list[int] = self._call("submit", [asdict(plan) for plan in plans])
+        return reply
+
+    def describe(self, panda_ids: Sequence[int]) -> list[dict[str, Any] | None]:
+        """State, error codes and files of each job, None for one the server does not know."""
+        reply: list[dict[str, Any] | None] = self._call("describe", list(panda_ids))
+        return reply
+
+    def _call(self, verb: str, argument: object) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "lab.client_process", verb],
+            input=json.dumps(argument),
+            env=self._env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ClientError(f"panda-client {verb}: {done.stderr.strip() or done.stdout.strip()}")
+        return json.loads(done.stdout.splitlines()[-1])
