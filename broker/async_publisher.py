@@ -48,6 +48,7 @@ class AsyncPublisher:
         self._returned: set[str] = set()
         self._last_tag = 0
         self._declaring = False
+        self._closing = False
         self._ready = asyncio.Event()
         self._lost = asyncio.Event()
         self._window = asyncio.Semaphore(_WINDOW)
@@ -64,6 +65,7 @@ class AsyncPublisher:
 
     async def close(self) -> None:
         """Wait for the confirms that are under way, then end the connection."""
+        self._closing = True
         pending = [entry.confirmed for entry in self._unconfirmed.values()]
         if pending:
             await asyncio.wait(pending, timeout=self._confirm_timeout_s)
@@ -142,7 +144,8 @@ class AsyncPublisher:
             self._connection.close()
 
     def _closed(self, _connection: Any, reason: BaseException | str) -> None:
-        log.warning("broker_away", connection="gateway", reason=str(reason))
+        if not self._closing:
+            log.warning("broker_away", connection="gateway", reason=str(reason))
         self._forget("the connection to the message broker was lost")
         self._lost.set()
 

@@ -67,13 +67,16 @@ class BrokerThread:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._connection = SelectConnection(
+                self._connection = connection = SelectConnection(
                     self._parameters,
                     on_open_callback=self._opened,
                     on_open_error_callback=self._closed,
                     on_close_callback=self._closed,
                 )
-                self._connection.ioloop.start()
+                try:
+                    connection.ioloop.start()
+                finally:
+                    connection.ioloop.close()  # or its sockets are leaked at each reconnect
             except Exception as error:  # a broken connection must never end this thread
                 log.error("broker_thread", connection=self._name, error=repr(error))
                 self._forget()

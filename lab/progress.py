@@ -57,6 +57,7 @@ class Hop:
     n: int
     p50_ms: float
     p95_ms: float
+    p99_ms: float
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,6 @@ class JobRow:
     command: str | None
     batch_id: str | None
     has_report: bool
-    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

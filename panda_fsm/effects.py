@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from panda_fsm.drafts import JobDraft
 from panda_fsm.errors import IllegalTransitionError
-from panda_fsm.events import JobDraft, JobEvent, Message
+from panda_fsm.events import JobEvent, Message
 from panda_fsm.job import Job
 from panda_fsm.lifecycle import Ignored, Step, Trigger, advance, birth
 from panda_fsm.outcomes import Changes, FileChange, NewBlock
@@ -56,7 +57,10 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Effects:
-    """Everything one batch writes. `deadline_s` says how long a job may stay in the state it enters."""
+    """Everything one batch writes. `deadline_s` says how long a job may stay in the state it enters.
+
+    `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay.
+    """
 
     deadline_s: Callable[[State], int | None]
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -68,6 +72,8 @@ class Effects:
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
     inbox: set[str] = field(default_factory=set)
+    handled: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -144,9 +150,11 @@ class Effects:
             by_seq[change.seq].status = change.status
 
     def announce_created(self, job_ids: set[int]) -> None:
-        """Called by the store with the ids that were new: their history and events."""
+        """Called by the store with the ids that were new: their history and events, once if they came twice."""
+        left = set(job_ids)
         for _owner, trigger, draft, cause in self.created:
-            if draft.job_id in job_ids:
+            if draft.job_id in left:
+                left.remove(draft.job_id)
                 step = birth(trigger)
                 self.history.append(HistoryRow(draft.job_id, 1, step, cause, None))
                 self.counts[(step.destination.value, draft.site, draft.vo)] += 1

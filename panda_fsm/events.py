@@ -263,6 +263,9 @@ class BlockClosed(Message):
         return "block.closed"
 
 
+KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, PilotReport, KillJob)
+"""What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
+
 AnyMessage = Annotated[
     SubmitJobs
     | ReleaseJobs

@@ -193,7 +193,7 @@ _MACHINE = _machine()
 # The machine takes ~9 us a step, most of it to find callbacks that we do not have. Steps without a guard are therefore
 # read from it once; a step with a guard is asked of it each time (ADR 0003).
 _STEPS: dict[tuple[Trigger, State], Step] = {
-    (Trigger(name), State[source]): Step(Trigger(name), State[source], State[transition.dest])
+    (Trigger(name), State[source]): Step(Trigger(name), State[source], State[str(transition.dest)])
     for name, event in _MACHINE.events.items()
     for source, transitions in event.transitions.items()
     for transition in transitions

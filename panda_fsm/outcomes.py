@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from panda_fsm.events import JobDraft, Message
+from panda_fsm.drafts import JobDraft
+from panda_fsm.events import Message
 from panda_fsm.lifecycle import Trigger
 from panda_fsm.states import BlockKind, FileStatus
 

@@ -8,7 +8,7 @@ import structlog
 
 from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import PoisonError, TransientError
-from panda_fsm.events import AnyMessage, FilesArrived, FilesFailed, decode, new_message_id
+from panda_fsm.events import KEPT_REQUESTS, AnyMessage, FilesArrived, FilesFailed, decode, new_message_id
 from panda_fsm.handler import Delivery, Item, Service
 from panda_fsm.job import Job
 from panda_fsm.lifecycle import Ignored
@@ -109,6 +109,7 @@ class Processor:
             service = self._service
             jobs = tx.load_locked(job_ids, service.needs_files, service.needs_report) if job_ids else {}
             self._decide(self._bind(received, jobs, effects), effects)
+            self._note_handled(received, effects)
             tx.write(effects)
         return []
 
@@ -124,8 +125,15 @@ class Processor:
             moved = {job_id for job_id, job in jobs.items() if versions.get(job_id) != job.stored_version}
             stale = {i.delivery.tag: i.delivery for i in items if i.job is not None and i.job.job_id in moved}
             self._decide([item for item in items if item.delivery.tag not in stale], effects)
+            self._note_handled([r for r in received if r.delivery.tag not in stale], effects)
             tx.write(effects)
         return list(stale.values())
+
+    @staticmethod
+    def _note_handled(received: Sequence[Received], effects: Effects) -> None:
+        """Accepted requests are kept in the database until here; those that wait are not handled yet."""
+        effects.handled = {r.message.message_id for r in received if isinstance(r.message, KEPT_REQUESTS)}
+        effects.handled -= effects.waiting
 
     def _wanted(self, received: Sequence[Received]) -> list[int]:
         if not self._service.needs_jobs:
@@ -143,7 +151,7 @@ class Processor:
             unknown = sorted(set(r.job_ids or ()) - jobs.keys() - archived)
             if r.job_ids is None or unknown:
                 what = f"unknown job {unknown[0]}" if unknown else "unknown block"
-                self._wait(r.delivery, Wait(what, UNKNOWN_TRIES), effects)
+                self._wait(r.delivery, Wait(what, UNKNOWN_TRIES), effects, r.message.message_id)
             elif r.job_ids:
                 items += [Item(r.delivery, r.message, jobs[i]) for i in r.job_ids if i in jobs]
             elif not isinstance(r.message, FilesArrived | FilesFailed):
@@ -180,17 +188,18 @@ class Processor:
             case Ignore(reason), _:
                 log.debug("ignored", message_id=item.message.message_id, reason=reason)
             case Wait() as wait, _:
-                self._wait(item.delivery, wait, effects)
+                self._wait(item.delivery, wait, effects, item.message.message_id)
             case Reject(reason), _:
                 effects.dead_letters.append(_dead_letter(item.delivery, reason))
             case _:
                 raise TypeError(f"{outcome!r} needs a job")
 
-    def _wait(self, delivery: Delivery, wait: Wait, effects: Effects) -> None:
+    def _wait(self, delivery: Delivery, wait: Wait, effects: Effects, message_id: str) -> None:
         """Send the message through a delay queue, or to the dead letters when it waited often enough."""
         if delivery.retries >= wait.tries:
             effects.dead_letters.append(_dead_letter(delivery, f"{wait.reason} (after {delivery.retries} tries)"))
             return
+        effects.waiting.add(message_id)
         delay = DELAYS_S[min(delivery.retries, len(DELAYS_S) - 1)]
         headers = {"retries": delivery.retries + 1, "key": delivery.routing_key, "reason": wait.reason}
         effects.outgoing.append(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any
 
 import orjson
@@ -87,13 +88,13 @@ class Housekeeping:
                     connection.execute(_Q[query])
 
     def replay(self) -> int:
-        """Write the pending event of every live job to the outbox; returns how many messages that made."""
-        sent = 0
+        """Write accepted requests and the pending event of every live job to the outbox; returns how many."""
         with self._transaction() as connection:
-            for messages in (_pending_events(connection), _pending_transfers(connection), _pending_closings(connection)):
-                for message in messages:
-                    _send(connection, [message])
-                    sent += 1
+            sent = connection.execute(_Q["accepted_requests"]).rowcount
+            pending = chain(_pending_events(connection), _pending_transfers(connection), _pending_closings(connection))
+            while chunk := list(islice(pending, _CHUNK)):
+                _send(connection, chunk)
+                sent += len(chunk)
         return sent
 
     def dead_letters(self, status: str, limit: int) -> list[dict[str, Any]]:

@@ -11,9 +11,10 @@ import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
+from panda_fsm.drafts import JobDraft
 from panda_fsm.effects import DeadLetter, Effects
 from panda_fsm.errors import TransientError
-from panda_fsm.events import BlockClosed, JobDraft
+from panda_fsm.events import BlockClosed
 from panda_fsm.job import File, Job
 from panda_fsm.lifecycle import birth
 from panda_fsm.states import FINAL, FileStatus, FileType, State
@@ -133,6 +134,10 @@ class PostgresTransaction:
                     for (job_id, seq), c in effects.files.items()
                 ],
             )  # fmt: skip
+        if effects.arrived_blocks:
+            names = {"blocks": sorted(effects.arrived_blocks)}
+            self._connection.execute(_Q["lock_blocks"], names)
+            self._connection.execute(_Q["close_arrived"], names)
         if effects.reports:
             self._rows("store_reports", effects.reports)
         if effects.history:
@@ -146,6 +151,8 @@ class PostgresTransaction:
                 effects.send(BlockClosed(block=name))
         for letter in effects.dead_letters:
             self._connection.execute(_Q["bury"], _letter_row(letter))
+        if effects.handled:
+            self._connection.execute(_Q["forget_requests"], {"message_ids": sorted(effects.handled)})
         if effects.outgoing:
             self._rows(
                 "write_outbox",
@@ -160,10 +167,11 @@ class PostgresTransaction:
         """New jobs only: a message handled before and ids that exist already create nothing."""
         known = self._connection.execute(_Q["remember"], {"message_ids": sorted(effects.inbox)})
         fresh = {message_id for (message_id,) in known.fetchall()}
-        drafts = {d.job_id: (owner, trigger, d) for owner, trigger, d, cause in effects.created if cause in fresh}
+        drafts = {
+            d.job_id: (owner, trigger, d) for owner, trigger, d, cause in reversed(effects.created) if cause in fresh
+        }
         rows = [
-            _job_row(draft, owner, birth(trigger).destination, effects)
-            for owner, trigger, draft in drafts.values()
+            _job_row(draft, owner, birth(trigger).destination, effects) for owner, trigger, draft in drafts.values()
         ]
         if not rows:
             return
@@ -235,7 +243,8 @@ def _load(
         for row in connection.execute(_Q["load_files"], ids):
             job = jobs.get(row[0])
             if job is not None:
-                job.files.append(File(*row[:2], FileType(row[2]), *row[3:6], FileStatus(row[6]), *row[7:]))
+                job_id, seq, kind, lfn, scope, dataset, status, *rest = row
+                job.files.append(File(job_id, seq, FileType(kind), lfn, scope, dataset, FileStatus(status), *rest))
     if report and jobs:
         for job_id, text, state in connection.execute(_Q["load_reports"], ids):
             jobs[job_id].report, jobs[job_id].report_state = text, state

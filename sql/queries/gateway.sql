@@ -86,6 +86,14 @@ SELECT * FROM unnest(%(message_ids)s::uuid[], %(exchanges)s::text[], %(routing_k
 -- name: forget_published
 DELETE FROM outbox WHERE message_id = ANY (%(message_ids)s::uuid[])
 
+-- name: keep_requests
+INSERT INTO request (message_id, routing_key, body)
+SELECT * FROM unnest(%(message_ids)s::uuid[], %(routing_keys)s::text[], %(bodies)s::text[])
+ON CONFLICT DO NOTHING
+
+-- name: forget_requests
+DELETE FROM request WHERE message_id = ANY (%(message_ids)s::uuid[])
+
 -- name: jobs
 SELECT job_id, state, attempt_nr, owner, holder, label, command, coalesce(batch_id, pilot ->> 'batch_id'), has_report
 FROM job WHERE job_id = ANY (%(job_ids)s::bigint[])

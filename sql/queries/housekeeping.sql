@@ -54,6 +54,11 @@ INSERT INTO outbox (message_id, exchange, routing_key, body)
 SELECT r.message_id, r.exchange, r.routing_key, r.body
 FROM json_to_recordset(%(rows)s::json) AS r(message_id uuid, exchange text, routing_key text, body text)
 
+-- name: accepted_requests
+INSERT INTO outbox (message_id, exchange, routing_key, body)
+SELECT message_id, 'panda.requests', routing_key, body FROM request
+ON CONFLICT DO NOTHING
+
 -- name: live_jobs
 SELECT job_id, state, version, verdict, site, vo, task_id FROM job
 WHERE job_id > %(after)s AND state IN ('defined', 'holding') ORDER BY job_id LIMIT %(limit)s

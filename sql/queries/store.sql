@@ -164,11 +164,23 @@ UPDATE data_block b SET status = 'closed', closed_at = now()
 FROM candidate c WHERE b.block_id = c.block_id AND b.status = 'open'
 RETURNING b.name
 
+-- name: lock_blocks
+-- Before close_arrived, so that of two Activators with the last two files the later one sees both.
+SELECT FROM data_block WHERE name = ANY(%(blocks)s) ORDER BY block_id FOR UPDATE
+
+-- name: close_arrived
+UPDATE data_block b SET status = 'closed', closed_at = now()
+WHERE b.name = ANY(%(blocks)s) AND b.kind = 'dispatch' AND b.status = 'open'
+  AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id AND f.status = 'pending')
+
 -- name: write_outbox
 INSERT INTO outbox (message_id, exchange, routing_key, body, headers)
 SELECT r.message_id, r.exchange, r.routing_key, r.body, r.headers
 FROM json_to_recordset(%(rows)s::json) AS r(
     message_id uuid, exchange text, routing_key text, body text, headers jsonb)
+
+-- name: forget_requests
+DELETE FROM request WHERE message_id = ANY(%(message_ids)s::uuid[])
 
 -- name: bury
 INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)

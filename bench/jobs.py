@@ -1,0 +1,124 @@
+"""The jobs of the benchmark: one input, one output and one log each, submitted in bunches, and what pilots say of them."""
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
+from panda_fsm.drafts import FileDraft, JobDraft
+from panda_fsm.effects import Outgoing
+from panda_fsm.events import PilotReport, SubmitJobs
+from plugins.local_storage import replica_path
+
+BUNCH = 100
+SCOPE = "user.bench"
+CONTENT = b"what a payload reads or writes\n"
+CHECKSUM = f"{zlib.adler32(CONTENT):08x}"
+OWNER = "bench|user"
+_PILOT = {
+    "site_name": QUEUE, "node": "wn042.bench", "scheduler_id": "bench", "pilot_id": "bench|slurm|PR|3.11.5.1",
+    "timestamp": "2026-11-22T23:11:57+00:00", "core_count": 1, "cpu_consumption_unit": "s+AMD EPYC 1024 KB+AVX2",
+}  # fmt: skip
+_ENDED = {
+    "cpu_consumption_time": 17, "cpu_conversion_factor": 1.0, "pilot_timing": "0|1|5|2|0|3", "mean_core_count": 1,
+    "pilot_error_code": 0, "trans_exit_code": 0, "exe_error_code": 0,
+}  # fmt: skip
+
+
+def names(number: int) -> tuple[str, str, str]:
+    """LFNs of the input, the output and the log of a job."""
+    return f"bench.{number}.events.csv", f"bench.{number}.spectrum.json", f"bench.{number}.log.tgz"
+
+
+def draft(job_id: int, task_id: int, destination: str = QUEUE_STORAGE) -> JobDraft:
+    """A job as the gateway would make it of a user's submission."""
+    read, written, logged = names(job_id)
+    return JobDraft(
+        job_id=job_id, job_definition_id=1, jobset_id=1, task_id=task_id, attempt_nr=1, name=f"bench.{job_id}",
+        vo=VO, site=QUEUE, label="user", user="bench", priority=1000, core_count=1, max_walltime=3600,
+        destination=destination,
+        spec={
+            "transformation": "http://127.0.0.1/trf/user/pair_mass.py", "job_parameters": f"-i {read} -o {written}",
+            "processing_type": "panda-client", "prod_user_name": "bench", "destination_se": destination,
+            "max_attempt": 1, "n_events": 1000, "working_group": "bench", "resource_type": "SCORE",
+        },
+        files=[
+            FileDraft(type="input", lfn=read, scope=SCOPE, dataset="user.bench.events", size=len(CONTENT),
+                      checksum=f"ad:{CHECKSUM}"),
+            FileDraft(type="output", lfn=written, scope=SCOPE, dataset="user.bench.spectra",
+                      destination_block="user.bench.spectra", destination=destination),
+            FileDraft(type="log", lfn=logged, scope=SCOPE, dataset="user.bench.logs",
+                      destination_block="user.bench.logs", destination=destination),
+        ],
+    )  # fmt: skip
+
+
+def submissions(drafts: Sequence[JobDraft], bunch: int) -> list[Outgoing]:
+    """The drafts in bunches, each a message."""
+    return [
+        Outgoing.of(SubmitJobs(owner=OWNER, jobs=list(drafts[start : start + bunch])))
+        for start in range(0, len(drafts), bunch)
+    ]
+
+
+def stored_files(number: int) -> str:
+    """What a pilot says of the files it stored, as JSON text."""
+    _read, written, logged = names(number)
+    return json.dumps(
+        {
+            lfn: {
+                "guid": f"306CCD0D-397F-4E50-B9A4-{index}{number:011d}", "fsize": len(CONTENT), "adler32": CHECKSUM,
+                "surl": f"file://localhost/bench/{lfn}", "endpoint": QUEUE_STORAGE,
+            }
+            for index, lfn in enumerate((written, logged))
+        }
+    )  # fmt: skip
+
+
+def report_fields(job_id: int, state: str) -> dict[str, Any]:
+    """A pilot's report by the names of the present HTTP interface."""
+    fields: dict[str, Any] = {"job_id": job_id, "job_status": state, "attempt_nr": 1, **_PILOT}
+    return fields | _ENDED | {"job_output_report": stored_files(job_id)} if state == "finished" else fields
+
+
+def reports(job_id: int) -> list[Outgoing]:
+    """Starting, running, finished: the least that a pilot reports, as messages."""
+    said = [
+        PilotReport(job_id=job_id, attempt_nr=1, state="starting", attributes=dict(_PILOT)),
+        PilotReport(job_id=job_id, attempt_nr=1, state="running", attributes=dict(_PILOT)),
+        PilotReport(
+            job_id=job_id, attempt_nr=1, state="finished", attributes={**_PILOT, **_ENDED},
+            output_report=stored_files(job_id),
+        ),
+    ]  # fmt: skip
+    return [Outgoing.of(one) for one in said]
+
+
+def lay_inputs(storage: Path, job_ids: Sequence[int]) -> None:
+    """Put the jobs' inputs on a storage."""
+    for path in (replica_path(storage, SCOPE, names(job_id)[0]) for job_id in job_ids):
+        _write(path)
+
+
+def lay_outputs(storage: Path, job_ids: Sequence[int]) -> None:
+    """Put the jobs' outputs and logs on a storage, as a pilot does before its last report."""
+    for job_id in job_ids:
+        for lfn in names(job_id)[1:]:
+            _write(replica_path(storage, SCOPE, lfn))
+
+
+def output_places(storage: Path, job_ids: Sequence[int]) -> Iterator[Path]:
+    """Where outputs and logs must lie once they are at home."""
+    return (replica_path(storage, SCOPE, lfn) for job_id in job_ids for lfn in names(job_id)[1:])
+
+
+def home_of(moving: bool) -> str:
+    """The storage that outputs belong to: elsewhere when they must move."""
+    return SOURCE_STORAGE if moving else QUEUE_STORAGE
+
+
+def _write(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CONTENT)

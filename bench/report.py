@@ -1,0 +1,99 @@
+"""What the benchmark says: one table for people, one JSON file for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table. `aim` is the least, or for `at_most` the greatest, value that is wanted."""
+
+    key: str
+    what: str
+    unit: str
+    aim: float | None = None
+    at_most: bool = False
+
+    def verdict(self, value: float) -> str:
+        """Whether the aim is reached, in words and colour."""
+        if self.aim is None:
+            return ""
+        reached = value <= self.aim if self.at_most else value >= self.aim
+        return "[green]reached[/green]" if reached else "[red]missed[/red]"
+
+    def wanted(self) -> str:
+        """The aim, in words."""
+        return "" if self.aim is None else f"{'≤' if self.at_most else '≥'} {self.aim:g}"
+
+
+LINES = (
+    Line("lifecycles_per_s", "whole lifecycles, server side", "jobs/s", 600),
+    Line("transitions_per_s", "their transitions", "/s"),
+    Line("moving_lifecycles_per_s", "the same, inputs and outputs really moved", "jobs/s"),
+    Line("lone_p50_ms", "a lone job, submit to finished, p50", "ms", 80, at_most=True),
+    Line("lone_p95_ms", "p95", "ms"),
+    Line("acquires_per_s", "HTTP acquires, 1,000 waiting", "/s", 700),
+    Line("acquire_p99_ms", "p99", "ms", 100, at_most=True),
+    Line("updates_per_s", "HTTP updates, 1,000 waiting", "/s", 1500),
+    Line("update_p99_ms", "p99", "ms", 100, at_most=True),
+    Line("acquires_per_s_100k", "HTTP acquires, 100,000 waiting", "/s"),
+    Line("updates_per_s_100k", "HTTP updates, 100,000 waiting", "/s"),
+    Line("acquires_100k_to_1k", "acquires with 100,000 to 1,000 waiting", "", 0.9),
+    Line("http_lifecycles_per_s", "whole lifecycles over HTTP", "jobs/s", 250),
+    Line("sql_lifecycles_per_s", "the same rows by plain SQL, one process", "jobs/s"),
+    Line("ratio_to_sql", "server side to plain SQL", ""),
+    Line("broker_messages_per_s", "the same messages, bare broker", "/s"),
+    Line("ratio_to_broker", "server side to bare broker", ""),
+)
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the table: the figures first, then where the CPU time and the memory go."""
+    console = Console()
+    table = Table(title="panda-fsm on this machine", title_justify="left")
+    for column, justify in (("measure", "left"), ("value", "right"), ("", "left"), ("aim", "right"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]  # rich wants literals
+    for line in LINES:
+        if (value := results.get(line.key)) is not None:
+            table.add_row(line.what, f"{value:,.4g}", line.unit, line.wanted(), line.verdict(value))
+    console.print(table)
+    for name in ("server_side", "http_lifecycles"):
+        if (details := results["details"].get(name)) is not None:
+            console.print(_costs(name, details))
+    if (footprint := results["details"].get("footprint")) is not None:
+        console.print(_footprint(footprint))
+
+
+def write(results: dict[str, Any], path: Path) -> None:
+    """Write the JSON file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _costs(name: str, details: dict[str, Any]) -> Table:
+    title = (
+        f"{name}: CPU µs per job, {details['cpu_us_per_job_total']:,} in all"
+        f" ({details['cores_busy']} cores busy, strangers took {details['cores_taken_by_strangers']})"
+    )
+    table = Table("process", title=title, title_justify="left", show_header=False)
+    table.add_column(justify="right")
+    for process, cost in details["cpu_us_per_job"].items():
+        table.add_row(process, f"{cost:,}")
+    return table
+
+
+def _footprint(footprint: dict[str, Any]) -> Table:
+    title = f"memory in MB; {footprint['database_connections_total']} database connections"
+    table = Table("process", title=title, title_justify="left")
+    for column in ("processes", "RSS", "PSS"):
+        table.add_column(column, justify="right")
+    for process, used in footprint["memory"].items():
+        table.add_row(process, str(used["processes"]), f"{used['rss_mb']:,}", f"{used['pss_mb']:,}")
+    return table

@@ -1,0 +1,93 @@
+"""The measures in their order, and the figures that they add to the result."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+from bench import footprint, jobs, limits, lone, processes, server_side
+from bench.plant import Plant
+
+_VERSIONS = ("pika", "psycopg", "pydantic", "transitions", "uvicorn", "starlette", "uvloop", "orjson")
+
+
+class Run:
+    """One run of the benchmark: `quick` does a tenth of the work."""
+
+    def __init__(self, plant: Plant, quick: bool) -> None:
+        self._plant = plant
+        self._scale = 10 if quick else 1
+        self.results: dict[str, Any] = {"details": {"quick": quick, "machine": processes.machine()}}
+        self._details: dict[str, Any] = self.results["details"]
+
+    def take(self, names: list[str], say: Callable[[str], None]) -> None:
+        """The named measures, in the order of MEASURES."""
+        self._details["versions"] = self._versions()
+        for name, measure in MEASURES.items():
+            if name in names:
+                started = time.monotonic()
+                measure(self)
+                self._plant.check_processes()
+                say(f"{name}: {time.monotonic() - started:.0f} s")
+
+    def server_side(self) -> None:
+        """Measure 1."""
+        load = server_side.prepare(self._plant, 20_000 // self._scale, task_id=1)
+        outcome = server_side.measure(self._plant, load)
+        self._details["server_side"] = outcome.as_json()
+        self.results["lifecycles_per_s"] = round(outcome.lifecycles_per_s, 1)
+        self.results["transitions_per_s"] = round(outcome.transitions / outcome.wall_s, 1)
+
+    def moving(self) -> None:
+        """Measure 1 with inputs and outputs that really move between storages."""
+        load = server_side.prepare(self._plant, 2000 // self._scale, task_id=2, moving=True)
+        outcome = server_side.measure(self._plant, load)
+        self._details["moving"] = outcome.as_json()
+        self.results["moving_lifecycles_per_s"] = round(outcome.lifecycles_per_s, 1)
+
+    def lone(self) -> None:
+        """Measure 2."""
+        load = server_side.prepare(self._plant, 100 // self._scale + lone.WARM_UP, task_id=3, bunch=1)
+        outcome = lone.measure(self._plant, load)
+        self._details["lone"] = outcome.as_json()
+        self.results["lone_p50_ms"] = self._details["lone"]["p50_ms"]
+        self.results["lone_p95_ms"] = self._details["lone"]["p95_ms"]
+
+    def limits(self) -> None:
+        """Measure 5."""
+        raw_sql = limits.sql_lifecycles_per_s(self._plant, 10_000 // self._scale)
+        bodies = limits.message_cycle()
+        raw_broker = limits.broker_messages_per_s(self._plant, bodies, 70_000 // self._scale)
+        per_job = len(bodies) + 1 / jobs.BUNCH
+        self.results["sql_lifecycles_per_s"] = round(raw_sql, 1)
+        self.results["broker_messages_per_s"] = round(raw_broker, 1)
+        self._details["limits"] = {
+            "messages_through_queues_per_job": per_job,
+            "message_bytes": round(sum(map(len, bodies)) / len(bodies)),
+        }
+        if (reached := self.results.get("lifecycles_per_s")) is not None:
+            self.results["ratio_to_sql"] = round(reached / raw_sql, 3)
+            self.results["ratio_to_broker"] = round(reached * per_job / raw_broker, 3)
+
+    def footprint(self) -> None:
+        """Measure 6."""
+        self._details["footprint"] = footprint.measure(self._plant)
+
+    def _versions(self) -> dict[str, str]:
+        return {
+            "python": platform.python_version(),
+            "postgresql": str(self._plant.value("SHOW server_version")).split()[0],
+            "rabbitmq": self._plant.system.services.rabbitmq.control("version").strip(),
+        } | {name: metadata.version(name) for name in _VERSIONS}
+
+
+MEASURES: dict[str, Callable[[Run], None]] = {
+    "server_side": Run.server_side,
+    "moving": Run.moving,
+    "lone": Run.lone,
+    "limits": Run.limits,
+    "footprint": Run.footprint,
+}

@@ -1,0 +1,1 @@
+"""HTTP: turns what pilots and users ask into messages, and answers reads from the database."""

@@ -1,0 +1,56 @@
+"""The sandbox cache: upload once, ask whether it is here, read back."""
+
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, Response
+
+from gateway.answers import failure, success
+from gateway.context import Gateway
+from gateway.refusal import NotFoundError, RefusalError
+from gateway.route import Call
+from gateway.upload import Upload, safe_name
+from gateway.wire.user_requests import CacheContent
+from panda_fsm.dispatch import CacheFile
+
+
+class NameTakenError(RefusalError):
+    """Somebody else has a file of this name."""
+
+    status = 409
+
+
+async def upload_cache_file(gateway: Gateway, call: Call, _ask: None) -> Response:
+    """Keep a file under its base name; a name belongs to whoever came first."""
+    folder = gateway.settings.cache_dir
+    await run_in_threadpool(lambda: folder.mkdir(parents=True, exist_ok=True))
+    with Upload(folder, call.request.headers.get("content-type", "")) as upload:
+        await upload.receive(call.request.stream())
+        file = CacheFile(upload.name, call.identity.key, upload.size, upload.checksum)
+        kept = await gateway.store.add_cache_file(file)
+        if (kept.size, kept.checksum) != (file.size, file.checksum):
+            raise NameTakenError(f"file: {file.name} belongs to somebody else; please use another name")
+        upload.keep(folder / file.name)
+    return success()
+
+
+async def validate_cache_file(gateway: Gateway, call: Call, ask: CacheContent) -> Response:
+    """`FOUND:<host>:<name>` when a file with this content is here."""
+    known = await gateway.store.cache_file_with(ask.file_size, ask.checksum)
+    if known is None or not await _is_file(gateway.settings.cache_dir / known.name):
+        return failure("not found: please upload")
+    host = call.request.url.hostname or ""  # without the port: the client adds its own
+    return success(message=f"FOUND:{host}:{known.name}")
+
+
+async def cached_file(gateway: Gateway, call: Call, _ask: None) -> Response:
+    """The bytes of an uploaded file."""
+    name = str(call.request.path_params["name"])
+    path = gateway.settings.cache_dir / safe_name(name)
+    if "/" in name or not await _is_file(path):
+        raise NotFoundError(f"no file {name!r:.80}")
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+async def _is_file(path: Path) -> bool:
+    return await run_in_threadpool(path.is_file)

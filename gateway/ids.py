@@ -1,0 +1,51 @@
+"""PandaIDs from a block of the sequence that this process owns, so that a submission waits for no consumer."""
+
+import asyncio
+from collections import deque
+
+from gateway.ports import Store
+
+BLOCK = 1000
+"""The increment of the sequence job_id_block."""
+_REMEMBERED_BLOCKS = 50
+
+
+class JobIds:
+    """Hands out PandaIDs, and knows whether an id is so young that its job may not be stored yet."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._next = 0
+        self._end = 0
+        self._blocks: deque[range] = deque(maxlen=_REMEMBERED_BLOCKS)
+
+    async def take(self, count: int) -> list[int]:
+        """That many new ids, growing, with gaps only where another process has its block."""
+        taken: list[int] = []
+        async with self._lock:
+            while len(taken) < count:
+                if self._next == self._end:
+                    await self._take_block()
+                end = min(self._end, self._next + count - len(taken))
+                taken.extend(range(self._next, end))
+                self._next = end
+        return taken
+
+    async def _take_block(self) -> None:
+        first = await self._store.job_id_block()
+        self._next, self._end = first, first + BLOCK
+        self._blocks.append(range(first, first + BLOCK))
+
+    async def may_still_come(self, job_ids: list[int]) -> list[int]:
+        """Those of the ids whose job may be on its way: handed out here, or in a recent block of another process."""
+        if not job_ids:
+            return []
+        last = await self._store.last_job_id_block()
+        recent = range(max(1, last - _REMEMBERED_BLOCKS * BLOCK), last + BLOCK)
+        return [job_id for job_id in job_ids if job_id in recent and self._was_handed_out(job_id)]
+
+    def _was_handed_out(self, job_id: int) -> bool:
+        if any(job_id in block for block in self._blocks):
+            return job_id < self._next or not self._next <= job_id < self._end
+        return True  # a block of another process: it knows

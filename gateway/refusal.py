@@ -1,0 +1,39 @@
+"""Refusals: what a caller did wrong, in one sentence, before anything was stored."""
+
+
+class RefusalError(Exception):
+    """The request cannot be accepted; `status` is the HTTP status for callers that read it."""
+
+    status = 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UndecodableError(RefusalError):
+    """The body cannot be read at all, so not even a pilot's convention can say anything about its content."""
+
+
+class TooLargeError(UndecodableError):
+    """More than the server takes; counted while reading, not as announced."""
+
+    status = 413
+
+
+class TooManyError(RefusalError):
+    """More items than one request may carry. Refused, never cut silently."""
+
+    status = 413
+
+
+class ForbiddenError(RefusalError):
+    """The caller has no right to this."""
+
+    status = 403
+
+
+class NotFoundError(RefusalError):
+    """There is no such thing."""
+
+    status = 404

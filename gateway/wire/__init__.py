@@ -1,0 +1,1 @@
+"""Wire models: the only place where PanDA's camelCase names appear."""

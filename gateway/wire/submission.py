@@ -1,0 +1,222 @@
+"""Makes job drafts of what panda-client submits: positional arrays, placeholders, "NULL" for nothing."""
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.decode import decode_json
+from gateway.refusal import RefusalError, TooManyError, UndecodableError
+from gateway.wire.fields import absent_to_none, text, whole
+from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
+from panda_fsm.drafts import FileDraft, JobDraft
+
+MAX_JOBS = 10_000
+_DATE = "_datetime_object"
+_SERVERS_OWN = words(
+    "panda_id job_status state_change_time modification_time modification_host creation_time start_time end_time"
+    " prod_db_update_time command_to_pilot lockedby"
+)
+"""Attributes that the server sets, whatever the client put there."""
+_FREE_TEXT = frozenset({"job_parameters", "metadata"})
+_MAX_FREE_TEXT = 1024 * 1024
+_USABLE_STATUS = ("ready", "cached")
+
+
+def read_jobs(sent: Any) -> list[Any]:
+    """The jobs of a submission, each still as it was sent. Raises RefusalError."""
+    jobs = decode_json(sent) if isinstance(sent, str) else sent
+    if not isinstance(jobs, list):
+        raise RefusalError("jobs: must be a list of jobs, or its JSON text")
+    if not jobs:
+        raise RefusalError("jobs: is empty")
+    if len(jobs) > MAX_JOBS:
+        raise TooManyError(f"jobs: {len(jobs)} jobs, more than {MAX_JOBS} in one request")
+    return jobs
+
+
+def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues: Any) -> JobDraft:
+    """Job `index` of a submission. Raises RefusalError naming the job and its field."""
+    try:
+        spec, files = _split(sent)
+        job = _job(spec, files, job_id, jobset_id, user)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RefusalError(f"job {index}: {field}: {first['msg']}") from None
+    except (UndecodableError, ValueError) as error:
+        raise RefusalError(f"job {index}: {error}") from None
+    if job.site not in queues:
+        raise RefusalError(f"job {index}: computingSite: unknown queue {job.site!r:.80}")
+    return job
+
+
+def _split(sent: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Attributes by snake_case name, and the files. Shorter arrays come from older clients."""
+    if not isinstance(sent, list) or not sent or not isinstance(sent[-1], list):
+        raise ValueError("must be an array of attributes that ends with the array of its files")
+    spec: dict[str, Any] = {}
+    for name, original, value in zip(SNAKE_JOB_ATTRIBUTES, JOB_ATTRIBUTES, sent[:-1], strict=False):
+        if value is not None and value != "NULL" and name not in _SERVERS_OWN:
+            spec[name] = _value(original, value, name in _FREE_TEXT)
+    files = []
+    for number, file in enumerate(sent[-1]):
+        if not isinstance(file, list):
+            raise ValueError(f"file {number}: must be an array of attributes")
+        named = zip(FILE_ATTRIBUTES, file, strict=False)
+        files.append({name: absent_to_none(value) for name, value in named})
+    return spec, files
+
+
+def _value(name: str, value: Any, free: bool) -> str | int | float:
+    """An attribute's value as plain JSON without anything that a database or a terminal chokes on."""
+    if isinstance(value, dict) and isinstance(value.get(_DATE), str):
+        value = value[_DATE]
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        if abs(value) > 2**63 - 1:
+            raise ValueError(f"{name}: is out of range")
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: must be a text or a number")
+    if free:
+        if "\x00" in value or len(value) > _MAX_FREE_TEXT:
+            raise ValueError(f"{name}: contains NUL or is longer than {_MAX_FREE_TEXT} characters")
+        return value
+    if len(value) > 4096:
+        raise ValueError(f"{name}: is longer than 4096 characters")
+    try:
+        return text(value) or ""
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _job(spec: dict[str, Any], files: Sequence[dict[str, Any]], job_id: int, jobset_id: int, user: str) -> JobDraft:
+    number = _Numbers(spec)
+    task_id = number("jedi_task_id") or number("task_id") or 0
+    jobset_id = number("jobset_id") or jobset_id
+    places = {"$PANDAID": f"{job_id:05d}", "$JOBSETID": f"{jobset_id:06d}", "$JEDITASKID": str(task_id)}
+    spec["job_parameters"] = _fill(str(spec.get("job_parameters", "")), places)
+    spec["job_name"] = str(spec.get("job_name", "")).replace("$ORIGINPANDAID", str(job_id))
+    destination = str(spec.get("destination_se", ""))
+    drafts = [_file(number, file, places, destination) for number, file in enumerate(files)]
+    _refuse_double_names(drafts)
+    return JobDraft(
+        job_id=job_id,
+        job_definition_id=number("job_definition_id") or 0,
+        jobset_id=jobset_id,
+        task_id=task_id,
+        attempt_nr=number("attempt_nr") or 0,
+        name=spec["job_name"],
+        vo=str(spec.get("vo", "")),
+        site=_site(spec),
+        label=str(spec.get("prod_source_label", "user")),
+        user=user,
+        priority=number("current_priority") or number("assigned_priority") or 0,
+        core_count=number("core_count") or 1,
+        min_ram=number("min_ram_count") or 0,
+        max_disk=number("max_disk_count") or 0,
+        max_walltime=number("max_walltime") or 0,
+        resource_type=str(spec.get("resource_type", "")),
+        destination=destination,
+        special_handling=str(spec.get("special_handling", "")),
+        spec=spec,
+        files=drafts,
+    )
+
+
+def _site(spec: dict[str, Any]) -> str:
+    site = str(spec.get("computing_site", ""))
+    if not site:
+        raise ValueError("computingSite: is missing; this server does not choose a queue for a job")
+    return site
+
+
+class _Numbers:
+    """Reads whole numbers of a specification; a wrong one is refused by its name."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._spec = spec
+
+    def __call__(self, name: str) -> int | None:
+        try:
+            number = whole(self._spec.get(name))
+        except ValueError as error:
+            raise ValueError(f"{_original(name)}: {error}") from None
+        if number is not None and number < 0 and not name.endswith("_priority"):
+            raise ValueError(f"{_original(name)}: must not be negative")
+        return number
+
+
+def _original(name: str) -> str:
+    return JOB_ATTRIBUTES[SNAKE_JOB_ATTRIBUTES.index(name)]
+
+
+def _file(number: int, file: dict[str, Any], places: dict[str, str], destination: str) -> FileDraft:
+    try:
+        return _file_draft(file, places, destination)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"file {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValueError as error:
+        raise ValueError(f"file {number}: {error}") from None
+
+
+def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) -> FileDraft:
+    kind = file.get("type")
+    is_log, is_output = kind == "log", kind in ("output", "log")
+    md5 = file.get("md5sum")
+    status = file.get("status")
+    draft = FileDraft.model_validate(
+        {
+            "type": kind,
+            "lfn": _fill(_named(file, "lfn"), places),
+            "scope": _named(file, "scope"),
+            "dataset": _named(file, "dataset") or _named(file, "prodDBlock"),
+            "destination_block": _named(file, "destinationDBlock"),
+            "destination": _named(file, "destinationSE") or (destination if is_output else ""),
+            "guid": _named(file, "GUID") or (str(uuid.uuid4()).upper() if is_log else ""),
+            "size": _size(file.get("fsize")),
+            "checksum": _named(file, "checksum") or (f"md5:{md5}" if md5 else ""),
+            "status": status if status in _USABLE_STATUS else "unknown",
+            "token": _named(file, "dispatchDBlockToken" if is_output else "prodDBlockToken"),
+        }
+    )
+    for name in ("lfn", "dataset"):
+        # Pilots read all files of a job as one comma list.
+        if "," in getattr(draft, name):
+            raise ValueError(f"{name}: must not contain a comma")
+    return draft
+
+
+def _named(file: dict[str, Any], name: str) -> str:
+    try:
+        return text(file.get(name)) or ""
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _size(value: Any) -> int:
+    try:
+        return whole(value) or 0
+    except ValueError as error:
+        raise ValueError(f"fsize: {error}") from None
+
+
+def _fill(template: str, places: dict[str, str]) -> str:
+    if "$" in template:
+        for place, value in places.items():
+            template = template.replace(place, value)
+    return template
+
+
+def _refuse_double_names(files: Sequence[FileDraft]) -> None:
+    outputs = Counter(file.lfn for file in files if file.type in ("output", "log"))
+    doubles = [lfn for lfn, times in outputs.items() if times > 1]
+    if doubles:
+        raise ValueError(f"two output files are called {doubles[0]!r:.80}")
+    if sum(file.type == "log" for file in files) > 1:
+        raise ValueError("has more than one log file")

@@ -1,0 +1,108 @@
+"""Runs real panda-fsm processes for a test: started, stopped, killed and restarted by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from lab import ports
+from lab.daemon import Daemon, DaemonError
+from lab.site import LabFiles, write_lab
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = Path(sys.executable).parent / "panda-fsm"
+# Requests to ourselves never go through a proxy that the environment may name.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Processes:
+    """The processes of one test; each has a name, a log in `directory` and the test's own services."""
+
+    def __init__(self, directory: Path, database_url: str, broker_url: str) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.gateway_port = ports.kept(directory, "gateway")
+        self.gateway_url = f"http://127.0.0.1:{self.gateway_port}"
+        self.lab: LabFiles = write_lab(directory, self.gateway_url)
+        self.environment = {
+            **os.environ,
+            "PANDA_FSM_DATABASE_URL": database_url,
+            "PANDA_FSM_BROKER_URL": broker_url,
+            "PANDA_FSM_GATEWAY_HOST": "127.0.0.1",
+            "PANDA_FSM_GATEWAY_PORT": str(self.gateway_port),
+            "PANDA_FSM_SITES_FILE": str(self.lab.sites_file),
+            "PANDA_FSM_CACHE_DIR": str(directory / "cache"),
+        }
+        self._daemons: dict[str, Daemon] = {}
+        # Those that the test has not ended itself: their end is unexpected.
+        self._wanted: set[str] = set()
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
+
+    def start(self, service: str, *, name: str | None = None, **settings: str) -> Daemon:
+        """Start `panda-fsm serve SERVICE`; a second copy of a service needs a name of its own.
+
+        `settings` are further environment variables, as `PANDA_FSM_BATCH_SIZE="10"`. The service "all" is
+        the supervisor with everything.
+        """
+        argument = "--all" if service == "all" else service
+        command = [str(PROGRAM), "serve", argument]
+        return self._launch(name or service, command, {**self.environment, **settings})
+
+    def restart(self, name: str) -> Daemon:
+        """Start a process again as it was started first, ending it gracefully if it still runs."""
+        self._daemons[name].stop()
+        return self._launch(name, *self._commands[name])
+
+    def stop(self, name: str) -> None:
+        """End a process gracefully."""
+        self._wanted.discard(name)
+        self._daemons[name].stop()
+
+    def kill(self, name: str) -> None:
+        """Crash a process, and its children with it."""
+        self._wanted.discard(name)
+        self._daemons[name].kill()
+
+    def is_running(self, name: str) -> bool:
+        """True while the process lives."""
+        return self._daemons[name].is_running
+
+    def log(self, name: str) -> str:
+        """All that the process has written so far, over all its lives."""
+        return self._daemons[name].log.read_text(errors="replace")
+
+    def wait_until_ready(self, timeout: float = 30.0) -> None:
+        """Return once the gateway and all behind it say they are ready."""
+        deadline = time.monotonic() + timeout
+        while not self._is_ready():
+            ended = [name for name in self._wanted if not self.is_running(name)]
+            if ended or time.monotonic() > deadline:
+                raise DaemonError(f"not ready; ended: {ended}\n{self.log_tails()}")
+            time.sleep(0.05)
+
+    def log_tails(self) -> str:
+        """The last lines of every log, which pytest shows when the test fails."""
+        return "\n".join(f"--- {name} ---\n{daemon.log_tail()}" for name, daemon in self._daemons.items())
+
+    def close(self) -> None:
+        """End all processes; what a test stopped half-way is of no further use, so at once."""
+        for daemon in self._daemons.values():
+            daemon.kill()
+
+    def _launch(self, name: str, command: list[str], environment: dict[str, str]) -> Daemon:
+        daemon = self._daemons.setdefault(name, Daemon(name, self.directory))
+        self._commands[name] = (command, environment)
+        self._wanted.add(name)
+        daemon.start(command, environment, cwd=ROOT)
+        return daemon
+
+    def _is_ready(self) -> bool:
+        try:
+            with _OPENER.open(f"{self.gateway_url}/readyz", timeout=5) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False

@@ -1,0 +1,101 @@
+"""Requests that come together share one batch, and each gets its own answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.coalesce import Coalescer, Lanes
+
+
+class Doubler:
+    """Answers twice the number; remembers its batches, and waits in each until it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = asyncio.Event()
+
+    async def handle(self, numbers: Sequence[int]) -> Sequence[int | Exception]:
+        self.batches.append(list(numbers))
+        await self.go.wait()
+        return [ValueError(f"{n} is negative") if n < 0 else 2 * n for n in numbers]
+
+    async def handle_lane(self, key: str, numbers: Sequence[int]) -> Sequence[int | Exception]:
+        return await self.handle(numbers)
+
+
+def test_later_requests_gather_while_a_batch_is_under_way() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        coalescer: Coalescer[int, int] = Coalescer(doubler.handle, max_batch=4)
+        first = asyncio.create_task(coalescer.ask(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        later = [asyncio.create_task(coalescer.ask(n)) for n in range(2, 8)]
+        await asyncio.sleep(0)
+        assert doubler.batches == [[1]]
+        doubler.go.set()
+        assert await first == 2
+        assert await asyncio.gather(*later) == [4, 6, 8, 10, 12, 14]
+        assert doubler.batches == [[1], [2, 3, 4, 5], [6, 7]]
+        assert coalescer.is_idle
+
+    asyncio.run(scene())
+
+
+def test_an_exception_is_its_items_alone() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        doubler.go.set()
+        coalescer: Coalescer[int, int] = Coalescer(doubler.handle)
+        answers = await asyncio.gather(*(coalescer.ask(n) for n in (1, -2, 3)), return_exceptions=True)
+        assert answers[0] == 2
+        assert isinstance(answers[1], ValueError)
+        assert answers[2] == 6
+
+    asyncio.run(scene())
+
+
+def test_a_failed_batch_fails_its_items_and_no_others() -> None:
+    async def fail(_numbers: Sequence[int]) -> Sequence[int | Exception]:
+        raise OSError("away")
+
+    async def scene() -> None:
+        coalescer: Coalescer[int, int] = Coalescer(fail)
+        answers = await asyncio.gather(*(coalescer.ask(n) for n in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [OSError] * 3
+        with pytest.raises(OSError, match="away"):
+            await coalescer.ask(4)
+
+    asyncio.run(scene())
+
+
+def test_who_has_gone_disturbs_nobody() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        coalescer: Coalescer[int, int] = Coalescer(doubler.handle)
+        tasks = [asyncio.create_task(coalescer.ask(n)) for n in (1, 2)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        doubler.go.set()
+        assert await tasks[1] == 4
+        assert tasks[0].cancelled()
+
+    asyncio.run(scene())
+
+
+def test_lanes_run_side_by_side_and_vanish() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        lanes: Lanes[str, int, int] = Lanes(doubler.handle_lane)
+        tasks = [asyncio.create_task(lanes.ask(key, n)) for key, n in (("a", 1), ("b", 2), ("a", 3))]
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert sorted(doubler.batches) == [[1, 3], [2]]
+        doubler.go.set()
+        assert await asyncio.gather(*tasks) == [2, 4, 6]
+        assert not lanes._lanes
+
+    asyncio.run(scene())

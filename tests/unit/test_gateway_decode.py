@@ -1,0 +1,103 @@
+"""The decoder takes what pilots and clients really send, and refuses everything else in one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.decode import decode_fields, read_limited
+from gateway.refusal import TooLargeError, UndecodableError
+
+LIMIT = 100_000
+REPORT = {"jobId": "7", "state": "running", "startTime": 1795389117.5}
+
+ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
+    "json": (json.dumps(REPORT).encode(), REPORT),
+    "json with spaces around": (b"  \r\n" + json.dumps(REPORT).encode() + b"\n", REPORT),
+    "gzip by its magic bytes": (gzip.compress(json.dumps(REPORT).encode()), REPORT),
+    "two gzip members": (gzip.compress(b'{"a":') + gzip.compress(b"1}"), {"a": 1}),
+    "gzip of a form": (gzip.compress(b"a=1&b=2"), {"a": "1", "b": "2"}),
+    "form": (b"siteName=Q&mem=24105.5&workingGroup=&cpu=", {"siteName": "Q", "mem": "24105.5", "workingGroup": "", "cpu": ""}),
+    "form with a repeated field": (b"job_ids=1&job_ids=2&job_ids=3", {"job_ids": ["1", "2", "3"]}),
+    "nothing": (b"", {}),
+    "NaN is no value": (b'{"a": NaN, "b": -Infinity, "c": 1e999}', {"a": None, "b": None, "c": None}),
+    "a whole number beyond 64 bits": (b'{"a": 123456789012345678901234567890}', {"a": 123456789012345678901234567890.0}),
+}  # fmt: skip
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "json cut short": (b'{"a": 1', "not valid JSON"),
+    "json that is a list": (b"[1, 2]", "must be a JSON object"),
+    "gzip cut short": (gzip.compress(b'{"a": "' + bytes(range(32, 120)) * 20 + b'"}')[:-20], "ends too early"),
+    "gzip with a wrong checksum": (gzip.compress(b"{}")[:-8] + b"\0" * 8, "not valid gzip"),
+    "gzip magic and nonsense": (b"\x1f\x8bnonsense", "not valid gzip"),
+    "bytes that are nothing": (b"\xff\xfe\x00\x01", "neither"),
+    "a form that is none": (b"hello", "neither"),
+    "nested too deeply": (b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "not valid JSON"),
+    "half a surrogate pair": (b'{"a": "\\ud800"}', "not valid JSON"),
+    "broken UTF-8 in JSON": (b'{"a": "\xff"}', "not valid JSON"),
+    "broken UTF-8 in a form": (b"a=%ff%fe", "neither"),
+    "a number of 5000 digits": (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_accepts(case: str) -> None:
+    body, fields = ACCEPTED[case]
+    assert decode_fields(body, LIMIT) == fields
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refuses(case: str) -> None:
+    body, reason = REFUSED[case]
+    with pytest.raises(UndecodableError, match=reason) as refused:
+        decode_fields(body, LIMIT)
+    assert refused.value.status == 400
+    assert "Traceback" not in refused.value.message
+
+
+def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
+    bomb = gzip.compress(b" " * 200_000_000)
+    assert len(bomb) < 250_000
+    with pytest.raises(TooLargeError, match="when unpacked") as refused:
+        decode_fields(bomb, LIMIT)
+    assert refused.value.status == 413
+
+
+def test_bomb_in_the_second_member_is_refused() -> None:
+    with pytest.raises(TooLargeError):
+        decode_fields(gzip.compress(b"{}") + gzip.compress(b" " * 1_000_000), LIMIT)
+
+
+def test_a_million_form_fields_are_refused() -> None:
+    with pytest.raises(UndecodableError):
+        decode_fields(b"&".join(b"a=1" for _ in range(1_000_000)), 10_000_000)
+
+
+async def _chunks(size: int, count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"x" * size
+
+
+def test_size_is_counted_while_reading() -> None:
+    assert len(asyncio.run(read_limited(_chunks(1000, 100), LIMIT))) == LIMIT
+    with pytest.raises(TooLargeError):
+        asyncio.run(read_limited(_chunks(1000, 101), LIMIT))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_fields_or_a_refusal(body: bytes) -> None:
+    for sent in (body, b"{" + body, b"\x1f\x8b\x08" + body, zlib.compress(body), gzip.compress(body)):
+        try:
+            fields = decode_fields(sent, LIMIT)
+        except UndecodableError:
+            continue
+        # What was accepted can be stored and sent on.
+        json.dumps(fields, ensure_ascii=False).encode()
