@@ -1,4 +1,4 @@
-"""The jobs of the benchmark: one input, one output and one log each, submitted in bunches, and what pilots say of them."""
+"""The jobs of the benchmark: one input, one output and one log each, and what pilots say of them."""
 
 import json
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
 from panda_fsm.drafts import FileDraft, JobDraft
 from panda_fsm.effects import Outgoing
@@ -17,6 +18,7 @@ SCOPE = "user.bench"
 CONTENT = b"what a payload reads or writes\n"
 CHECKSUM = f"{zlib.adler32(CONTENT):08x}"
 OWNER = "bench|user"
+_SUBMISSION = Path(__file__).parent.parent / "tests" / "data" / "submit-2.2.0.json"
 _PILOT = {
     "site_name": QUEUE, "node": "wn042.bench", "scheduler_id": "bench", "pilot_id": "bench|slurm|PR|3.11.5.1",
     "timestamp": "2026-11-22T23:11:57+00:00", "core_count": 1, "cpu_consumption_unit": "s+AMD EPYC 1024 KB+AVX2",
@@ -77,10 +79,39 @@ def stored_files(number: int) -> str:
     )  # fmt: skip
 
 
-def report_fields(job_id: int, state: str) -> dict[str, Any]:
+def http_submissions(numbers: Sequence[int], task_id: int) -> list[bytes]:
+    """The same jobs as the real panda-client 2.2.0 submits them, in bunches; a number stands for the PandaID to be."""
+    template = json.loads(json.loads(_SUBMISSION.read_text())["jobs"])[0]
+    sent = [_as_client_sends(template, number, task_id) for number in numbers]
+    return [
+        json.dumps({"jobs": json.dumps(sent[start : start + BUNCH])}).encode() for start in range(0, len(sent), BUNCH)
+    ]
+
+
+def _as_client_sends(template: list[Any], number: int, task_id: int) -> list[Any]:
+    job = list(template)
+    values = {"jobName": f"bench.{number}", "destinationSE": QUEUE_STORAGE, "taskID": task_id, "jediTaskID": task_id}
+    for name, value in values.items():
+        job[JOB_ATTRIBUTES.index(name)] = value
+    job[-1] = [list(file) for file in template[-1]]
+    for file, lfn, dataset in zip(job[-1], names(number), ("events", "spectra", "logs"), strict=True):
+        is_input = dataset == "events"
+        values = {
+            "lfn": lfn, "scope": SCOPE, "dataset": f"user.bench.{dataset}",
+            "prodDBlock": f"user.bench.{dataset}" if is_input else "NULL",
+            "destinationDBlock": "NULL" if is_input else f"user.bench.{dataset}",
+            "destinationSE": "NULL" if is_input else QUEUE_STORAGE,
+            "fsize": len(CONTENT) if is_input else "NULL", "checksum": f"ad:{CHECKSUM}" if is_input else "NULL",
+        }  # fmt: skip
+        for name, value in values.items():
+            file[FILE_ATTRIBUTES.index(name)] = value
+    return job
+
+
+def report_fields(job_id: int, number: int, state: str) -> dict[str, Any]:
     """A pilot's report by the names of the present HTTP interface."""
     fields: dict[str, Any] = {"job_id": job_id, "job_status": state, "attempt_nr": 1, **_PILOT}
-    return fields | _ENDED | {"job_output_report": stored_files(job_id)} if state == "finished" else fields
+    return fields | _ENDED | {"job_output_report": stored_files(number)} if state == "finished" else fields
 
 
 def reports(job_id: int) -> list[Outgoing]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import pika
 import psycopg
@@ -109,13 +109,13 @@ def _queries() -> dict[str, list[LiteralString]]:
 def message_cycle() -> list[bytes]:
     """The messages of one lifecycle that reach a queue, as often as they do; submissions are one in a hundred jobs."""
     draft = jobs.draft(1_000_000, 1)
-    event = {"job_id": draft.job_id, "site": draft.site, "vo": draft.vo, "task_id": 1, "cause": "0" * 36}
+    event: dict[str, Any] = {
+        "job_id": draft.job_id, "site": draft.site, "vo": draft.vo, "task_id": 1, "cause": "0" * 36,
+    }  # fmt: skip
     sent: list[Outgoing] = [
         *jobs.reports(draft.job_id),
         Outgoing.of(JobEvent(**event, version=1, state=State.DEFINED, trigger="submitted")),
-        Outgoing.of(
-            JobEvent(**event, version=6, state=State.HOLDING, previous=State.RUNNING, trigger="pilot_ended")
-        ),
+        Outgoing.of(JobEvent(**event, version=6, state=State.HOLDING, previous=State.RUNNING, trigger="pilot_ended")),
         Outgoing.of(OutputsAdded(job_id=draft.job_id, version=6, verdict="finished")),
     ]
     reached = [pair for queue in queues() for pair in queue.bindings]

@@ -111,7 +111,7 @@ class _InstantPilot:
 
         def events() -> Iterator[JobEvent]:
             for method, _properties, body in channel.consume(queue, auto_ack=True, inactivity_timeout=_PATIENCE_S):
-                if method is None:
+                if method is None or body is None:
                     raise BenchError(f"no event within {_PATIENCE_S:.0f} s")
                 event = decode(body)
                 if isinstance(event, JobEvent):

@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, LiteralString
 
+import pika
 import psycopg
 
 from bench import processes
 from bench.processes import Cost
+from broker.connection import parameters
+from broker.topology import queues
 from lab.daemon import Daemon
 from lab.site import QUEUE, LabFiles
 from lab.system import RUN_DIR, System
@@ -73,6 +76,11 @@ class Plant:
         return self.system.services.broker_url
 
     @property
+    def port(self) -> int:
+        """Where the gateway listens."""
+        return int(self.system.url.rpartition(":")[2])
+
+    @property
     def settings(self) -> Settings:
         """The settings that the processes run with."""
         return Settings(database_url=self.database_url, broker_url=self.broker_url, sites_file=self.lab.sites_file)  # type: ignore[call-arg]  # the rest has defaults
@@ -103,6 +111,14 @@ class Plant:
                 states = self.rows("SELECT state, count(*) FROM job GROUP BY state ORDER BY state")
                 raise BenchError(f"jobs did not end within {timeout_s:.0f} s: {dict(states)}")
             time.sleep(0.02)
+
+    def messages_waiting(self) -> int:
+        """Messages in all queues that no consumer has yet."""
+        connection = pika.BlockingConnection(parameters(self.broker_url, "bench"))
+        channel = connection.channel()
+        waiting = [channel.queue_declare(queue.name, passive=True).method.message_count for queue in queues()]
+        connection.close()
+        return sum(waiting)
 
     def job_ids(self, count: int) -> list[int]:
         """PandaIDs from the product's own sequence of blocks of 1000."""

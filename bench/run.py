@@ -8,7 +8,8 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-from bench import footprint, jobs, limits, lone, processes, server_side
+from bench import footprint, http_lifecycles, http_rates, jobs, limits, lone, processes, server_side
+from bench.pilots import PilotProcess
 from bench.plant import Plant
 
 _VERSIONS = ("pika", "psycopg", "pydantic", "transitions", "uvicorn", "starlette", "uvloop", "orjson")
@@ -72,6 +73,31 @@ class Run:
             self.results["ratio_to_sql"] = round(reached / raw_sql, 3)
             self.results["ratio_to_broker"] = round(reached * per_job / raw_broker, 3)
 
+    def http_lifecycles(self) -> None:
+        """Measure 4."""
+        with PilotProcess(self._plant.port) as pilots:
+            outcome = http_lifecycles.measure(self._plant, pilots, 5000 // self._scale, task_id=4)
+        self._details["http_lifecycles"] = outcome.as_json()
+        self.results["http_lifecycles_per_s"] = round(outcome.jobs_per_s, 1)
+
+    def http_rates(self) -> None:
+        """Measure 3. The last one that makes jobs: what waits here would be taken for a job of another measure."""
+        rounds = max(1, 5 // self._scale)
+        with PilotProcess(self._plant.port) as pilots:
+            template = http_rates.plant_template(self._plant, pilots, task_id=5)
+            few = http_rates.measure(self._plant, pilots, template, 1000, rounds)
+            many = http_rates.measure(self._plant, pilots, template, 100_000 // self._scale, rounds)
+        self._details["http_rates"] = {"1k": few.as_json(), "100k": many.as_json()}
+        self.results |= {
+            "acquires_per_s": round(few.acquires_per_s, 1),
+            "acquire_p99_ms": few.acquire["p99_ms"],
+            "updates_per_s": round(few.updates_per_s, 1),
+            "update_p99_ms": few.update["p99_ms"],
+            "acquires_per_s_100k": round(many.acquires_per_s, 1),
+            "updates_per_s_100k": round(many.updates_per_s, 1),
+            "acquires_100k_to_1k": round(many.acquires_per_s / few.acquires_per_s, 3),
+        }
+
     def footprint(self) -> None:
         """Measure 6."""
         self._details["footprint"] = footprint.measure(self._plant)
@@ -89,5 +115,7 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "moving": Run.moving,
     "lone": Run.lone,
     "limits": Run.limits,
+    "http_lifecycles": Run.http_lifecycles,
+    "http_rates": Run.http_rates,
     "footprint": Run.footprint,
 }

@@ -10,9 +10,10 @@ from bench.plant import BenchError, Plant
 _SETTLE_S = 10.0
 
 
-def check_jobs(plant: Plant, job_ids: Sequence[int]) -> int:
-    """Raises BenchError unless all these jobs went the whole way rightly; returns how many steps they made."""
+def check_jobs(plant: Plant, job_ids: Sequence[int], count: int | None = None) -> int:
+    """Raises BenchError unless all these jobs, `count` of them, went the whole way; returns how many steps they made."""
     ids = list(job_ids)
+    _expect("jobs", len(ids), count or len(ids))
     states = dict(plant.rows("SELECT state, count(*) FROM job WHERE job_id = ANY(%(ids)s) GROUP BY 1", ids=ids))
     _expect("job states", states, {"finished": len(ids)})
     files = plant.rows("SELECT status, count(*) FROM job_file WHERE job_id = ANY(%(ids)s) GROUP BY 1", ids=ids)

@@ -16,6 +16,8 @@ from panda_fsm.report import OutputFile, parse_report
 from panda_fsm.states import FileStatus, FileType, State
 
 EC_ADDER = 200
+GIVE_UP_AFTER = 1440
+"""Retries of a temporary error, one a minute: a day."""
 USER_LABELS = ("user", "panda")
 ALLOW_NO_OUTPUT = "an"
 
@@ -66,7 +68,9 @@ class Adder(Service):
         if reading is None:
             return Ignore("the pilot's final report has not come yet")
         if reading.plan.try_later:
-            return Wait(reading.plan.try_later, tries=1440)
+            if item.delivery.retries < GIVE_UP_AFTER:
+                return Wait(reading.plan.try_later, GIVE_UP_AFTER + 1)
+            reading.error = JobError("ddm", EC_ADDER, f"gave up: {reading.plan.try_later}")
         return self._add(job, reading)
 
     def _add(self, job: Job, reading: Reading) -> Outcome:

@@ -167,7 +167,9 @@ class RabbitMQ:
             "RABBITMQ_PID_FILE": str(home / "node.pid"),
             # Several nodes share the cores here: schedulers pinned to a core would queue behind each other.
             "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+            # Busy-waiting schedulers would take the cores that our services need.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none"
+            " -kernel inet_dist_use_interface {127,0,0,1}",
             # Makes the script replace itself by the node, so the process we started is the node.
             "RUNNING_UNDER_SYSTEMD": "true",
         }

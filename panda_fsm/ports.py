@@ -1,6 +1,6 @@
 """The seams: what the rules ask of the database, the broker and an experiment's plugin."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -32,8 +32,8 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractContextManager[Transaction]: ...
 
-    def jobs_of_block(self, block: str, lfns: Iterable[str] | None) -> list[int] | None:
-        """Live jobs that have one of these files (None: any file) in the block; None if there is no such block."""
+    def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
+        """For each (block, LFNs): the live jobs with one of the files (None: any file) in it; None: no such block."""
 
     def archived(self, job_ids: Sequence[int]) -> set[int]:
         """Those of the ids that exist in the archive."""

@@ -28,7 +28,7 @@ from panda_fsm.states import State
 
 DELAYS_S = (1, 10, 60)
 """The delay queues there are; the n-th retry of a message waits the n-th of them, later ones the last."""
-UNKNOWN_TRIES = 3
+UNKNOWN_TRIES = 2
 """An unknown job may be one whose creation is still in a queue: worth a few seconds, not more."""
 
 log = structlog.get_logger()
@@ -90,16 +90,20 @@ class Processor:
     def _receive(self, deliveries: Sequence[Delivery], effects: Effects) -> list[Received]:
         """Decode and find the jobs concerned; what cannot be decoded goes to the dead letters."""
         received = []
+        of_blocks = []
         for delivery in deliveries:
             try:
                 message = decode(delivery.body)
             except PoisonError as error:
                 effects.dead_letters.append(_dead_letter(delivery, str(error)))
                 continue
-            job_ids: Sequence[int] | None = message.job_ids
+            received.append(Received(delivery, message, message.job_ids))
             if isinstance(message, FilesArrived | FilesFailed):
-                job_ids = self._store.jobs_of_block(message.block, message.lfns)
-            received.append(Received(delivery, message, job_ids))
+                of_blocks.append((received[-1], (message.block, message.lfns)))
+        if of_blocks:
+            found = self._store.jobs_of_blocks([files for _, files in of_blocks])
+            for (each, _), job_ids in zip(of_blocks, found, strict=True):
+                each.job_ids = job_ids
         return received
 
     def _commit_locked(self, received: list[Received], effects: Effects) -> list[Delivery]:
@@ -152,10 +156,9 @@ class Processor:
             if r.job_ids is None or unknown:
                 what = f"unknown job {unknown[0]}" if unknown else "unknown block"
                 self._wait(r.delivery, Wait(what, UNKNOWN_TRIES), effects, r.message.message_id)
-            elif r.job_ids:
-                items += [Item(r.delivery, r.message, jobs[i]) for i in r.job_ids if i in jobs]
-            elif not isinstance(r.message, FilesArrived | FilesFailed):
+            elif not r.job_ids and not isinstance(r.message, FilesArrived | FilesFailed):
                 items.append(Item(r.delivery, r.message, None))
+            items += [Item(r.delivery, r.message, jobs[i]) for i in r.job_ids or () if i in jobs]
         return items
 
     def _decide(self, items: Sequence[Item], effects: Effects) -> None:

@@ -28,7 +28,6 @@ class Settings(BaseSettings):
     database_pool: int = Field(8, ge=1, le=100, description="most database connections of one gateway process")
     confirm_timeout_s: float = Field(10, gt=0, description="wait for the broker's confirm, in seconds")
     relay_age_s: float = Field(2, gt=0, description="the relay publishes outbox rows older than this, in seconds")
-    adder_give_up_s: float = Field(86_400, gt=0, description="a temporary error of the Adder fails after, in seconds")
     deadlines: dict[State, int] = Field(
         default_factory=dict, description='seconds a job may stay in a state, as JSON: {"sent": 600}; unset: the table'
     )

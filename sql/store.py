@@ -3,7 +3,7 @@
 import hashlib
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,14 +57,13 @@ class PostgresStore:
         with self._guarded() as connection, connection.transaction():
             yield PostgresTransaction(connection, self._service, self._transitions, self._archive_after_s)
 
-    def jobs_of_block(self, block: str, lfns: Iterable[str] | None) -> list[int] | None:
+    def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
+        rows = [{"number": number, "block": block, "lfns": lfns} for number, (block, lfns) in enumerate(wanted)]
+        found: list[list[int] | None] = [None] * len(rows)
         with self._guarded() as connection:
-            row = connection.execute(_Q["block_is_known"], {"block": block}).fetchone()
-            if row is None:
-                return None
-            wanted = None if lfns is None else list(lfns)
-            found = connection.execute(_Q["jobs_of_block"], {"block_id": row[0], "lfns": wanted})
-            return [job_id for (job_id,) in found]
+            for number, job_ids in connection.execute(_Q["jobs_of_blocks"], {"rows": _json(rows)}):
+                found[number] = job_ids
+        return found
 
     def archived(self, job_ids: Sequence[int]) -> set[int]:
         with self._guarded() as connection:
@@ -277,11 +276,16 @@ def _letter_row(letter: DeadLetter) -> dict[str, Any]:
     cause = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "#", letter.reason)
     return {
         "queue": letter.queue,
-        "exchange": letter.exchange,
-        "routing_key": letter.routing_key,
+        "exchange": _storable(letter.exchange),
+        "routing_key": _storable(letter.routing_key),
         "payload": letter.payload,
-        "headers": Jsonb(letter.headers),
-        "reason": letter.reason.replace("\x00", "\\0")[:2000],
-        "error": letter.error and letter.error.replace("\x00", "\\0"),
-        "fingerprint": hashlib.sha256(f"{letter.queue}:{cause}".encode()).hexdigest()[:16],
+        "headers": Jsonb({_storable(key): _storable(str(value)) for key, value in letter.headers.items()}),
+        "reason": _storable(letter.reason)[:2000],
+        "error": letter.error and _storable(letter.error),
+        "fingerprint": hashlib.sha256(f"{letter.queue}:{cause}".encode(errors="replace")).hexdigest()[:16],
     }
+
+
+def _storable(text: str) -> str:
+    """Text without what PostgreSQL refuses: a dead letter must always find its place."""
+    return text.encode(errors="backslashreplace").decode().replace("\x00", "\\0")

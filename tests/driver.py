@@ -143,5 +143,6 @@ class Driver:
 
     def _forgotten(self) -> list[int]:
         """Jobs of a claim that was committed while the connection broke, so that we never saw the answer."""
-        found = self._claims.rows("SELECT job_id FROM job WHERE state = 'sent' AND holder = %s", (HOLDER,))
+        query = "SELECT job_id FROM job WHERE state = 'sent' AND holder = %s AND site = %s"
+        found = self._claims.rows(query, (HOLDER, factories.QUEUE))
         return [job_id for (job_id,) in found if job_id not in self._held]

@@ -24,12 +24,13 @@ SELECT j.job_id, coalesce(r.output_report, ''), r.state
 FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
 WHERE j.job_id = ANY(%(job_ids)s)
 
--- name: block_is_known
-SELECT block_id FROM data_block WHERE name = %(block)s
-
--- name: jobs_of_block
-SELECT DISTINCT job_id FROM job_file
-WHERE block_id = %(block_id)s AND (%(lfns)s::text[] IS NULL OR lfn = ANY(%(lfns)s::text[])) ORDER BY job_id
+-- name: jobs_of_blocks
+-- One row for each block that exists, with the jobs that have one of the named files in it.
+SELECT r.number, array_remove(array_agg(DISTINCT f.job_id), NULL)
+FROM json_to_recordset(%(rows)s::json) AS r(number int, block text, lfns text[])
+JOIN data_block b ON b.name = r.block
+LEFT JOIN job_file f ON f.block_id = b.block_id AND (r.lfns IS NULL OR f.lfn = ANY(r.lfns))
+GROUP BY r.number
 
 -- name: archived
 SELECT DISTINCT job_id FROM job_archive WHERE job_id = ANY(%(job_ids)s)

@@ -70,7 +70,9 @@ def test_ghosts() -> None:
     assert judge(report("running", attributes={"batch_id": "host.13.a"}), running, HOLDER) is GHOST
 
 
-@pytest.mark.parametrize(("known", "said"), [("12", "13"), ("a", "13"), ("12", "b"), (None, "b"), ("a", "a"), ("a", "")])
+@pytest.mark.parametrize(
+    ("known", "said"), [("12", "13"), ("a", "13"), ("12", "b"), (None, "b"), ("a", "a"), ("a", "")]
+)
 def test_batch_ids_that_prove_nothing(known: str | None, said: str) -> None:
     running = row(State.RUNNING, batch_id=known)
     assert judge(report("running", attributes={"batch_id": said}), running, HOLDER) is NEWS

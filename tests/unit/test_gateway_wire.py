@@ -210,7 +210,7 @@ def test_the_real_pilot_reads_the_job_dict() -> None:
         ("out.2", "s9", "user.lab.out", "STORAGE"),
     ]
     assert [(file.lfn, file.scope, file.guid != "") for file in logs] == [("log.tgz", "user.log", True)]
-    assert job.allownooutput == ["out.2"]
+    assert job.allownooutput == "out.2"
     assert job.transformation == "http://x/trf/user/run"
 
 

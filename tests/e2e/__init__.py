@@ -1,0 +1,1 @@
+"""Tests of the whole system, driven as users and pilots drive it."""

@@ -1,0 +1,37 @@
+"""Fixtures of the end-to-end tests: the engine's processes, a driver and a listener on their services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import factories
+from tests.driver import Driver
+from tests.invariants import Listener
+from tests.processes import Processes
+
+ENGINE = ("setupper", "activator", "watcher", "adder", "closer", "finisher", "ddm", "relay")
+
+
+@pytest.fixture
+def listener(broker_url: str) -> Listener:
+    """Hears everything from the first message on."""
+    return Listener(broker_url)
+
+
+@pytest.fixture
+def driver(database_url: str, broker_url: str, processes: Processes, listener: Listener) -> Iterator[Driver]:
+    """Submitter and pilots; the input that most jobs share lies at their site."""
+    factories.store_file(processes.lab.queue_storage, factories.INPUT)
+    playing = Driver(database_url, broker_url, processes.lab.queue_storage)
+    yield playing
+    playing.close()
+
+
+@pytest.fixture
+def engine(processes: Processes) -> Processes:
+    """All services but the gateway, each a process."""
+    for service in ENGINE:
+        processes.start(service)
+    return processes

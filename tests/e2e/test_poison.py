@@ -1,0 +1,105 @@
+"""Poison among good messages: kept among the dead letters with its reason, while the good ones flow on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pika
+import pytest
+
+from panda_fsm.events import EVENTS, REQUESTS, KillJob, OutputsAdded, PilotReport, ReleaseJobs
+from tests import factories
+from tests.driver import Driver
+from tests.invariants import Listener, check_all, dead_letters, wait_for_end
+from tests.polling import wait_until
+from tests.processes import Processes
+
+pytestmark = pytest.mark.e2e
+
+JOBS = 200
+ACTIVATED, PENDING, HELD, UNKNOWN = 1001, 1002, 1003, 9_999_999
+ELSEWHERE = "LAB_A"
+REPORT = factories.report(1, "running")
+
+
+def changed(**fields: Any) -> bytes:
+    """A good report with some fields made wrong."""
+    return json.dumps(json.loads(REPORT.encode()) | fields).encode()
+
+
+# Exchange, routing key, body, and what the dead letter says of it.
+POISON: dict[str, tuple[str, str, bytes, str]] = {
+    "garbage": (REQUESTS, "submit", b"\x00\xff\xfe garbage", "not a message of schema 1"),
+    "nothing": (REQUESTS, "report.finished", b"", "not a message of schema 1"),
+    "half a message": (REQUESTS, "report.running", REPORT.encode()[:-9], "not a message of schema 1"),
+    "too deep": (REQUESTS, "kill", b"[" * 100_000, "not a message of schema 1"),
+    "JSON of something else": (EVENTS, "job.holding", b'{"event_type": "transfer-done"}', "msg_type"),
+    "later schema": (REQUESTS, "report.running", changed(schema_version=2), "schema_version"),
+    "negative job": (REQUESTS, "report.running", changed(job_id=-1), "job_id"),
+    "number too big": (REQUESTS, "report.running", changed(job_id=2**63), "job_id"),
+    "unknown field": (REQUESTS, "report.running", changed(colour="red"), "colour"),
+    "unknown job": (REQUESTS, "report.running", changed(job_id=UNKNOWN), f"unknown job {UNKNOWN}"),
+    "unknown job killed": (REQUESTS, "kill", KillJob(job_id=UNKNOWN).encode(), f"unknown job {UNKNOWN}"),
+    "one of many unknown": (
+        REQUESTS, "release", ReleaseJobs(jobs=[PENDING, UNKNOWN]).encode(), f"unknown job {UNKNOWN}"
+    ),
+    "not with a pilot": (REQUESTS, "report.running", changed(job_id=ACTIVATED), "not possible in state activated"),
+    "of another service": (
+        EVENTS, "job.defined", OutputsAdded(job_id=ACTIVATED, version=1, verdict="finished").encode(),
+        "setupper does not handle outputs_added",
+    ),
+    "text that no database takes": (
+        REQUESTS, "report.finished", PilotReport(job_id=HELD, state="finished", output_report="\x00").encode(), ""
+    ),
+}  # fmt: skip
+
+
+def publish_poison(broker_url: str) -> None:
+    """All of it, each with a header that no database takes either."""
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        properties = pika.BasicProperties(delivery_mode=2, headers={"sender": "a\x00b"})
+        for exchange, key, body, _ in POISON.values():
+            channel.basic_publish(exchange, key, body, properties, mandatory=True)
+
+
+def test_poison_is_kept_with_its_reason_and_good_messages_flow_on(
+    engine: Processes, driver: Driver, listener: Listener, broker_url: str
+) -> None:
+    database = driver.database
+
+    def wait_for(job_id: int, state: str) -> None:
+        query = "SELECT state FROM job WHERE job_id = %s"
+        wait_until(lambda: database.rows(query, (job_id,)) == [(state,)], f"job {job_id} {state}")
+
+    driver.submit([factories.draft(HELD, site=ELSEWHERE)])
+    wait_for(HELD, "activated")
+    assert driver.claim(site=ELSEWHERE) == [HELD]
+    driver.submit([factories.draft(ACTIVATED, site=ELSEWHERE)])
+    driver.publish([factories.submit(factories.draft(PENDING, site=ELSEWHERE), to_pending=True)])
+    wait_for(ACTIVATED, "activated")
+    wait_for(PENDING, "pending")
+
+    good = [factories.draft(job_id) for job_id in range(1, JOBS + 1)]
+    driver.submit(good[: JOBS // 2], bunch=10)
+    publish_poison(broker_url)
+    driver.submit(good[JOBS // 2 :], bunch=10)
+    with driver.pilots():
+        wait_for_end(database, JOBS, timeout_s=20)
+    wait_until(lambda: len(dead_letters(database)) >= len(POISON), "the poison among the dead letters")
+
+    letters = database.rows("SELECT payload, reason, exchange, routing_key FROM dead_letter")
+    kept = {bytes(payload): tuple(rest) for payload, *rest in letters}
+    for name, (_, key, body, reason) in POISON.items():
+        assert body in kept, name
+        assert reason in kept[body][0], name
+        assert kept[body][2] == key, name
+
+    wait_for(PENDING, "activated")  # its release named an unknown job too
+    driver.publish([factories.report(HELD, "failed"), *(KillJob(job_id=i, code=9) for i in (ACTIVATED, PENDING))])
+    ends = {draft.job_id: "finished" for draft in good}
+    ends |= {HELD: "failed", ACTIVATED: "cancelled", PENDING: "cancelled"}
+    wait_for_end(database, len(ends))
+    check_all(database, broker_url, listener, ends, dead=len(POISON))

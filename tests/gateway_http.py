@@ -1,0 +1,61 @@
+"""A caller of a gateway under test: one identity, JSON both ways, and the real panda-client beside it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+
+from lab.site import unsigned_token
+from tests.processes import Processes
+
+
+class Caller:
+    """Somebody with a token."""
+
+    def __init__(self, url: str, subject: str = "lab-user", **claims: Any) -> None:
+        self.key = f"{url}|{subject}"
+        headers = {"Authorization": f"Bearer {unsigned_token(subject, url)}"} if subject else {}
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+
+    def post(self, path: str, ask: Any) -> Any:
+        """The answer's JSON; fails unless the status is 200."""
+        answer = self.http.post(path, json=ask)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The answer's JSON; fails unless the status is 200."""
+        answer = self.http.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self.http.close()
+
+
+def panda_client(processes: Processes, script: str) -> Any:
+    """Run a script with `Client`, `JobSpec` and `FileSpec` of the real panda-client; it leaves its result in `answer`."""
+    program = (
+        "import json, sys\n"
+        "from pandaclient import Client\n"
+        "from pandaclient.JobSpec import JobSpec\n"
+        "from pandaclient.FileSpec import FileSpec\n"
+        f"{script}\n"
+        "print(json.dumps(answer, default=str))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=processes.environment | processes.lab.env,
+        cwd=processes.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

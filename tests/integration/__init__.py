@@ -1,0 +1,1 @@
+"""Tests of parts against real, private PostgreSQL and RabbitMQ."""
