@@ -9,7 +9,7 @@ BIN := .venv/bin
 CODE := $(wildcard panda_fsm consumers plugins broker sql gateway periodic lab bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run demo up down status test unit check fmt bench docs lock
+.PHONY: help setup system run demo up down status test unit check fmt bench docs schema lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: system ## measure throughput and latency on real services
 
 docs: setup ## regenerate the pages derived from the code
 	@$(BIN)/panda-fsm docs
+
+schema: up ## rewrite sql/schema.sql after a migration was added
+	@. .run/env && $(BIN)/python -m sql.schema
 
 lock: setup ## regenerate requirements.lock (versions and hashes, no index addresses)
 	@$(BIN)/uv pip compile pyproject.toml --group lab --group dev --generate-hashes --no-emit-index-url \

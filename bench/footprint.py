@@ -11,7 +11,8 @@ def measure(plant: Plant) -> dict[str, Any]:
     """Memory by process name, the greatest first, and connections by service."""
     memory: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for pid, name in plant.names().items():
-        memory[name].append(processes.memory_mb(pid))
+        # One server to whoever looks at memory; only CPU time is worth telling apart by service.
+        memory[name.split()[0] if name.startswith("postgres ") else name].append(processes.memory_mb(pid))
     connections = dict(
         plant.rows(
             "SELECT application_name, count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1"

@@ -56,7 +56,8 @@ class HttpConnection(asyncio.Protocol):
         if len(self._received) >= ends:
             answer = int(self._received[9:12]), bytes(self._received[body_at:ends])
             self._received.clear()
-            self._answer.set_result(answer)
+            if not self._answer.done():  # whoever asked may have gone
+                self._answer.set_result(answer)
 
 
 def post(path: str, body: bytes, token: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import sql as statements
 
-from bench import jobs
+from bench import jobs, processes
 from bench.figures import spread
 from bench.http_lifecycles import FIRST_NUMBER
 from bench.pilots import PilotProcess, Served
@@ -19,6 +19,7 @@ ROUND = 1000
 """Acquires between two counts of the waiting jobs, so that about the wanted number waits all the time."""
 _TEMPLATE = FIRST_NUMBER - 1
 _TABLES = ("job", "job_spec", "job_file", "job_deadline", "job_waiting")
+_KEPT = "template_"
 _PATIENCE_S = 60.0
 
 
@@ -55,61 +56,59 @@ class Rates:
         }
 
 
-def plant_template(plant: Plant, pilots: PilotProcess, task_id: int) -> int:
-    """Submit one real job and wait until it is activated; all waiting jobs are copies of it."""
+def plant_template(plant: Plant, pilots: PilotProcess, task_id: int) -> None:
+    """Submit one real job and keep its rows as they are once it is activated: all that wait are copies of them."""
     jobs.lay_inputs(plant.lab.queue_storage, [_TEMPLATE])
     pilots.submit(jobs.http_submissions([_TEMPLATE], task_id))
     deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        found = plant.rows(
-            "SELECT job_id FROM job JOIN job_waiting USING (job_id) WHERE job.task_id = %(t)s", t=task_id
-        )
-        if found:
-            return int(found[0][0])
+    while not plant.value("SELECT count(*) FROM job_waiting WHERE site = %(site)s", site=QUEUE):
+        if time.monotonic() > deadline:
+            raise BenchError("the job whose copies shall wait was not activated")
         time.sleep(0.05)
-    raise BenchError("the job whose copies shall wait was not activated")
+    for table in _TABLES:
+        keep = statements.SQL(
+            "CREATE TEMP TABLE {} AS SELECT t.* FROM {} t JOIN job_waiting w USING (job_id) WHERE w.site = %s"
+        )
+        names = statements.Identifier(f"{_KEPT}{table}"), statements.Identifier(table)
+        plant.database.execute(keep.format(*names), (QUEUE,))
 
 
-def measure(plant: Plant, pilots: PilotProcess, template: int, waiting: int, rounds: int) -> Rates:
+def measure(plant: Plant, pilots: PilotProcess, waiting: int, rounds: int) -> Rates:
     """Acquire in rounds, then report starting, running and running again for the jobs acquired."""
-    acquired = []
-    with plant.metered() as acquiring:
-        for _ in range(rounds):
-            _fill(plant, template, waiting + ROUND // 2)
+    acquired, acquiring = [], []
+    for _ in range(rounds):
+        _fill(plant, waiting + ROUND // 2)
+        with plant.metered() as costs:
             acquired.append(pilots.acquire(ROUND))
+        acquiring += costs
     taken = [job_id for served in acquired for job_id in served.job_ids]
     if len(set(taken)) != len(taken):
         raise BenchError("a job was handed to two pilots")
     with plant.metered() as updating:
         updated = pilots.update([(job_id, state) for state in ("starting", "running", "running") for job_id in taken])
     _await_running(plant, taken)
-    return Rates(waiting, acquired, updated, (acquiring[0], updating[0]))
+    return Rates(waiting, acquired, updated, (processes.together(acquiring), updating[0]))
 
 
-def _fill(plant: Plant, template: int, wanted: int) -> None:
-    """Let that many jobs wait, by copying the rows of one that does."""
+def _fill(plant: Plant, wanted: int) -> None:
+    """Let that many jobs wait, by copying the rows of one that did."""
     missing = wanted - plant.value("SELECT count(*) FROM job_waiting WHERE site = %(site)s", site=QUEUE)
     if missing <= 0:
         return
     ids = plant.job_ids(missing)
-    with plant.database.transaction():
-        for table in _TABLES:
-            columns = [
-                column
-                for (column,) in plant.rows(
-                    "SELECT column_name FROM information_schema.columns WHERE table_name = %(table)s"
-                    " AND table_schema = 'public' AND column_name <> 'job_id'",
-                    table=table,
-                )
-            ]
-            copy = statements.SQL(
-                "INSERT INTO {table} (job_id, {columns}) SELECT copy.id, {columns}"
-                " FROM {table} CROSS JOIN unnest(%s::bigint[]) AS copy (id) WHERE job_id = %s"
-            ).format(
-                table=statements.Identifier(table),
-                columns=statements.SQL(", ").join(map(statements.Identifier, columns)),
-            )
-            plant.database.execute(copy, (ids, template))
+    for table in _TABLES:
+        kept = statements.Identifier(f"{_KEPT}{table}")
+        found = plant.database.execute(statements.SQL("SELECT * FROM {}").format(kept))
+        columns = [column.name for column in found.description or () if column.name != "job_id"]
+        copy = statements.SQL(
+            "INSERT INTO {table} (job_id, {columns}) SELECT copy.id, {columns}"
+            " FROM {kept} CROSS JOIN unnest(%s::bigint[]) AS copy (id)"
+        ).format(
+            table=statements.Identifier(table),
+            kept=kept,
+            columns=statements.SQL(", ").join(map(statements.Identifier, columns)),
+        )
+        plant.database.execute(copy, (ids,))
     for table in _TABLES:
         # Or autovacuum would do it while we measure.
         plant.database.execute(statements.SQL("VACUUM (ANALYZE) {}").format(statements.Identifier(table)))

@@ -19,11 +19,11 @@ CONTENT = b"what a payload reads or writes\n"
 CHECKSUM = f"{zlib.adler32(CONTENT):08x}"
 OWNER = "bench|user"
 _SUBMISSION = Path(__file__).parent.parent / "tests" / "data" / "submit-2.2.0.json"
-_PILOT = {
+_PILOT: dict[str, str | int | float] = {
     "site_name": QUEUE, "node": "wn042.bench", "scheduler_id": "bench", "pilot_id": "bench|slurm|PR|3.11.5.1",
     "timestamp": "2026-11-22T23:11:57+00:00", "core_count": 1, "cpu_consumption_unit": "s+AMD EPYC 1024 KB+AVX2",
 }  # fmt: skip
-_ENDED = {
+_ENDED: dict[str, str | int | float] = {
     "cpu_consumption_time": 17, "cpu_conversion_factor": 1.0, "pilot_timing": "0|1|5|2|0|3", "mean_core_count": 1,
     "pilot_error_code": 0, "trans_exit_code": 0, "exe_error_code": 0,
 }  # fmt: skip
@@ -117,8 +117,8 @@ def report_fields(job_id: int, number: int, state: str) -> dict[str, Any]:
 def reports(job_id: int) -> list[Outgoing]:
     """Starting, running, finished: the least that a pilot reports, as messages."""
     said = [
-        PilotReport(job_id=job_id, attempt_nr=1, state="starting", attributes=dict(_PILOT)),
-        PilotReport(job_id=job_id, attempt_nr=1, state="running", attributes=dict(_PILOT)),
+        PilotReport(job_id=job_id, attempt_nr=1, state="starting", attributes=_PILOT),
+        PilotReport(job_id=job_id, attempt_nr=1, state="running", attributes=_PILOT),
         PilotReport(
             job_id=job_id, attempt_nr=1, state="finished", attributes={**_PILOT, **_ENDED},
             output_report=stored_files(job_id),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import pika
 import psycopg
@@ -99,10 +99,10 @@ def _take(connection: psycopg.Connection, queries: dict[str, list[LiteralString]
 def _queries() -> dict[str, list[LiteralString]]:
     """The statements of limits.sql by name, one at a time: only so can the server keep them prepared."""
     text = (Path(__file__).parent / "limits.sql").read_text()
-    found = {}
+    found: dict[str, list[LiteralString]] = {}
     for part in text.split("-- name: ")[1:]:
         name, _, body = part.partition("\n")
-        found[name.strip()] = [cast(LiteralString, one) for one in body.split(";\n") if one.strip()]
+        found[name.strip()] = [one for one in body.split(";\n") if one.strip()]
     return found
 
 

@@ -26,6 +26,8 @@ from sql.gateway_store import GatewayStore
 
 WARM_UP = 5
 """Jobs sent first and not counted: connections, caches and prepared statements are cold only once."""
+_PAUSE_S = 0.1
+"""Between jobs, so that each is alone: services take a stream of messages for load, and gather larger batches."""
 _PATIENCE_S = 30.0
 
 
@@ -46,6 +48,7 @@ def measure(plant: Plant, load: Load) -> Outcome:
     times_ms = []
     with asyncio.Runner() as runner, _InstantPilot(plant, runner) as pilot:
         for submission, job_id in zip(load.submissions, load.job_ids, strict=True):
+            time.sleep(_PAUSE_S)
             started = time.perf_counter()
             pilot.publish([submission])
             pilot.await_state(job_id, State.ACTIVATED)

@@ -143,7 +143,7 @@ class Plant:
         named[os.getpid()] = "bench"
         for process in processes.family(self._pid("postgres", "services") or 0):
             title = process.name.removeprefix("postgres: ")
-            named[process.pid] = f"postgres {backends.get(process.pid) or (title if title.isalpha() else 'server')}"
+            named[process.pid] = f"postgres {backends.get(process.pid) or (title if title.isalpha() else 'others')}"
         for process in processes.family(self._pid("rabbitmq", "services") or 0):
             named[process.pid] = "rabbitmq"
         return named | self._find_served()

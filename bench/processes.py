@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,11 +92,23 @@ def sample(names: Mapping[int, str]) -> Sample:
 def cost(before: Sample, after: Sample) -> Cost:
     """What happened between two samples; a process that is new in the second counts from its start."""
     wall_s = after.at - before.at
-    used: Counter[str] = Counter()
+    used: dict[str, float] = defaultdict(float)
     for pid, (name, cpu_s) in after.cpu_s.items():
         used[name] += cpu_s - before.cpu_s.get(pid, (name, 0.0))[1]
     others_s = max(0.0, after.machine_s - before.machine_s - sum(used.values()))
-    return Cost(wall_s, dict(used), others_s / wall_s, (after.stolen_s - before.stolen_s) / wall_s)
+    return Cost(wall_s, used, others_s / wall_s, (after.stolen_s - before.stolen_s) / wall_s)
+
+
+def together(costs: Sequence[Cost]) -> Cost:
+    """The sum of costs, and the mean of what others took, over time."""
+    wall_s = sum(cost.wall_s for cost in costs)
+    used: dict[str, float] = defaultdict(float)
+    for one in costs:
+        for name, cpu_s in one.cpu_s.items():
+            used[name] += cpu_s
+    others_s = sum(one.others_cores * one.wall_s for one in costs)
+    stolen_s = sum(one.stolen_cores * one.wall_s for one in costs)
+    return Cost(wall_s, used, others_s / wall_s, stolen_s / wall_s)
 
 
 def memory_mb(pid: int) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 
@@ -54,21 +55,25 @@ LINES = (
 )
 
 
+_COLUMNS: tuple[tuple[str, JustifyMethod], ...] = (("value", "right"), ("", "left"), ("aim", "right"), ("", "left"))
+
+
 def show(results: dict[str, Any]) -> None:
-    """Print the table: the figures first, then where the CPU time and the memory go."""
-    console = Console()
-    table = Table(title="panda-fsm on this machine", title_justify="left")
-    for column, justify in (("measure", "left"), ("value", "right"), ("", "left"), ("aim", "right"), ("", "left")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]  # rich wants literals
+    """Print the figures first, then where the CPU time and the memory go."""
+    details = results["details"]
+    console = Console(width=100)
+    table = Table("measure", title="panda-fsm" + (", a tenth of the jobs" if details["quick"] else ""), box=SIMPLE)
+    for column, justify in _COLUMNS:
+        table.add_column(column, justify=justify)
     for line in LINES:
         if (value := results.get(line.key)) is not None:
             table.add_row(line.what, f"{value:,.4g}", line.unit, line.wanted(), line.verdict(value))
     console.print(table)
     for name in ("server_side", "http_lifecycles"):
-        if (details := results["details"].get(name)) is not None:
-            console.print(_costs(name, details))
-    if (footprint := results["details"].get("footprint")) is not None:
-        console.print(_footprint(footprint))
+        if name in details:
+            console.print(_costs(name, details[name]))
+    if "footprint" in details:
+        console.print(_footprint(details["footprint"]))
 
 
 def write(results: dict[str, Any], path: Path) -> None:
@@ -79,11 +84,11 @@ def write(results: dict[str, Any], path: Path) -> None:
 
 def _costs(name: str, details: dict[str, Any]) -> Table:
     title = (
-        f"{name}: CPU µs per job, {details['cpu_us_per_job_total']:,} in all"
-        f" ({details['cores_busy']} cores busy, strangers took {details['cores_taken_by_strangers']})"
+        f"{name}: {details['cpu_us_per_job_total']:,} µs of CPU time a job;"
+        f" {details['cores_busy']} cores busy, {details['cores_taken_by_strangers']} taken by strangers"
     )
-    table = Table("process", title=title, title_justify="left", show_header=False)
-    table.add_column(justify="right")
+    table = Table("process", title=title, box=SIMPLE)
+    table.add_column("µs", justify="right")
     for process, cost in details["cpu_us_per_job"].items():
         table.add_row(process, f"{cost:,}")
     return table
@@ -91,7 +96,7 @@ def _costs(name: str, details: dict[str, Any]) -> Table:
 
 def _footprint(footprint: dict[str, Any]) -> Table:
     title = f"memory in MB; {footprint['database_connections_total']} database connections"
-    table = Table("process", title=title, title_justify="left")
+    table = Table("process", title=title, box=SIMPLE)
     for column in ("processes", "RSS", "PSS"):
         table.add_column(column, justify="right")
     for process, used in footprint["memory"].items():

@@ -84,9 +84,9 @@ class Run:
         """Measure 3. The last one that makes jobs: what waits here would be taken for a job of another measure."""
         rounds = max(1, 5 // self._scale)
         with PilotProcess(self._plant.port) as pilots:
-            template = http_rates.plant_template(self._plant, pilots, task_id=5)
-            few = http_rates.measure(self._plant, pilots, template, 1000, rounds)
-            many = http_rates.measure(self._plant, pilots, template, 100_000 // self._scale, rounds)
+            http_rates.plant_template(self._plant, pilots, task_id=5)
+            few = http_rates.measure(self._plant, pilots, 1000, rounds)
+            many = http_rates.measure(self._plant, pilots, 100_000 // self._scale, rounds)
         self._details["http_rates"] = {"1k": few.as_json(), "100k": many.as_json()}
         self.results |= {
             "acquires_per_s": round(few.acquires_per_s, 1),

@@ -19,8 +19,8 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.events import new_message_id
 from sql.gateway_store import GatewayStore
 
-BACKLOG = 2000
-"""Jobs submitted and not yet handed out: enough that no service ever waits for the driver."""
+IN_FLIGHT = 4000
+"""Jobs submitted and not yet final: enough that no service ever waits for the driver, and no queue grows for ever."""
 SEATS = 200
 PILOT_FARMS = 2
 _PAUSE_S = 0.02
@@ -94,6 +94,7 @@ class _Driver:
         self._store = GatewayStore(plant.database_url, PILOT_FARMS, 30.0, plant.settings.deadline_s)
         self._submitted = 0
         self._claimed = 0
+        self._ended_before = 0
         self._give_up_at = time.monotonic() + _GRACE_S + _S_PER_JOB * len(load.job_ids)
 
     async def run(self) -> tuple[float, Cost]:
@@ -102,14 +103,15 @@ class _Driver:
         await self._store.open()
         await asyncio.to_thread(self._publisher.ready.wait, _CONFIRM_S)
         try:
-            before = self._plant.final_jobs()
+            self._ended_before = self._plant.final_jobs()
             with self._plant.metered() as costs:
                 started = time.monotonic()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._submit())
                     for _ in range(PILOT_FARMS):
                         group.create_task(self._be_pilots())
-                self._plant.await_final(before + len(self._load.job_ids), self._give_up_at - time.monotonic())
+                left_s = self._give_up_at - time.monotonic()
+                self._plant.await_final(self._ended_before + len(self._load.job_ids), left_s)
                 wall_s = time.monotonic() - started
             return wall_s, costs[0]
         finally:
@@ -119,7 +121,8 @@ class _Driver:
     async def _submit(self) -> None:
         waiting = list(self._load.submissions)
         while waiting:
-            room = (BACKLOG - (self._submitted - self._claimed)) // jobs.BUNCH
+            ended = self._plant.final_jobs() - self._ended_before
+            room = (IN_FLIGHT - (self._submitted - ended)) // jobs.BUNCH
             if room <= 0:
                 await self._pause()
                 continue

@@ -11,7 +11,7 @@ _SETTLE_S = 10.0
 
 
 def check_jobs(plant: Plant, job_ids: Sequence[int], count: int | None = None) -> int:
-    """Raises BenchError unless all these jobs, `count` of them, went the whole way; returns how many steps they made."""
+    """Raises BenchError unless all these jobs (`count` of them) went the whole way; returns the number of steps."""
     ids = list(job_ids)
     _expect("jobs", len(ids), count or len(ids))
     states = dict(plant.rows("SELECT state, count(*) FROM job WHERE job_id = ANY(%(ids)s) GROUP BY 1", ids=ids))

@@ -1,5 +1,6 @@
 """Watcher: sent → starting → running → holding by pilot reports; ends jobs by kill and by deadline."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ _ERROR_FIELDS = {
     "exe": ("exe_error_code", "exe_error_diag"),
     "trans": ("trans_exit_code", ""),
 }
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _KEPT = ("node", "pilot_id", "batch_id", "scheduler_id", "core_count", "cpu_consumption_time", "pilot_timing")
 
 
@@ -52,7 +54,7 @@ class Watcher(Service):
             return Ignore(f"attempt {report.attempt_nr} reported, job is at {job.attempt_nr}")
         final = report.state in ("finished", "failed")
         pilot = {key: report.attributes[key] for key in _KEPT if key in report.attributes}
-        if report.state == "running" and job.state is State.RUNNING:
+        if job.state in (State.STARTING, State.RUNNING) and report.state in ("starting", job.state.value):
             return Record(Changes(pilot=pilot))
         changes = Changes(
             pilot=pilot,
@@ -91,7 +93,7 @@ def _errors(report: PilotReport) -> tuple[JobError, ...]:
     errors = []
     for component, (code_field, diag_field) in _ERROR_FIELDS.items():
         code = str(report.attributes.get(code_field, "")).strip()
-        if code.lstrip("-").isdigit() and int(code) != 0:
+        if _NUMBER.fullmatch(code) and int(code) != 0:
             errors.append(JobError(component, int(code), str(report.attributes.get(diag_field, ""))[:500]))
     return tuple(errors)
 

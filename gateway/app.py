@@ -50,4 +50,4 @@ def create_app(
 async def _refused(request: Request, error: Exception) -> Response:
     """No such path, or not with this method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return failure(f"{request.method} {request.url.path[:200]} is not served here", status)
+    return failure(f"{request.method} {request.scope['path'][:200]} is not served here", status)

@@ -1,4 +1,4 @@
-"""Hands jobs to pilots: concurrent requests that ask alike share one claim."""
+"""Hands jobs to pilots: concurrent requests of one site share one claim."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,12 @@ _RETRIES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 
 @dataclass(frozen=True, slots=True)
 class _Request:
+    filters: Filters
     seats: tuple[Seat, ...]
+
+
+Place = tuple[int, Filters, Seat]
+"""A seat that waits for a job, with the number of its request."""
 
 
 class Claims:
@@ -30,48 +35,48 @@ class Claims:
     def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
         self._publisher = publisher
-        self._lanes: Lanes[Filters, _Request, list[JobDescription]] = Lanes(self._claim, _MAX_REQUESTS)
+        self._lanes: Lanes[str, _Request, list[JobDescription]] = Lanes(self._claim, _MAX_REQUESTS)
         self._published: Coalescer[str, None] = Coalescer(self._forget, 1000)
         self._background: set[asyncio.Task[None]] = set()
 
     async def acquire(self, filters: Filters, seats: Sequence[Seat]) -> list[JobDescription]:
         """At most one job a seat, best first; none only if no waiting job matches."""
-        return await self._lanes.ask(filters, _Request(tuple(seats)))
+        return await self._lanes.ask(filters.site, _Request(filters, tuple(seats)))
 
     async def drain(self) -> None:
         """Wait until the events of all claims are published or left to the relay."""
         while self._background:
             await asyncio.gather(*self._background)
 
-    async def _claim(self, filters: Filters, requests: Sequence[_Request]) -> list[list[JobDescription]]:
-        """Deal the jobs of one claim out to the requests in the order in which they came."""
+    async def _claim(self, _site: str, requests: Sequence[_Request]) -> list[list[JobDescription]]:
+        """One claim for the requests of a site; what is only locked for a moment is tried again."""
         given: list[list[JobDescription]] = [[] for _ in requests]
-        places = [(index, seat) for index, request in enumerate(requests) for seat in request.seats]
+        places = [(number, r.filters, seat) for number, r in enumerate(requests) for seat in r.seats]
         for pause in (*_RETRIES_S, None):
-            places, more_waiting = await self._fill(filters, places, given)
-            if not places or not more_waiting or pause is None:
+            places = await self._fill(places, given)
+            if not places or pause is None:
                 break
             await asyncio.sleep(pause)
         return given
 
-    async def _fill(
-        self, filters: Filters, places: list[tuple[int, Seat]], given: list[list[JobDescription]]
-    ) -> tuple[list[tuple[int, Seat]], bool]:
-        """One claim; returns the places that stayed empty, and whether a job that fits was only locked."""
+    async def _fill(self, places: list[Place], given: list[list[JobDescription]]) -> list[Place]:
+        """Returns the places that stayed empty although a job that fits is there."""
+        groups: dict[Filters, list[Place]] = {}
+        for place in places:
+            groups.setdefault(place[1], []).append(place)
+        ordered = [place for group in groups.values() for place in group]
         try:
-            claim = await self._store.claim(filters, [seat for _, seat in places])
+            claim = await self._store.claim_each([(f, [seat for _, _, seat in group]) for f, group in groups.items()])
         except TransientError:
             if any(given):
-                return [], False  # these are committed and must reach their pilots
+                return []  # these are committed and must reach their pilots
             raise
         self._publish(claim.events)
-        empty = []
-        for place, job in zip(places, claim.jobs, strict=True):
-            if job is None:
-                empty.append(place)
-            else:
-                given[place[0]].append(job)
-        return empty, claim.more_waiting
+        for (number, _, _), job in zip(ordered, claim.jobs, strict=True):
+            if job is not None:
+                given[number].append(job)
+        empty = [place for place, job in zip(ordered, claim.jobs, strict=True) if job is None]
+        return [place for place in empty if place[1] in claim.more_waiting]
 
     def _publish(self, events: list[Outgoing]) -> None:
         """The fast path; what fails here stays in the outbox for the relay."""

@@ -13,6 +13,7 @@ from gateway.refusal import TooLargeError, UndecodableError
 
 MAX_FORM_FIELDS = 10_000
 _GZIP_MAGIC = b"\x1f\x8b"
+_DIGITS_OF_64_BITS = 19
 _GZIP = 31  # zlib's name for "gzip header and trailer"
 
 
@@ -80,7 +81,7 @@ def decode_json(text: bytes | str) -> Any:
 
 def _lenient_json(text: bytes | str) -> Any:
     try:
-        value = json.loads(text, parse_constant=lambda _name: None, parse_float=_finite)
+        value = json.loads(text, parse_constant=lambda _name: None, parse_float=_finite, parse_int=_whole)
         # Half of a surrogate pair parses, but can be written nowhere.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -94,10 +95,13 @@ def _reason(error: ValueError | RecursionError) -> str:
             return f"{error.msg} at character {error.pos}"
         case RecursionError():
             return "nested too deeply"
-        case UnicodeError():
-            return "not UTF-8"
         case _:
-            return "a number is out of range"
+            return "not UTF-8"
+
+
+def _whole(text: str) -> int | float | None:
+    """Beyond 64 bits a float, as the fast decoder gives it."""
+    return int(text) if len(text) < _DIGITS_OF_64_BITS else _finite(text)
 
 
 def _finite(text: str) -> float | None:

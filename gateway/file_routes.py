@@ -1,5 +1,6 @@
 """The sandbox cache: upload once, ask whether it is here, read back."""
 
+import re
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +13,8 @@ from gateway.route import Call
 from gateway.upload import Upload, safe_name
 from gateway.wire.user_requests import CacheContent
 from panda_fsm.dispatch import CacheFile
+
+_PORT = re.compile(r":\d+$")
 
 
 class NameTakenError(RefusalError):
@@ -27,10 +30,12 @@ async def upload_cache_file(gateway: Gateway, call: Call, _ask: None) -> Respons
     with Upload(folder, call.request.headers.get("content-type", "")) as upload:
         await upload.receive(call.request.stream())
         file = CacheFile(upload.name, call.identity.key, upload.size, upload.checksum)
+        place = folder / file.name
         kept = await gateway.store.add_cache_file(file)
-        if (kept.size, kept.checksum) != (file.size, file.checksum):
+        if kept.owner == file.owner:
+            upload.keep(place)
+        elif not await run_in_threadpool(upload.equals, place):
             raise NameTakenError(f"file: {file.name} belongs to somebody else; please use another name")
-        upload.keep(folder / file.name)
     return success()
 
 
@@ -39,7 +44,7 @@ async def validate_cache_file(gateway: Gateway, call: Call, ask: CacheContent) -
     known = await gateway.store.cache_file_with(ask.file_size, ask.checksum)
     if known is None or not await _is_file(gateway.settings.cache_dir / known.name):
         return failure("not found: please upload")
-    host = call.request.url.hostname or ""  # without the port: the client adds its own
+    host = _PORT.sub("", call.request.headers.get("host", ""))  # the client adds the port itself
     return success(message=f"FOUND:{host}:{known.name}")
 
 

@@ -21,7 +21,8 @@ from panda_fsm.events import KillJob, SubmitJobs
 from panda_fsm.states import FINAL
 
 _JOBS_PER_MESSAGE = 500
-_DRAFTS_AT_ONCE = 50
+_JOBS_AT_ONCE = 50
+_MAX_REASON = 500
 _WAIT_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _USER_LABELS = ("user", "panda")
@@ -41,8 +42,7 @@ async def submit(gateway: Gateway, call: Call, ask: SubmitRequest) -> Response:
     drafts: list[JobDraft] = []
     for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
         drafts.append(draft(one, index, job_id, jobset_id, call.identity.name, gateway.sites.queues))
-        if index % _DRAFTS_AT_ONCE == 0:
-            await asyncio.sleep(0)  # ten thousand jobs take seconds: let pilots in between
+        await _let_others_in(index)
     messages = [
         SubmitJobs.model_construct(owner=call.identity.key, jobs=drafts[start : start + _JOBS_PER_MESSAGE])
         for start in range(0, len(drafts), _JOBS_PER_MESSAGE)
@@ -63,7 +63,11 @@ async def get_description_incl_archive(gateway: Gateway, _call: Call, ask: Descr
 
 async def _describe(gateway: Gateway, job_ids: list[int], archive: bool) -> Response:
     found = await _patiently(gateway, job_ids, lambda ids: gateway.store.describe(ids, archive))
-    return success([describe(found[job_id]) if job_id in found else None for job_id in job_ids])
+    described = []
+    for index, job_id in enumerate(job_ids):
+        described.append(describe(found[job_id]) if job_id in found else None)
+        await _let_others_in(index)
+    return success(described)
 
 
 async def get_status(gateway: Gateway, _call: Call, ask: DescribeRequest) -> Response:
@@ -83,7 +87,7 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
     """True for each job whose end is on its way; false for unknown, not yours, and final."""
     found = await _patiently(gateway, ask.job_ids, gateway.store.jobs)
     code = ask.code or 0
-    reason = ", ".join(option for option in ask.kill_options if option)
+    reason = ", ".join(option for option in ask.kill_options if option)[:_MAX_REASON]
     accepted = {
         job.job_id: KillJob(
             job_id=job.job_id, code=code, actor=call.identity.name, reason=reason,
@@ -94,6 +98,12 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
     }  # fmt: skip
     await gateway.requests.send(list(accepted.values()))
     return success([job_id in accepted for job_id in ask.job_ids])
+
+
+async def _let_others_in(index: int) -> None:
+    """Thousands of jobs take seconds of computing: pilots are answered in between."""
+    if index % _JOBS_AT_ONCE == 0:
+        await asyncio.sleep(0)
 
 
 def _may_kill(identity: Identity, job: JobRow, code: int) -> bool:

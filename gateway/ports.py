@@ -13,8 +13,8 @@ class Store(Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
 
-    async def claim(self, filters: Filters, seats: Sequence[Seat]) -> Claim:
-        """Hand out waiting jobs, best first, one a seat, each to one seat only; committed when it returns."""
+    async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
+        """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
 
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""

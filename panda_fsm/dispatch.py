@@ -9,7 +9,7 @@ from panda_fsm.states import State
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which waiting jobs a pilot can take; None means no limit. Equal filters share one claim."""
+    """Which waiting jobs a pilot can take; None means no limit. Equal filters are served by one search."""
 
     site: str
     labels: tuple[str, ...] | None = None
@@ -62,11 +62,12 @@ class JobDescription:
 
 @dataclass(slots=True)
 class Claim:
-    """What a claim gave: for each seat its job or None, events in the outbox, and whether jobs were locked."""
+    """What a claim gave: for each seat its job or None, the events in the outbox, and who was not served in full
+    although jobs that fit are waiting, only locked for a moment by somebody else."""
 
     jobs: list[JobDescription | None]
     events: list[Outgoing]
-    more_waiting: bool = False
+    more_waiting: set[Filters] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from panda_fsm.drafts import Id, JobDraft, Lfn, Name, Scope, Text
+from panda_fsm.drafts import BlockName, Id, JobDraft, Lfn, Name, Scope, Storable, Text
 from panda_fsm.errors import PoisonError
 from panda_fsm.states import State
 
@@ -89,8 +89,8 @@ class PilotReport(Message):
     attempt_nr: Annotated[int, Field(ge=0, le=32767)] = 0
     state: ReportState
     heartbeat: bool = False
-    output_report: str | None = None
-    attributes: dict[str, str | int | float] = Field(default_factory=dict)
+    output_report: Storable | None = None
+    attributes: dict[Storable, Storable | int | float] = Field(default_factory=dict)
 
     @property
     def routing_key(self) -> str:
@@ -144,7 +144,7 @@ class FilesArrived(Message):
     """The DDM moved files of a block; `lfns` None means all of them."""
 
     msg_type: Literal["files_arrived"] = "files_arrived"
-    block: Name
+    block: BlockName
     kind: BlockKindName
     lfns: list[Lfn] | None = None
 
@@ -157,7 +157,7 @@ class FilesFailed(Message):
     """The DDM gave up on files of a block; `lfns` None means all of them."""
 
     msg_type: Literal["files_failed"] = "files_failed"
-    block: Name
+    block: BlockName
     kind: BlockKindName
     lfns: list[Lfn] | None = None
     reason: Text = ""
@@ -224,7 +224,7 @@ class TransferRequested(Message):
 
     exchange: ClassVar[str] = EVENTS
     msg_type: Literal["transfer_requested"] = "transfer_requested"
-    block: Name
+    block: BlockName
     kind: BlockKindName
     source: Name
     destination: Name
@@ -256,7 +256,7 @@ class BlockClosed(Message):
 
     exchange: ClassVar[str] = EVENTS
     msg_type: Literal["block_closed"] = "block_closed"
-    block: Name
+    block: BlockName
 
     @property
     def routing_key(self) -> str:

@@ -33,7 +33,7 @@ def parse_report(text: str | None) -> dict[str, OutputFile]:
 def _from_json(text: str) -> dict[str, dict[str, Any]]:
     try:
         report = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportError(f"output report is not JSON: {error}") from None
     if not isinstance(report, dict) or not all(isinstance(entry, dict) for entry in report.values()):
         raise ReportError("output report is not an object of files")
@@ -46,7 +46,7 @@ def _from_xml(text: str) -> dict[str, dict[str, Any]]:
     try:
         # Entity declarations, the one way XML text grows without bound, were refused above.
         root = ElementTree.fromstring(text)  # noqa: S314
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ReportError(f"output report is not XML: {error}") from None
     entries: dict[str, dict[str, Any]] = {}
     for file in root.iter("File"):
@@ -59,24 +59,28 @@ def _from_xml(text: str) -> dict[str, dict[str, Any]]:
 
 
 def _output_file(lfn: str, entry: dict[str, Any]) -> OutputFile:
+    if not lfn or not lfn.isprintable():
+        raise ReportError(f"output report has a file without a printable name: {ascii(lfn)[:100]}")
     try:
         size = int(entry.get("fsize") or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ReportError(f"fsize of {lfn} is not a number") from None
     if not 0 <= size < 2**62:
         raise ReportError(f"fsize of {lfn} is out of range")
     guid = str(entry.get("guid") or "")[:64]
+    if not guid.isprintable():
+        raise ReportError(f"guid of {lfn} is not printable")
     return OutputFile(lfn, "" if guid == "NULL" else guid, size, _checksum(lfn, entry))
 
 
 def _checksum(lfn: str, entry: dict[str, Any]) -> str:
     adler, md5 = str(entry.get("adler32") or ""), str(entry.get("md5sum") or "")
     if adler:
-        if not _ADLER.match(adler):
+        if not _ADLER.fullmatch(adler):
             raise ReportError(f"adler32 of {lfn} is not hexadecimal")
         return f"ad:{adler.lower():0>8}"
     if md5:
-        if not _MD5.match(md5):
+        if not _MD5.fullmatch(md5):
             raise ReportError(f"md5sum of {lfn} is not 32 hexadecimal digits")
         return f"md5:{md5.lower()}"
     return ""

@@ -77,26 +77,56 @@ class GatewayStore:
         await self._pool.close()
 
     async def claim(self, filters: Filters, seats: Sequence[Seat]) -> Claim:
-        """Hand out waiting jobs, best first, one a seat, each to one seat only; committed when it returns."""
+        """Hand out waiting jobs that all fit the same filters."""
+        return await self.claim_each([(filters, seats)])
+
+    async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
+        """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
         async with self._connection() as connection:
             async with connection.transaction():
-                cursor = await connection.execute(_Q["claim"], self._claim_parameters(filters, seats))
-                rows = await cursor.fetchall()
-                claim = _claim(rows, seats)
-                if claim.events:
+                picked = await self._pick(connection, groups)
+                seats = [seat for (_, s), job_ids in zip(groups, picked, strict=True) for seat in s[: len(job_ids)]]
+                job_ids = [job_id for group in picked for job_id in group]
+                claim = Claim([], [])
+                if job_ids:
+                    cursor = await connection.execute(_Q["claim"], self._claim_parameters(job_ids, seats))
+                    _read_claimed(claim, await cursor.fetchall(), seats)
                     await connection.execute(_Q["add_to_outbox"], _columns(claim.events))
-            if len(rows) < len(seats):
-                waiting = await connection.execute(_Q["is_any_waiting"], _filter_parameters(filters))
-                claim.more_waiting = bool((await waiting.fetchone() or (False,))[0])
+            given = iter(claim.jobs)
+            claim.jobs = [
+                next(given) if n < len(p) else None
+                for (_, s), p in zip(groups, picked, strict=True)
+                for n in range(len(s))
+            ]
+            short = [filters for (filters, s), p in zip(groups, picked, strict=True) if len(p) < len(s)]
+            claim.more_waiting = await self._still_waiting(connection, short)
         return claim
 
-    def _claim_parameters(self, filters: Filters, seats: Sequence[Seat]) -> dict[str, Any]:
-        return _filter_parameters(filters) | {
+    async def _pick(
+        self, connection: psycopg.AsyncConnection, groups: Sequence[tuple[Filters, Sequence[Seat]]]
+    ) -> list[list[int]]:
+        """The ids for each group. All searches go to the server at once; a later one does not see what is taken."""
+        async with connection.pipeline():
+            cursors = [
+                await connection.execute(_Q["pick"], _filter_parameters(filters) | {"wanted": len(seats)})
+                for filters, seats in groups
+            ]
+            return [[job_id for (job_id,) in await cursor.fetchall()] for cursor in cursors]
+
+    async def _still_waiting(self, connection: psycopg.AsyncConnection, short: Sequence[Filters]) -> set[Filters]:
+        """Those who find a job that fits although they could not get it."""
+        async with connection.pipeline():
+            cursors = [await connection.execute(_Q["is_any_waiting"], _filter_parameters(f)) for f in short]
+            answers = [await cursor.fetchone() for cursor in cursors]
+        return {filters for filters, answer in zip(short, answers, strict=True) if answer and answer[0]}
+
+    def _claim_parameters(self, job_ids: Sequence[int], seats: Sequence[Seat]) -> dict[str, Any]:
+        return {
+            "job_ids": list(job_ids),
             "causes": [seat.cause for seat in seats],
             "holders": [seat.holder for seat in seats],
             "nodes": [seat.node for seat in seats],
             "pilots": [orjson.dumps(seat.pilot).decode() for seat in seats],
-            "wanted": len(seats),
             "deadline_s": self._deadline_s(State.SENT),
             "host": _HOST,
         }
@@ -222,18 +252,16 @@ def _filter_parameters(filters: Filters) -> dict[str, Any]:
     return parameters | {"labels": list(filters.labels) if filters.labels is not None else None}
 
 
-def _claim(rows: Sequence[tuple[Any, ...]], seats: Sequence[Seat]) -> Claim:
-    claim = Claim([None] * len(seats), [])
+def _read_claimed(claim: Claim, rows: Sequence[tuple[Any, ...]], seats: Sequence[Seat]) -> None:
     for row in rows:
-        seat, version, columns = row[0] - 1, row[2], dict(zip(_CLAIMED, row[1:], strict=False))
-        claim.jobs[seat] = JobDescription(row[1], columns, row[-2], [FileRow(*file) for file in row[-1]])
+        columns = dict(zip(_CLAIMED, row[1:], strict=False))
+        claim.jobs.append(JobDescription(row[1], columns, row[-2], [FileRow(*file) for file in row[-1]]))
         event = JobEvent.model_construct(
-            job_id=row[1], version=version, state=State.SENT, previous=State.ACTIVATED,
+            job_id=row[1], version=row[2], state=State.SENT, previous=State.ACTIVATED,
             trigger=Trigger.ACQUIRED.value, site=columns["site"], vo=columns["vo"], task_id=columns["task_id"],
-            cause=seats[seat].cause,
+            cause=seats[row[0] - 1].cause,
         )  # fmt: skip
         claim.events.append(Outgoing.of(event))
-    return claim
 
 
 _CLAIMED = (

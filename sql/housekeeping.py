@@ -21,6 +21,7 @@ from panda_fsm.events import (
     Message,
     OutputsAdded,
     TransferRequested,
+    decode,
     new_message_id,
 )
 from panda_fsm.states import FINAL, State
@@ -75,6 +76,9 @@ class Housekeeping:
                 )
                 _send(connection, [DeadlinePassed(job_id=j, state=s, version=v) for j, s, v in overdue])
             if final:
+                unclosed = {job_id for (job_id,) in connection.execute(_Q["unclosed"], {"job_ids": final})}
+                connection.execute(_Q["put_off"], {"job_ids": list(unclosed), "at_least_s": _REMIND_S})
+                final = [job_id for job_id in final if job_id not in unclosed]
                 _archive(connection, final)
             if gone or final:
                 connection.execute(_Q["drop_deadlines"], {"job_ids": gone + final})
@@ -103,11 +107,15 @@ class Housekeeping:
             return cursor.execute(_Q["dead_letters"], {"status": status, "limit": limit}).fetchall()
 
     def settle_dead_letters(self, ids: Sequence[int], status: str, actor: str) -> int:
-        """Replay open dead letters into the queue they came from, or discard them; one audit row each."""
+        """Replay open dead letters into their queue, or discard them; one audit row each.
+
+        Raises PoisonError when one of those to replay is no message: none is replayed then.
+        """
         with self._transaction() as connection:
             rows = connection.execute(_Q["settle_dead_letters"], {"ids": list(ids), "status": status}).fetchall()
             for number, queue, payload in rows:
                 if status == "replayed":
+                    decode(bytes(payload))  # what no service can read would only come back
                     _send_raw(connection, [Outgoing(new_message_id(), "", queue, bytes(payload))])
                 detail = json.dumps({"queue": queue})
                 connection.execute(

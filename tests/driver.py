@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from panda_fsm.events import Message, new_message_id
 from sql.queries import load
 from tests import factories
 
-_CLAIM = load("gateway")["claim"]
+_PICK, _CLAIM = (load("gateway")[name] for name in ("pick", "claim"))
 _NO_FILTERS = dict.fromkeys(
     ("labels", "memory", "disk", "remaining_time", "core_count", "resource_type", "task_id", "user_name")
 )
@@ -33,9 +34,16 @@ class Database:
 
     def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises psycopg.OperationalError while the server is away."""
+        return self._connected().execute(query.encode(), parameters).fetchall()
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """What is asked inside is committed together."""
+        return self._connected().transaction()
+
+    def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-        return self._connection.execute(query.encode(), parameters).fetchall()
+        return self._connection
 
     def value(self, query: str, parameters: Any = None) -> Any:
         """The first column of the first row."""
@@ -85,11 +93,13 @@ class Driver:
 
     def claim(self, wanted: int = 50, site: str = factories.QUEUE) -> list[int]:
         """Hand out waiting jobs, as the gateway does it."""
-        parameters = _NO_FILTERS | {
-            "site": site, "wanted": wanted, "deadline_s": 1800.0, "host": "test", "holders": [HOLDER] * wanted,
-            "causes": [new_message_id() for _ in range(wanted)], "nodes": ["test"] * wanted, "pilots": ["{}"] * wanted,
-        }  # fmt: skip
-        return [row[1] for row in self._claims.rows(_CLAIM, parameters)]
+        with self._claims.transaction():
+            picked = [row[0] for row in self._claims.rows(_PICK, _NO_FILTERS | {"site": site, "wanted": wanted})]
+            seats = {
+                "job_ids": picked, "causes": [new_message_id() for _ in picked], "holders": [HOLDER] * len(picked),
+                "nodes": ["test"] * len(picked), "pilots": ["{}"] * len(picked), "deadline_s": 1800.0, "host": "test",
+            }  # fmt: skip
+            return [row[1] for row in self._claims.rows(_CLAIM, seats)]
 
     def run(self, job_ids: Sequence[int]) -> None:
         """Run jobs as a pilot: outputs onto the storage of the queue, then the reports."""

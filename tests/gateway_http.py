@@ -8,8 +8,10 @@ import sys
 from typing import Any
 
 import httpx
+import pika
 
 from lab.site import unsigned_token
+from panda_fsm.events import decode
 from tests.processes import Processes
 
 
@@ -39,7 +41,7 @@ class Caller:
 
 
 def panda_client(processes: Processes, script: str) -> Any:
-    """Run a script with `Client`, `JobSpec` and `FileSpec` of the real panda-client; it leaves its result in `answer`."""
+    """The `answer` of a script that works with `Client`, `JobSpec` and `FileSpec` of the real panda-client."""
     program = (
         "import json, sys\n"
         "from pandaclient import Client\n"
@@ -59,3 +61,16 @@ def panda_client(processes: Processes, script: str) -> Any:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def queued(broker_url: str, queue: str) -> list[Any]:
+    """The messages that lie in a queue; all must be persistent."""
+    found: list[Any] = []
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel = connection.channel()
+        while True:
+            method, properties, body = channel.basic_get(queue, auto_ack=True)
+            if method is None or properties is None or body is None:
+                return found
+            assert properties.delivery_mode == 2
+            found.append(decode(body))

@@ -28,12 +28,12 @@ def add_jobs(database_url: str, job_ids: range, **fields: Any) -> None:
     parameters = values | {"first": job_ids.start, "last": job_ids.stop - 1}
     with psycopg.connect(database_url) as connection:
         for statement in (
-            f"INSERT INTO job (job_id, deadline_at, {columns}) SELECT i, now() + interval '7 days', {places}"
+            f"INSERT INTO job (job_id, deadline_at, {columns}) SELECT i, now() + interval '7 days', {places}"  # noqa: S608
             " FROM generate_series(%(first)s::bigint, %(last)s) i",
             'INSERT INTO job_spec SELECT i, \'{"transformation": "http://x/trf/user/run"}\''
             " FROM generate_series(%(first)s::bigint, %(last)s) i",
             "INSERT INTO job_deadline SELECT job_id, deadline_at FROM job WHERE job_id BETWEEN %(first)s AND %(last)s",
-            f"INSERT INTO job_waiting ({_WAITING}) SELECT {_WAITING} FROM job"
+            f"INSERT INTO job_waiting ({_WAITING}) SELECT {_WAITING} FROM job"  # noqa: S608
             " WHERE state = 'activated' AND job_id BETWEEN %(first)s AND %(last)s",
             "INSERT INTO job_file SELECT i, k.seq - 1, k.kind, k.kind || '.' || i, 'user.lab', 'set', 'block', '', '',"
             " 'GUID-' || i, 10, 'ad:00000001', 'unknown', NULL FROM generate_series(%(first)s::bigint, %(last)s) i,"

@@ -1,12 +1,9 @@
 -- What the gateway asks: the claim, and short reads by primary key.
 
--- name: claim
--- Hands out waiting jobs, best first, one a seat. Skips what is locked instead of waiting, so it can be in no deadlock.
-WITH seat AS (
-    SELECT s.cause, s.holder, s.node, s.pilot, s.number
-    FROM unnest(%(causes)s::uuid[], %(holders)s::text[], %(nodes)s::text[], %(pilots)s::jsonb[])
-        WITH ORDINALITY AS s (cause, holder, node, pilot, number)
-), picked AS MATERIALIZED (
+-- name: pick
+-- Takes waiting jobs that fit, best first, out of the waiting ones. Skips what is locked instead of waiting for it, so
+-- it can be in no deadlock. Only `claim`, in the same transaction, makes it a step of the job.
+WITH picked AS MATERIALIZED (
     SELECT w.job_id, w.priority
     FROM job_waiting w
     JOIN job j ON j.job_id = w.job_id
@@ -23,19 +20,25 @@ WITH seat AS (
     ORDER BY w.priority DESC, w.job_id
     LIMIT %(wanted)s
     FOR UPDATE OF w, j SKIP LOCKED
-), dealt AS (
-    SELECT p.job_id, row_number() OVER (ORDER BY p.priority DESC, p.job_id) AS number FROM picked p
 ), taken AS (
     DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+)
+SELECT p.job_id FROM picked p ORDER BY p.priority DESC, p.job_id
+
+-- name: claim
+-- Sends picked jobs, one a seat: state, holder, deadline, history and counts; answers with all that a pilot must know.
+WITH seat AS (
+    SELECT s.job_id, s.cause, s.holder, s.node, s.pilot, s.number
+    FROM unnest(%(job_ids)s::bigint[], %(causes)s::uuid[], %(holders)s::text[], %(nodes)s::text[], %(pilots)s::jsonb[])
+        WITH ORDINALITY AS s (job_id, cause, holder, node, pilot, number)
 ), moved AS (
     UPDATE job j
     SET state = 'sent', version = j.version + 1, holder = s.holder, node = s.node,
         pilot = coalesce(j.pilot, '{}') || s.pilot,
         deadline_at = now() + %(deadline_s)s::float8 * interval '1 second',
         state_changed_at = now(), modified_at = now()
-    FROM dealt d
-    JOIN seat s ON s.number = d.number
-    WHERE j.job_id = d.job_id
+    FROM seat s
+    WHERE j.job_id = s.job_id
     RETURNING j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.job_definition_id,
         j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime, j.resource_type,
         j.deadline_at, s.number, s.cause

@@ -24,6 +24,12 @@ FROM job j WHERE j.job_id = d.job_id AND d.job_id = ANY(%(job_ids)s)
 -- name: drop_deadlines
 DELETE FROM job_deadline WHERE job_id = ANY(%(job_ids)s)
 
+-- name: unclosed
+-- Final jobs whose sub block is complete but open: the Closer finds it by their files, so these must stay until then.
+SELECT DISTINCT f.job_id FROM job_file f JOIN data_block b USING (block_id)
+WHERE f.job_id = ANY(%(job_ids)s) AND b.kind = 'sub' AND b.status = 'open'
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+
 -- name: archive_jobs
 WITH gone AS (DELETE FROM job WHERE job_id = ANY(%(job_ids)s) RETURNING *)
 INSERT INTO job_archive SELECT * FROM gone

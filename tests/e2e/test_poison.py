@@ -8,7 +8,7 @@ from typing import Any
 import pika
 import pytest
 
-from panda_fsm.events import EVENTS, REQUESTS, KillJob, OutputsAdded, PilotReport, ReleaseJobs
+from panda_fsm.events import EVENTS, REQUESTS, KillJob, OutputsAdded, ReleaseJobs
 from tests import factories
 from tests.driver import Driver
 from tests.invariants import Listener, check_all, dead_letters, wait_for_end
@@ -18,7 +18,7 @@ from tests.processes import Processes
 pytestmark = pytest.mark.e2e
 
 JOBS = 200
-ACTIVATED, PENDING, HELD, UNKNOWN = 1001, 1002, 1003, 9_999_999
+ACTIVATED, PENDING, UNKNOWN = 1001, 1002, 9_999_999
 ELSEWHERE = "LAB_A"
 REPORT = factories.report(1, "running")
 
@@ -49,8 +49,10 @@ POISON: dict[str, tuple[str, str, bytes, str]] = {
         EVENTS, "job.defined", OutputsAdded(job_id=ACTIVATED, version=1, verdict="finished").encode(),
         "setupper does not handle outputs_added",
     ),
-    "text that no database takes": (
-        REQUESTS, "report.finished", PilotReport(job_id=HELD, state="finished", output_report="\x00").encode(), ""
+    "text that no database takes": (REQUESTS, "report.finished", changed(output_report="\x00"), "output_report"),
+    "text that only the database refuses": (
+        REQUESTS, "submit", factories.submit(factories.draft(UNKNOWN, spec={"a": "\x00"})).encode(),
+        "UntranslatableCharacter",
     ),
 }  # fmt: skip
 
@@ -74,9 +76,6 @@ def test_poison_is_kept_with_its_reason_and_good_messages_flow_on(
         query = "SELECT state FROM job WHERE job_id = %s"
         wait_until(lambda: database.rows(query, (job_id,)) == [(state,)], f"job {job_id} {state}")
 
-    driver.submit([factories.draft(HELD, site=ELSEWHERE)])
-    wait_for(HELD, "activated")
-    assert driver.claim(site=ELSEWHERE) == [HELD]
     driver.submit([factories.draft(ACTIVATED, site=ELSEWHERE)])
     driver.publish([factories.submit(factories.draft(PENDING, site=ELSEWHERE), to_pending=True)])
     wait_for(ACTIVATED, "activated")
@@ -98,8 +97,8 @@ def test_poison_is_kept_with_its_reason_and_good_messages_flow_on(
         assert kept[body][2] == key, name
 
     wait_for(PENDING, "activated")  # its release named an unknown job too
-    driver.publish([factories.report(HELD, "failed"), *(KillJob(job_id=i, code=9) for i in (ACTIVATED, PENDING))])
+    driver.publish(KillJob(job_id=job_id, code=9) for job_id in (ACTIVATED, PENDING))
     ends = {draft.job_id: "finished" for draft in good}
-    ends |= {HELD: "failed", ACTIVATED: "cancelled", PENDING: "cancelled"}
+    ends |= {ACTIVATED: "cancelled", PENDING: "cancelled"}
     wait_for_end(database, len(ends))
     check_all(database, broker_url, listener, ends, dead=len(POISON))

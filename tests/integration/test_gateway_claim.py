@@ -1,16 +1,18 @@
-"""The claim on a real database: best first, to one pilot only, never "none" while one waits, and all written at once."""
+"""The claim on a real database: best first, to one pilot only, never "none" while one waits, all written at once."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import psycopg
 import pytest
 
 from gateway.claims import Claims
+from lab.site import QUEUE
 from panda_fsm.dispatch import Filters, Seat
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError, TransientError
@@ -20,7 +22,7 @@ from panda_fsm.states import State
 from sql.gateway_store import GatewayStore
 from sql.queries import load
 from tests.driver import Database
-from tests.waiting_jobs import QUEUE, add_jobs
+from tests.waiting_jobs import add_jobs
 
 Answer = TypeVar("Answer")
 
@@ -221,15 +223,19 @@ def test_the_index_finds_the_jobs_whatever_the_statistics_say(database_url: str)
     """A database that was never analysed, and yet: no sort of all that wait, no scan of a table."""
     add_jobs(database_url, range(1, 20_001))
 
-    async def scene(store: GatewayStore) -> str:
-        parameters = store._claim_parameters(Filters(QUEUE, memory=1000), [seat()])
-        async with store._connection() as connection:
-            explained = await connection.execute("EXPLAIN " + load("gateway")["claim"], parameters)
-            return "\n".join(line for (line,) in await explained.fetchall())
+    plan: list[str] = []
 
-    plan = with_store(database_url, scene)
-    assert "Index Scan using job_waiting_order" in plan
-    assert not re.search(r"Seq Scan on (?!job_transition)", plan), plan
+    async def scene(store: GatewayStore) -> str:
+        parameters = [asdict(Filters(QUEUE, memory=1000)) | {"wanted": 1}, store._claim_parameters([1], [seat()])]
+        async with store._connection() as connection:
+            for query, values in zip(("pick", "claim"), parameters, strict=True):
+                explained = await connection.execute("EXPLAIN " + load("gateway")[query], values)
+                plan.extend(line for (line,) in await explained.fetchall())
+        return "\n".join(plan)
+
+    explained = with_store(database_url, scene)
+    assert "Index Scan using job_waiting_order" in explained
+    assert not re.search(r"Seq Scan on (?!job_transition)", explained), explained
 
 
 def test_a_database_that_is_away_is_transient(database_url: str) -> None:

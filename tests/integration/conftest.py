@@ -1,0 +1,59 @@
+"""Fixtures: services of the engine inside the test, a gateway alone, callers with tokens, a connection to look with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from panda_fsm.handler import Service
+from tests.driver import Database
+from tests.gateway_http import Caller
+from tests.inprocess import InProcess, Outlet, Serve
+from tests.processes import Processes
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A connection to look with."""
+    connection = Database(database_url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def serve(database_url: str) -> Iterator[Serve]:
+    """In-process services, each with a store of its own."""
+    serving: list[InProcess] = []
+
+    def start(service: Service, outlet: Outlet | None = None) -> InProcess:
+        serving.append(InProcess(database_url, service, outlet))
+        return serving[-1]
+
+    yield start
+    for one in serving:
+        one.close()
+
+
+@pytest.fixture
+def gateway(processes: Processes) -> Processes:
+    """A gateway alone: what it publishes stays in the queues."""
+    processes.start("gateway")
+    processes.wait_until_ready()
+    return processes
+
+
+@pytest.fixture
+def pilot(gateway: Processes) -> Iterator[Caller]:
+    """A pilot's token."""
+    caller = Caller(gateway.gateway_url, "pilot-1")
+    yield caller
+    caller.close()
+
+
+@pytest.fixture
+def user(gateway: Processes) -> Iterator[Caller]:
+    """A user's token."""
+    caller = Caller(gateway.gateway_url, "user-1")
+    yield caller
+    caller.close()

@@ -1,0 +1,98 @@
+"""Migrations: from nothing, twice, at once, guarded; the database knows the lifecycle table; schema.sql is fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from lab import debian
+from lab.services import Services
+from panda_fsm import lifecycle
+from panda_fsm.errors import SettingsError, TransientError
+from panda_fsm.states import FINAL, State
+from sql import schema
+from sql.migrate import latest, migrate, migrations
+from tests.driver import Database
+
+NAME = "migrate_test"
+
+
+@pytest.fixture
+def empty_url(services: Services) -> Iterator[str]:
+    """The address of a database with nothing in it."""
+    with psycopg.connect(services.postgres.url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {NAME}")
+        yield services.postgres.url_of(NAME)
+        connection.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    """All rows of a query."""
+    database = Database(url)
+    try:
+        return database.rows(query)
+    finally:
+        database.close()
+
+
+def test_from_nothing_and_again(empty_url: str) -> None:
+    assert migrate(empty_url) == [path.stem for path in migrations()]
+    assert migrate(empty_url) == []
+    assert rows(empty_url, "SELECT max(version) FROM schema_version") == [(latest(),)]
+
+
+def test_two_at_once_apply_everything_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        applied = [future.result() for future in [pool.submit(migrate, empty_url) for _ in range(3)]]
+    assert sorted(applied, key=len) == [[], [], [path.stem for path in migrations()]]
+
+
+def test_a_changed_migration_is_refused(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE schema_version SET checksum = 'other' WHERE version LIKE '0001%'")
+    with pytest.raises(SettingsError, match="applied with other content; write a new migration"):
+        migrate(database_url)
+
+
+def test_no_database_is_said_in_a_sentence() -> None:
+    with pytest.raises(TransientError, match="PANDA_FSM_DATABASE_URL"):
+        migrate("postgresql://panda:x@127.0.0.1:1/panda")
+
+
+def test_the_database_knows_the_lifecycle_table(database_url: str) -> None:
+    found = rows(database_url, "SELECT event, source, destination, service FROM job_transition")
+    assert len(found) == len(set(found))
+    assert set(found) == set(lifecycle.rows())
+    states = rows(database_url, "SELECT state, final FROM job_state")
+    assert set(states) == {(state.value, state in FINAL) for state in State}
+
+
+def test_ids_of_transitions_stay_and_services_may_change(database_url: str) -> None:
+    query = "SELECT transition_id, event, source, destination, service FROM job_transition ORDER BY 1"
+    before = rows(database_url, query)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE job_transition SET service = 'former' WHERE event = 'lost'")
+    migrate(database_url)
+    assert rows(database_url, query) == before
+
+
+def test_history_goes_to_the_partition_of_its_month(database_url: str) -> None:
+    insert = """INSERT INTO job_history (job_id, version, transition_id, service, host, at)
+                SELECT 1, n, min(transition_id), 's', 'h', now() + (n - 1) * interval '1 month'
+                FROM job_transition, generate_series(1, 3) n WHERE event = 'submitted' GROUP BY n
+                RETURNING tableoid::regclass::text, 'job_history_' || to_char(at, 'YYYY_MM')"""
+    with psycopg.connect(database_url) as connection:
+        # One by one, since these three are no history of one job.
+        found = connection.execute(insert.replace("1, n, min", "n, 1, min").encode()).fetchall()
+    assert [table == month for table, month in found] == [True, True, False]
+    assert found[2][0] == "job_history_default"
+
+
+def test_committed_schema_is_what_the_migrations_make(database_url: str) -> None:
+    found = debian.postgres_bin()
+    assert found is not None
+    assert schema.FILE.read_text() == schema.dump(database_url, str(found / "pg_dump")), "run `make schema`"

@@ -1,0 +1,102 @@
+"""Outcomes folded into what one transaction writes: each message of a batch sees what those before it did."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from panda_fsm.effects import Effects
+from panda_fsm.errors import IllegalTransitionError
+from panda_fsm.lifecycle import Ignored, Trigger
+from panda_fsm.outcomes import Changes, FileChange, JobError, NewBlock
+from panda_fsm.states import BlockKind, FileStatus, FileType, State
+from tests import factories
+
+
+@pytest.fixture
+def effects() -> Effects:
+    """Nothing yet."""
+    return Effects(lambda state: 60)
+
+
+def test_three_reports_of_one_job_in_one_batch_are_three_steps_and_one_row(effects: Effects) -> None:
+    job = factories.job(State.SENT)
+    for trigger in (Trigger.PILOT_STARTING, Trigger.PILOT_RUNNING, Trigger.PILOT_ENDED):
+        effects.step(job, trigger, "cause", None)
+    assert [(row.version, row.step.source, row.step.destination) for row in effects.history] == [
+        (6, State.SENT, State.STARTING), (7, State.STARTING, State.RUNNING), (8, State.RUNNING, State.HOLDING),
+    ]  # fmt: skip
+    (row,) = effects.jobs.values()
+    assert (row["expected"], row["version"], row["state"]) == (5, 8, "holding")
+    assert {key: count for key, count in effects.counts.items() if count} == {
+        ("sent", job.site, job.vo): -1, ("holding", job.site, job.vo): 1,
+    }  # fmt: skip
+    told = [json.loads(message.body) for message in effects.outgoing]
+    assert [(event["state"], event["version"]) for event in told] == [("starting", 6), ("running", 7), ("holding", 8)]
+
+
+def test_illegal_step_changes_nothing(effects: Effects) -> None:
+    job = factories.job(State.ACTIVATED)
+    with pytest.raises(IllegalTransitionError, match="not possible in state activated"):
+        effects.step(job, Trigger.PILOT_RUNNING, "cause", None)
+    assert (job.state, job.version) == (State.ACTIVATED, 5)
+    assert not (effects.history or effects.jobs or effects.outgoing or effects.counts)
+
+
+def test_late_step_changes_nothing(effects: Effects) -> None:
+    job = factories.job(State.FINISHED)
+    assert isinstance(effects.step(job, Trigger.PILOT_RUNNING, "cause", None), Ignored)
+    assert not (effects.history or effects.jobs or effects.outgoing or effects.counts)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "fails"),
+    [(Trigger.OUTPUTS_DONE, False), (Trigger.OUTPUTS_FAILED, True), (Trigger.CANCELLED, True), (Trigger.LOST, True)],
+)
+def test_a_job_that_ends_unfinished_takes_its_unsettled_outputs_with_it(
+    effects: Effects, trigger: Trigger, fails: bool
+) -> None:
+    job = factories.job(State.TRANSFERRING)
+    statuses = [FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.READY, FileStatus.NO_OUTPUT]
+    job.files = [factories.file(seq, FileType.OUTPUT, f"out.{seq}", status) for seq, status in enumerate(statuses)]
+    job.files.append(factories.file(9, FileType.INPUT, "in", FileStatus.UNKNOWN))
+    effects.step(job, trigger, "cause", None)
+    failed = {seq for (_, seq), change in effects.files.items() if change.status is FileStatus.FAILED}
+    assert failed == ({0, 1} if fails else set())
+    assert bool(effects.jobs[1].get("fail_files")) is fails
+
+
+def test_waiting_jobs_are_put_in_and_taken_out(effects: Effects) -> None:
+    came, went = factories.job(State.ASSIGNED, job_id=1), factories.job(State.ACTIVATED, job_id=2)
+    effects.step(came, Trigger.INPUTS_ARRIVED, "cause", None)
+    effects.step(went, Trigger.CANCELLED, "cause", None)
+    assert (effects.activated, effects.deactivated) == ([1], [2])
+
+
+def test_changes_are_merged_and_seen_by_the_next_message(effects: Effects) -> None:
+    job = factories.job()
+    job.files = [factories.file(0, FileType.OUTPUT, "out")]
+    block = NewBlock("block", BlockKind.SUB)
+    first = FileChange(0, FileStatus.TRANSFERRING, "block", "GUID", 5, "ad:00000001")
+    effects.record(job, Changes(files=(first,), blocks=(block,), pilot={"node": "n1", "pilot_id": "p"}))
+    effects.record(job, Changes(files=(FileChange(0, FileStatus.READY),), blocks=(block,), pilot={"node": "n2"}))
+    errors = (JobError("pilot", 1, "one"), JobError("exe", 2, "two"))
+    effects.record(job, Changes(errors=errors, command="tobekilled", verdict="failed", report={"job_id": 1}))
+    assert job.files[0].status is FileStatus.READY
+    assert effects.files[1, 0] == FileChange(0, FileStatus.READY, "block", "GUID", 5, "ad:00000001")
+    assert list(effects.blocks) == ["block"]
+    assert (job.command, job.verdict, job.has_report) == ("tobekilled", "failed", True)
+    row = effects.jobs[1]
+    assert row["pilot"] == {"node": "n2", "pilot_id": "p"}
+    assert row["errors"] == {"pilot": {"code": 1, "diag": "one"}, "exe": {"code": 2, "diag": "two"}}
+    assert row["version"] == row["expected"] == 5
+
+
+def test_a_job_submitted_twice_in_one_batch_is_born_once(effects: Effects) -> None:
+    for cause in ("first", "second"):
+        effects.created.append(("me", Trigger.SUBMITTED, factories.draft(1), cause))
+    effects.announce_created({1})
+    assert [(row.version, row.message_id) for row in effects.history] == [(1, "first")]
+    assert len(effects.outgoing) == 1
+    assert sum(effects.counts.values()) == 1

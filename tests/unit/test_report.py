@@ -1,0 +1,123 @@
+"""The pilot's output report: JSON of today, XML of old pilots, and everything that is neither."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panda_fsm.errors import ReportError
+from panda_fsm.report import OutputFile, parse_report
+
+GUID = "727E5251-EE36-1F44-8EFB-C8FBA7D9BE52"
+MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+OLD_PILOT = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
+<!-- file meta-data catalog -->
+<!DOCTYPE POOLFILECATALOG SYSTEM "InMemory">
+<POOLFILECATALOG>
+  <File ID="727E5251-EE36-1F44-8EFB-C8FBA7D9BE52">
+    <logical><lfn name="AOD.1._000001.root"/></logical>
+    <metadata att_name="surl" att_value="srm://se/path/AOD.1._000001.root"/>
+    <metadata att_name="fsize" att_value="1273400000"/>
+    <metadata att_name="adler32" att_value="0d2a9dc9"/>
+  </File>
+  <File ID="G2">
+    <logical><lfn name="log.1.tgz"/></logical>
+    <metadata att_name="fsize" att_value="99"/>
+    <metadata att_name="md5sum" att_value="D41D8CD98F00B204E9800998ECF8427E"/>
+  </File>
+</POOLFILECATALOG>"""
+
+
+def one(**entry: Any) -> str:
+    """A JSON report of one file."""
+    return json.dumps({"a.root": {"guid": GUID, "fsize": 5} | entry})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (one(adler32="0d2a9dc9"), OutputFile("a.root", GUID, 5, "ad:0d2a9dc9")),
+        (one(adler32="0D2A9DC9", md5sum=MD5), OutputFile("a.root", GUID, 5, "ad:0d2a9dc9")),
+        (one(adler32="d2a9dc9"), OutputFile("a.root", GUID, 5, "ad:0d2a9dc9")),
+        (one(md5sum=MD5.upper()), OutputFile("a.root", GUID, 5, f"md5:{MD5}")),
+        (one(fsize="5", adler32="1"), OutputFile("a.root", GUID, 5, "ad:00000001")),
+        (one(fsize=None, guid=None), OutputFile("a.root", "", 0, "")),
+        (one(surl="davs://se/a.root", endpoint="B", extra=[1]), OutputFile("a.root", GUID, 5, "")),
+    ],
+)
+def test_json_entry(text: str, expected: OutputFile) -> None:
+    assert parse_report(text) == {"a.root": expected}
+
+
+def test_old_pilots_xml() -> None:
+    assert parse_report(OLD_PILOT) == {
+        "AOD.1._000001.root": OutputFile("AOD.1._000001.root", GUID, 1273400000, "ad:0d2a9dc9"),
+        "log.1.tgz": OutputFile("log.1.tgz", "G2", 99, f"md5:{MD5}"),
+    }
+
+
+@pytest.mark.parametrize("text", [None, "", "  \n", "{}", "<POOLFILECATALOG/>"])
+def test_no_files(text: str | None) -> None:
+    assert parse_report(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("NULL", "not JSON"),
+        ("[1]", "not an object"),
+        ('{"a": 1}', "not an object"),
+        ("<POOLFILECATALOG>", "not XML"),
+        ("<POOLFILECATALOG><File ID='1'/></POOLFILECATALOG>", "without an lfn"),
+        ('<!DOCTYPE x [<!ENTITY a "aaa">]><x>&a;</x>', "entities"),
+        (one(fsize=-1), "out of range"),
+        (one(fsize=2**62), "out of range"),
+        (one(fsize="many"), "not a number"),
+        (one(fsize=[1]), "not a number"),
+        (one(fsize=float("inf")), "not a number"),
+        (one(fsize=float("nan")), "not a number"),
+        (one(adler32="xyz"), "hexadecimal"),
+        (one(md5sum="0d2a9dc9"), "32 hexadecimal"),
+        (one(md5sum=MD5 + "\n"), "32 hexadecimal"),
+        ("[" * 100_000, "not JSON"),
+        ('{"a": ' * 100_000, "not JSON"),
+        ('{"a.root": {"guid": "\\u0000", "fsize": 1}}', "guid"),
+        ('{"a\\u0000.root": {"guid": "G", "fsize": 1}}', "name"),
+        ('{"a\\ud800.root": {"guid": "G", "fsize": 1}}', "name"),
+        ('{"a.root": {"guid": "\\ud800", "fsize": 1}}', "guid"),
+        ("<a>\ud800</a>", "not XML"),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_what_cannot_be_read_says_why(text: str, why: str) -> None:
+    with pytest.raises(ReportError, match=why) as caught:
+        parse_report(text)
+    assert str(caught.value).isprintable(), "the reason is stored with the job"
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([GUID, MD5, "0d2a9dc9"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+entries = st.dictionaries(st.sampled_from(["guid", "fsize", "adler32", "md5sum", "surl"]), values)
+reports = st.dictionaries(st.text(max_size=20), entries, max_size=4).map(json.dumps)
+tags = st.sampled_from(
+    ["<File ID='1'>", "</File>", "<logical>", "</logical>", "<lfn name='a'/>", "<metadata/>", "<!--"]
+)
+markup = st.lists(tags | st.text(max_size=5)).map(lambda parts: f"<POOLFILECATALOG>{''.join(parts)}</POOLFILECATALOG>")
+any_text = st.text(st.characters(exclude_categories=()), max_size=100)
+
+
+@given(st.one_of(any_text, values.map(json.dumps), reports, markup, any_text.map(lambda text: f"<{text}")))
+def test_garbage_raises_report_error_and_nothing_else(text: str) -> None:
+    with suppress(ReportError):
+        for lfn, stored in parse_report(text).items():
+            assert stored.lfn == lfn
+            assert (lfn + stored.guid + stored.checksum).isprintable(), "what is read can be stored"
+            assert 0 <= stored.size < 2**62
