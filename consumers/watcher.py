@@ -31,7 +31,11 @@ _ERROR_FIELDS = {
     "trans": ("trans_exit_code", ""),
 }
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-_KEPT = ("node", "pilot_id", "batch_id", "scheduler_id", "core_count", "cpu_consumption_time", "pilot_timing")
+_KEPT = (
+    "node", "pilot_id", "batch_id", "scheduler_id", "core_count", "mean_core_count", "cpu_consumption_time",
+    "cpu_consumption_unit", "cpu_conversion_factor", "max_rss", "max_pss", "n_events", "job_metrics", "pilot_timing",
+    "start_time", "end_time",
+)  # fmt: skip
 
 
 class Watcher(Service):

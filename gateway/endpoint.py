@@ -19,8 +19,11 @@ from panda_fsm.errors import TransientError
 log = structlog.get_logger()
 
 
-def endpoint(gateway: Gateway, route: Route) -> Callable[[Request], Awaitable[Response]]:
-    """The function that Starlette calls for `route`."""
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(gateway: Gateway, route: Route) -> Endpoint:
+    """The function that answers a request for `route`; it raises nothing."""
 
     async def answer(request: Request) -> Response:
         try:

@@ -106,9 +106,11 @@ def _gateway(config: Settings) -> None:
     from broker.async_publisher import AsyncPublisher
     from gateway.serve import serve as serve_gateway
     from sql.gateway_store import GatewayStore
+    from sql.migrate import latest
 
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.deadline_s)
-    serve_gateway(config, store, AsyncPublisher(config.broker_url), Sites.load(config.sites_file))
+    publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)
+    serve_gateway(config, store, publisher, Sites.load(config.sites_file), latest())
 
 
 @app.command()

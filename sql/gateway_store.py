@@ -91,7 +91,7 @@ class GatewayStore:
                 if job_ids:
                     cursor = await connection.execute(_Q["claim"], self._claim_parameters(job_ids, seats))
                     _read_claimed(claim, await cursor.fetchall(), seats)
-                    await connection.execute(_Q["add_to_outbox"], _columns(claim.events))
+                    await connection.execute(_Q["add_to_outbox"], _rows_of(claim.events))
             given = iter(claim.jobs)
             claim.jobs = [
                 next(given) if n < len(p) else None
@@ -121,25 +121,23 @@ class GatewayStore:
         return {filters for filters, answer in zip(short, answers, strict=True) if answer and answer[0]}
 
     def _claim_parameters(self, job_ids: Sequence[int], seats: Sequence[Seat]) -> dict[str, Any]:
+        rows = [
+            {"job_id": job_id, "cause": s.cause, "holder": s.holder, "node": s.node, "pilot": s.pilot, "number": n}
+            for n, (job_id, s) in enumerate(zip(job_ids, seats, strict=True), 1)
+        ]
         return {
-            "job_ids": list(job_ids),
-            "causes": [seat.cause for seat in seats],
-            "holders": [seat.holder for seat in seats],
-            "nodes": [seat.node for seat in seats],
-            "pilots": [orjson.dumps(seat.pilot).decode() for seat in seats],
+            "rows": orjson.dumps(rows).decode(),
             "deadline_s": self._deadline_s(State.SENT),
             "host": _HOST,
         }
 
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
-        # Not worth waiting for the disk: a row that comes back is published twice, which changes nothing.
-        await self._execute_in_memory("forget_published", {"message_ids": list(message_ids)})
+        await self._execute("forget_published", {"message_ids": list(message_ids)})
 
     async def keep_requests(self, messages: Sequence[Outgoing]) -> None:
         """Keep a copy of requests until their service has handled them."""
-        # Not worth waiting for the disk: the broker's confirm follows, and says that its disk has the original.
-        await self._execute_in_memory("keep_requests", _columns(messages))
+        await self._execute("keep_requests", _rows_of(messages))
 
     async def forget_requests(self, message_ids: Sequence[str]) -> None:
         """Drop the copies of requests that the broker did not take."""
@@ -225,11 +223,6 @@ class GatewayStore:
         async with self._connection() as connection:
             await connection.execute(_Q[query], parameters)
 
-    async def _execute_in_memory(self, query: str, parameters: Mapping[str, Any]) -> None:
-        async with self._connection() as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            await connection.execute(_Q[query], parameters)
-
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """A connection of the pool; when the database went away, the pool's dead ones are replaced at once."""
@@ -256,7 +249,7 @@ def _read_claimed(claim: Claim, rows: Sequence[tuple[Any, ...]], seats: Sequence
     for row in rows:
         columns = dict(zip(_CLAIMED, row[1:], strict=False))
         claim.jobs.append(JobDescription(row[1], columns, row[-2], [FileRow(*file) for file in row[-1]]))
-        event = JobEvent.model_construct(
+        event = JobEvent(
             job_id=row[1], version=row[2], state=State.SENT, previous=State.ACTIVATED,
             trigger=Trigger.ACQUIRED.value, site=columns["site"], vo=columns["vo"], task_id=columns["task_id"],
             cause=seats[row[0] - 1].cause,
@@ -270,13 +263,12 @@ _CLAIMED = (
 )  # fmt: skip
 
 
-def _columns(messages: Sequence[Outgoing]) -> dict[str, list[str]]:
-    return {
-        "message_ids": [message.message_id for message in messages],
-        "exchanges": [message.exchange for message in messages],
-        "routing_keys": [message.routing_key for message in messages],
-        "bodies": [message.body.decode() for message in messages],
-    }
+def _rows_of(messages: Sequence[Outgoing]) -> dict[str, str]:
+    rows = [
+        {"message_id": m.message_id, "exchange": m.exchange, "routing_key": m.routing_key, "body": m.body.decode()}
+        for m in messages
+    ]
+    return {"rows": orjson.dumps(rows).decode()}
 
 
 def _job_row(row: Sequence[Any]) -> JobRow:

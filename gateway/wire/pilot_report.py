@@ -8,7 +8,7 @@ from gateway.refusal import RefusalError, TooLargeError
 from gateway.wire.fields import absent_to_none, printable
 from gateway.wire.names import snake, words
 from gateway.wire.pilot_requests import UpdateRequest
-from panda_fsm.events import PilotReport, ReportState
+from panda_fsm.events import PilotReport, ReportState, new_message_id
 
 REPORT_STATES = frozenset(get_args(ReportState))
 MAX_OUTPUT_REPORT = 10 * 1024 * 1024
@@ -41,7 +41,9 @@ def pilot_report(ask: UpdateRequest) -> PilotReport:
     if (ask.attempt_nr or 0) > 32767:
         raise RefusalError("attempt_nr: is out of range")
     sent = {snake(name): value for name, value in (ask.model_extra or {}).items()}
+    # Checked field by field above; naming the id spares pydantic a look at its factory's signature each time.
     return PilotReport.model_construct(
+        message_id=new_message_id(),
         job_id=ask.job_id,
         attempt_nr=ask.attempt_nr or 0,
         state=ask.state,

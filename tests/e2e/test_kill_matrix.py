@@ -45,6 +45,8 @@ def bring(driver: Driver, processes: Processes) -> None:
         driver.submit([factories.draft(i, destination=factories.SOURCE_STORAGE) for i in ids])
         wait_for("activated", ids)
         assert sorted(driver.claim()) == sorted(ids)
+        for lfn in (lfn for i in ids for lfn in factories.output_lfns(i)):
+            factories.store_file(processes.lab.queue_storage, lfn)
         driver.publish(factories.report(i, state) for i in ids for state in states)
 
     factories.store_file(processes.lab.source_storage, FAR)
@@ -87,12 +89,7 @@ def test_kill_in_every_state(processes: Processes, driver: Driver, listener: Lis
         past: Any = f"UPDATE {table} SET deadline_at = now() - interval '1 s' WHERE job_id = %s RETURNING 1"  # noqa: S608
         database.rows(past, (DIES,))
     for name in ("activator", "adder", "closer", "finisher", "ddm"):
-        if name == "adder":
-            processes.restart(name)
-        else:
-            processes.start(name)
-    for lfn in factories.output_lfns(FINISHES):
-        factories.store_file(processes.lab.queue_storage, lfn)
+        processes.start(name)
     ends |= dict.fromkeys((OBEYS, *jobs("running")), "cancelled") | {FINISHES: "finished", DIES: "failed"}
     wait_until(lambda: dict(database.rows("SELECT job_id, state FROM job")) == ends, "all jobs ended")
     wait_until(lambda: not depths(broker_url), "empty queues")

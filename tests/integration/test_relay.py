@@ -158,6 +158,7 @@ def test_sigterm_finishes_the_batch_and_loses_nothing(
     names = [f"watcher{number}" for number in range(copies)]
     for name in names:
         processes.start("watcher", name=name, PANDA_FSM_BATCH_SIZE="5")
+    wait_until(lambda: all('"serving"' in processes.log(name) for name in names), "watchers that serve")
     driver.publish(factories.report(number, "running") for number in jobs)
     wait_until(lambda: database.states().get("running", 0) > 50, "the first jobs")
     for name in names:
