@@ -48,11 +48,15 @@ class Plant:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise BenchError("another benchmark of this clone is running") from None
-        self._clear()
-        self.system.up()
-        self.lab: LabFiles = self.system.lab
-        self.database = psycopg.connect(self.database_url, autocommit=True, application_name="bench")
-        self._served = self._find_served()
+        try:
+            self._clear()
+            self.system.up()
+            self.lab: LabFiles = self.system.lab
+            self.database = psycopg.connect(self.database_url, autocommit=True, application_name="bench")
+            self._served = self._find_served()
+        except BaseException:
+            self._clear()
+            raise
         return self
 
     def __exit__(

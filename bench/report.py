@@ -87,7 +87,7 @@ def _costs(name: str, details: dict[str, Any]) -> Table:
         f"{name}: {details['cpu_us_per_job_total']:,} µs of CPU time a job;"
         f" {details['cores_busy']} cores busy, {details['cores_taken_by_strangers']} taken by strangers"
     )
-    table = Table("process", title=title, box=SIMPLE)
+    table = Table("process", title=title, title_justify="left", box=SIMPLE, min_width=len(title))
     table.add_column("µs", justify="right")
     for process, cost in details["cpu_us_per_job"].items():
         table.add_row(process, f"{cost:,}")
@@ -96,7 +96,7 @@ def _costs(name: str, details: dict[str, Any]) -> Table:
 
 def _footprint(footprint: dict[str, Any]) -> Table:
     title = f"memory in MB; {footprint['database_connections_total']} database connections"
-    table = Table("process", title=title, box=SIMPLE)
+    table = Table("process", title=title, title_justify="left", box=SIMPLE, min_width=len(title))
     for column in ("processes", "RSS", "PSS"):
         table.add_column(column, justify="right")
     for process, used in footprint["memory"].items():

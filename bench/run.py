@@ -59,15 +59,20 @@ class Run:
 
     def limits(self) -> None:
         """Measure 5."""
-        raw_sql = limits.sql_lifecycles_per_s(self._plant, 10_000 // self._scale)
+        lifecycles, messages = 10_000 // self._scale, 70_000 // self._scale
         bodies = limits.message_cycle()
-        raw_broker = limits.broker_messages_per_s(self._plant, bodies, 70_000 // self._scale)
+        with self._plant.metered() as writing:
+            raw_sql = limits.sql_lifecycles_per_s(self._plant, lifecycles)
+        with self._plant.metered() as sending:
+            raw_broker = limits.broker_messages_per_s(self._plant, bodies, messages)
         per_job = len(bodies) + 1 / jobs.BUNCH
         self.results["sql_lifecycles_per_s"] = round(raw_sql, 1)
         self.results["broker_messages_per_s"] = round(raw_broker, 1)
         self._details["limits"] = {
             "messages_through_queues_per_job": per_job,
             "message_bytes": round(sum(map(len, bodies)) / len(bodies)),
+            "sql": writing[0].as_json(lifecycles),
+            "broker": sending[0].as_json(messages),
         }
         if (reached := self.results.get("lifecycles_per_s")) is not None:
             self.results["ratio_to_sql"] = round(reached / raw_sql, 3)

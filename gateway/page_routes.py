@@ -12,7 +12,7 @@ from gateway.answers import json_response
 from gateway.context import Gateway
 from gateway.refusal import NotFoundError
 from gateway.route import Call
-from panda_fsm.states import State
+from panda_fsm.states import FINAL, State
 
 _SAFE = {"Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"}
 _DOCS = """<!doctype html>
@@ -22,11 +22,17 @@ _DOCS = """<!doctype html>
 <script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
 _START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});'
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>panda-fsm</title>
-<style>body{{font:16px sans-serif;margin:2rem auto;max-width:40rem}}td{{padding:.2rem 1rem .2rem 0}}
-td+td{{text-align:right;font-variant-numeric:tabular-nums}}</style></head>
-<body><h1>panda-fsm</h1><table>{rows}</table>
-<p><a href="/docs">API</a> · <a href="/readyz?verbose">ready?</a></p></body></html>"""
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="2"><title>panda-fsm: {live} live jobs</title>
+<style>:root{{color-scheme:light dark}}
+body{{font:16px system-ui,sans-serif;margin:2rem auto;max-width:52rem;padding:0 1rem}}
+table{{border-collapse:collapse;width:100%}}td,th{{padding:.35rem 1rem .35rem 0;text-align:left;font-weight:400}}
+td.n,th.n{{text-align:right;font-variant-numeric:tabular-nums}}thead th{{opacity:.6}}tr.none{{opacity:.35}}
+meter{{width:100%}}.sites{{font-size:.85rem;opacity:.7}}</style></head>
+<body><h1>panda-fsm</h1><p>{live} live jobs, {final} at their end</p>
+<table><thead><tr><th>state</th><th class="n">jobs</th><th style="width:50%"></th><th>queues</th></tr></thead>
+{rows}</table><p><a href="/docs">API</a> · <a href="/readyz?verbose">ready?</a></p></body></html>"""
+_SITES_SHOWN = 3
 
 
 async def docs(_gateway: Gateway, _call: Call, _ask: None) -> Response:
@@ -50,12 +56,25 @@ def _assets() -> frozenset[str]:
 
 
 async def status_page(gateway: Gateway, _call: Call, _ask: None) -> Response:
-    """Jobs per state."""
-    jobs: Counter[str] = Counter()
-    for state, _site, count in await gateway.store.job_counts():
-        jobs[state] += count
-    rows = "".join(f"<tr><td>{html.escape(state)}</td><td>{jobs[state]}</td></tr>" for state in State)
-    return HTMLResponse(_PAGE.format(rows=rows), headers=_SAFE)
+    """Jobs per state in the order of a job's life, and where they are."""
+    jobs: dict[str, Counter[str]] = {state.value: Counter() for state in State}
+    for state, site, count in await gateway.store.job_counts():
+        jobs.setdefault(state, Counter())[site] += count
+    totals = {state: sum(sites.values()) for state, sites in jobs.items()}
+    rows = "".join(_row(state, totals[state], max(totals.values()), sites) for state, sites in jobs.items())
+    final = sum(totals[state] for state in FINAL)
+    page = _PAGE.format(rows=rows, live=sum(totals.values()) - final, final=final)
+    return HTMLResponse(page, headers=_SAFE)
+
+
+def _row(state: str, count: int, largest: int, sites: Counter[str]) -> str:
+    places = ", ".join(f"{html.escape(site)} {n}" for site, n in sites.most_common(_SITES_SHOWN))
+    more = ", …" if len(sites) > _SITES_SHOWN else ""
+    return (
+        f'<tr{"" if count else " class=none"}><th scope="row">{html.escape(state)}</th><td class="n">{count}</td>'
+        f'<td><meter max="{largest or 1}" value="{count}">{count}</meter></td>'
+        f'<td class="sites">{places}{more}</td></tr>'
+    )
 
 
 async def openapi(_gateway: Gateway, call: Call, _ask: None) -> Response:

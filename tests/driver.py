@@ -1,11 +1,10 @@
-"""Plays submitter and pilots without HTTP: requests by the broker, the claim by the gateway's own statement."""
+"""Plays submitter and pilots without HTTP: requests by the broker, the claim by SQL."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,14 +13,33 @@ import psycopg
 from broker.publish import BrokerPublisher
 from panda_fsm.drafts import JobDraft
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import Message, new_message_id
-from sql.queries import load
+from panda_fsm.events import Message
 from tests import factories
 
-_PICK, _CLAIM = (load("gateway")[name] for name in ("pick", "claim"))
-_NO_FILTERS = dict.fromkeys(
-    ("labels", "memory", "disk", "remaining_time", "core_count", "resource_type", "task_id", "user_name")
+# What the gateway's claim does, in its simplest form; the real one has tests of its own.
+_CLAIM = """
+WITH picked AS MATERIALIZED (
+    SELECT w.job_id FROM job_waiting w JOIN job j ON j.job_id = w.job_id WHERE w.site = %(site)s
+    ORDER BY w.priority DESC, w.job_id LIMIT %(wanted)s FOR UPDATE OF w, j SKIP LOCKED
+), taken AS (
+    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+), moved AS (
+    UPDATE job j SET state = 'sent', version = j.version + 1, holder = %(holder)s, modified_at = now(),
+        state_changed_at = now(), deadline_at = now() + interval '30 min'
+    FROM picked p WHERE j.job_id = p.job_id RETURNING j.job_id, j.version, j.site, j.vo
+), sooner AS (
+    UPDATE job_deadline d SET deadline_at = now() + interval '30 min'
+    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + interval '30 min'
+), noted AS (
+    INSERT INTO job_history (job_id, version, transition_id, service, host)
+    SELECT m.job_id, m.version, t.transition_id, 'gateway', 'test' FROM moved m, job_transition t
+    WHERE t.event = 'acquired'
+), counted AS (
+    INSERT INTO job_count (state, site, vo, jobs)
+    SELECT c.state, m.site, m.vo, sum(c.change) FROM moved m, (VALUES ('activated', -1), ('sent', 1)) c (state, change)
+    GROUP BY 1, 2, 3
 )
+SELECT job_id FROM moved"""
 HOLDER = "test-pilot"
 
 
@@ -35,10 +53,6 @@ class Database:
     def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises psycopg.OperationalError while the server is away."""
         return self._connected().execute(query.encode(), parameters).fetchall()
-
-    def transaction(self) -> AbstractContextManager[object]:
-        """What is asked inside is committed together."""
-        return self._connected().transaction()
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
@@ -92,14 +106,9 @@ class Driver:
         self.publish(factories.submit(*drafts[at : at + bunch]) for at in range(0, len(drafts), bunch))
 
     def claim(self, wanted: int = 50, site: str = factories.QUEUE) -> list[int]:
-        """Hand out waiting jobs, as the gateway does it."""
-        with self._claims.transaction():
-            picked = [row[0] for row in self._claims.rows(_PICK, _NO_FILTERS | {"site": site, "wanted": wanted})]
-            seats = {
-                "job_ids": picked, "causes": [new_message_id() for _ in picked], "holders": [HOLDER] * len(picked),
-                "nodes": ["test"] * len(picked), "pilots": ["{}"] * len(picked), "deadline_s": 1800.0, "host": "test",
-            }  # fmt: skip
-            return [row[1] for row in self._claims.rows(_CLAIM, seats)]
+        """Hand out waiting jobs."""
+        parameters = {"site": site, "wanted": wanted, "holder": HOLDER}
+        return [job_id for (job_id,) in self._claims.rows(_CLAIM, parameters)]
 
     def run(self, job_ids: Sequence[int]) -> None:
         """Run jobs as a pilot: outputs onto the storage of the queue, then the reports."""
