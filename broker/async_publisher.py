@@ -13,6 +13,7 @@ from pika.frame import Method
 from pika.spec import Basic
 
 from broker.connection import parameters
+from broker.frames import encode, write
 from broker.topology import declare, routed_keys
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
@@ -30,7 +31,7 @@ _WINDOW = 5000
 class _Unconfirmed:
     """A message that the broker has not confirmed yet."""
 
-    message_id: str
+    body: bytes
     confirmed: asyncio.Future[None]
     give_up_at: float
 
@@ -45,7 +46,8 @@ class AsyncPublisher:
         self._connection: AsyncioConnection | None = None
         self._channel: Channel | None = None
         self._unconfirmed: dict[int, _Unconfirmed] = {}
-        self._returned: set[str] = set()
+        self._returned: set[bytes] = set()
+        self._encoded: list[bytes] = []
         self._last_tag = 0
         self._declaring = False
         self._closing = False
@@ -83,16 +85,18 @@ class AsyncPublisher:
             self._last_tag += 1
             confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             give_up_at = asyncio.get_running_loop().time() + self._confirm_timeout_s
-            self._unconfirmed[self._last_tag] = _Unconfirmed(message.message_id, confirmed, give_up_at)
-            properties = pika.BasicProperties(
-                content_type="application/json",
-                delivery_mode=2,
-                message_id=message.message_id,
-                headers=message.headers,
-            )
+            self._unconfirmed[self._last_tag] = _Unconfirmed(message.body, confirmed, give_up_at)
             mandatory = message.exchange == REQUESTS or (message.exchange, message.routing_key) in self._must_route
-            channel.basic_publish(message.exchange, message.routing_key, message.body, properties, mandatory)
+            if not self._encoded:
+                asyncio.get_running_loop().call_soon(self._write)
+            self._encoded.append(encode(channel, message, mandatory))
             await confirmed
+
+    def _write(self) -> None:
+        """Everything that was published in this turn of the loop goes in one write."""
+        encoded, self._encoded = self._encoded, []
+        if encoded and self._channel is not None and self._channel.is_open:
+            write(self._channel, encoded)
 
     async def _open_channel(self) -> Channel:
         if self._channel is None:
@@ -154,6 +158,7 @@ class AsyncPublisher:
         self._channel = None
         self._declaring = False
         self._returned.clear()
+        self._encoded = []
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for entry in unconfirmed.values():
             _fail(entry, why)
@@ -170,18 +175,18 @@ class AsyncPublisher:
                 continue  # given up already
             if isinstance(answer, Basic.Nack):
                 _fail(entry, "the message broker refused the message")
-            elif self._returned and entry.message_id in self._returned:
-                self._returned.discard(entry.message_id)
+            elif self._returned and entry.body in self._returned:
+                self._returned.discard(entry.body)
                 _fail(entry, "no queue takes the message")
             elif not entry.confirmed.done():
                 entry.confirmed.set_result(None)
 
     def _unroutable(
-        self, channel: Channel, method: Basic.Return, properties: pika.BasicProperties, _body: bytes
+        self, channel: Channel, method: Basic.Return, _properties: pika.BasicProperties, body: bytes
     ) -> None:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
-        self._returned.add(str(properties.message_id))
+        self._returned.add(body)
         if not self._declaring:
             self._declaring = True
             declare(channel, self._declared_again)

@@ -22,6 +22,7 @@ _BACKOFF_S = (0.1, 5.0)
 _BUSY_PER_S = 100
 _LINGER_S = 0.05
 _MEMORY_S = 0.5
+_BATCH_BYTES = 1_000_000
 
 
 class _Pace:
@@ -67,11 +68,22 @@ class BatchConsumer(BrokerThread):
                 if self._ending:
                     break
                 channel = self.channel
-                batch = [self._buffer.popleft() for _ in range(min(self._size, len(self._buffer)))]
+                batch = self._take()
             pace.note(len(batch))
             if batch:  # while we lingered, the connection may have been lost and the buffer with it
                 self._work(batch, channel)
         self.stop()
+
+    def _take(self) -> list[Delivery]:
+        """Up to `size` deliveries and `_BATCH_BYTES`: one message may hold thousands of jobs."""
+        batch: list[Delivery] = []
+        held = 0
+        while (
+            self._buffer and len(batch) < self._size and (not batch or held + len(self._buffer[0].body) < _BATCH_BYTES)
+        ):
+            batch.append(self._buffer.popleft())
+            held += len(batch[-1].body)
+        return batch
 
     def end(self) -> None:
         """Stop after the present batch. Callable from a signal handler's thread."""
