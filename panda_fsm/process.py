@@ -1,5 +1,6 @@
 """One batch of deliveries → one transaction → confirmed messages. The only place where order matters."""
 
+import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -224,6 +225,8 @@ class Processor:
         effects = Effects(self._deadline_s)
         trace = "".join(traceback.format_exception(error))
         effects.dead_letters.append(_dead_letter(delivery, f"{type(error).__name__}: {error}", trace))
+        with contextlib.suppress(PoisonError):
+            effects.handled.add(decode(delivery.body).message_id)  # it is kept here now
         with self._store.transaction() as tx:
             tx.write(effects)
 

@@ -41,17 +41,29 @@ class Relay:
         """Work until `end`; while the database or the broker is away, keep trying."""
         tidied = 0.0
         while not self._ending.is_set():
-            try:
-                while self._outbox.relay(self._age_s, self._publish) and not self._ending.is_set():
-                    pass
-                while self._outbox.tick() and not self._ending.is_set():
-                    pass
-                if time.monotonic() - tidied > _TIDY_S:
-                    self._outbox.tidy()
-                    tidied = time.monotonic()
-            except TransientError as error:
-                log.warning("waiting", error=str(error))
+            self._attempt(self._empty_outbox)
+            self._attempt(self._drain_ticks)
+            if time.monotonic() - tidied > _TIDY_S:
+                self._attempt(self._outbox.tidy)
+                tidied = time.monotonic()
             self._ending.wait(_TICK_S)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        """Trouble in one duty must not keep us from the others."""
+        try:
+            work()
+        except TransientError as error:
+            log.warning("waiting", error=str(error))
+        except Exception:
+            log.exception("duty_failed", duty=work.__name__)
+
+    def _empty_outbox(self) -> None:
+        while self._outbox.relay(self._age_s, self._publish) and not self._ending.is_set():
+            pass
+
+    def _drain_ticks(self) -> None:
+        while self._outbox.tick() and not self._ending.is_set():
+            pass
 
     def end(self) -> None:
         self._ending.set()

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from uuid import NAMESPACE_OID, uuid4, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
 from panda_fsm.job import File, Job
 from panda_fsm.outcomes import FileChange, NewBlock
@@ -83,7 +83,7 @@ class GenericPlugin:
                 plan.refusal = f"unknown destination {home}"
                 return plan
             status = FileStatus.TRANSFERRING if moves else FileStatus.READY
-            guid = what.guid or str(uuid4()).upper()
+            guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
             plan.files.append(FileChange(file.seq, status, None, guid, what.size, what.checksum))
             if moves and file.block is not None:
                 moving[(file.block, home)].append(file.seq)

@@ -21,6 +21,7 @@ _TRANSIENT = (
     psycopg.OperationalError,  # connection gone, server shutting down, statement timeout
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
+    psycopg.errors.ReadOnlySqlTransaction,  # a failover is under way
     psycopg.InterfaceError,
 )
 

@@ -85,7 +85,7 @@ FROM dead_letter WHERE status = %(status)s ORDER BY dead_letter_id LIMIT %(limit
 
 -- name: settle_dead_letters
 UPDATE dead_letter SET status = %(status)s WHERE dead_letter_id = ANY(%(ids)s) AND status = 'open'
-RETURNING dead_letter_id, queue, payload
+RETURNING dead_letter_id, coalesce(headers ->> 'x-first-death-queue', queue), payload
 
 -- name: write_audit
 INSERT INTO audit (actor, action, object, detail) VALUES (%(actor)s, %(action)s, %(object)s, %(detail)s)
