@@ -1,6 +1,7 @@
 """The gateway's publisher: one asynchronous connection on the event loop, a window of unconfirmed messages."""
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from panda_fsm.events import REQUESTS
 
 log = structlog.get_logger()
 
+_CLOSE_WITHIN_S = 5.0
 _RECONNECT_S = (0.2, 5.0)
 _SWEEP_S = 0.5
 _WINDOW = 5000
@@ -76,7 +78,8 @@ class AsyncPublisher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
-            await self._lost.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), _CLOSE_WITHIN_S)
 
     async def publish(self, message: Outgoing) -> None:
         """Returns when the broker confirmed. Raises NotPublishedError: it may or may not be there, repeat it."""
@@ -128,7 +131,7 @@ class AsyncPublisher:
                 ready.cancel()
                 lost.cancel()
             low, high = _RECONNECT_S
-            await asyncio.sleep(min(high, low * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
+            await asyncio.sleep(min(high, low * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
 
     def _channel_open(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)

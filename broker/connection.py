@@ -50,6 +50,11 @@ class BrokerThread:
         self.call(self._close)
         self._thread.join(10)
 
+    def check_alive(self) -> None:
+        """Raises RuntimeError when the thread has ended by itself: better a dead process than a deaf one."""
+        if not self._thread.is_alive() and not self._stopping.is_set():
+            raise RuntimeError(f"the broker thread {self._name} ended")
+
     def call(self, work: Callable[[], None]) -> bool:
         """Run `work` in the connection's thread; False when there is no connection."""
         connection = self._connection
@@ -83,7 +88,7 @@ class BrokerThread:
             if not self._stopping.is_set():
                 low, high = _RECONNECT_S
                 self._attempt += 1
-                self._stopping.wait(min(high, low * 2**self._attempt) * random.uniform(0.5, 1.0))  # noqa: S311
+                self._stopping.wait(min(high, low * 2 ** min(self._attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
 
     def _opened(self, connection: SelectConnection) -> None:
         connection.channel(on_open_callback=self._channel_opened)

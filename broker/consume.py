@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ from pika.channel import Channel
 from pika.spec import Basic, BasicProperties
 
 from broker.connection import BrokerThread
+from broker.topology import DEAD_LETTERS
 from panda_fsm.errors import TransientError
 from panda_fsm.handler import Delivery
 
@@ -22,6 +23,7 @@ _BACKOFF_S = (0.1, 5.0)
 _BUSY_PER_S = 100
 _LINGER_S = 0.05
 _MEMORY_S = 0.5
+_LOOK_UP_S = 1.0
 _BATCH_BYTES = 1_000_000
 
 
@@ -62,7 +64,8 @@ class BatchConsumer(BrokerThread):
         while True:
             with self._filled:
                 while not self._buffer and not self._ending:
-                    self._filled.wait()
+                    self._filled.wait(_LOOK_UP_S)
+                    self.check_alive()
                 if pace.is_busy:
                     self._filled.wait_for(lambda: len(self._buffer) >= self._size or self._ending, _LINGER_S)
                 if self._ending:
@@ -129,12 +132,15 @@ class BatchConsumer(BrokerThread):
         self._close()
 
     def _received(self, _channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        headers = properties.headers or {}
+        headers: Mapping[str, Any] = properties.headers or {}
         retries = headers.get("retries", 0)
+        # What the broker gave up on belongs to the queue it died in last.
+        deaths = headers.get("x-death") if self._queue == DEAD_LETTERS else None
+        queue = str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else self._queue
         delivery = Delivery(
             tag=method.delivery_tag or 0,
             body=body,
-            queue=self._queue,
+            queue=queue,
             exchange=method.exchange or "",
             routing_key=str(headers.get("key") or method.routing_key),
             retries=retries if isinstance(retries, int) else 0,

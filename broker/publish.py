@@ -60,6 +60,7 @@ class BrokerPublisher(BrokerThread):
 
     def on_lost(self) -> None:
         pending, self._pending = self._pending, {}
+        self._returned.clear()
         for window, index in pending.values():
             window.settle(index, confirmed=False)
 

@@ -10,6 +10,7 @@ from panda_fsm.lifecycle import bindings
 from panda_fsm.process import DELAYS_S
 
 DEAD = "panda.dead"
+DEAD_LETTERS = "dead_letters"
 DELIVERY_LIMIT = 50
 """A crash counts a delivery for everything prefetched, so innocent messages must survive many crashes."""
 HEARTBEATS = "watcher.heartbeats"
@@ -72,7 +73,7 @@ def queues() -> tuple[Queue, ...]:
         _work_queue(HEARTBEATS, frozenset({"heartbeat"})),
         _work_queue(DDM, frozenset({"block.requested"})),
         *(_delay_queue(seconds) for seconds in DELAYS_S),
-        Queue("dead_letters", frozenset({(DEAD, "#")})),
+        Queue(DEAD_LETTERS, frozenset({(DEAD, "#")})),
     )
 
 

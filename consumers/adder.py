@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from panda_fsm.errors import ReportError
-from panda_fsm.events import FileToMove, JobEvent, OutputsAdded, TransferRequested
+from panda_fsm.events import AnyMessage, FileToMove, JobEvent, OutputsAdded, TransferRequested
 from panda_fsm.handler import Item, Service
 from panda_fsm.job import File, Job
 from panda_fsm.lifecycle import Trigger
@@ -48,10 +48,10 @@ class Adder(Service):
         readings: dict[int, Reading] = {}
         for item in items:
             job = item.job
-            if job is None or job.report is None or job.job_id in readings:
+            if job is None or job.report is None or job.job_id in readings or not _is_due(item.message, job):
                 continue
             readings[job.job_id] = reading = read(job)
-            if reading.error is None:
+            if reading.error is None and job.report_state != "failed":
                 by_vo[job.vo].append((job, reading.stored))
         for vo, jobs in by_vo.items():
             for job_id, plan in self._plugins.for_vo(vo).add_outputs(jobs).items():
@@ -63,7 +63,7 @@ class Adder(Service):
         event, job, reading = item.message, item.job, item.plan
         if not isinstance(event, JobEvent) or job is None:
             return Reject(f"adder does not handle {event.msg_type}")
-        if job.state is not State.HOLDING or event.version != job.version or job.verdict is not None:
+        if not _is_due(event, job):
             return Ignore(f"job is {job.state} at version {job.version}")
         if reading is None:
             return Ignore("the pilot's final report has not come yet")
@@ -101,6 +101,12 @@ class Adder(Service):
             verdict = "cancelled" if obeyed else "failed"
         message = OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict)
         return Record(Changes(files=tuple(files), errors=errors, verdict=verdict, messages=(message,)))
+
+
+def _is_due(event: AnyMessage, job: Job) -> bool:
+    """Whether the event is news: the outputs were not added yet, and nothing has happened since."""
+    fresh = isinstance(event, JobEvent) and event.version == job.version
+    return fresh and job.state is State.HOLDING and job.verdict is None
 
 
 def read(job: Job) -> Reading:

@@ -26,7 +26,8 @@ class Setupper(Service):
     def prepare(self, items: Sequence[Item]) -> None:
         by_vo: dict[str, dict[int, Job]] = defaultdict(dict)
         for item in items:
-            if item.job is not None and isinstance(item.message, JobEvent):
+            # Only new jobs: a redelivered event must not bring a job that went on into a bunch with fresh ones.
+            if item.job is not None and isinstance(item.message, JobEvent) and item.message.version == item.job.version:
                 by_vo[item.job.vo][item.job.job_id] = item.job
         plans: dict[int, SetupPlan] = {}
         for vo, jobs in by_vo.items():

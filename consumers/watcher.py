@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from panda_fsm.events import DeadlinePassed, KillJob, PilotReport
+from panda_fsm.events import DeadlinePassed, JobEvent, KillJob, OutputsAdded, PilotReport
 from panda_fsm.handler import Item, Service
 from panda_fsm.job import Job
 from panda_fsm.lifecycle import DEADLINES, Trigger
@@ -88,9 +88,20 @@ class Watcher(Service):
         if job.deadline_at > datetime.now(UTC):
             return Ignore("a heartbeat came in time")
         if job.state is State.HOLDING and job.has_report:
-            return Record()  # the Adder still works on it: not the job's fault
+            return Record(Changes(messages=(_reminder(job),)))  # not the job's fault, and nobody else will ask
         deadline = DEADLINES[job.state]
         return fail(deadline.trigger, deadline.component, deadline.code, deadline.diagnostic)
+
+
+def _reminder(job: Job) -> JobEvent | OutputsAdded:
+    """What the Adder or the Finisher should have had of a holding job."""
+    match job.verdict:
+        case "finished" | "failed" | "cancelled" as verdict:
+            return OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict)
+    return JobEvent(
+        job_id=job.job_id, version=job.version, state=job.state, trigger="reminder", site=job.site, vo=job.vo,
+        task_id=job.task_id,
+    )  # fmt: skip
 
 
 def _errors(report: PilotReport) -> tuple[JobError, ...]:

@@ -14,6 +14,7 @@ from gateway.refusal import TooLargeError, UndecodableError
 MAX_FORM_FIELDS = 10_000
 _GZIP_MAGIC = b"\x1f\x8b"
 _DIGITS_OF_64_BITS = 19
+_MOST_MEMBERS = 16
 _GZIP = 31  # zlib's name for "gzip header and trailer"
 
 
@@ -49,6 +50,8 @@ def _gunzip(body: bytes, limit: int) -> bytes:
     parts: list[bytes] = []
     left = limit + 1
     while body and left > 0:
+        if len(parts) == _MOST_MEMBERS:
+            raise UndecodableError(f"the gzip body has more than {_MOST_MEMBERS} members")
         member = zlib.decompressobj(_GZIP)
         try:
             part = member.decompress(body, left)

@@ -20,7 +20,7 @@ from panda_fsm.drafts import JobDraft
 from panda_fsm.events import KillJob, SubmitJobs
 from panda_fsm.states import FINAL
 
-_JOBS_PER_MESSAGE = 500
+_JOBS_PER_MESSAGE = 100
 _JOBS_AT_ONCE = 50
 _MAX_REASON = 500
 _WAIT_S = 2.0

@@ -22,6 +22,8 @@ class Store(Protocol):
     async def keep_requests(self, messages: Sequence[Outgoing]) -> None:
         """Keep a copy of requests until their service has handled them."""
 
+    async def hand_to_relay(self, messages: Sequence[Outgoing]) -> None: ...
+
     async def forget_requests(self, message_ids: Sequence[str]) -> None:
         """Drop the copies of requests that the broker did not take."""
 

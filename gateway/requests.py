@@ -9,7 +9,7 @@ from gateway.coalesce import Coalescer
 from gateway.ports import Publisher, Store
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import TransientError
-from panda_fsm.events import Message, PilotReport
+from panda_fsm.events import Message, PilotReport, SubmitJobs
 
 log = structlog.get_logger()
 
@@ -25,14 +25,20 @@ class Requests:
         self._kept: Coalescer[Outgoing, None] = Coalescer(self._keep, _MAX_KEPT_TOGETHER)
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Returns when all are accepted. Raises TransientError: some may be, and repeating them is safe."""
+        """Returns when all are accepted. Raises TransientError: some may be, and repeating them is safe.
+
+        Repeating a submission is not safe, for it would get new PandaIDs. What the broker did not confirm of one goes
+        to the outbox instead: the relay publishes it, and the Setupper takes each message once.
+        """
         outgoing = [Outgoing.of(message) for message in messages]
         # The next heartbeat makes up for a lost one.
         kept = [o for o, m in zip(outgoing, messages, strict=True) if not (isinstance(m, PilotReport) and m.heartbeat)]
         await asyncio.gather(*(self._kept.ask(message) for message in kept))
         answers = await asyncio.gather(*(self._publisher.publish(one) for one in outgoing), return_exceptions=True)
         failed = [answer for answer in answers if answer is not None]
-        if failed:
+        if failed and all(isinstance(message, SubmitJobs) for message in messages):
+            await self._store.hand_to_relay(outgoing)
+        elif failed:
             await self._take_back([message.message_id for message in kept])
             raise failed[0]
 

@@ -1,5 +1,7 @@
 """What pilots and Harvester tell of workers and machines, and the small questions pilots ask once."""
 
+from typing import Any
+
 import orjson
 from starlette.responses import Response
 
@@ -59,10 +61,21 @@ async def worker_node(gateway: Gateway, call: Call, ask: WorkerNodeRequest) -> R
     text = orjson.dumps(described).decode()
     if len(text) > _MAX_DESCRIPTION:
         raise RefusalError(f"the description is longer than {_MAX_DESCRIPTION} characters")
-    # The database refuses NUL, escaped or not.
-    clean = orjson.loads(text.replace("\\u0000", ""))
-    await gateway.store.record_worker_node(printable(ask.site, 128), printable(ask.host_name, 256), clean)
+    await gateway.store.record_worker_node(
+        printable(ask.site, 128), printable(ask.host_name, 256), _without_nul(described)
+    )
     return success()
+
+
+def _without_nul(value: Any) -> Any:
+    """The database refuses NUL in JSON, escaped or not."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(one) for key, one in value.items()}
+    return value
 
 
 async def resource_types_legacy(gateway: Gateway, call: Call, ask: Ask) -> Response:

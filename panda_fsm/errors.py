@@ -13,6 +13,10 @@ class TransientError(PandaError):
     """An outside system is away for now (connection, serialization, timeout): try again, nothing is decided."""
 
 
+class TooSlowError(TransientError):
+    """The database cancelled a statement that took too long: fewer messages at once may do."""
+
+
 class PoisonError(PandaError):
     """The message itself can never be handled: undecodable, unknown schema, unknown job."""
 

@@ -17,8 +17,8 @@ class Transaction(Protocol):
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         """Live jobs by id, their rows locked in job_id order until the transaction ends."""
 
-    def lock_versions(self, job_ids: Sequence[int]) -> dict[int, int]:
-        """Lock job rows in job_id order and return their present versions."""
+    def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
+        """Lock job rows in job_id order and return their present versions and verdicts."""
 
     def write(self, effects: Effects) -> None:
         """Write everything with set-based statements. Fills `effects.outgoing` with what only the database knows."""

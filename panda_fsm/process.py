@@ -2,13 +2,14 @@
 
 import contextlib
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from panda_fsm.effects import DeadLetter, Effects, Outgoing
-from panda_fsm.errors import PoisonError, TransientError
+from panda_fsm.errors import PoisonError, TooSlowError, TransientError
 from panda_fsm.events import KEPT_REQUESTS, AnyMessage, FilesArrived, FilesFailed, decode, new_message_id
 from panda_fsm.handler import Delivery, Item, Service
 from panda_fsm.job import Job
@@ -31,6 +32,8 @@ DELAYS_S = (1, 10, 60)
 """The delay queues there are; the n-th retry of a message waits the n-th of them, later ones the last."""
 UNKNOWN_TRIES = 2
 """An unknown job may be one whose creation is still in a queue: worth a few seconds, not more."""
+
+SLOW_TRIES = 3
 
 log = structlog.get_logger()
 
@@ -60,6 +63,7 @@ class Processor:
         self._publisher = publisher
         self._deadline_s = deadline_s
         self._confirm_timeout_s = confirm_timeout_s
+        self._slow: Counter[bytes] = Counter()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all; when it returns, every delivery may be acknowledged. Raises TransientError: nothing decided.
@@ -69,16 +73,25 @@ class Processor:
         try:
             while deliveries:  # messages whose job moved while outside systems were asked are decided again
                 deliveries = self._handle_once(deliveries)
-        except TransientError:
-            raise
         except Exception as error:
-            if len(deliveries) == 1:
+            if len(deliveries) == 1 and self._is_guilty(deliveries[0], error):
                 self._bury(deliveries[0], error)
                 return
+            if len(deliveries) == 1 or (isinstance(error, TransientError) and not isinstance(error, TooSlowError)):
+                raise
             log.warning("batch_bisected", size=len(deliveries), error=repr(error))
             middle = len(deliveries) // 2
             self.handle(deliveries[:middle])
             self.handle(deliveries[middle:])
+
+    def _is_guilty(self, delivery: Delivery, error: Exception) -> bool:
+        """Whether to stop trying. A lone message that is too slow time and again would block its queue for ever."""
+        if not isinstance(error, TransientError):
+            return True
+        if isinstance(error, TooSlowError):
+            self._slow[delivery.body] += 1
+            return self._slow[delivery.body] >= SLOW_TRIES
+        return False
 
     def _handle_once(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         effects = Effects(self._deadline_s)
@@ -127,7 +140,7 @@ class Processor:
         service.prepare(items)
         with self._store.transaction() as tx:
             versions = tx.lock_versions(sorted(jobs)) if jobs else {}
-            moved = {job_id for job_id, job in jobs.items() if versions.get(job_id) != job.stored_version}
+            moved = {i for i, job in jobs.items() if versions.get(i) != (job.stored_version, job.verdict)}
             stale = {i.delivery.tag: i.delivery for i in items if i.job is not None and i.job.job_id in moved}
             self._decide([item for item in items if item.delivery.tag not in stale], effects)
             self._note_handled([r for r in received if r.delivery.tag not in stale], effects)
@@ -217,11 +230,13 @@ class Processor:
             if len(confirmed) < len(outgoing):
                 log.warning("left_to_relay", messages=len(outgoing) - len(confirmed))
             if confirmed:
-                self._store.forget_published([message.message_id for message in confirmed])
+                with contextlib.suppress(TransientError):  # all is committed; the relay publishes again, harmlessly
+                    self._store.forget_published([message.message_id for message in confirmed])
 
     def _bury(self, delivery: Delivery, error: Exception) -> None:
         """A bug or an unforeseen value: keep the message with its traceback instead of blocking the queue."""
         log.error("dead_letter", queue=delivery.queue, error=repr(error))
+        self._slow.pop(delivery.body, None)
         effects = Effects(self._deadline_s)
         trace = "".join(traceback.format_exception(error))
         effects.dead_letters.append(_dead_letter(delivery, f"{type(error).__name__}: {error}", trace))

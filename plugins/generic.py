@@ -46,7 +46,11 @@ class GenericPlugin:
         for file in job.files:
             if file.type is not FileType.INPUT or file.status in USABLE_INPUT:
                 continue
-            holders = self._holders(file)
+            try:
+                holders = self._holders(file)
+            except OSError as error:
+                plan.try_later = f"cannot look for {file.lfn}: {error.strerror or error}"
+                return {}
             if queue.storage in holders:
                 plan.files.append(FileChange(file.seq, FileStatus.READY))
             elif holders:
@@ -100,7 +104,7 @@ def _dispatch(
         if plans[job.job_id].refusal is not None:
             continue
         if not block or len(lfns) >= FILES_PER_DISPATCH_BLOCK or count >= JOBS_PER_DISPATCH_BLOCK:
-            block, lfns, count = dispatch_name(job), set(), 0
+            block, lfns, count = dispatch_name(job, source), set(), 0
         plan = plans[job.job_id]
         plan.blocks.append(NewBlock(block, BlockKind.DISPATCH, "", job.vo, job.task_id, source, destination))
         plan.files += [FileChange(file.seq, FileStatus.PENDING, block) for file in files]
@@ -109,10 +113,10 @@ def _dispatch(
         count += 1
 
 
-def dispatch_name(job: Job) -> str:
+def dispatch_name(job: Job, source: str) -> str:
     """`panda.<taskID>.<MM.DD>.GEN.transfer.<uuid>_dis<PandaID of the first job>`; the same job gives the same uuid."""
     day = datetime.now(UTC).strftime("%m.%d")
-    unique = uuid5(NAMESPACE_OID, f"dispatch {job.job_id} {job.version}")
+    unique = uuid5(NAMESPACE_OID, f"dispatch {job.job_id} {job.version} {source}")
     return f"panda.{job.task_id}.{day}.GEN.transfer.{unique}_dis{job.job_id}"
 
 

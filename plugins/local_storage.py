@@ -40,7 +40,7 @@ def matches(path: Path, size: int, checksum: str) -> bool:
 def copy(source: Path, destination: Path) -> None:
     """Copy so that `destination` is either whole and on disk, or not there."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    part = destination.with_name(f".{zlib.crc32(destination.name.encode()):08x}.{os.getpid()}.part")
     shutil.copyfile(source, part)
     with part.open("rb+") as file:
         os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """The gateway's store: a pool of asynchronous connections, the claim, and short reads."""
 
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ class GatewayStore:
                 "autocommit": True,
                 "prepare_threshold": 0,
                 "connect_timeout": 5,
+                "tcp_user_timeout": 30_000,
                 "application_name": "gateway",
                 "options": options,
             },
@@ -99,7 +101,9 @@ class GatewayStore:
                 for n in range(len(s))
             ]
             short = [filters for (filters, s), p in zip(groups, picked, strict=True) if len(p) < len(s)]
-            claim.more_waiting = await self._still_waiting(connection, short)
+            if short:  # the claim is committed: trouble with a courtesy must not hide it from its pilots
+                with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
+                    claim.more_waiting = await self._still_waiting(connection, short)
         return claim
 
     async def _pick(
@@ -138,6 +142,10 @@ class GatewayStore:
     async def keep_requests(self, messages: Sequence[Outgoing]) -> None:
         """Keep a copy of requests until their service has handled them."""
         await self._execute("keep_requests", _rows_of(messages))
+
+    async def hand_to_relay(self, messages: Sequence[Outgoing]) -> None:
+        """Accept requests that the broker did not confirm: on disk in the outbox when this returns."""
+        await self._execute("add_to_outbox", _rows_of(messages))
 
     async def forget_requests(self, message_ids: Sequence[str]) -> None:
         """Drop the copies of requests that the broker did not take."""

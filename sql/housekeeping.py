@@ -62,27 +62,15 @@ class Housekeeping:
         with self._transaction() as connection:
             if not self._alone(connection):
                 return 0
-            due = connection.execute(_Q["overdue"]).fetchall()
-            gone = [job_id for job_id, state, _, _ in due if state is None]
-            early = [job_id for job_id, state, _, early in due if state is not None and early]
-            late = [(job_id, State(state), version) for job_id, state, version, early in due if state and not early]
-            overdue = [row for row in late if row[1] not in FINAL]
-            final = [job_id for job_id, state, _ in late if state in FINAL]
-            if early:
-                connection.execute(_Q["put_off"], {"job_ids": early, "at_least_s": 0})
-            if overdue:
-                connection.execute(
-                    _Q["put_off"], {"job_ids": [job_id for job_id, _, _ in overdue], "at_least_s": _REMIND_S}
-                )
-                _send(connection, [DeadlinePassed(job_id=j, state=s, version=v) for j, s, v in overdue])
-            if final:
-                unclosed = {job_id for (job_id,) in connection.execute(_Q["unclosed"], {"job_ids": final})}
-                connection.execute(_Q["put_off"], {"job_ids": list(unclosed), "at_least_s": _REMIND_S})
-                final = [job_id for job_id in final if job_id not in unclosed]
-                _archive(connection, final)
-            if gone or final:
-                connection.execute(_Q["drop_deadlines"], {"job_ids": gone + final})
-            return len(due)
+            due = [job_id for (job_id,) in connection.execute(_Q["overdue"])]
+            jobs = connection.execute(_Q["look_at"], {"job_ids": due}).fetchall()
+            late = [(job_id, State(state), version) for job_id, state, version, early in jobs if not early]
+            gone = [job_id for (job_id,) in connection.execute(_Q["vanished"], {"job_ids": due})]
+            _put_off(connection, [job_id for job_id, _, _, early in jobs if early], 0)
+            _announce(connection, [row for row in late if row[1] not in FINAL])
+            gone += _archive(connection, [job_id for job_id, state, _ in late if state in FINAL])
+            connection.execute(_Q["drop_deadlines"], {"job_ids": gone})
+            return len(jobs) + len(gone)
 
     def tidy(self) -> None:
         """Fold job counts, forget old inbox rows, make next month's partitions."""
@@ -136,7 +124,12 @@ class Housekeeping:
             if self._connection is None or self._connection.closed:
                 options = f"-c statement_timeout={self._timeout_ms}"
                 self._connection = psycopg.connect(
-                    self._url, autocommit=True, options=options, connect_timeout=5, application_name="relay"
+                    self._url,
+                    autocommit=True,
+                    options=options,
+                    connect_timeout=5,
+                    tcp_user_timeout=30_000,
+                    application_name="relay",
                 )
             with self._connection.transaction():
                 yield self._connection
@@ -146,10 +139,26 @@ class Housekeeping:
             raise TransientError(f"database: {error}") from error
 
 
-def _archive(connection: psycopg.Connection, job_ids: list[int]) -> None:
-    for query in ("archive_jobs", "archive_files", "archive_specs"):
-        connection.execute(_Q[query], {"job_ids": job_ids})
-    log.info("archived", jobs=len(job_ids))
+def _put_off(connection: psycopg.Connection, job_ids: list[int], at_least_s: float) -> None:
+    connection.execute(_Q["put_off"], {"job_ids": job_ids, "at_least_s": at_least_s})
+
+
+def _announce(connection: psycopg.Connection, overdue: list[tuple[int, State, int]]) -> None:
+    _put_off(connection, [job_id for job_id, _, _ in overdue], _REMIND_S)
+    _send(connection, [DeadlinePassed(job_id=j, state=s, version=v) for j, s, v in overdue])
+
+
+def _archive(connection: psycopg.Connection, final: list[int]) -> list[int]:
+    """Archive jobs whose blocks are closed; the Closer is reminded of the others."""
+    unclosed = {job_id for (job_id,) in connection.execute(_Q["unclosed"], {"job_ids": final})}
+    _put_off(connection, sorted(unclosed), _REMIND_S)
+    _send(connection, [CheckBlock(job_id=job_id) for job_id in sorted(unclosed)])
+    done = [job_id for job_id in final if job_id not in unclosed]
+    if done:
+        for query in ("archive_jobs", "archive_files", "archive_specs"):
+            connection.execute(_Q[query], {"job_ids": done})
+        log.info("archived", jobs=len(done))
+    return done
 
 
 def _send(connection: psycopg.Connection, messages: Sequence[Message]) -> None:
@@ -157,6 +166,8 @@ def _send(connection: psycopg.Connection, messages: Sequence[Message]) -> None:
 
 
 def _send_raw(connection: psycopg.Connection, outgoing: Sequence[Outgoing]) -> None:
+    if not outgoing:
+        return
     rows = [
         {"message_id": m.message_id, "exchange": m.exchange, "routing_key": m.routing_key, "body": m.body.decode()}
         for m in outgoing

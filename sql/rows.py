@@ -13,6 +13,8 @@ from panda_fsm.lifecycle import Trigger, birth
 from panda_fsm.states import FINAL, State
 
 Row = dict[str, Any]
+_RENEWED = {State.STARTING.value, State.RUNNING.value, State.HOLDING.value}
+"""Being heard of renews the deadline in these states; in all others it counts from entry."""
 _ENDING = {State.HOLDING.value, *(state.value for state in FINAL)}
 
 
@@ -40,10 +42,11 @@ def moves(effects: Effects, archive_after_s: float) -> list[Row]:
     for row in effects.jobs.values():
         state = row["state"]
         seconds = effects.deadline_s(State(state))
+        renewed = row["version"] > row["expected"] or state in _RENEWED
         found.append(
             row
             | {
-                "deadline_s": archive_after_s if seconds is None else seconds,
+                "deadline_s": (archive_after_s if seconds is None else seconds) if renewed else None,
                 "started": state == State.RUNNING.value,
                 "ended": state in _ENDING,
             }

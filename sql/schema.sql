@@ -537,9 +537,15 @@ ALTER TABLE ONLY public.worker
 
 CREATE INDEX cache_file_content ON public.cache_file USING btree (size, checksum);
 
+CREATE INDEX data_block_open ON public.data_block USING btree (kind) WHERE (status = 'open'::text);
+
 CREATE INDEX dead_letter_open ON public.dead_letter USING btree (fingerprint, at) WHERE (status = 'open'::text);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
+
+CREATE INDEX job_archive_task ON ONLY public.job_archive USING btree (task_id);
+
+CREATE INDEX job_archive_default_task_id_idx ON public.job_archive_default USING btree (task_id);
 
 CREATE INDEX job_deadline_at ON public.job_deadline USING btree (deadline_at);
 
@@ -547,9 +553,13 @@ CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (blo
 
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
 
+CREATE INDEX job_task ON public.job USING btree (task_id);
+
 CREATE INDEX job_waiting_order ON public.job_waiting USING btree (site, priority DESC, job_id);
 
 ALTER INDEX public.job_archive_pkey ATTACH PARTITION public.job_archive_default_pkey;
+
+ALTER INDEX public.job_archive_task ATTACH PARTITION public.job_archive_default_task_id_idx;
 
 ALTER INDEX public.job_file_archive_pkey ATTACH PARTITION public.job_file_archive_default_pkey;
 

@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 
 from panda_fsm.effects import Effects
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import TooSlowError, TransientError
 from panda_fsm.events import BlockClosed
 from panda_fsm.job import File, Job
-from panda_fsm.states import FileStatus, FileType, State
+from panda_fsm.states import BlockKind, FileStatus, FileType, State
 from sql import rows
 from sql.queries import load
 
@@ -73,6 +73,8 @@ class PostgresStore:
         """The connection; what may pass by itself becomes TransientError, and a broken connection is dropped."""
         try:
             yield self._connect()
+        except psycopg.errors.QueryCanceled as error:
+            raise TooSlowError(f"database: {error}") from error
         except _TRANSIENT as error:
             if self._connection is not None and (self._connection.broken or self._connection.closed):
                 self._connection = None
@@ -82,7 +84,12 @@ class PostgresStore:
         if self._connection is None or self._connection.closed:
             options = f"-c statement_timeout={self._timeout_ms} -c idle_in_transaction_session_timeout=60000"
             self._connection = psycopg.connect(
-                self._url, autocommit=True, options=options, connect_timeout=5, application_name=self._service
+                self._url,
+                autocommit=True,
+                options=options,
+                connect_timeout=5,
+                tcp_user_timeout=30_000,
+                application_name=self._service,
             )
             known = self._connection.execute(_Q["transition_ids"])
             self._transitions = {(event, source): number for event, source, number in known}
@@ -107,8 +114,9 @@ class PostgresTransaction:
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         return _load(self._connection, "load_jobs_locked", job_ids, files, report)
 
-    def lock_versions(self, job_ids: Sequence[int]) -> dict[int, int]:
-        return dict(self._connection.execute(_Q["lock_versions"], {"job_ids": list(job_ids)}).fetchall())
+    def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
+        rows = self._connection.execute(_Q["lock_versions"], {"job_ids": list(job_ids)}).fetchall()
+        return {job_id: (version, verdict) for job_id, version, verdict in rows}
 
     def write(self, effects: Effects) -> None:
         if effects.created:
@@ -158,8 +166,9 @@ class PostgresTransaction:
             self._connection.execute(_Q["close_arrived"], names)
         if effects.close_blocks_of:
             closed = self._connection.execute(_Q["close_blocks"], {"job_ids": sorted(effects.close_blocks_of)})
-            for (name,) in closed.fetchall():
-                effects.send(BlockClosed(block=name))
+            for name, kind in closed.fetchall():
+                if kind == BlockKind.SUB:
+                    effects.send(BlockClosed(block=name))
 
     def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str) -> list[tuple[Any, ...]]:
         """Write `values` with one statement, if there are any; what it returns."""

@@ -20,7 +20,7 @@ CREATE SEQUENCE job_id_block INCREMENT BY 1000 START WITH 1001 MINVALUE 1;
 CREATE SEQUENCE job_set_id START WITH 1;
 CREATE SEQUENCE sub_block_number MAXVALUE 9999999 CYCLE;
 
--- Hot columns only. No index on state: the states that are searched have narrow tables of their own.
+-- Hot columns only. No index on what changes: the states that are searched have narrow tables of their own.
 CREATE TABLE job (
     job_id bigint PRIMARY KEY,
     state text NOT NULL,
@@ -57,6 +57,9 @@ CREATE TABLE job (
     started_at timestamptz,
     ended_at timestamptz
 ) WITH (fillfactor = 60);
+
+-- Never updated, so it costs no update its page.
+CREATE INDEX job_task ON job (task_id);
 
 CREATE TABLE job_spec (
     job_id bigint PRIMARY KEY,
@@ -101,6 +104,8 @@ CREATE TABLE data_block (
     created_at timestamptz NOT NULL DEFAULT now(),
     closed_at timestamptz
 );
+
+CREATE INDEX data_block_open ON data_block (kind) WHERE status = 'open';
 
 CREATE TABLE job_file (
     job_id bigint NOT NULL,

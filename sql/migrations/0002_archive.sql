@@ -1,6 +1,7 @@
 -- Final jobs leave the hot tables for month-partitioned ones, so that cost does not grow with history.
 
 CREATE TABLE job_archive (LIKE job INCLUDING DEFAULTS, PRIMARY KEY (job_id, ended_at)) PARTITION BY RANGE (ended_at);
+CREATE INDEX job_archive_task ON job_archive (task_id);
 CREATE TABLE job_archive_default PARTITION OF job_archive DEFAULT;
 CREATE TABLE job_file_archive (LIKE job_file, ended_at timestamptz NOT NULL, PRIMARY KEY (job_id, seq, ended_at))
     PARTITION BY RANGE (ended_at);

@@ -85,11 +85,14 @@ SELECT EXISTS (
 INSERT INTO outbox (message_id, exchange, routing_key, body)
 SELECT r.message_id, r.exchange, r.routing_key, r.body
 FROM json_to_recordset(%(rows)s::json) AS r (message_id uuid, exchange text, routing_key text, body text)
+ON CONFLICT DO NOTHING
 
 -- name: forget_published
--- Not worth waiting for the disk: a row that comes back is published twice, which changes nothing.
+-- Not worth waiting for the disk, nor for a relay that has the row in hand: a row that comes back, or that is published
+-- twice, changes nothing.
 DELETE FROM outbox USING (SELECT set_config('synchronous_commit', 'off', true)) AS now_and_here
-WHERE message_id = ANY (%(message_ids)s::uuid[])
+WHERE message_id IN (
+    SELECT message_id FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[]) FOR UPDATE SKIP LOCKED)
 
 -- name: keep_requests
 -- Not worth waiting for the disk: the broker's confirm follows, and says that its disk has the original.

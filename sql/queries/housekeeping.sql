@@ -12,10 +12,16 @@ DELETE FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[])
 SELECT pg_try_advisory_xact_lock(7237128)
 
 -- name: overdue
-SELECT d.job_id, j.state, j.version, j.deadline_at > now() AS early
-FROM (SELECT job_id FROM job_deadline WHERE deadline_at <= now() ORDER BY deadline_at LIMIT 1000
-      FOR UPDATE SKIP LOCKED) d
-LEFT JOIN job j USING (job_id)
+SELECT job_id FROM job_deadline WHERE deadline_at <= now() ORDER BY deadline_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+
+-- name: look_at
+-- Locked, so that nobody moves the job while its appointment is moved; what is locked already is looked at next time.
+SELECT job_id, state, version, deadline_at > now() AS early FROM job WHERE job_id = ANY(%(job_ids)s)
+ORDER BY job_id FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: vanished
+SELECT d.job_id FROM unnest(%(job_ids)s::bigint[]) AS d(job_id)
+WHERE NOT EXISTS (SELECT FROM job j WHERE j.job_id = d.job_id)
 
 -- name: put_off
 UPDATE job_deadline d SET deadline_at = greatest(j.deadline_at, now() + make_interval(secs => %(at_least_s)s))
@@ -85,7 +91,7 @@ FROM dead_letter WHERE status = %(status)s ORDER BY dead_letter_id LIMIT %(limit
 
 -- name: settle_dead_letters
 UPDATE dead_letter SET status = %(status)s WHERE dead_letter_id = ANY(%(ids)s) AND status = 'open'
-RETURNING dead_letter_id, coalesce(headers ->> 'x-first-death-queue', queue), payload
+RETURNING dead_letter_id, queue, payload
 
 -- name: write_audit
 INSERT INTO audit (actor, action, object, detail) VALUES (%(actor)s, %(action)s, %(object)s, %(detail)s)

@@ -11,7 +11,7 @@ SELECT job_id, state, version, attempt_nr, vo, site, label, priority, task_id, d
 FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
 
 -- name: lock_versions
-SELECT job_id, version FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
+SELECT job_id, version, verdict FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
 
 -- name: load_files
 SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
@@ -36,9 +36,11 @@ GROUP BY r.number
 SELECT DISTINCT job_id FROM job_archive WHERE job_id = ANY(%(job_ids)s)
 
 -- name: forget_published
--- Not worth waiting for the disk: a row that comes back is published twice, which changes nothing.
+-- Not worth waiting for the disk, nor for a relay that has the row in hand: a row that comes back, or that is published
+-- twice, changes nothing.
 DELETE FROM outbox USING (SELECT set_config('synchronous_commit', 'off', true)) AS now_and_here
-WHERE message_id = ANY(%(message_ids)s::uuid[])
+WHERE message_id IN (
+    SELECT message_id FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[]) FOR UPDATE SKIP LOCKED)
 
 -- name: transition_ids
 SELECT event, source, transition_id FROM job_transition
@@ -92,7 +94,7 @@ UPDATE job j SET
     version = r.version,
     modified_at = now(),
     state_changed_at = CASE WHEN r.version > r.expected THEN now() ELSE j.state_changed_at END,
-    deadline_at = now() + make_interval(secs => r.deadline_s),
+    deadline_at = coalesce(now() + make_interval(secs => r.deadline_s), j.deadline_at),
     command = coalesce(r.command, j.command),
     verdict = coalesce(r.verdict, j.verdict),
     has_report = coalesce(r.has_report, j.has_report),
@@ -134,7 +136,8 @@ WHERE f.job_id = r.job_id AND f.seq = r.seq
 
 -- name: fail_files
 UPDATE job_file SET status = 'failed'
-WHERE job_id = ANY(%(job_ids)s) AND type IN ('output', 'log') AND status IN ('unknown', 'transferring', 'pending')
+WHERE job_id = ANY(%(job_ids)s)
+  AND (type IN ('output', 'log') AND status IN ('unknown', 'transferring') OR status = 'pending')
 
 -- name: store_reports
 INSERT INTO pilot_report (job_id, attempt_nr, state, output_report, attributes)
@@ -158,14 +161,15 @@ FROM json_to_recordset(%(rows)s::json) AS r(state text, site text, vo text, jobs
 -- One winner: a block is closed by the statement that still finds it open. Locked in order against other Closers.
 WITH candidate AS (
     SELECT b.block_id FROM data_block b
-    WHERE b.kind = 'sub' AND b.status = 'open'
-      AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s) AND type IN ('output', 'log'))
+    WHERE b.kind IN ('sub', 'dispatch') AND b.status = 'open'
+      AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s))
       AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+      AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
     ORDER BY b.block_id FOR UPDATE
 )
 UPDATE data_block b SET status = 'closed', closed_at = now()
 FROM candidate c WHERE b.block_id = c.block_id AND b.status = 'open'
-RETURNING b.name
+RETURNING b.name, b.kind
 
 -- name: lock_blocks
 -- Before close_arrived, so that of two Activators with the last two files the later one sees both.
