@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from lab.site import write_lab
 from panda_fsm.handler import Service
+from panda_fsm.sites import Sites
+from plugins.registry import EntryPointRegistry
+from tests import factories
 from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.inprocess import InProcess, Outlet, Serve
@@ -33,6 +38,15 @@ def serve(database_url: str) -> Iterator[Serve]:
     yield start
     for one in serving:
         one.close()
+
+
+@pytest.fixture
+def registry(run_dir: Path) -> EntryPointRegistry:
+    """The plugins on the laboratory's storages; the usual input is at the site, `far.csv` elsewhere."""
+    lab = write_lab(run_dir, "http://127.0.0.1:1")
+    factories.store_file(lab.queue_storage, factories.INPUT)
+    factories.store_file(lab.source_storage, "far.csv")
+    return EntryPointRegistry(Sites.load(lab.sites_file))
 
 
 @pytest.fixture

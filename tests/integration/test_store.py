@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,9 +14,7 @@ from consumers.closer import Closer
 from consumers.finisher import Finisher
 from consumers.setupper import Setupper
 from consumers.watcher import Watcher
-from lab.site import write_lab
 from panda_fsm import events
-from panda_fsm.sites import Sites
 from panda_fsm.states import State
 from plugins.registry import EntryPointRegistry
 from sql.housekeeping import Housekeeping
@@ -26,15 +23,6 @@ from tests.driver import Database
 from tests.inprocess import InProcess, Serve, put, steps
 
 JOBS = 20
-
-
-@pytest.fixture
-def registry(run_dir: Path) -> EntryPointRegistry:
-    """The plugins on the laboratory's storages; the usual input is at the site, `far.csv` elsewhere."""
-    lab = write_lab(run_dir, "http://127.0.0.1:1")
-    factories.store_file(lab.queue_storage, factories.INPUT)
-    factories.store_file(lab.source_storage, "far.csv")
-    return EntryPointRegistry(Sites.load(lab.sites_file))
 
 
 def at_once(*calls: Callable[[], Any]) -> None:
