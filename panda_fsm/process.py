@@ -64,6 +64,7 @@ class Processor:
         self._deadline_s = deadline_s
         self._confirm_timeout_s = confirm_timeout_s
         self._slow: Counter[bytes] = Counter()
+        self._getting_on = True
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all; when it returns, every delivery may be acknowledged. Raises TransientError: nothing decided.
@@ -71,8 +72,7 @@ class Processor:
         A failure that is not transient is bisected until the guilty message stands alone among the dead letters.
         """
         try:
-            while deliveries:  # messages whose job moved while outside systems were asked are decided again
-                deliveries = self._handle_once(deliveries)
+            self._handle_all(deliveries)
         except Exception as error:
             if len(deliveries) == 1 and self._is_guilty(deliveries[0], error):
                 self._bury(deliveries[0], error)
@@ -80,18 +80,39 @@ class Processor:
             if len(deliveries) == 1 or (isinstance(error, TransientError) and not isinstance(error, TooSlowError)):
                 raise
             log.warning("batch_bisected", size=len(deliveries), error=repr(error))
-            middle = len(deliveries) // 2
-            self.handle(deliveries[:middle])
-            self.handle(deliveries[middle:])
+            self._bisect(deliveries)
+
+    def _handle_all(self, deliveries: Sequence[Delivery]) -> None:
+        left = deliveries
+        while left:  # messages whose job moved while outside systems were asked are decided again
+            left = self._handle_once(left)
+        self._getting_on = True
+        for delivery in deliveries if self._slow else ():
+            self._slow.pop(delivery.body, None)
+
+    def _bisect(self, deliveries: Sequence[Delivery]) -> None:
+        """Both halves have their turn, whichever is too slow."""
+        middle = len(deliveries) // 2
+        too_slow: TooSlowError | None = None
+        for half in (deliveries[:middle], deliveries[middle:]):
+            try:
+                self.handle(half)
+            except TooSlowError as error:
+                too_slow = error
+        if too_slow is not None:
+            raise too_slow
 
     def _is_guilty(self, delivery: Delivery, error: Exception) -> bool:
-        """Whether to stop trying. A lone message that is too slow time and again would block its queue for ever."""
+        """Whether to stop trying. A lone message that is too slow time and again would block its queue for ever.
+
+        A slow try counts only when others were handled since the last one: else it is the database that is slow.
+        """
         if not isinstance(error, TransientError):
             return True
-        if isinstance(error, TooSlowError):
+        if isinstance(error, TooSlowError) and self._getting_on:
+            self._getting_on = False
             self._slow[delivery.body] += 1
-            return self._slow[delivery.body] >= SLOW_TRIES
-        return False
+        return isinstance(error, TooSlowError) and self._slow[delivery.body] >= SLOW_TRIES
 
     def _handle_once(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         effects = Effects(self._deadline_s)

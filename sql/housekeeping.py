@@ -12,7 +12,6 @@ import structlog
 from psycopg.rows import dict_row
 
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import TransientError
 from panda_fsm.events import (
     CheckBlock,
     DeadlinePassed,
@@ -26,6 +25,7 @@ from panda_fsm.events import (
 )
 from panda_fsm.states import FINAL, State
 from sql.queries import load
+from sql.session import Session
 
 log = structlog.get_logger()
 _Q = load("housekeeping")
@@ -38,14 +38,11 @@ class Housekeeping:
     """Connects on first use and again after a loss. Raises TransientError while the database is away."""
 
     def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._url = database_url
-        self._timeout_ms = int(statement_timeout_s * 1000)
-        self._connection: psycopg.Connection | None = None
+        self._session = Session(database_url, "relay", statement_timeout_s)
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Give the connection back."""
+        self._session.close()
 
     def relay(self, age_s: float, publish: Callable[[Sequence[Outgoing]], list[Outgoing]]) -> int:
         """Publish outbox rows older than `age_s`, a chunk; returns how many the broker took."""
@@ -120,23 +117,8 @@ class Housekeeping:
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection]:
-        try:
-            if self._connection is None or self._connection.closed:
-                options = f"-c statement_timeout={self._timeout_ms}"
-                self._connection = psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    options=options,
-                    connect_timeout=5,
-                    tcp_user_timeout=30_000,
-                    application_name="relay",
-                )
-            with self._connection.transaction():
-                yield self._connection
-        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.DeadlockDetected) as error:
-            if self._connection is not None and self._connection.broken:
-                self._connection = None
-            raise TransientError(f"database: {error}") from error
+        with self._session.use() as connection, connection.transaction():
+            yield connection
 
 
 def _put_off(connection: psycopg.Connection, job_ids: list[int], at_least_s: float) -> None:

@@ -8,92 +8,57 @@ from typing import Any
 import psycopg
 
 from panda_fsm.effects import Effects
-from panda_fsm.errors import TooSlowError, TransientError
 from panda_fsm.events import BlockClosed
 from panda_fsm.job import File, Job
 from panda_fsm.states import BlockKind, FileStatus, FileType, State
 from sql import rows
 from sql.queries import load
+from sql.session import Session
 
 _Q = load("store")
 _HOST = socket.gethostname()
-_TRANSIENT = (
-    psycopg.OperationalError,  # connection gone, server shutting down, statement timeout
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.ReadOnlySqlTransaction,  # a failover is under way
-    psycopg.InterfaceError,
-)
 
 
 class PostgresStore:
     """One connection for one worker thread; reconnects when it was lost. Raises TransientError while it is away."""
 
     def __init__(self, database_url: str, service: str, statement_timeout_s: float, archive_after_s: float) -> None:
-        self._url = database_url
+        self._session = Session(database_url, service, statement_timeout_s)
         self._service = service
-        self._timeout_ms = int(statement_timeout_s * 1000)
         self._archive_after_s = archive_after_s
-        self._connection: psycopg.Connection | None = None
         self._transitions: dict[tuple[str, str | None], int] = {}
 
     def close(self) -> None:
         """Give the connection back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._session.close()
 
     def load(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
-        with self._guarded() as connection:
+        with self._session.use() as connection:
             return _load(connection, "load_jobs", job_ids, files, report)
 
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
-        with self._guarded() as connection, connection.transaction():
+        with self._session.use() as connection, connection.transaction():
+            if not self._transitions:
+                known = connection.execute(_Q["transition_ids"])
+                self._transitions = {(event, source): number for event, source, number in known}
             yield PostgresTransaction(connection, self._service, self._transitions, self._archive_after_s)
 
     def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
         wanted_rows = [{"number": n, "block": block, "lfns": lfns} for n, (block, lfns) in enumerate(wanted)]
         found: list[list[int] | None] = [None] * len(wanted)
-        with self._guarded() as connection:
+        with self._session.use() as connection:
             for number, job_ids in connection.execute(_Q["jobs_of_blocks"], {"rows": rows.as_json(wanted_rows)}):
                 found[number] = job_ids
         return found
 
     def archived(self, job_ids: Sequence[int]) -> set[int]:
-        with self._guarded() as connection:
+        with self._session.use() as connection:
             return {job_id for (job_id,) in connection.execute(_Q["archived"], {"job_ids": list(job_ids)})}
 
     def forget_published(self, message_ids: Sequence[str]) -> None:
-        with self._guarded() as connection:
+        with self._session.use() as connection:
             connection.execute(_Q["forget_published"], {"message_ids": list(message_ids)})
-
-    @contextmanager
-    def _guarded(self) -> Iterator[psycopg.Connection]:
-        """The connection; what may pass by itself becomes TransientError, and a broken connection is dropped."""
-        try:
-            yield self._connect()
-        except psycopg.errors.QueryCanceled as error:
-            raise TooSlowError(f"database: {error}") from error
-        except _TRANSIENT as error:
-            if self._connection is not None and (self._connection.broken or self._connection.closed):
-                self._connection = None
-            raise TransientError(f"database: {error}") from error
-
-    def _connect(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            options = f"-c statement_timeout={self._timeout_ms} -c idle_in_transaction_session_timeout=60000"
-            self._connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                options=options,
-                connect_timeout=5,
-                tcp_user_timeout=30_000,
-                application_name=self._service,
-            )
-            known = self._connection.execute(_Q["transition_ids"])
-            self._transitions = {(event, source): number for event, source, number in known}
-        return self._connection
 
 
 class PostgresTransaction:

@@ -37,9 +37,11 @@ class Outlet:
 class InProcess:
     """One service with a store of its own, as a process has it."""
 
-    def __init__(self, database_url: str, service: Service, outlet: Outlet | None = None) -> None:
+    def __init__(
+        self, database_url: str, service: Service, outlet: Outlet | None = None, timeout_s: float = 30
+    ) -> None:
         self.outlet = outlet or Outlet()
-        self.store = PostgresStore(database_url, service.name, 30, 600)
+        self.store = PostgresStore(database_url, service.name, timeout_s, 600)
         self.processor = Processor(service, self.store, self.outlet, _deadline_s, 5)
 
     def handle(self, *messages: AnyMessage, **fields: Any) -> None:
@@ -53,7 +55,7 @@ class InProcess:
 
 
 Serve = Callable[..., InProcess]
-"""The fixture `serve`: a service, and optionally where it publishes."""
+"""The fixture `serve`: a service, and optionally where it publishes and how long a statement may take."""
 
 
 def _deadline_s(state: State) -> int | None:

@@ -31,8 +31,8 @@ def serve(database_url: str) -> Iterator[Serve]:
     """In-process services, each with a store of its own."""
     serving: list[InProcess] = []
 
-    def start(service: Service, outlet: Outlet | None = None) -> InProcess:
-        serving.append(InProcess(database_url, service, outlet))
+    def start(service: Service, outlet: Outlet | None = None, timeout_s: float = 30) -> InProcess:
+        serving.append(InProcess(database_url, service, outlet, timeout_s))
         return serving[-1]
 
     yield start

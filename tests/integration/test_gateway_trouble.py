@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pika
 
 from lab.services import Services
@@ -33,6 +36,26 @@ def test_without_a_broker_no_report_is_accepted(
     services.rabbitmq.start()
     gateway.wait_until_ready(60)
     assert pilot.post(UPDATE_JOB, report)["command"] == "NULL"
+
+
+def test_without_a_broker_a_submission_is_accepted_and_rolls_forward(
+    gateway: Processes, services: Services, user: Caller, database: Database
+) -> None:
+    """Repeating it, unlike a report, would double the jobs: the user is told their ids, and the relay sends it."""
+    jobs: list[Any] = [["NULL"] * 47 + [QUEUE] + ["NULL"] * 78 + [[]] for _ in range(30)]
+    services.rabbitmq.kill()
+    answer = user.post("/api/v1/job/submit", {"jobs": json.dumps(jobs)})
+    assert answer["success"]
+    ids = sorted(job_id for job_id, _definition, _jobset in answer["data"])
+    assert len(set(ids)) == len(jobs)
+    assert database.value("SELECT count(*) FROM outbox WHERE routing_key = 'submit'") > 0
+    services.rabbitmq.start()
+    for name in ("setupper", "relay"):
+        gateway.start(name)
+    born = "SELECT job_id FROM job_history JOIN job_transition USING (transition_id) WHERE event = 'submitted'"
+    wait_until(lambda: sorted(job_id for (job_id,) in database.rows(born)) == ids, "the jobs, each once", 60)
+    wait_until(lambda: database.value("SELECT count(*) FROM outbox WHERE routing_key = 'submit'") == 0, "all relayed")
+    assert database.rows("SELECT routing_key FROM request") == []
 
 
 def test_without_a_database_nothing_is_promised(gateway: Processes, services: Services, pilot: Caller) -> None:

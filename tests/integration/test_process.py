@@ -107,8 +107,7 @@ def test_while_the_database_is_away_nothing_is_decided_and_the_batch_can_be_trie
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(serve: Serve, sent: Database, database_url: str) -> None:
-    watcher = serve(Watcher())
-    watcher.store._timeout_ms = 300
+    watcher = serve(Watcher(), timeout_s=0.3)
     with psycopg.connect(database_url) as other:
         other.execute("SELECT FROM job WHERE job_id = 1 FOR UPDATE")
         with pytest.raises(TransientError, match="timeout"):
