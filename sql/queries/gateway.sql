@@ -91,8 +91,8 @@ ON CONFLICT DO NOTHING
 -- Not worth waiting for the disk, nor for a relay that has the row in hand: a row that comes back, or that is published
 -- twice, changes nothing.
 DELETE FROM outbox USING (SELECT set_config('synchronous_commit', 'off', true)) AS now_and_here
-WHERE message_id IN (
-    SELECT message_id FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[]) FOR UPDATE SKIP LOCKED)
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[]) FOR UPDATE SKIP LOCKED))
 
 -- name: keep_requests
 -- Not worth waiting for the disk: the broker's confirm follows, and says that its disk has the original.
