@@ -27,12 +27,6 @@ class TooManyError(RefusalError):
     status = 413
 
 
-class ForbiddenError(RefusalError):
-    """The caller has no right to this."""
-
-    status = 403
-
-
 class NotFoundError(RefusalError):
     """There is no such thing."""
 

@@ -63,11 +63,3 @@ class BlockKind(StrEnum):
     DISPATCH = "dispatch"
     DESTINATION = "destination"
     SUB = "sub"
-
-
-class BlockStatus(StrEnum):
-    """A block is open until it holds all it will ever hold (sub: no file unknown; dispatch: arrived)."""
-
-    OPEN = "open"
-    CLOSED = "closed"
-    FAILED = "failed"
