@@ -15,7 +15,7 @@ from pika.spec import Basic
 
 from broker.connection import parameters
 from broker.frames import encode, write
-from broker.topology import declare, routed_keys
+from broker.topology import Redeclaration, declare, routed_keys
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
 from panda_fsm.events import REQUESTS
@@ -51,7 +51,7 @@ class AsyncPublisher:
         self._returned: set[bytes] = set()
         self._encoded: list[bytes] = []
         self._last_tag = 0
-        self._declaring = False
+        self._redeclaration = Redeclaration()
         self._closing = False
         self._ready = asyncio.Event()
         self._lost = asyncio.Event()
@@ -159,7 +159,7 @@ class AsyncPublisher:
     def _forget(self, why: str) -> None:
         self._ready.clear()
         self._channel = None
-        self._declaring = False
+        self._redeclaration.end()
         self._returned.clear()
         self._encoded = []
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
@@ -190,12 +190,7 @@ class AsyncPublisher:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
         self._returned.add(body)
-        if not self._declaring:
-            self._declaring = True
-            declare(channel, self._declared_again)
-
-    def _declared_again(self) -> None:
-        self._declaring = False
+        self._redeclaration.start(channel)
 
     async def _sweep(self) -> None:
         """Give up on messages that got no answer in time; oldest first, so it stops at the first young one."""

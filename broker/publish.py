@@ -9,7 +9,7 @@ from pika.spec import Basic, BasicProperties
 
 from broker.connection import BrokerThread
 from broker.frames import encode, write
-from broker.topology import declare, routed_keys
+from broker.topology import Redeclaration, routed_keys
 from panda_fsm.effects import Outgoing
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ class BrokerPublisher(BrokerThread):
         self._oldest = 1
         self._pending: dict[int, tuple[_Window, int]] = {}
         self._returned: set[bytes] = set()
-        self._declaring = False
+        self._redeclaration = Redeclaration()
 
     def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> list[Outgoing]:
         """Publish all; return those confirmed within `timeout_s`. The rest may or may not have arrived."""
@@ -54,7 +54,7 @@ class BrokerPublisher(BrokerThread):
 
     def on_ready(self, channel: Channel) -> None:
         self._next_tag = self._oldest = 1
-        self._declaring = False
+        self._redeclaration.end()
         channel.confirm_delivery(self._confirmed)
         channel.add_on_return_callback(self._unroutable)
 
@@ -99,9 +99,4 @@ class BrokerPublisher(BrokerThread):
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
         self._returned.add(body)
-        if not self._declaring:
-            self._declaring = True
-            declare(channel, self._declared_again)
-
-    def _declared_again(self) -> None:
-        self._declaring = False
+        self._redeclaration.start(channel)

@@ -82,6 +82,23 @@ def routed_keys() -> frozenset[tuple[str, str]]:
     return frozenset(pair for queue in queues() for pair in queue.bindings)
 
 
+class Redeclaration:
+    """Declares everything again after a message found no queue; once at a time, however many come back."""
+
+    def __init__(self) -> None:
+        self._under_way = False
+
+    def start(self, channel: Any) -> None:
+        """Declare on `channel`, unless that is under way already."""
+        if not self._under_way:
+            self._under_way = True
+            declare(channel, self.end)
+
+    def end(self) -> None:
+        """Declared, or the channel is gone."""
+        self._under_way = False
+
+
 def declare(channel: Any, done: Callable[[], None]) -> None:
     """Declare everything on an asynchronous pika channel, one after another, then call `done`. Idempotent."""
     steps = _steps(channel)

@@ -170,7 +170,7 @@ class Effects:
         self.outgoing.append(Outgoing.of(message))
 
     def _row(self, job: Job) -> dict[str, Any]:
-        """The job's row to write; being written at all renews its deadline, as a heartbeat does."""
+        """The job's row to write; made by the first change, completed by the later ones."""
         row = self.jobs.get(job.job_id)
         if row is None:
             row = self.jobs[job.job_id] = {

@@ -80,8 +80,8 @@ class PostgresTransaction:
         return _load(self._connection, "load_jobs_locked", job_ids, files, report)
 
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
-        rows = self._connection.execute(_Q["lock_versions"], {"job_ids": list(job_ids)}).fetchall()
-        return {job_id: (version, verdict) for job_id, version, verdict in rows}
+        locked = self._connection.execute(_Q["lock_versions"], {"job_ids": list(job_ids)})
+        return {job_id: (version, verdict) for job_id, version, verdict in locked}
 
     def write(self, effects: Effects) -> None:
         if effects.created:

@@ -44,7 +44,6 @@ CREATE TABLE job (
     destination text NOT NULL,
     holder text,
     node text,
-    batch_id text,
     command text,
     verdict text CHECK (verdict IN ('finished', 'failed', 'cancelled')),
     has_report boolean NOT NULL DEFAULT false,

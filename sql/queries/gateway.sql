@@ -106,11 +106,11 @@ ON CONFLICT DO NOTHING
 DELETE FROM request WHERE message_id = ANY (%(message_ids)s::uuid[])
 
 -- name: jobs
-SELECT job_id, state, attempt_nr, owner, holder, label, command, coalesce(batch_id, pilot ->> 'batch_id'), has_report
+SELECT job_id, state, attempt_nr, owner, holder, label, command, pilot ->> 'batch_id', has_report
 FROM job WHERE job_id = ANY (%(job_ids)s::bigint[])
 
 -- name: archived_jobs
-SELECT job_id, state, attempt_nr, owner, holder, label, command, coalesce(batch_id, pilot ->> 'batch_id'), has_report
+SELECT job_id, state, attempt_nr, owner, holder, label, command, pilot ->> 'batch_id', has_report
 FROM job_archive WHERE job_id = ANY (%(job_ids)s::bigint[])
 
 -- name: describe
