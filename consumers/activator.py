@@ -1,27 +1,26 @@
 """Activator: assigned → activated, once all inputs of the job are at its site."""
 
-from panda_fsm.events import FilesArrived, FilesFailed
+from panda_fsm.codes import Component, DdmCode
 from panda_fsm.handler import Item, Service
-from panda_fsm.job import File, Job
-from panda_fsm.lifecycle import Trigger
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages import FilesArrived, FilesFailed
 from panda_fsm.outcomes import Advance, Changes, FileChange, Ignore, JobError, Outcome, Record, Reject
-from panda_fsm.states import USABLE_INPUT, FileStatus, FileType, State
-
-EC_DISPATCH = 201
 
 
-class Activator(Service):
+class Activator(Service[None]):
     """`Files ready` and `job activated` are one transaction: only `input` files count."""
 
     name = "activator"
     needs_files = True
 
-    def decide(self, item: Item) -> Outcome:
+    def decide(self, item: Item[None]) -> Outcome:
         match item.message, item.job:
             case FilesArrived() as arrived, Job() as job:
                 return self._arrived(arrived, job)
             case FilesFailed() as failed, Job() as job:
-                error = JobError("ddm", EC_DISPATCH, f"inputs not transferred: {failed.reason}")
+                error = JobError(Component.DDM, DdmCode.DISPATCH, f"inputs not transferred: {failed.reason}")
                 files = tuple(FileChange(file.seq, FileStatus.FAILED) for file in _of_message(failed, job))
                 changes = Changes(files=files, arrived_blocks=(failed.block,), errors=(error,))
                 return Advance(Trigger.INPUTS_FAILED, changes, error.diagnostic)

@@ -1,27 +1,27 @@
 """Finisher: holding, transferring → finished or failed, when outputs were added or arrived at their destination."""
 
-from panda_fsm.events import FilesArrived, FilesFailed, OutputsAdded
+from panda_fsm.codes import Component, TaskBufferCode, Verdict
 from panda_fsm.handler import Item, Service
-from panda_fsm.job import Job
-from panda_fsm.lifecycle import Trigger
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages import FilesArrived, FilesFailed, OutputsAdded
 from panda_fsm.outcomes import Advance, Changes, FileChange, Ignore, JobError, Outcome, Record, Reject
-from panda_fsm.states import SETTLED_OUTPUT, FileStatus, State
 
-EC_TRANSFER = 101
 _BY_VERDICT = {
-    "finished": Trigger.OUTPUTS_DONE,
-    "failed": Trigger.OUTPUTS_FAILED,
-    "cancelled": Trigger.KILL_OBEYED,
+    Verdict.FINISHED: Trigger.OUTPUTS_DONE,
+    Verdict.FAILED: Trigger.OUTPUTS_FAILED,
+    Verdict.CANCELLED: Trigger.KILL_OBEYED,
 }
 
 
-class Finisher(Service):
+class Finisher(Service[None]):
     """The last hop of a job that a pilot ran."""
 
     name = "finisher"
     needs_files = True
 
-    def decide(self, item: Item) -> Outcome:
+    def decide(self, item: Item[None]) -> Outcome:
         match item.message, item.job:
             case OutputsAdded() as added, Job() as job:
                 if added.version != job.version:
@@ -30,7 +30,9 @@ class Finisher(Service):
             case FilesArrived() as arrived, Job() as job:
                 return self._moved(arrived, job, FileStatus.READY, ())
             case FilesFailed() as failed, Job() as job:
-                error = JobError("task_buffer", EC_TRANSFER, f"outputs not transferred: {failed.reason}")
+                error = JobError(
+                    Component.TASK_BUFFER, TaskBufferCode.TRANSFER, f"outputs not transferred: {failed.reason}"
+                )
                 return self._moved(failed, job, FileStatus.FAILED, (error,))
         return Reject(f"finisher does not handle {item.message.msg_type}")
 

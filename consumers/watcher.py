@@ -4,18 +4,16 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from panda_fsm.events import DeadlinePassed, JobEvent, KillJob, OutputsAdded, PilotReport
+from panda_fsm.codes import Component
 from panda_fsm.handler import Item, Service
-from panda_fsm.job import Job
-from panda_fsm.lifecycle import DEADLINES, Trigger
+from panda_fsm.jobs import kills
+from panda_fsm.jobs.appointments import is_overdue
+from panda_fsm.jobs.facts import FACTS, Limits
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import Phase, State
+from panda_fsm.jobs.table import DEADLINE_TRIGGER, Trigger
+from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport
 from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject, fail
-from panda_fsm.states import FINAL, State
-
-TO_BE_KILLED = "tobekilled"
-CLOSING_CODES = frozenset({2, 4, 10, 51, 55, 60})
-"""Kill codes by which the system ends a job (closed); all others are somebody's wish (cancelled)."""
-_KILL_ERRORS = {2: 102, 4: 102, 3: 103, 8: 105, 10: 130}
-_KILLED = 100
 
 _BY_REPORT = {
     "starting": Trigger.PILOT_STARTING,
@@ -26,9 +24,9 @@ _BY_REPORT = {
     "failed": Trigger.PILOT_ENDED,
 }
 _ERROR_FIELDS = {
-    "pilot": ("pilot_error_code", "pilot_error_diag"),
-    "exe": ("exe_error_code", "exe_error_diag"),
-    "trans": ("trans_exit_code", ""),
+    Component.PILOT: ("pilot_error_code", "pilot_error_diag"),
+    Component.EXE: ("exe_error_code", "exe_error_diag"),
+    Component.TRANS: ("trans_exit_code", ""),
 }
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _KEPT = (
@@ -38,12 +36,15 @@ _KEPT = (
 )  # fmt: skip
 
 
-class Watcher(Service):
+class Watcher(Service[None]):
     """A pilot's `finished` is not `finished`: it becomes holding, with the report stored for the Adder."""
 
     name = "watcher"
 
-    def decide(self, item: Item) -> Outcome:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def decide(self, item: Item[None]) -> Outcome:
         match item.message, item.job:
             case PilotReport() as report, Job() as job:
                 return self._report(report, job)
@@ -58,8 +59,8 @@ class Watcher(Service):
             return Ignore(f"attempt {report.attempt_nr} reported, job is at {job.attempt_nr}")
         final = report.state in ("finished", "failed")
         pilot = {key: report.attributes[key] for key in _KEPT if key in report.attributes}
-        if job.state in (State.STARTING, State.RUNNING) and report.state in ("starting", job.state.value):
-            return Record(Changes(pilot=pilot))
+        if not final and _says_nothing_new(report, job):
+            return Record(Changes(pilot=pilot), renews=True)
         changes = Changes(
             pilot=pilot,
             errors=_errors(report) if final else (),
@@ -68,40 +69,32 @@ class Watcher(Service):
         return Advance(_BY_REPORT[report.state], changes)
 
     def _kill(self, kill: KillJob, job: Job) -> Outcome:
-        if job.state in FINAL:
-            return Ignore(f"job is already {job.state}")
         reason = f": {kill.reason}" if kill.reason else ""
-        error = JobError(
-            "task_buffer", _KILL_ERRORS.get(kill.code, _KILLED), f"killed by {kill.actor} with code {kill.code}{reason}"
-        )
-        if job.state is State.RUNNING and not kill.forced:
-            if job.command == TO_BE_KILLED:
-                return Ignore("its pilot is told already")
-            return Record(Changes(command=TO_BE_KILLED, errors=(error,)))
+        diagnostic = f"killed by {kill.actor} with code {kill.code}{reason}"
+        error = JobError(Component.TASK_BUFFER, kills.error_code(kill.code), diagnostic)
+        match kills.effect(job.state, job.command, kill.forced):
+            case kills.Kill.NOTHING:
+                return Ignore(f"job is {job.state}, its pilot told: {job.command}")
+            case kills.Kill.ASK_PILOT:
+                return Record(Changes(command=kills.TO_BE_KILLED, errors=(error,)))
         job.forced_kill = kill.forced
-        trigger = Trigger.CLOSED if kill.code in CLOSING_CODES else Trigger.CANCELLED
-        return Advance(trigger, Changes(errors=(error,)), detail=error.diagnostic)
+        return Advance(kills.trigger(kill.code), Changes(errors=(error,)), detail=diagnostic)
 
     def _deadline(self, passed: DeadlinePassed, job: Job) -> Outcome:
         if passed.state is not job.state or passed.version != job.version:
             return Ignore(f"job went on to {job.state}")
-        if job.deadline_at > datetime.now(UTC):
-            return Ignore("a heartbeat came in time")
-        if job.state is State.HOLDING and job.has_report:
-            return Record(Changes(messages=(_reminder(job),)))  # not the job's fault, and nobody else will ask
-        deadline = DEADLINES[job.state]
-        return fail(deadline.trigger, deadline.component, deadline.code, deadline.diagnostic)
+        deadline = FACTS[job.state].deadline
+        if deadline is None or not is_overdue(job, datetime.now(UTC), self._limits):
+            return Ignore("a heartbeat came in time, or its outputs are still looked at")
+        diagnostic = f"{deadline.diagnostic} ({job.waits_for})" if job.waits_for else deadline.diagnostic
+        return fail(DEADLINE_TRIGGER[job.state], deadline.component, deadline.code, diagnostic)
 
 
-def _reminder(job: Job) -> JobEvent | OutputsAdded:
-    """What the Adder or the Finisher should have had of a holding job."""
-    match job.verdict:
-        case "finished" | "failed" | "cancelled" as verdict:
-            return OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict)
-    return JobEvent(
-        job_id=job.job_id, version=job.version, state=job.state, trigger="reminder", site=job.site, vo=job.vo,
-        task_id=job.task_id,
-    )  # fmt: skip
+def _says_nothing_new(report: PilotReport, job: Job) -> bool:
+    """A heartbeat: the state the job is in, or one before it, from the pilot that has it."""
+    if FACTS[job.state].phase is Phase.WITH_PILOT:
+        return report.state == job.state.value or (report.state == "starting" and job.state is State.RUNNING)
+    return job.state is State.HOLDING and not job.has_report
 
 
 def _errors(report: PilotReport) -> tuple[JobError, ...]:

@@ -10,13 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
-from gateway.answers import failure
+from gateway.http.answers import failure
 from gateway.context import Gateway
-from gateway.endpoint import Endpoint, endpoint
-from gateway.openapi import document
+from gateway.http.endpoint import Endpoint, endpoint
+from gateway.http.openapi import document
 from gateway.ports import Publisher, Store
 from gateway.table import ROUTES
-from panda_fsm.settings import Settings
+from command.settings import Settings
 from panda_fsm.sites import Sites
 
 

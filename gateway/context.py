@@ -1,12 +1,12 @@
 """Everything that the routes work with, put together once at start."""
 
-from gateway.claims import Claims
-from gateway.identity import IdentityProvider, provider
-from gateway.ids import JobIds
+from gateway.work.claims import Claims
+from gateway.access.identity import IdentityProvider, provider
+from gateway.work.ids import JobIds
 from gateway.ports import Publisher, Store
-from gateway.reports import Reports
-from gateway.requests import Requests
-from panda_fsm.settings import Settings
+from gateway.work.reports import Reports
+from gateway.work.requests import Requests
+from command.settings import Settings
 from panda_fsm.sites import Sites
 
 

@@ -6,7 +6,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.ports import Publisher, Store
-from panda_fsm.settings import Settings
+from command.settings import Settings
 from panda_fsm.sites import Sites
 
 _BACKLOG = 2048

@@ -10,8 +10,8 @@ from gateway import (
     system_routes,
     worker_routes,
 )
-from gateway.answers import Convention
-from gateway.route import MB, Handler, Route
+from gateway.http.answers import Convention
+from gateway.http.route import MB, Handler, Route
 from gateway.wire import pilot_requests as pilot
 from gateway.wire import user_requests as user
 

@@ -1,1 +1,1 @@
-"""The rules of a job's life: states, transitions, messages and the way one is handled. No I/O."""
+"""The rules: what a job and a block may do, what is said about them, what a service may answer. No I/O here."""

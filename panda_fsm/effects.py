@@ -1,19 +1,25 @@
 """What a batch will write: outcomes folded in memory, job by job, before one transaction writes them all."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from panda_fsm.drafts import JobDraft
 from panda_fsm.errors import IllegalTransitionError
-from panda_fsm.events import JobEvent, Message
-from panda_fsm.job import Job
-from panda_fsm.lifecycle import Ignored, Step, Trigger, advance, birth
+from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import FileStatus, State
+from panda_fsm.jobs.table import JOB, Trigger
+from panda_fsm.machine import Ignored, Step
+from panda_fsm.messages.ddm import TransferRequested
+from panda_fsm.messages.envelope import Message, cut
+from panda_fsm.messages.facts import JobEvent
 from panda_fsm.outcomes import Changes, FileChange, NewBlock
-from panda_fsm.states import FINAL, FileStatus, State
+from panda_fsm.transfers import merged
 
 _UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.PENDING)
+JobStep = Step[Trigger, State]
 
 
 @dataclass(slots=True)
@@ -37,7 +43,7 @@ class HistoryRow:
 
     job_id: int
     version: int
-    step: Step
+    step: JobStep
     message_id: str
     detail: str | None
 
@@ -57,16 +63,18 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Effects:
-    """Everything one batch writes. `deadline_s` says how long a job may stay in the state it enters.
+    """Everything one batch writes.
 
-    `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay.
+    `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
+    `joined` the blocks that files join with this batch: they must be open when it is written.
     """
 
-    deadline_s: Callable[[State], int | None]
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
     blocks: dict[str, NewBlock] = field(default_factory=dict)
+    joined: dict[str, set[int]] = field(default_factory=dict)
+    transfers: list[TransferRequested] = field(default_factory=list)
     arrived_blocks: set[str] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
@@ -80,28 +88,23 @@ class Effects:
     activated: list[int] = field(default_factory=list)
     deactivated: list[int] = field(default_factory=list)
 
-    def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> Step | Ignored:
+    def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> JobStep | Ignored[Trigger, State]:
         """Move `job` in memory and note history, event, counts. Raises IllegalTransitionError."""
-        step = advance(job, trigger)
+        step = JOB.advance(job, trigger)
         if step is None:
             raise IllegalTransitionError(f"{trigger} of job {job.job_id} is not possible in state {job.state}")
         if isinstance(step, Ignored):
             return step
         job.version += 1
-        self.history.append(HistoryRow(job.job_id, job.version, step, cause, detail))
+        self.history.append(HistoryRow(job.job_id, job.version, step, cause, detail and cut(detail)))
         self._note_places(job, step)
         self._row(job).update(state=step.destination.value, version=job.version)
-        if step.destination in FINAL and step.destination is not State.FINISHED:
-            self._fail_outputs(job)
-        self.send(
-            JobEvent(
-                job_id=job.job_id, version=job.version, state=step.destination, previous=step.source,
-                trigger=trigger.value, site=job.site, vo=job.vo, task_id=job.task_id, cause=cause,
-            )
-        )  # fmt: skip
+        if step.destination in FINAL:
+            self._settle_outputs(job)
+        self.send(step_event(job.job_id, job.version, step, cause, site=job.site, vo=job.vo, task_id=job.task_id))
         return step
 
-    def _note_places(self, job: Job, step: Step) -> None:
+    def _note_places(self, job: Job, step: JobStep) -> None:
         self.counts[(step.destination.value, job.site, job.vo)] += 1
         if step.source is not None:
             self.counts[(step.source.value, job.site, job.vo)] -= 1
@@ -110,18 +113,18 @@ class Effects:
         elif step.source is State.ACTIVATED:
             self.deactivated.append(job.job_id)
 
-    def _fail_outputs(self, job: Job) -> None:
-        """Every terminal path moves output and log files off `unknown`, or their block never closes."""
-        if job.files:
-            self.change_files(
-                job,
-                [FileChange(f.seq, FileStatus.FAILED) for f in job.files if f.is_output and f.status in _UNSETTLED],
-            )
-        self._row(job)["fail_files"] = True
+    def _settle_outputs(self, job: Job) -> None:
+        """Every final step moves output and log files off `unknown`, or their block never closes."""
+        open_files = [f for f in job.files if f.is_output and f.status in _UNSETTLED]
+        self.change_files(job, [FileChange(f.seq, FileStatus.FAILED) for f in open_files])
+        if not job.files or job.state is not State.FINISHED:  # not loaded here, or inputs under way that nobody awaits
+            self._row(job)["fail_files"] = True
 
-    def record(self, job: Job, changes: Changes) -> None:
+    def record(self, job: Job, changes: Changes, renews: bool = False) -> None:
         """Note `changes` of `job`, in memory too, so that the next message of the batch sees them."""
         row = self._row(job)
+        if renews:
+            row["renewed"] = True
         if changes.command is not None:
             row["command"] = job.command = changes.command
         if changes.verdict is not None:
@@ -133,13 +136,18 @@ class Effects:
             row["has_report"] = job.has_report = True
         if changes.errors:
             row["errors"] = row.get("errors", {}) | {
-                e.component: {"code": e.code, "diag": e.diagnostic} for e in changes.errors
+                e.component.value: {"code": e.code, "diag": cut(e.diagnostic)} for e in changes.errors
             }
         self.blocks.update((block.name, block) for block in changes.blocks)
         self.arrived_blocks.update(changes.arrived_blocks)
         self.change_files(job, changes.files)
         for message in changes.messages:
             self.send(message)
+
+    def defer(self, job: Job, reason: str, after_s: float) -> None:
+        """Make an appointment: the clock says the job's message again, and until then the job shows the reason."""
+        row = self._row(job)
+        row["look_s"], row["waits_for"] = after_s, cut(reason)
 
     def change_files(self, job: Job, changes: Iterable[FileChange]) -> None:
         """Note new values of a job's files."""
@@ -148,6 +156,8 @@ class Effects:
             before = self.files.get((job.job_id, change.seq))
             self.files[(job.job_id, change.seq)] = change if before is None else _merge(before, change)
             by_seq[change.seq].status = change.status
+            if change.block is not None and change.block != by_seq[change.seq].block:
+                self.joined.setdefault(change.block, set()).add(job.job_id)
 
     def announce_created(self, job_ids: set[int]) -> None:
         """Called by the store with the ids that were new: their history and events, once if they came twice."""
@@ -155,19 +165,22 @@ class Effects:
         for _owner, trigger, draft, cause in self.created:
             if draft.job_id in left:
                 left.remove(draft.job_id)
-                step = birth(trigger)
+                step = JOB.birth(trigger)
                 self.history.append(HistoryRow(draft.job_id, 1, step, cause, None))
                 self.counts[(step.destination.value, draft.site, draft.vo)] += 1
-                self.send(
-                    JobEvent(
-                        job_id=draft.job_id, version=1, state=step.destination, trigger=trigger.value,
-                        site=draft.site, vo=draft.vo, task_id=draft.task_id, cause=cause,
-                    )
-                )  # fmt: skip
+                self.send(step_event(draft.job_id, 1, step, cause, site=draft.site, vo=draft.vo, task_id=draft.task_id))
 
     def send(self, message: Message) -> None:
-        """Note a message for the outbox."""
-        self.outgoing.append(Outgoing.of(message))
+        """Note a message for the outbox; requests to move files of one block leave together."""
+        if isinstance(message, TransferRequested):
+            self.transfers.append(message)
+        else:
+            self.outgoing.append(Outgoing.of(message))
+
+    def gather_transfers(self) -> None:
+        """Called once all is decided: what was asked of each block becomes one message."""
+        self.outgoing += [Outgoing.of(message) for message in merged(self.transfers)]
+        self.transfers = []
 
     def _row(self, job: Job) -> dict[str, Any]:
         """The job's row to write; made by the first change, completed by the later ones."""
@@ -177,6 +190,14 @@ class Effects:
                 "job_id": job.job_id, "expected": job.stored_version, "version": job.version, "state": job.state.value
             }  # fmt: skip
         return row
+
+
+def step_event(job_id: int, version: int, step: JobStep, cause: str, *, site: str, vo: str, task_id: int) -> JobEvent:
+    """The event of a step: the only way to make one, for services and the claim alike."""
+    return JobEvent(
+        job_id=job_id, version=version, state=step.destination, previous=step.source, trigger=step.trigger.value,
+        site=site, vo=vo, task_id=task_id, cause=cause,
+    )  # fmt: skip
 
 
 def _merge(before: FileChange, after: FileChange) -> FileChange:

@@ -1,5 +1,7 @@
 """The exception tree. Expected results are outcomes (see outcomes.py); an exception means trouble."""
 
+from pydantic import ValidationError
+
 
 class PandaError(Exception):
     """Something went wrong in panda-fsm."""
@@ -17,8 +19,20 @@ class TooSlowError(TransientError):
     """The database cancelled a statement that took too long: fewer messages at once may do."""
 
 
+class SystemicError(TransientError):
+    """Nothing can be handled until somebody mends the system (schema, permissions): no message is to blame."""
+
+
 class PoisonError(PandaError):
     """The message itself can never be handled: undecodable, unknown schema, unknown job."""
+
+
+class NewerSchemaError(PoisonError):
+    """The message was written by a newer program: it waits for one that can read it."""
+
+
+class UnsendableError(PoisonError):
+    """The message can never be sent: no broker takes its size or its headers."""
 
 
 class IllegalTransitionError(PoisonError):
@@ -31,3 +45,9 @@ class NotPublishedError(TransientError):
 
 class ReportError(PandaError):
     """A pilot's output report cannot be read."""
+
+
+def first_complaint(error: ValidationError) -> tuple[str, str]:
+    """Where and what: pydantic's first complaint, by the name the sender used, without the sender's data."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")

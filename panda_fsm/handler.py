@@ -1,17 +1,24 @@
 """What a service is: which messages it takes, what it asks outside beforehand, and how it decides."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from panda_fsm.events import AnyMessage
-from panda_fsm.job import Job
+from panda_fsm.jobs.job import Job
+from panda_fsm.messages import AnyMessage
 from panda_fsm.outcomes import Outcome
+
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One message as the broker handed it over; `tag` acknowledges it, `retries` counts its delays so far."""
+    """One message as the broker handed it over; `tag` acknowledges it.
+
+    `retries` counts its delays so far, `waiting_since` (seconds since 1970) is when the first began; `deliveries`
+    counts how often the broker handed it out before without an answer.
+    """
 
     tag: int
     body: bytes
@@ -19,20 +26,27 @@ class Delivery:
     exchange: str = ""
     routing_key: str = ""
     retries: int = 0
+    waiting_since: float | None = None
+    deliveries: int = 0
     headers: dict[str, Any] | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since its first delay began."""
+        return 0.0 if self.waiting_since is None else max(0.0, time.time() - self.waiting_since)
 
 
 @dataclass(slots=True)
-class Item:
-    """One message about one job. `plan` is what `prepare` learnt outside for it."""
+class Item(Generic[Prepared]):
+    """One message about one job. `prepared` is what the service learnt outside for it."""
 
     delivery: Delivery
     message: AnyMessage
     job: Job | None
-    plan: Any = None
+    prepared: Prepared | None = None
 
 
-class Service:
+class Service(Generic[Prepared]):
     """A queue's consumer. Override `decide`; override `prepare` when outside systems must be asked first."""
 
     name: ClassVar[str]
@@ -42,9 +56,9 @@ class Service:
     needs_files: ClassVar[bool] = False
     needs_report: ClassVar[bool] = False
 
-    def prepare(self, items: Sequence[Item]) -> None:
-        """Ask outside systems in bulk, with no row locked, idempotently; leave the answers in `item.plan`."""
+    def prepare(self, items: Sequence[Item[Prepared]]) -> None:
+        """Ask outside systems in bulk, with no row locked, idempotently; leave the answers in `item.prepared`."""
 
-    def decide(self, item: Item) -> Outcome:
+    def decide(self, item: Item[Prepared]) -> Outcome:
         """The outcome for one message. Pure: reads the item, changes nothing."""
         raise NotImplementedError

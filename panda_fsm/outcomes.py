@@ -1,12 +1,14 @@
-"""What a handler may answer: a closed set of values that process.py turns into one transaction."""
+"""What a handler may answer: a closed set of values that engine/process.py turns into one transaction."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from panda_fsm.drafts import JobDraft
-from panda_fsm.events import Message
-from panda_fsm.lifecycle import Trigger
-from panda_fsm.states import BlockKind, FileStatus
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.codes import Component, Verdict
+from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.jobs.states import FileStatus
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages.envelope import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class NewBlock:
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """One error: component as in PanDA (pilot, exe, ddm, task_buffer, job_dispatcher...), code, diagnostic."""
+    """One error: whose, its code, and a diagnostic for people."""
 
-    component: str
+    component: Component
     code: int
     diagnostic: str
 
@@ -56,7 +58,7 @@ class Changes:
     errors: tuple[JobError, ...] = ()
     messages: tuple[Message, ...] = ()
     command: str | None = None
-    verdict: str | None = None
+    verdict: Verdict | None = None
     pilot: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
 
@@ -75,9 +77,13 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write `changes` without a step: a heartbeat, a command, outputs registered."""
+    """Write `changes` without a step: a heartbeat, a command, outputs registered.
+
+    `renews`: the job was heard of, so where heartbeats count its deadline counts from now.
+    """
 
     changes: Changes = NO_CHANGES
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +117,19 @@ class Ignore:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Not now: come again after a delay that grows; after `tries` it is a dead letter."""
+class Defer:
+    """The job cannot go on now: the clock says its message again after `after_s`, and the job shows the reason."""
 
     reason: str
-    tries: int = 50
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: the message comes again after a delay that grows; older than `give_up_s` it is a dead letter."""
+
+    reason: str
+    give_up_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +139,10 @@ class Reject:
     reason: str
 
 
-Outcome = Advance | Record | Create | CloseBlocks | Emit | Ignore | Wait | Reject
+Outcome = Advance | Record | Create | CloseBlocks | Emit | Ignore | Defer | Wait | Reject
 
 
-def fail(trigger: Trigger, component: str, code: int, diagnostic: str) -> Advance:
+def fail(trigger: Trigger, component: Component, code: int, diagnostic: str) -> Advance:
     """Advance by a failing trigger with its one error; the job's unfinished outputs fail with it."""
     error = JobError(component, code, diagnostic)
     return Advance(trigger, Changes(errors=(error,)), detail=diagnostic)

@@ -1,31 +1,34 @@
-"""The seams: what the rules ask of the database, the broker and an experiment's plugin."""
+"""The seams: what the engine asks of the database and the broker, and what services ask of plugins and catalogues."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from panda_fsm.effects import Effects, Outgoing
-from panda_fsm.job import Job
-from panda_fsm.outcomes import FileChange, NewBlock
-from panda_fsm.report import OutputFile
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.report import OutputFile
+from panda_fsm.plans import Plan, Plans, Replicas
 
 
 class Transaction(Protocol):
     """One database transaction; commits when its context ends without an exception."""
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
-        """Live jobs by id, their rows locked in job_id order until the transaction ends."""
+        """Live jobs by id, locked in job_id order until the transaction ends; what somebody else holds is left out."""
 
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
-        """Lock job rows in job_id order and return their present versions and verdicts."""
+        """Lock job rows in job_id order, but those somebody else holds; their present versions and verdicts."""
+
+    def closed_blocks(self, names: Sequence[str]) -> set[str]:
+        """Those of the blocks that take no files any more; the others stay open until the transaction ends."""
 
     def write(self, effects: Effects) -> None:
         """Write everything with set-based statements. Fills `effects.outgoing` with what only the database knows."""
 
 
 class Store(Protocol):
-    """PostgreSQL as the rules see it."""
+    """PostgreSQL as the engine sees it."""
 
     def load(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         """Live jobs by id, without locks."""
@@ -35,6 +38,9 @@ class Store(Protocol):
     def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
         """For each (block, LFNs): the live jobs with one of the files (None: any file) in it; None: no such block."""
 
+    def live(self, job_ids: Sequence[int]) -> set[int]:
+        """Those of the ids that are live jobs, locked by somebody or not."""
+
     def archived(self, job_ids: Sequence[int]) -> set[int]:
         """Those of the ids that exist in the archive."""
 
@@ -42,55 +48,57 @@ class Store(Protocol):
         """Delete outbox rows that the broker confirmed; losing this is harmless."""
 
 
+@dataclass(slots=True)
+class Published:
+    """What became of a window of messages. What is in none of these may or may not have arrived."""
+
+    confirmed: list[Outgoing] = field(default_factory=list)
+    returned: list[Outgoing] = field(default_factory=list)
+    """No queue takes them (now)."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """By message id, why the broker will never take them."""
+    lost: str | None = None
+    """Why the channel was closed in the middle, where the broker said that a message was to blame."""
+
+
+@dataclass(slots=True)
+class Unsent:
+    """A message that the relay is to publish, how often that failed, and how old it is."""
+
+    message: Outgoing
+    tries: int
+    age_s: float
+
+
 class Publisher(Protocol):
     """RabbitMQ for sending."""
 
-    def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> list[Outgoing]:
-        """Publish persistently in one window; returns those the broker confirmed and could route."""
+    def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
+        """Publish persistently in one window, and wait for the broker's word."""
 
 
-@dataclass(slots=True)
-class Transfer:
-    """Files that must move between two storages before the job can go on."""
+class Catalogue(Protocol):
+    """Where files are, asked in bulk. A DDM brings one."""
 
-    block: str
-    source: str
-    destination: str
-    seqs: list[int]
-
-
-@dataclass(slots=True)
-class SetupPlan:
-    """What a plugin decided for one new job. `refusal` fails it, `try_later` asks again after a delay."""
-
-    files: list[FileChange] = field(default_factory=list)
-    blocks: list[NewBlock] = field(default_factory=list)
-    transfers: list[Transfer] = field(default_factory=list)
-    refusal: str | None = None
-    try_later: str | None = None
-
-
-@dataclass(slots=True)
-class AddPlan:
-    """What a plugin did with one job's outputs: the changes of its files, and what must still move."""
-
-    files: list[FileChange] = field(default_factory=list)
-    transfers: list[Transfer] = field(default_factory=list)
-    refusal: str | None = None
-    try_later: str | None = None
+    def replicas(self, files: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Replicas]:
+        """For each (scope, LFN): the storages that hold it, and those that could not be looked at."""
 
 
 class ExperimentPlugin(Protocol):
     """One experiment's ways: where inputs are, how blocks are called, where outputs go. Called in bulk."""
 
-    def setup(self, jobs: Sequence[Job]) -> dict[int, SetupPlan]:
+    def setup(self, jobs: Sequence[Job]) -> Mapping[int, Plan]:
         """A plan for each new job; must answer the same for the same jobs."""
 
-    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, AddPlan]:
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
         """Register the stored outputs (LFN to what the pilot reported) of each job."""
 
 
-class PluginRegistry(Protocol):
-    """Finds the plugin of an experiment."""
+class Experiments(Protocol):
+    """Asks each experiment's plugin about its own jobs; whatever a plugin does, each job gets a plan."""
 
-    def for_vo(self, vo: str) -> ExperimentPlugin: ...
+    def setup(self, jobs: Sequence[Job]) -> Plans:
+        """A plan for every one of the jobs; trouble of a plugin is `Later` for its own jobs."""
+
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Plans:
+        """The same for stored outputs."""

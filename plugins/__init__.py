@@ -1,1 +1,1 @@
-"""For whom: one module per experiment or DDM, found through the entry points `panda_fsm.plugins`."""
+"""For whom and by whom: experiments and data management systems."""

@@ -1,21 +1,21 @@
 """The rows that a batch's effects become, statement by statement; names are those of the SQL column lists."""
 
-import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from panda_fsm.drafts import JobDraft
 from panda_fsm.effects import DeadLetter, Effects
-from panda_fsm.lifecycle import Trigger, birth
-from panda_fsm.states import FINAL, State
+from panda_fsm.errors import SystemicError
+from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.jobs.facts import FACTS, FINAL, Limits, look_s
+from panda_fsm.jobs.states import Phase, State
+from panda_fsm.jobs.table import JOB, Trigger
+from panda_fsm.trouble import fingerprint
 
 Row = dict[str, Any]
-_RENEWED = {State.STARTING.value, State.RUNNING.value, State.HOLDING.value}
-"""Being heard of renews the deadline in these states; in all others it counts from entry."""
 _ENDING = {State.HOLDING.value, *(state.value for state in FINAL)}
+_STARTED = State.RUNNING.value
 
 
 def as_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
@@ -23,11 +23,14 @@ def as_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     return orjson.dumps(rows).decode()
 
 
-def job(owner: str, trigger: Trigger, draft: JobDraft, deadline_s: Callable[[State], int | None]) -> Row:
+def job(owner: str, trigger: Trigger, draft: JobDraft, limits: Limits) -> Row:
     """A new job's hot columns."""
-    state = birth(trigger).destination
+    state = JOB.birth(trigger).destination
     row = draft.model_dump(exclude={"spec", "files", "special_handling", "user"})
-    return row | {"user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": deadline_s(state)}
+    return row | {
+        "user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": limits.deadline_s(state),
+        "look_s": look_s(limits, state, 0),
+    }  # fmt: skip
 
 
 def draft_files(draft: JobDraft) -> Iterator[Row]:
@@ -36,22 +39,22 @@ def draft_files(draft: JobDraft) -> Iterator[Row]:
         yield {"job_id": draft.job_id, "seq": seq, **file.model_dump()}
 
 
-def moves(effects: Effects, archive_after_s: float) -> list[Row]:
-    """Jobs that changed. A final job's deadline is its appointment with the archive."""
-    found = []
-    for row in effects.jobs.values():
-        state = row["state"]
-        seconds = effects.deadline_s(State(state))
-        renewed = row["version"] > row["expected"] or state in _RENEWED
-        found.append(
-            row
-            | {
-                "deadline_s": (archive_after_s if seconds is None else seconds) if renewed else None,
-                "started": state == State.RUNNING.value,
-                "ended": state in _ENDING,
-            }
-        )
-    return found
+def moves(effects: Effects, limits: Limits, archive_after_s: float) -> list[Row]:
+    """Jobs that changed. A step, or a heartbeat where those count, moves the deadline; a final job's is its appointment
+    with the archive."""
+    return [row | _times(row, limits, archive_after_s) for row in effects.jobs.values()]
+
+
+def _times(row: Row, limits: Limits, archive_after_s: float) -> Row:
+    state = State(row["state"])
+    moved = row["version"] > row["expected"]
+    seconds = limits.deadline_s(state)
+    times: Row = {"started": state.value == _STARTED, "ended": state.value in _ENDING}
+    if moved or (row.get("renewed") and FACTS[state].heartbeats):
+        times["deadline_s"] = archive_after_s if FACTS[state].phase is Phase.FINAL else seconds
+    if moved and "look_s" not in row:
+        times["look_s"] = look_s(limits, state, archive_after_s)
+    return times
 
 
 def blocks(effects: Effects) -> list[Row]:
@@ -73,17 +76,20 @@ def files(effects: Effects) -> list[Row]:
 
 
 def history(effects: Effects, transitions: Mapping[tuple[str, str | None], int]) -> list[Row]:
-    """Transitions, by the ids that job_transition has for them."""
-    return [
-        {
-            "job_id": h.job_id,
-            "version": h.version,
-            "transition_id": transitions[(h.step.trigger, h.step.source)],
-            "message_id": h.message_id,
-            "detail": h.detail,
-        }
-        for h in effects.history
-    ]
+    """Transitions, by the ids that job_transition has for them. Raises SystemicError for one it does not know."""
+    try:
+        return [
+            {
+                "job_id": h.job_id,
+                "version": h.version,
+                "transition_id": transitions[(h.step.trigger, h.step.source)],
+                "message_id": h.message_id,
+                "detail": h.detail,
+            }
+            for h in effects.history
+        ]
+    except KeyError as error:
+        raise SystemicError(f"the database does not know the step {error}: run panda-fsm migrate") from None
 
 
 def counts(effects: Effects) -> list[Row]:
@@ -101,8 +107,7 @@ def outbox(effects: Effects) -> list[Row]:
 
 
 def dead_letter(letter: DeadLetter) -> Row:
-    """The fingerprint groups letters of one cause: the reason without its numbers and ids."""
-    cause = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "#", letter.reason)
+    """A letter's row; its fingerprint groups those that died alike."""
     return {
         "queue": _storable(letter.queue),
         "exchange": _storable(letter.exchange),
@@ -111,7 +116,7 @@ def dead_letter(letter: DeadLetter) -> Row:
         "headers": as_json({_storable(key): _storable(str(value)) for key, value in letter.headers.items()}),
         "reason": _storable(letter.reason)[:2000],
         "error": letter.error and _storable(letter.error),
-        "fingerprint": hashlib.sha256(f"{letter.queue}:{cause}".encode()).hexdigest()[:16],
+        "fingerprint": fingerprint(letter.queue, letter.reason),
     }
 
 

@@ -1,30 +1,39 @@
 """The engine's store: reads live jobs, and writes the effects of a batch in one transaction of set-based statements."""
 
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
+from panda_fsm.blocks.states import BlockKind, BlockStatus
+from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
-from panda_fsm.events import BlockClosed
-from panda_fsm.job import File, Job
-from panda_fsm.states import BlockKind, FileStatus, FileType, State
+from panda_fsm.jobs.facts import Limits
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.messages import BlockClosed
 from sql import rows
 from sql.queries import load
 from sql.session import Session
 
 _Q = load("store")
 _HOST = socket.gethostname()
+_LOCK_AGAIN_S = (0.01, 0.04)
+"""A row that is locked is mostly free again at once; what is not is left out, so that nobody waits for it."""
 
 
 class PostgresStore:
     """One connection for one worker thread; reconnects when it was lost. Raises TransientError while it is away."""
 
-    def __init__(self, database_url: str, service: str, statement_timeout_s: float, archive_after_s: float) -> None:
+    def __init__(
+        self, database_url: str, service: str, statement_timeout_s: float, limits: Limits, archive_after_s: float
+    ) -> None:
         self._session = Session(database_url, service, statement_timeout_s)
         self._service = service
+        self._limits = limits
         self._archive_after_s = archive_after_s
         self._transitions: dict[tuple[str, str | None], int] = {}
 
@@ -34,15 +43,14 @@ class PostgresStore:
 
     def load(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         with self._session.use() as connection:
-            return _load(connection, "load_jobs", job_ids, files, report)
+            jobs = read_jobs(connection, "load_jobs", job_ids)
+            _complete(connection, jobs, files, report)
+        return jobs
 
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
-        with self._session.use() as connection, connection.transaction():
-            if not self._transitions:
-                known = connection.execute(_Q["transition_ids"])
-                self._transitions = {(event, source): number for event, source, number in known}
-            yield PostgresTransaction(connection, self._service, self._transitions, self._archive_after_s)
+        with self._session.transaction() as connection:
+            yield PostgresTransaction(connection, self)
 
     def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
         wanted_rows = [{"number": n, "block": block, "lfns": lfns} for n, (block, lfns) in enumerate(wanted)]
@@ -52,36 +60,82 @@ class PostgresStore:
                 found[number] = job_ids
         return found
 
+    def live(self, job_ids: Sequence[int]) -> set[int]:
+        return self._ids("live", job_ids)
+
     def archived(self, job_ids: Sequence[int]) -> set[int]:
+        return self._ids("archived", job_ids)
+
+    def _ids(self, query: str, job_ids: Sequence[int]) -> set[int]:
         with self._session.use() as connection:
-            return {job_id for (job_id,) in connection.execute(_Q["archived"], {"job_ids": list(job_ids)})}
+            return {job_id for (job_id,) in connection.execute(_Q[query], {"job_ids": list(job_ids)})}
 
     def forget_published(self, message_ids: Sequence[str]) -> None:
         with self._session.use() as connection:
             connection.execute(_Q["forget_published"], {"message_ids": list(message_ids)})
 
+    def history_rows(self, connection: psycopg.Connection, effects: Effects) -> list[rows.Row]:
+        """Rows for job_history; the ids of transitions are read again when one is missing: it may be new."""
+        needed = {(h.step.trigger.value, h.step.source) for h in effects.history}
+        if not needed <= self._transitions.keys():
+            known = connection.execute(_Q["transition_ids"])
+            self._transitions = {(event, source): number for event, source, number in known}
+        return rows.history(effects, self._transitions)
+
+    def moved_rows(self, effects: Effects) -> list[rows.Row]:
+        """Rows for job, with the times that the limits of this installation give."""
+        return rows.moves(effects, self._limits, self._archive_after_s)
+
+    @property
+    def service(self) -> str:
+        """Whose steps these are."""
+        return self._service
+
+    @property
+    def limits(self) -> Limits:
+        """How long jobs may stay where."""
+        return self._limits
+
 
 class PostgresTransaction:
     """Locks, reads and writes of one batch."""
 
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        service: str,
-        transitions: Mapping[tuple[str, str | None], int],
-        archive_after_s: float,
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection, store: PostgresStore) -> None:
         self._connection = connection
-        self._service = service
-        self._transitions = transitions
-        self._archive_after_s = archive_after_s
+        self._store = store
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
-        return _load(self._connection, "load_jobs_locked", job_ids, files, report)
+        jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
+        for job_id in self._locked_by_others(job_ids, jobs):
+            jobs |= read_jobs(self._connection, "load_jobs_locked", [job_id])
+        _complete(self._connection, jobs, files, report)
+        return jobs
 
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
+        versions = self._lock_versions(job_ids)
+        for job_id in self._locked_by_others(job_ids, versions):
+            versions |= self._lock_versions([job_id])
+        return versions
+
+    def _lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
         locked = self._connection.execute(_Q["lock_versions"], {"job_ids": list(job_ids)})
         return {job_id: (version, verdict) for job_id, version, verdict in locked}
+
+    def _locked_by_others(self, job_ids: Sequence[int], locked: Mapping[int, object]) -> Iterator[int]:
+        """Those to try again, after a moment. Nobody is waited for, so there is no deadlock whatever the order."""
+        for pause_s in _LOCK_AGAIN_S:
+            missing = [job_id for job_id in job_ids if job_id not in locked]
+            if not missing:
+                return
+            found = self._connection.execute(_Q["live"], {"job_ids": missing}).fetchall()
+            if not found:
+                return
+            time.sleep(pause_s)
+            yield from (job_id for (job_id,) in found)
+
+    def closed_blocks(self, names: Sequence[str]) -> set[str]:
+        found = self._connection.execute(_Q["closed_blocks"], {"names": sorted(names)})
+        return {name for name, status in found if status != BlockStatus.OPEN}
 
     def write(self, effects: Effects) -> None:
         if effects.created:
@@ -91,31 +145,34 @@ class PostgresTransaction:
         self._rows("change_files", rows.files(effects))
         self._rows("store_reports", effects.reports)
         self._close_blocks(effects)
-        self._rows("write_history", rows.history(effects, self._transitions), service=self._service, host=_HOST)
+        history = self._store.history_rows(self._connection, effects)
+        self._rows("write_history", history, service=self._store.service, host=_HOST)
         self._rows("count_jobs", rows.counts(effects))
         for letter in effects.dead_letters:
             self._connection.execute(_Q["bury"], rows.dead_letter(letter))
         if effects.handled:
             self._connection.execute(_Q["forget_requests"], {"message_ids": sorted(effects.handled)})
+        effects.gather_transfers()
         self._rows("write_outbox", rows.outbox(effects))
 
     def _create(self, effects: Effects) -> None:
-        """New jobs only: a message handled before and ids that exist already create nothing."""
+        """New jobs only: a message handled before and ids that exist already, or did, create nothing."""
         known = self._connection.execute(_Q["remember"], {"message_ids": sorted(effects.inbox)})
         fresh = {message_id for (message_id,) in known.fetchall()}
         new = {
             draft.job_id: (owner, trigger, draft) for owner, trigger, draft, cause in effects.created if cause in fresh
         }
-        inserted = self._rows("create_jobs", [rows.job(*each, effects.deadline_s) for each in new.values()])
-        created = {job_id for (job_id,) in inserted}
+        wanted = [rows.job(*each, self._store.limits) for each in new.values()]
+        created = {job_id for (job_id,) in self._rows("create_jobs", wanted)}
         drafts = [draft for job_id, (_, _, draft) in new.items() if job_id in created]
         self._rows("create_specs", [{"job_id": draft.job_id, "spec": draft.spec} for draft in drafts])
         self._rows("create_files", [row for draft in drafts for row in rows.draft_files(draft)])
-        self._connection.execute(_Q["create_deadlines"], {"job_ids": sorted(created)})
+        looks = [{"job_id": row["job_id"], "look_s": row["look_s"]} for row in wanted if row["job_id"] in created]
+        self._rows("create_deadlines", looks)
         effects.announce_created(created)
 
     def _move(self, effects: Effects) -> None:
-        self._rows("move_jobs", rows.moves(effects, self._archive_after_s))
+        self._rows("move_jobs", self._store.moved_rows(effects))
         failing = [job_id for job_id, row in effects.jobs.items() if row.get("fail_files")]
         if failing:
             self._connection.execute(_Q["fail_files"], {"job_ids": failing})
@@ -130,10 +187,13 @@ class PostgresTransaction:
             self._connection.execute(_Q["lock_blocks"], names)
             self._connection.execute(_Q["close_arrived"], names)
         if effects.close_blocks_of:
-            closed = self._connection.execute(_Q["close_blocks"], {"job_ids": sorted(effects.close_blocks_of)})
-            for name, kind in closed.fetchall():
-                if kind == BlockKind.SUB:
-                    effects.send(BlockClosed(block=name))
+            of_jobs = {"job_ids": sorted(effects.close_blocks_of)}
+            complete = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], of_jobs)]
+            if complete:
+                closed = self._connection.execute(_Q["close_complete"], {"block_ids": complete})
+                for name, kind in closed.fetchall():
+                    if kind == BlockKind.SUB:
+                        effects.send(BlockClosed(block=name))
 
     def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str) -> list[tuple[Any, ...]]:
         """Write `values` with one statement, if there are any; what it returns."""
@@ -143,18 +203,25 @@ class PostgresTransaction:
         return cursor.fetchall() if cursor.description else []
 
 
-def _load(
-    connection: psycopg.Connection, query: str, job_ids: Sequence[int], files: bool, report: bool
-) -> dict[int, Job]:
-    ids = {"job_ids": list(job_ids)}
-    jobs = {row[0]: Job(row[0], State(row[1]), *row[2:]) for row in connection.execute(_Q[query], ids)}
-    if files and jobs:
-        for row in connection.execute(_Q["load_files"], ids):
-            job = jobs.get(row[0])
-            if job is not None:
-                job_id, seq, kind, lfn, scope, dataset, status, *rest = row
-                job.files.append(File(job_id, seq, FileType(kind), lfn, scope, dataset, FileStatus(status), *rest))
-    if report and jobs:
-        for job_id, text, state in connection.execute(_Q["load_reports"], ids):
-            jobs[job_id].report, jobs[job_id].report_state = text, state
+def read_jobs(connection: psycopg.Connection, query: str, job_ids: Sequence[int]) -> dict[int, Job]:
+    """Jobs by id, without files, by one of the `load_jobs` queries."""
+    jobs = {}
+    for row in connection.execute(_Q[query], {"job_ids": list(job_ids)}):
+        job = jobs[row[0]] = Job(row[0], State(row[1]), *row[2:])
+        job.verdict = None if job.verdict is None else Verdict(job.verdict)
     return jobs
+
+
+def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool, report: bool) -> None:
+    if files and jobs:
+        read_files(connection, jobs)
+    if report and jobs:
+        for job_id, text, state in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
+            jobs[job_id].report, jobs[job_id].report_state = text, state
+
+
+def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:
+    """Read the files of these jobs into them."""
+    for row in connection.execute(_Q["load_files"], {"job_ids": list(jobs)}):
+        job_id, seq, kind, lfn, scope, dataset, status, *rest = row
+        jobs[job_id].files.append(File(job_id, seq, FileType(kind), lfn, scope, dataset, FileStatus(status), *rest))

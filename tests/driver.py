@@ -11,9 +11,9 @@ from typing import Any, Self
 import psycopg
 
 from broker.publish import BrokerPublisher
-from panda_fsm.drafts import JobDraft
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import Message
+from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.messages import Message
 from tests import factories
 
 # What the gateway's claim does, in its simplest form; the real one has tests of its own.
@@ -97,7 +97,7 @@ class Driver:
         left = [Outgoing.of(message) for message in messages]
         deadline = time.monotonic() + timeout_s
         while left:
-            confirmed = {message.message_id for message in self._publisher.publish(left, 5.0)}
+            confirmed = {message.message_id for message in self._publisher.publish(left, 5.0).confirmed}
             left = [message for message in left if message.message_id not in confirmed]
             assert time.monotonic() < deadline, f"{len(left)} messages not confirmed"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
-from panda_fsm.drafts import FileDraft, JobDraft
-from panda_fsm.events import AnyMessage, PilotReport, SubmitJobs
 from panda_fsm.handler import Delivery, Item
-from panda_fsm.job import File, Job
-from panda_fsm.states import FileStatus, FileType, State
-from plugins.local_storage import replica_path
+from panda_fsm.jobs.drafts import FileDraft, JobDraft
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.messages import AnyMessage, PilotReport, SubmitJobs
+from plugins.ddm.storage import replica_path
 
 OWNER = "lab-user"
 CONTENT = b"what the payload wrote"
@@ -88,7 +88,7 @@ def job(state: State = State.RUNNING, **fields: Any) -> Job:
     values: dict[str, Any] = {
         "job_id": 1, "state": state, "version": 5, "attempt_nr": 0, "vo": VO, "site": QUEUE, "label": "user",
         "priority": 1000, "task_id": 7, "destination": "", "command": None, "verdict": None, "has_report": False,
-        "deadline_at": datetime.now(UTC) + timedelta(hours=1),
+        "deadline_at": datetime.now(UTC) + timedelta(hours=1), "entered_at": datetime.now(UTC),
     }  # fmt: skip
     return Job(**(values | fields))
 
@@ -107,7 +107,7 @@ def delivery(message: AnyMessage, **fields: Any) -> Delivery:
     return Delivery(body=message.encode(), **(values | fields))
 
 
-def item(message: AnyMessage, of: Job | None = None, **fields: Any) -> Item:
+def item(message: AnyMessage, of: Job | None = None, **fields: Any) -> Item[Any]:
     """A message about a job as a consumer decides it."""
     return Item(delivery(message, **fields), message, of)
 

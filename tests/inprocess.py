@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from engine.process import Processor
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import AnyMessage, decode
 from panda_fsm.handler import Service
-from panda_fsm.lifecycle import DEADLINES
-from panda_fsm.process import Processor
-from panda_fsm.states import FINAL, State
+from panda_fsm.jobs.facts import FINAL, TableLimits
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import AnyMessage, decode
+from panda_fsm.ports import Published
 from sql.store import PostgresStore
 from tests import factories
 from tests.driver import Database
@@ -23,26 +24,30 @@ class Outlet:
         self.silent = silent
         self.taken: list[Outgoing] = []
 
-    def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> list[Outgoing]:
+    def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
         if self.silent:
-            return []
+            return Published()
         self.taken += messages
-        return list(messages)
+        return Published(confirmed=list(messages))
 
     def messages(self, key: str = "") -> list[AnyMessage]:
         """What was published with a routing key that begins so."""
         return [decode(message.body) for message in self.taken if message.routing_key.startswith(key)]
 
 
+LIMITS = TableLimits({}, {})
+"""The table's own deadlines and reminders."""
+
+
 class InProcess:
     """One service with a store of its own, as a process has it."""
 
     def __init__(
-        self, database_url: str, service: Service, outlet: Outlet | None = None, timeout_s: float = 30
+        self, database_url: str, service: Service[Any], outlet: Outlet | None = None, timeout_s: float = 30
     ) -> None:
         self.outlet = outlet or Outlet()
-        self.store = PostgresStore(database_url, service.name, timeout_s, 600)
-        self.processor = Processor(service, self.store, self.outlet, _deadline_s, 5)
+        self.store = PostgresStore(database_url, service.name, timeout_s, LIMITS, 600)
+        self.processor = Processor(service, self.store, self.outlet, 5)
 
     def handle(self, *messages: AnyMessage, **fields: Any) -> None:
         """One batch."""
@@ -56,10 +61,6 @@ class InProcess:
 
 Serve = Callable[..., InProcess]
 """The fixture `serve`: a service, and optionally where it publishes and how long a statement may take."""
-
-
-def _deadline_s(state: State) -> int | None:
-    return DEADLINES[state].seconds if state in DEADLINES else None
 
 
 def put(database: Database, job_ids: Iterable[int], state: State, version: int = 5) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Self
 import pika
 
 from broker.topology import queues
-from panda_fsm import lifecycle
-from panda_fsm.events import EVENTS, REQUESTS
-from panda_fsm.states import FINAL
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.table import JOB
+from panda_fsm.messages import EVENTS, REQUESTS
 from tests import factories
 from tests.driver import Database
 from tests.polling import wait_until
@@ -140,7 +140,7 @@ def check_jobs(database: Database, expected: dict[int, str]) -> None:
     states = dict(database.rows("SELECT job_id, state FROM job"))
     assert states == expected, Counter((expected.get(j), s) for j, s in states.items() if expected.get(j) != s)
     ends = dict(database.rows("SELECT job_id, version FROM job"))
-    legal = set(lifecycle.rows())
+    legal = set(JOB.rows())
     last: dict[int, tuple[int, str | None]] = {}
     for job_id, version, *step in database.rows(HISTORY):
         assert tuple(step) in legal, (job_id, version, step)

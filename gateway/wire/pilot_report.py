@@ -4,11 +4,11 @@ import math
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from gateway.refusal import RefusalError, TooLargeError
+from gateway.http.refusal import RefusalError, TooLargeError
 from gateway.wire.fields import absent_to_none, printable
 from gateway.wire.names import snake, words
 from gateway.wire.pilot_requests import UpdateRequest
-from panda_fsm.events import PilotReport, ReportState, new_message_id
+from panda_fsm.messages import PilotReport, ReportState, new_message_id
 
 REPORT_STATES = frozenset(get_args(ReportState))
 MAX_OUTPUT_REPORT = 10 * 1024 * 1024

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.decode import decode_json
-from gateway.refusal import RefusalError, TooManyError, UndecodableError
+from gateway.http.decode import decode_json
+from gateway.http.refusal import RefusalError, TooManyError, UndecodableError
 from gateway.wire.fields import absent_to_none, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
-from panda_fsm.drafts import FileDraft, JobDraft
+from panda_fsm.jobs.drafts import FileDraft, JobDraft
 
 MAX_JOBS = 10_000
 _DATE = "_datetime_object"

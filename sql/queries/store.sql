@@ -1,17 +1,27 @@
 -- Statements of the engine. Rows come as one JSON array, so a batch of any size is one round trip.
 
 -- name: load_jobs
-SELECT job_id, state, version, attempt_nr, vo, site, label, priority, task_id, destination, command, verdict,
-       has_report, deadline_at
-FROM job WHERE job_id = ANY(%(job_ids)s)
+SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for
+FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
+WHERE j.job_id = ANY(%(job_ids)s)
 
 -- name: load_jobs_locked
-SELECT job_id, state, version, attempt_nr, vo, site, label, priority, task_id, destination, command, verdict,
-       has_report, deadline_at
-FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
+-- What somebody else holds is left out: its message waits, and nobody waits for it.
+SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for
+FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
+WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 
 -- name: lock_versions
-SELECT job_id, version, verdict FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE
+SELECT job_id, version, verdict FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE SKIP LOCKED
+
+-- name: live
+SELECT job_id FROM job WHERE job_id = ANY(%(job_ids)s)
+
+-- name: closed_blocks
+-- Locked against closing until files have joined them; in order against others who lock blocks.
+SELECT name, status FROM data_block WHERE name = ANY(%(names)s) ORDER BY block_id FOR SHARE
 
 -- name: load_files
 SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
@@ -33,7 +43,7 @@ LEFT JOIN job_file f ON f.block_id = b.block_id AND (r.lfns IS NULL OR f.lfn = A
 GROUP BY r.number
 
 -- name: archived
-SELECT DISTINCT job_id FROM job_archive WHERE job_id = ANY(%(job_ids)s)
+SELECT job_id FROM job_ended WHERE job_id = ANY(%(job_ids)s)
 
 -- name: forget_published
 -- Not worth waiting for the disk, nor for a relay that has the row in hand: a row that comes back, or that is published
@@ -50,6 +60,7 @@ SELECT event, source, transition_id FROM job_transition
 INSERT INTO inbox (message_id) SELECT unnest(%(message_ids)s::uuid[]) ON CONFLICT DO NOTHING RETURNING message_id::text
 
 -- name: create_jobs
+-- A PandaID lives once: what is live or was ever archived is not created again.
 INSERT INTO job (job_id, state, version, attempt_nr, vo, site, label, priority, task_id, job_definition_id, jobset_id,
                  name, owner, user_name, core_count, min_ram, max_disk, max_walltime, resource_type, destination,
                  deadline_at)
@@ -60,6 +71,7 @@ FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, state text, attempt_nr smallint, vo text, site text, label text, priority int, task_id bigint,
     job_definition_id bigint, jobset_id bigint, name text, owner text, user_name text, core_count int, min_ram int,
     max_disk int, max_walltime int, resource_type text, destination text, deadline_s float8)
+WHERE NOT EXISTS (SELECT FROM job_ended e WHERE e.job_id = r.job_id)
 ON CONFLICT (job_id) DO NOTHING
 RETURNING job_id
 
@@ -68,7 +80,9 @@ INSERT INTO job_spec (job_id, spec)
 SELECT r.job_id, r.spec FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, spec jsonb)
 
 -- name: create_deadlines
-INSERT INTO job_deadline (job_id, deadline_at) SELECT job_id, deadline_at FROM job WHERE job_id = ANY(%(job_ids)s)
+INSERT INTO job_deadline (job_id, deadline_at)
+SELECT r.job_id, now() + make_interval(secs => r.look_s)
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_s float8)
 
 -- name: create_files
 INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
@@ -83,11 +97,11 @@ FROM json_to_recordset(%(rows)s::json) AS r(
 -- The rows are locked and their versions checked. No indexed column changes, so these updates stay in their pages.
 WITH r AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
-        job_id bigint, expected int, version int, state text, deadline_s float8, command text, verdict text,
-        has_report boolean, errors jsonb, pilot jsonb, started boolean, ended boolean)
+        job_id bigint, expected int, version int, state text, deadline_s float8, look_s float8, command text,
+        verdict text, has_report boolean, waits_for text, errors jsonb, pilot jsonb, started boolean, ended boolean)
 ), sooner AS (
-    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.deadline_s)
-    FROM r WHERE d.job_id = r.job_id AND d.deadline_at > now() + make_interval(secs => r.deadline_s)
+    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.look_s)
+    FROM r WHERE d.job_id = r.job_id AND d.deadline_at > now() + make_interval(secs => r.look_s)
 )
 UPDATE job j SET
     state = r.state,
@@ -98,6 +112,7 @@ UPDATE job j SET
     command = coalesce(r.command, j.command),
     verdict = coalesce(r.verdict, j.verdict),
     has_report = coalesce(r.has_report, j.has_report),
+    waits_for = CASE WHEN r.version > r.expected THEN r.waits_for ELSE coalesce(r.waits_for, j.waits_for) END,
     errors = CASE WHEN r.errors IS NULL THEN j.errors ELSE coalesce(j.errors, '{}') || r.errors END,
     pilot = CASE WHEN r.pilot IS NULL THEN j.pilot ELSE coalesce(j.pilot, '{}') || r.pilot END,
     started_at = CASE WHEN r.started THEN coalesce(j.started_at, now()) ELSE j.started_at END,
@@ -106,9 +121,8 @@ FROM r WHERE j.job_id = r.job_id
 
 -- name: put_waiting
 INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
-                         task_id, user_name, version)
-SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
-       version
+                         task_id, user_name)
+SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name
 FROM job WHERE job_id = ANY(%(job_ids)s)
 
 -- name: take_waiting
@@ -157,18 +171,20 @@ INSERT INTO job_count (state, site, vo, jobs)
 SELECT r.state, r.site, r.vo, r.jobs
 FROM json_to_recordset(%(rows)s::json) AS r(state text, site text, vo text, jobs bigint)
 
--- name: close_blocks
--- One winner: a block is closed by the statement that still finds it open. Locked in order against other Closers.
-WITH candidate AS (
-    SELECT b.block_id FROM data_block b
-    WHERE b.kind IN ('sub', 'dispatch') AND b.status = 'open'
-      AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s))
-      AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
-      AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
-    ORDER BY b.block_id FOR UPDATE
-)
+-- name: lock_complete
+-- Blocks that seem complete, locked in order: against other Closers, and against files that are just joining them.
+SELECT b.block_id FROM data_block b
+WHERE b.kind IN ('sub', 'dispatch') AND b.status = 'open'
+  AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s))
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+ORDER BY b.block_id FOR UPDATE
+
+-- name: close_complete
+-- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open.
 UPDATE data_block b SET status = 'closed', closed_at = now()
-FROM candidate c WHERE b.block_id = c.block_id AND b.status = 'open'
+WHERE b.block_id = ANY(%(block_ids)s) AND b.status = 'open'
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+  AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
 RETURNING b.name, b.kind
 
 -- name: lock_blocks

@@ -9,11 +9,12 @@ import pytest
 
 from consumers.watcher import Watcher
 from panda_fsm.effects import Effects
-from panda_fsm.events import DeadlinePassed, KillJob
-from panda_fsm.job import Job
-from panda_fsm.lifecycle import DEADLINES, Ignored
+from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, TableLimits
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import State
+from panda_fsm.machine import Ignored
+from panda_fsm.messages import DeadlinePassed, KillJob
 from panda_fsm.outcomes import Advance, Changes, Ignore, Outcome, Record
-from panda_fsm.states import FINAL, LIVE, State
 from tests import factories
 
 S = State
@@ -24,13 +25,13 @@ ERROR_OF = {2: 102, 4: 102, 3: 103, 8: 105, 10: 130}
 
 def decide(message: Any, job: Job) -> Outcome:
     """What the Watcher makes of a message about a job."""
-    return Watcher().decide(factories.item(message, job))
+    return Watcher(TableLimits({}, {})).decide(factories.item(message, job))
 
 
 def ends_in(outcome: Outcome, job: Job) -> State:
     """Apply an Advance as process.py does."""
     assert isinstance(outcome, Advance), outcome
-    step = Effects(lambda state: 60).step(job, outcome.trigger, "cause", outcome.detail)
+    step = Effects().step(job, outcome.trigger, "cause", outcome.detail)
     assert not isinstance(step, Ignored)
     return job.state
 
@@ -77,7 +78,8 @@ REPORTS: dict[tuple[State, str], State | bool | None] = {
     (S.STARTING, "failed"): S.HOLDING, (S.RUNNING, "starting"): False, (S.RUNNING, "running"): False,
     (S.RUNNING, "finished"): S.HOLDING, (S.RUNNING, "failed"): S.HOLDING, (S.RUNNING, "holding"): S.HOLDING,
     (S.RUNNING, "transferring"): S.HOLDING,
-    (S.HOLDING, "starting"): None, (S.HOLDING, "running"): None, (S.HOLDING, "holding"): None,
+    (S.HOLDING, "starting"): False, (S.HOLDING, "running"): False, (S.HOLDING, "holding"): False,
+    (S.HOLDING, "transferring"): False,
     (S.TRANSFERRING, "running"): None, (S.TRANSFERRING, "finished"): None, (S.TRANSFERRING, "holding"): None,
     (S.FINISHED, "running"): None, (S.FINISHED, "finished"): None, (S.FAILED, "finished"): None,
     (S.CANCELLED, "finished"): None, (S.CLOSED, "running"): None,
@@ -90,10 +92,11 @@ def test_report(state: State, reported: str) -> None:
     job = factories.job(state)
     outcome = decide(factories.report(1, reported), job)
     if expected is False:
-        assert isinstance(outcome, Record), "a heartbeat must renew the deadline"
+        assert isinstance(outcome, Record)
+        assert outcome.renews, "a heartbeat must renew the deadline"
     elif expected is None:
         assert isinstance(outcome, Advance)
-        assert isinstance(Effects(lambda state: 60).step(job, outcome.trigger, "cause", None), Ignored)
+        assert isinstance(Effects().step(job, outcome.trigger, "cause", None), Ignored)
         assert job.state is state
     else:
         assert ends_in(outcome, job) is expected
@@ -109,7 +112,7 @@ def test_final_report_is_taken_after_a_declared_holding_but_once(last: str) -> N
     job.has_report = True
     again = decide(factories.report(1, last), job)
     assert isinstance(again, Advance)
-    assert isinstance(Effects(lambda state: 60).step(job, again.trigger, "cause", None), Ignored)
+    assert isinstance(Effects().step(job, again.trigger, "cause", None), Ignored)
 
 
 def test_report_of_another_attempt_changes_nothing() -> None:
@@ -158,7 +161,7 @@ def test_deadline_ends_the_job(state: State) -> None:
     outcome = decide(passed(job), job)
     error = changes_of(outcome).errors[0]
     assert (ends_in(outcome, job), error.component, error.code) == ENDS_OF_DEADLINES[state]
-    assert state in DEADLINES
+    assert FACTS[state].deadline is not None
 
 
 @pytest.mark.parametrize(
@@ -177,10 +180,32 @@ def test_deadline_that_is_none_any_more(job: Job, fields: dict[str, Any], why: s
 
 
 def test_holding_with_a_pending_report_is_not_the_jobs_fault() -> None:
+    """The clock says its event or verdict again instead."""
     job = factories.job(S.HOLDING, has_report=True, deadline_at=OVERDUE)
-    assert isinstance(decide(passed(job), job), Record)
+    assert isinstance(decide(passed(job), job), Ignore)
 
 
 def test_killed_job_whose_pilot_dies_is_failed() -> None:
     job = factories.job(S.RUNNING, command="tobekilled", deadline_at=OVERDUE)
     assert ends_in(decide(passed(job), job), job) is S.FAILED
+
+
+def test_a_kill_asks_the_pilot_and_does_not_pass_for_a_heartbeat() -> None:
+    """Else each kill of a silent job would put its loss off by two hours."""
+    outcome = decide(KillJob(job_id=1, code=9), factories.job(S.RUNNING))
+    assert isinstance(outcome, Record)
+    assert not outcome.renews
+
+
+def test_a_heartbeat_that_only_the_gateway_saw_keeps_the_job() -> None:
+    """Its message may lie in a long queue: whoever acknowledged it has written it down."""
+    job = factories.job(S.RUNNING, deadline_at=OVERDUE, heard_at=datetime.now(UTC) - timedelta(minutes=5))
+    assert isinstance(decide(passed(job), job), Ignore)
+    job.heard_at = datetime.now(UTC) - timedelta(hours=3)
+    assert ends_in(decide(passed(job), job), job) is S.FAILED
+
+
+def test_an_expired_job_says_what_it_waited_for() -> None:
+    job = factories.job(S.DEFINED, deadline_at=OVERDUE, waits_for="storage A is unreachable")
+    error = changes_of(decide(passed(job), job)).errors[0]
+    assert error.diagnostic == "expired in defined (storage A is unreachable)"

@@ -6,18 +6,24 @@ import json
 
 import pytest
 
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.codes import Component, Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
-from panda_fsm.lifecycle import Ignored, Trigger
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.machine import Ignored
+from panda_fsm.messages import FileToMove, TransferRequested
+from panda_fsm.messages.envelope import LONGEST_REASON
 from panda_fsm.outcomes import Changes, FileChange, JobError, NewBlock
-from panda_fsm.states import BlockKind, FileStatus, FileType, State
+from panda_fsm.transfers import FILES_PER_REQUEST
 from tests import factories
 
 
 @pytest.fixture
 def effects() -> Effects:
     """Nothing yet."""
-    return Effects(lambda state: 60)
+    return Effects()
 
 
 def test_three_reports_of_one_job_in_one_batch_are_three_steps_and_one_row(effects: Effects) -> None:
@@ -54,17 +60,15 @@ def test_late_step_changes_nothing(effects: Effects) -> None:
     ("trigger", "fails"),
     [(Trigger.OUTPUTS_DONE, False), (Trigger.OUTPUTS_FAILED, True), (Trigger.CANCELLED, True), (Trigger.LOST, True)],
 )
-def test_a_job_that_ends_unfinished_takes_its_unsettled_outputs_with_it(
-    effects: Effects, trigger: Trigger, fails: bool
-) -> None:
+def test_every_end_settles_the_outputs_that_nobody_settled(effects: Effects, trigger: Trigger, fails: bool) -> None:
     job = factories.job(State.TRANSFERRING)
     statuses = [FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.READY, FileStatus.NO_OUTPUT]
     job.files = [factories.file(seq, FileType.OUTPUT, f"out.{seq}", status) for seq, status in enumerate(statuses)]
     job.files.append(factories.file(9, FileType.INPUT, "in", FileStatus.UNKNOWN))
     effects.step(job, trigger, "cause", None)
     failed = {seq for (_, seq), change in effects.files.items() if change.status is FileStatus.FAILED}
-    assert failed == ({0, 1} if fails else set())
-    assert bool(effects.jobs[1].get("fail_files")) is fails
+    assert failed == {0, 1}, "or their block never closes"
+    assert bool(effects.jobs[1].get("fail_files")) is fails, "what is not in memory is failed by its statement"
 
 
 def test_waiting_jobs_are_put_in_and_taken_out(effects: Effects) -> None:
@@ -81,8 +85,8 @@ def test_changes_are_merged_and_seen_by_the_next_message(effects: Effects) -> No
     first = FileChange(0, FileStatus.TRANSFERRING, "block", "GUID", 5, "ad:00000001")
     effects.record(job, Changes(files=(first,), blocks=(block,), pilot={"node": "n1", "pilot_id": "p"}))
     effects.record(job, Changes(files=(FileChange(0, FileStatus.READY),), blocks=(block,), pilot={"node": "n2"}))
-    errors = (JobError("pilot", 1, "one"), JobError("exe", 2, "two"))
-    effects.record(job, Changes(errors=errors, command="tobekilled", verdict="failed", report={"job_id": 1}))
+    errors = (JobError(Component.PILOT, 1, "one"), JobError(Component.EXE, 2, "two"))
+    effects.record(job, Changes(errors=errors, command="tobekilled", verdict=Verdict.FAILED, report={"job_id": 1}))
     assert job.files[0].status is FileStatus.READY
     assert effects.files[1, 0] == FileChange(0, FileStatus.READY, "block", "GUID", 5, "ad:00000001")
     assert list(effects.blocks) == ["block"]
@@ -100,3 +104,34 @@ def test_a_job_submitted_twice_in_one_batch_is_born_once(effects: Effects) -> No
     assert [(row.version, row.message_id) for row in effects.history] == [(1, "first")]
     assert len(effects.outgoing) == 1
     assert sum(effects.counts.values()) == 1
+
+
+def test_files_of_one_block_are_asked_for_once(effects: Effects) -> None:
+    """21 jobs that share 20 inputs are one request, and a request never grows beyond what a broker takes."""
+    for number in range(FILES_PER_REQUEST + 1):
+        files = [FileToMove(lfn="shared", scope="s"), FileToMove(lfn=f"own.{number}", scope="s")]
+        effects.send(TransferRequested(block="b_dis1", kind="dispatch", source="A", destination="B", files=files))
+    effects.send(TransferRequested(block="b_dis2", kind="dispatch", source="A", destination="B", files=files))
+    effects.gather_transfers()
+    sent = [json.loads(message.body) for message in effects.outgoing]
+    assert [(one["block"], len(one["files"])) for one in sent] == [
+        ("b_dis1", FILES_PER_REQUEST), ("b_dis1", 2), ("b_dis2", 2)
+    ]  # fmt: skip
+    assert len({one["message_id"] for one in sent}) == 3
+
+
+def test_blocks_that_files_join_are_noted_and_those_they_are_in_are_not(effects: Effects) -> None:
+    job = factories.job(State.DEFINED)
+    job.files = [factories.file(0, FileType.OUTPUT, "out"), factories.file(1, FileType.LOG, "log", block="old")]
+    changes = (FileChange(0, FileStatus.UNKNOWN, "new"), FileChange(1, FileStatus.UNKNOWN, "old"))
+    effects.record(job, Changes(files=changes))
+    assert effects.joined == {"new": {1}}
+
+
+def test_a_long_reason_is_cut_where_it_is_made(effects: Effects) -> None:
+    job = factories.job()
+    effects.defer(job, "x" * 10_000, 60)
+    effects.record(job, Changes(errors=(JobError(Component.DDM, 1, "y" * 10_000),)))
+    effects.step(job, Trigger.LOST, "cause", "z" * 10_000)
+    assert len(effects.jobs[1]["waits_for"]) == len(effects.jobs[1]["errors"]["ddm"]["diag"]) == LONGEST_REASON
+    assert len(effects.history[0].detail or "") == LONGEST_REASON

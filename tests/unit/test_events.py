@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.topology import exchange_of, queues
-from panda_fsm import drafts, events, lifecycle
-from panda_fsm.errors import PoisonError
-from panda_fsm.events import AnyMessage, Message, decode
-from panda_fsm.states import State
+from panda_fsm import bindings, messages
+from panda_fsm.errors import NewerSchemaError, PoisonError
+from panda_fsm.jobs import drafts
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import AnyMessage, Message, decode
+from panda_fsm.messages.envelope import JobMessage
+from panda_fsm.messages.pilots import LARGE_REPORT
 from tests import factories
 
 ids = st.integers(1, 2**63 - 1)
@@ -32,7 +34,7 @@ jobs = st.builds(
     spec=st.dictionaries(names, json_values, max_size=3), files=st.lists(files, max_size=3),
 )  # fmt: skip
 kinds = st.sampled_from(["dispatch", "sub"])
-moved = st.builds(events.FileToMove, lfn=lfns, scope=st.just("user.lab"), size=st.integers(0, 2**62))
+moved = st.builds(messages.FileToMove, lfn=lfns, scope=st.just("user.lab"), size=st.integers(0, 2**62))
 
 
 def sent(message: type[Message], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -41,45 +43,48 @@ def sent(message: type[Message], /, **fields: st.SearchStrategy[Any]) -> st.Sear
 
 
 MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
-    events.SubmitJobs: sent(events.SubmitJobs, owner=names, jobs=st.lists(jobs, min_size=1, max_size=3)),
-    events.ReleaseJobs: sent(events.ReleaseJobs, jobs=st.lists(ids, min_size=1, max_size=3)),
-    events.PilotReport: sent(
-        events.PilotReport,
+    messages.SubmitJobs: sent(messages.SubmitJobs, owner=names, jobs=st.lists(jobs, min_size=1, max_size=3)),
+    messages.ReleaseJobs: sent(messages.ReleaseJobs, jobs=st.lists(ids, min_size=1, max_size=3)),
+    messages.PilotReport: sent(
+        messages.PilotReport,
         job_id=ids,
         state=st.sampled_from(["starting", "running", "finished"]),
         heartbeat=st.booleans(),
         output_report=st.none() | names,
         attributes=st.dictionaries(names, names, max_size=3),
     ),
-    events.KillJob: sent(events.KillJob, job_id=ids, code=st.integers(0, 999), reason=names),
-    events.DeadlinePassed: sent(
-        events.DeadlinePassed, job_id=ids, state=st.sampled_from(State), version=st.integers(1, 2**31)
+    messages.KillJob: sent(messages.KillJob, job_id=ids, code=st.integers(0, 999), reason=names),
+    messages.DeadlinePassed: sent(
+        messages.DeadlinePassed, job_id=ids, state=st.sampled_from(State), version=st.integers(1, 2**31)
     ),
-    events.FilesArrived: sent(
-        events.FilesArrived, block=names, kind=kinds, lfns=st.none() | st.lists(lfns, max_size=3)
+    messages.FilesArrived: sent(
+        messages.FilesArrived, block=names, kind=kinds, lfns=st.none() | st.lists(lfns, max_size=3)
     ),
-    events.FilesFailed: sent(events.FilesFailed, block=names, kind=kinds, reason=names),
-    events.JobEvent: sent(
-        events.JobEvent,
+    messages.FilesFailed: sent(messages.FilesFailed, block=names, kind=kinds, reason=names),
+    messages.JobEvent: sent(
+        messages.JobEvent,
         job_id=ids,
         version=st.integers(1, 2**31),
         state=st.sampled_from(State),
         trigger=st.just("lost"),
         at=st.floats(0, 2e9),
     ),
-    events.OutputsAdded: sent(
-        events.OutputsAdded, job_id=ids, version=st.integers(1, 2**31), verdict=st.sampled_from(["finished", "failed"])
+    messages.OutputsAdded: sent(
+        messages.OutputsAdded,
+        job_id=ids,
+        version=st.integers(1, 2**31),
+        verdict=st.sampled_from(["finished", "failed"]),
     ),
-    events.TransferRequested: sent(
-        events.TransferRequested, block=names, kind=kinds, source=names, destination=names, files=st.lists(moved)
+    messages.TransferRequested: sent(
+        messages.TransferRequested, block=names, kind=kinds, source=names, destination=names, files=st.lists(moved)
     ),
-    events.CheckBlock: sent(events.CheckBlock, job_id=ids),
-    events.BlockClosed: sent(events.BlockClosed, block=names),
+    messages.CheckBlock: sent(messages.CheckBlock, job_id=ids),
+    messages.BlockClosed: sent(messages.BlockClosed, block=names),
 }
 
 
 def test_every_message_type_is_tried_here() -> None:
-    assert set(MESSAGES) == set(Message.__subclasses__())
+    assert set(MESSAGES) == {*Message.__subclasses__(), *JobMessage.__subclasses__()} - {JobMessage}
 
 
 @given(st.one_of(*MESSAGES.values()))
@@ -88,21 +93,39 @@ def test_what_is_sent_is_what_is_read(message: AnyMessage) -> None:
     assert type(again) is type(message)
     assert again == message
     assert again.routing_key == message.routing_key
-    assert message.exchange == exchange_of(message.routing_key)
+    assert message.exchange == bindings.exchange_of(message.routing_key)
 
 
 def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
-    bound = {
-        key for queue in queues() for exchange, key in queue.bindings if exchange.startswith(("panda.r", "panda.e"))
-    }
+    bound = set().union(*bindings.bindings().values())
     states = {f"job.{state.value}" for state in State}
     reports = {f"report.{state}" for state in ("starting", "running", "holding", "transferring", "finished", "failed")}
     others = {
-        "submit", "release", "kill", "deadline", "heartbeat", "job.outputs_added", "block.check", "block.requested",
-        "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
+        "submit", "release", "kill", "deadline", "heartbeat", "large.report", "job.outputs_added", "block.check",
+        "block.requested", "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
     }  # fmt: skip
     assert bound <= states | reports | others
-    assert bound >= set().union(*lifecycle.bindings().values())
+
+
+def test_a_large_report_goes_where_few_are_held_at_a_time() -> None:
+    """Hundreds of reports of 10 MB would fill the memory of a service; a heartbeat is never large."""
+    text = "x" * (LARGE_REPORT + 1)
+    assert factories.report(1, "finished", output_report=text).routing_key == "large.report"
+    assert factories.report(1, "running", attributes={"metadata": text}).routing_key == "large.report"
+    assert factories.report(1, "finished").routing_key == "report.finished"
+
+
+def test_fields_of_a_newer_program_are_ignored() -> None:
+    """During a rolling upgrade old and new processes work side by side."""
+    submit = json.loads(factories.submit(factories.draft(1)).encode())
+    submit["colour"] = submit["jobs"][0]["colour"] = submit["jobs"][0]["files"][0]["colour"] = "red"
+    assert isinstance(decode(json.dumps(submit).encode()), messages.SubmitJobs)
+    assert isinstance(decode(body_of(KILL, colour="red")), messages.KillJob)
+
+
+def test_a_newer_schema_is_no_poison() -> None:
+    with pytest.raises(NewerSchemaError, match="newer"):
+        decode(body_of(KILL, schema_version=2, job_id={"new": "form"}))
 
 
 @given(st.binary(max_size=200))
@@ -116,13 +139,13 @@ def body_of(message: Message, **fields: Any) -> bytes:
     return json.dumps(json.loads(message.encode()) | fields).encode()
 
 
-KILL = events.KillJob(job_id=1)
+KILL = messages.KillJob(job_id=1)
 JOB: dict[str, Any] = json.loads(factories.submit(factories.draft(1)).encode())["jobs"][0]
 BAD: dict[str, tuple[Message, dict[str, Any], str]] = {
-    "later schema": (KILL, {"schema_version": 2}, "schema_version"),
+    "schema 0": (KILL, {"schema_version": 0}, "schema_version"),
+    "schema of words": (KILL, {"schema_version": "new"}, "schema_version"),
     "no type": (KILL, {"msg_type": None}, "body"),
     "unknown type": (KILL, {"msg_type": "make_coffee"}, "body"),
-    "unknown field": (KILL, {"colour": "red"}, "colour"),
     "job 0": (KILL, {"job_id": 0}, "job_id"),
     "negative job": (KILL, {"job_id": -1}, "job_id"),
     "job beyond bigint": (KILL, {"job_id": 2**63}, "job_id"),
@@ -150,7 +173,7 @@ BAD: dict[str, tuple[Message, dict[str, Any], str]] = {
         factories.submit(factories.draft(1)),
         {"jobs": [JOB | {"files": [{"type": "log", "lfn": "a", "scope": "a/../b"}]}]}, "scope",
     ),
-    "path in a moved file": (events.FilesArrived(block="b", kind="sub"), {"lfns": ["a/b"]}, "lfns"),
+    "path in a moved file": (messages.FilesArrived(block="b", kind="sub"), {"lfns": ["a/b"]}, "lfns"),
     "control in a site": (factories.submit(factories.draft(1)), {"jobs": [JOB | {"site": "A\x00"}]}, "site"),
     "priority beyond": (factories.submit(factories.draft(1)), {"jobs": [JOB | {"priority": 2**31}]}, "priority"),
 }  # fmt: skip
@@ -170,7 +193,7 @@ def test_text_that_no_database_takes_is_refused(fields: dict[str, Any]) -> None:
 
 
 def test_message_ids_are_unique_and_ordered_by_time() -> None:
-    made = [events.new_message_id() for _ in range(2000)]
+    made = [messages.new_message_id() for _ in range(2000)]
     assert len(set(made)) == len(made)
     stamps = [message_id[:13] for message_id in made]
     assert stamps == sorted(stamps)
@@ -179,5 +202,5 @@ def test_message_ids_are_unique_and_ordered_by_time() -> None:
 def test_a_block_with_a_long_name_can_be_moved_and_closed() -> None:
     """A sub block is called after its destination block and has a number more."""
     longest = drafts.FileDraft(type="log", lfn="a", destination_block="x" * 256).destination_block
-    closed = events.BlockClosed(block=f"{longest}_sub{2**63 - 1}")
+    closed = messages.BlockClosed(block=f"{longest}_sub{2**63 - 1}")
     assert decode(closed.encode()) == closed

@@ -1,47 +1,58 @@
-"""The table of transitions: complete, without dead ends, and never left by any sequence of triggers."""
+"""The tables of steps and commands: complete, without dead ends, and never left by any sequence of triggers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from panda_fsm import lifecycle
+from panda_fsm.bindings import bindings
+from panda_fsm.blocks.states import BlockStatus
+from panda_fsm.blocks.table import BLOCK, BlockTrigger
 from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
-from panda_fsm.lifecycle import DEADLINES, IGNORED, TABLE, Ignored, Step, Trigger, advance
-from panda_fsm.states import FINAL, LIVE, State
+from panda_fsm.jobs.commands import COMMANDS, Answer
+from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, Replay, TableLimits, look_s
+from panda_fsm.jobs.states import Phase, State
+from panda_fsm.jobs.table import DEADLINE_TRIGGER, IGNORED, ILLEGAL, JOB, TABLE, Trigger
+from panda_fsm.machine import Ignored, Step
 from tests import factories
 
-EDGES = {(trigger, source, destination) for trigger, source, destination, _ in lifecycle.rows()}
+EDGES = {(trigger, source, destination) for trigger, source, destination, _ in JOB.rows()}
 BIRTHS = [Trigger.SUBMITTED, Trigger.SUBMITTED_PENDING]
 
 # Who must hear what, written down a second time: a service that misses one of these leaves jobs behind.
 LISTENS = {
-    "setupper": {"submit", "release", "job.defined"},
+    "setupper": {"release", "job.defined"},
+    "setupper.submissions": {"submit"},
     "activator": {"ddm.arrived.dispatch", "ddm.failed.dispatch"},
     "watcher": {
         "report.starting", "report.running", "report.holding", "report.transferring", "report.finished",
         "report.failed", "kill", "deadline",
     },
+    "watcher.heartbeats": {"heartbeat"},
+    "watcher.large": {"large.report"},
     "adder": {"job.holding"},
     "finisher": {"job.outputs_added", "ddm.arrived.sub", "ddm.failed.sub"},
     "closer": {
         "job.outputs_added", "job.transferring", "job.failed", "job.closed", "job.cancelled", "block.check",
     },
+    "ddm": {"block.requested"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_every_live_state_has_a_way_out_and_a_deadline_that_takes_it(state: State) -> None:
     assert any(source == state and destination != state for _, source, destination in EDGES)
-    deadline = DEADLINES[state]
+    deadline = FACTS[state].deadline
+    assert deadline is not None, "a state without a deadline is stayed in for ever"
     assert deadline.seconds > 0
-    step = advance(factories.job(state), deadline.trigger)
+    step = JOB.advance(factories.job(state), DEADLINE_TRIGGER[state])
     assert isinstance(step, Step), "a deadline must end the job, or it stays for ever"
     assert step.destination in FINAL
 
@@ -50,15 +61,15 @@ def test_every_live_state_has_a_way_out_and_a_deadline_that_takes_it(state: Stat
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_final_states_are_irreversible(state: State, trigger: Trigger) -> None:
     subject = factories.job(state, forced_kill=True)
-    assert isinstance(advance(subject, trigger), Ignored | None)
+    assert isinstance(JOB.advance(subject, trigger), Ignored | None)
     assert subject.state is state
-    assert state not in DEADLINES
+    assert FACTS[state].deadline is None
 
 
 @pytest.mark.parametrize("state", sorted(FINAL - {State.CANCELLED}))
 def test_from_every_birth_each_end_can_be_reached(state: State) -> None:
     for trigger in BIRTHS:
-        reached = {lifecycle.birth(trigger).destination.value}
+        reached = {JOB.birth(trigger).destination.value}
         while grown := {to for _, source, to in EDGES if source in reached} - reached:
             reached |= grown
         assert state in reached
@@ -72,13 +83,60 @@ def test_applied_and_ignored_never_overlap_but_by_a_guard() -> None:
             assert row.sources <= IGNORED[row.trigger], "a step that its guard refuses must be ignored, not illegal"
 
 
-# What must be illegal: facts about a job that cannot be, so whoever says them is wrong.
-ILLEGAL = {
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_has_its_row_of_facts(state: State) -> None:
+    """Forgotten rows are named here: phase, deadline or end, what is said again and when."""
+    facts = FACTS[state]
+    assert (facts.deadline is None) == (facts.phase is Phase.FINAL), "an end by time, or the end"
+    assert (facts.remind_s is None) == (facts.replay in (Replay.NOTHING, Replay.BLOCKS))
+    if facts.deadline is not None and facts.remind_s is not None:
+        assert facts.remind_s < facts.deadline.seconds, "a reminder after the end helps nobody"
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_every_pair_is_answered_and_by_one_table_only(trigger: Trigger, state: State) -> None:
+    """A new state answers by its phase; a new phase, or a state that a step leaves out, is named here."""
+    rows = [row for row in TABLE if row.trigger is trigger and state in row.sources]
+    guarded = bool(rows) and all(row.guard for row in rows)
+    answers = {
+        "made": bool(rows) and not guarded,
+        "ignored": state in IGNORED[trigger],
+        "illegal": state in ILLEGAL[trigger],
+    }
+    assert sum(answers.values()) == 1, f"{trigger} in {state}: {answers}; say it in TABLE, IGNORED or ILLEGAL"
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_is_answered_in_every_phase(command: Any, phase: Phase) -> None:
+    assert command.answer(phase) in Answer
+    assert command.acts_in, "a command that never acts is none"
+    assert command.on, "a command that hears of nothing is none"
+
+
+def test_the_clock_looks_at_whatever_comes_first() -> None:
+    limits = TableLimits({State.DEFINED: 60}, {State.HOLDING: 30})
+    assert look_s(limits, State.DEFINED, 600) == 60
+    assert look_s(limits, State.HOLDING, 600) == 30
+    assert look_s(limits, State.ASSIGNED, 600) == 600
+    assert look_s(limits, State.FINISHED, 5) == 5
+
+
+@pytest.mark.parametrize("status", list(BlockStatus))
+@pytest.mark.parametrize("trigger", list(BlockTrigger))
+def test_every_pair_of_the_blocks_is_answered(trigger: BlockTrigger, status: BlockStatus) -> None:
+    made = BLOCK.leads(trigger, status) is not None
+    assert made != (status in BLOCK.ignored[trigger])
+
+
+# Written down a second time: facts about a job that cannot be, so whoever says them is wrong.
+MUST_BE_ILLEGAL = {
     (Trigger.PILOT_RUNNING, State.ACTIVATED), (Trigger.PILOT_ENDED, State.DEFINED), (Trigger.ACQUIRED, State.RUNNING),
     (Trigger.OUTPUTS_DONE, State.RUNNING), (Trigger.OUTPUTS_MOVING, State.ACTIVATED),
     (Trigger.INPUTS_ARRIVED, State.PENDING), (Trigger.KILL_OBEYED, State.RUNNING),
 }  # fmt: skip
-IGNORABLE = {
+MUST_BE_IGNORED = {
     (Trigger.PILOT_STARTING, State.RUNNING), (Trigger.PILOT_RUNNING, State.HOLDING),
     (Trigger.PILOT_ENDED, State.FINISHED), (Trigger.INPUTS_ARRIVED, State.RUNNING), (Trigger.LOST, State.ACTIVATED),
     (Trigger.CANCELLED, State.FINISHED), (Trigger.SUBMITTED, State.RUNNING), (Trigger.EXPIRED, State.SENT),
@@ -90,32 +148,32 @@ IGNORABLE = {
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_every_pair_answers_apply_ignore_or_illegal(trigger: Trigger, state: State) -> None:
     subject = factories.job(state)
-    step = advance(subject, trigger)
+    step = JOB.advance(subject, trigger)
     if isinstance(step, Step):
         assert (trigger, state, subject.state) in EDGES
         assert (step.source, step.destination) == (state, subject.state)
     else:
         assert subject.state is state, "what is not applied changes nothing"
-    assert (step is None) >= ((trigger, state) in ILLEGAL)
-    assert isinstance(step, Ignored) >= ((trigger, state) in IGNORABLE)
+    assert (step is None) == (state in ILLEGAL[trigger])
+    assert (step is None) >= ((trigger, state) in MUST_BE_ILLEGAL)
+    assert isinstance(step, Ignored) >= ((trigger, state) in MUST_BE_IGNORED)
 
 
 def test_services_hear_exactly_what_they_act_on() -> None:
-    assert lifecycle.bindings() == LISTENS
-    assert {row.by for row in TABLE} | {"closer"} == {*LISTENS, "gateway"}
+    assert bindings() == LISTENS
 
 
 def test_only_the_guard_lets_a_second_final_report_in() -> None:
     declared = factories.job(State.HOLDING)
-    assert isinstance(advance(declared, Trigger.PILOT_ENDED), Step)
+    assert isinstance(JOB.advance(declared, Trigger.PILOT_ENDED), Step)
     reported = factories.job(State.HOLDING, has_report=True)
-    assert isinstance(advance(reported, Trigger.PILOT_ENDED), Ignored)
+    assert isinstance(JOB.advance(reported, Trigger.PILOT_ENDED), Ignored)
 
 
 @given(st.lists(st.sampled_from(Trigger), max_size=30), st.booleans(), st.booleans())
 def test_version_counts_the_applied_steps(triggers: list[Trigger], forced: bool, reported: bool) -> None:
     subject = factories.job(State.DEFINED, version=1, forced_kill=forced, has_report=reported)
-    effects = Effects(lambda state: 60)
+    effects = Effects()
     for trigger in triggers:
         with suppress(IllegalTransitionError):
             effects.step(subject, trigger, "cause", None)
@@ -131,7 +189,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize(trigger=st.sampled_from(BIRTHS))
     def born(self, trigger: Trigger) -> None:
-        self.job = factories.job(lifecycle.birth(trigger).destination, version=1)
+        self.job = factories.job(JOB.birth(trigger).destination, version=1)
         self.ended: State | None = None
 
     @rule(trigger=st.sampled_from(Trigger), forced=st.booleans(), reported=st.booleans())
@@ -139,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.job.forced_kill = forced
         self.job.has_report = self.job.has_report or reported
         before = self.job.state
-        step = advance(self.job, trigger)
+        step = JOB.advance(self.job, trigger)
         if isinstance(step, Step):
             assert (trigger.value, before.value, self.job.state.value) in EDGES
         else:

@@ -1,0 +1,1 @@
+"""The `panda-fsm` command: the composition root, supervision, what operators type."""

@@ -1,0 +1,79 @@
+"""Folds outcomes into effects, in memory: what one transaction will write of each decision of a batch."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from panda_fsm import delays
+from panda_fsm.effects import DeadLetter, Effects, Outgoing
+from panda_fsm.handler import Delivery, Item
+from panda_fsm.jobs.job import Job
+from panda_fsm.machine import Ignored
+from panda_fsm.messages import cut, new_message_id
+from panda_fsm.outcomes import Advance, CloseBlocks, Create, Defer, Emit, Ignore, Outcome, Record, Reject, Wait
+
+log = structlog.get_logger()
+
+
+def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
+    """Note what `outcome` writes. Raises IllegalTransitionError for a step that the table does not have."""
+    cause = item.message.message_id
+    match outcome, item.job:
+        case Advance(trigger, changes, detail), Job() as job:
+            step = effects.step(job, trigger, cause, detail)
+            if isinstance(step, Ignored):
+                log.debug("ignored", job_id=job.job_id, trigger=trigger.value, state=job.state.value)
+            else:
+                effects.record(job, changes)
+        case Record(changes, renews), Job() as job:
+            effects.record(job, changes, renews)
+        case Defer(reason, after_s), Job() as job:
+            effects.defer(job, reason, after_s)
+        case Create(trigger, owner, drafts), _:
+            effects.inbox.add(cause)
+            effects.created += [(owner, trigger, draft, cause) for draft in drafts]
+        case CloseBlocks(job_id), _:
+            effects.close_blocks_of.add(job_id)
+        case Emit(messages), _:
+            for message in messages:
+                effects.send(message)
+        case Ignore(reason), _:
+            log.debug("ignored", message_id=cause, reason=reason)
+        case Wait(reason, give_up_s), _:
+            put_off(item.delivery, reason, effects, give_up_s)
+            effects.waiting.add(cause)
+        case Reject(reason), _:
+            effects.dead_letters.append(to_dead_letter(item.delivery, reason))
+        case _:
+            raise TypeError(f"{outcome!r} needs a job")
+
+
+def put_off(
+    delivery: Delivery, reason: str, effects: Effects, give_up_s: float = float("inf"), *, soon: bool = False
+) -> None:
+    """Send the message through a delay queue, or to the dead letters when it has waited for too long.
+
+    The delays grow, unless it is wanted `soon`.
+    """
+    if delivery.waited_s >= give_up_s:
+        effects.dead_letters.append(to_dead_letter(delivery, f"{reason} (waited {delivery.waited_s:.0f} s)"))
+        return
+    seconds = delays.after(0 if soon else delivery.retries)
+    headers: Mapping[str, Any] = {
+        "retries": delivery.retries + 1,
+        "waiting_since": str(time.time() if delivery.waiting_since is None else delivery.waiting_since),
+        "key": delivery.routing_key,
+        "reason": cut(reason),
+    }
+    effects.outgoing.append(
+        Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, delivery.body, dict(headers))
+    )
+
+
+def to_dead_letter(delivery: Delivery, reason: str, error: str | None = None) -> DeadLetter:
+    """The message with all that is needed to understand and replay it."""
+    return DeadLetter(
+        delivery.queue, delivery.exchange, delivery.routing_key, delivery.body, delivery.headers or {}, reason, error
+    )

@@ -1,0 +1,243 @@
+"""One batch of deliveries → one transaction → confirmed messages. The only place where order matters."""
+
+import contextlib
+import traceback
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from engine.fold import fold, put_off, to_dead_letter
+from engine.receive import Received, bind, put_off_locked, receive, wanted, without_jobs
+from panda_fsm.effects import Effects
+from panda_fsm.errors import PoisonError, SystemicError, TransientError
+from panda_fsm.handler import Delivery, Item, Service
+from panda_fsm.jobs.job import Job
+from panda_fsm.messages import KEPT_REQUESTS, decode
+from panda_fsm.outcomes import Defer
+from panda_fsm.ports import Publisher, Store, Transaction
+from panda_fsm.trouble import (
+    KILLER_AFTER,
+    SLOW_FOR_S,
+    SUSPECT_FOR_S,
+    Breaker,
+    Kind,
+    kind_of,
+)
+
+log = structlog.get_logger()
+
+_ROUNDS = 5
+"""So often a job is planned anew because its blocks were closed meanwhile; then its plugin is asked later."""
+_NAMELESS = Defer("its plugin chooses closed blocks again and again", 60.0)
+
+
+@dataclass(slots=True)
+class Closed:
+    """Blocks that were found closed when files of jobs were to join them, by job, over the rounds of one batch."""
+
+    names: dict[int, frozenset[str]] = field(default_factory=dict)
+    rounds: dict[int, int] = field(default_factory=dict)
+
+    def note(self, names_by_job: Mapping[int, frozenset[str]]) -> None:
+        for job_id, names in names_by_job.items():
+            self.names[job_id] = self.names.get(job_id, frozenset()) | names
+            self.rounds[job_id] = self.rounds.get(job_id, 0) + 1
+
+    def is_nameless(self, job: Job | None) -> bool:
+        """Whether its plugin had its chances to choose another name."""
+        return job is not None and self.rounds.get(job.job_id, 0) >= _ROUNDS
+
+
+class _BlocksClosedError(Exception):
+    """Files would join blocks that take none any more: nothing is written, and their jobs are planned anew."""
+
+    def __init__(self, names_by_job: Mapping[int, frozenset[str]]) -> None:
+        super().__init__("a block was closed meanwhile")
+        self.names_by_job = names_by_job
+
+
+class Processor:
+    """Handles batches for one service. Any number of processes may do so at once."""
+
+    def __init__(self, service: Service[Any], store: Store, publisher: Publisher, confirm_timeout_s: float) -> None:
+        self._service = service
+        self._store = store
+        self._publisher = publisher
+        self._confirm_timeout_s = confirm_timeout_s
+        self._breaker = Breaker()
+        self._probes = 0
+
+    def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle all; when it returns, every delivery may be acknowledged. Raises TransientError: nothing is lost.
+
+        What fails without a transient cause is bisected until the guilty message stands alone. It is tried again for a
+        while and then buried; but when many in a row fail alike, none is to blame, and SystemicError says stop.
+        """
+        if self._breaker.is_open:
+            self._probe(deliveries)
+        self._handle(deliveries)
+
+    def _probe(self, deliveries: Sequence[Delivery]) -> None:
+        """Try one message, each time another: the first success says that the system works again."""
+        self._probes += 1
+        try:
+            self._handle_all([deliveries[self._probes % len(deliveries)]])
+        except TransientError:
+            raise
+        except Exception as error:
+            raise SystemicError(f"all messages fail alike: {_told(error)}") from error
+        self._breaker.succeeded()
+
+    def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        if len(deliveries) == 1 and deliveries[0].deliveries >= KILLER_AFTER:
+            self._bury(deliveries[0], f"handed out {deliveries[0].deliveries} times, and each time the process ended")
+            return
+        try:
+            self._handle_all(deliveries)
+        except Exception as error:
+            kind = kind_of(error)
+            if kind in (Kind.TRANSIENT, Kind.SYSTEMIC):
+                raise
+            if len(deliveries) == 1:
+                self._blame(deliveries[0], error, kind)
+                return
+            log.warning("batch_bisected", size=len(deliveries), error=repr(error))
+            middle = len(deliveries) // 2
+            self._handle(deliveries[:middle])
+            self._handle(deliveries[middle:])
+        else:
+            self._breaker.succeeded()
+
+    def _blame(self, delivery: Delivery, error: Exception, kind: Kind) -> None:
+        """A lone message that fails: put off for a while, then buried with the traceback."""
+        if kind is Kind.POISON:
+            self._bury(delivery, str(error), error)
+            return
+        if self._breaker.failed(delivery.body, _told(error)):
+            raise SystemicError(f"messages fail one after the other, all alike: {_told(error)}") from error
+        if delivery.waited_s >= (SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
+            self._bury(delivery, _told(error), error)
+            return
+        effects = Effects()
+        put_off(delivery, _told(error), effects)
+        with self._store.transaction() as tx:
+            tx.write(effects)
+        self._publish(effects)
+
+    def _handle_all(self, deliveries: Sequence[Delivery]) -> None:
+        left: Sequence[Delivery] = deliveries
+        closed = Closed()
+        while left:  # messages whose job moved while outside systems were asked are decided again
+            try:
+                left = self._handle_once(left, closed)
+            except _BlocksClosedError as error:
+                closed.note(error.names_by_job)
+
+    def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
+        effects = Effects()
+        received = receive(deliveries, self._store, effects)
+        if self._service.asks_outside:
+            stale = self._commit_optimistic(received, effects, closed)
+        else:
+            stale = self._commit_locked(received, effects)
+        self._publish(effects)
+        return stale
+
+    def _commit_locked(self, received: Sequence[Received], effects: Effects) -> list[Delivery]:
+        """Lock the jobs, decide, write: one transaction, no second thoughts."""
+        service = self._service
+        job_ids = wanted(received) if service.needs_jobs else []
+        with self._store.transaction() as tx:
+            jobs = tx.load_locked(job_ids, service.needs_files, service.needs_report) if job_ids else {}
+            items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
+            service.prepare(items)
+            self._decide(items, effects, Closed())
+            _note_handled(received, effects)
+            tx.write(effects)
+        return []
+
+    def _commit_optimistic(self, received: list[Received], effects: Effects, closed: Closed) -> list[Delivery]:
+        """Read, ask outside, then lock and write; returns the messages whose jobs moved meanwhile."""
+        service = self._service
+        job_ids = wanted(received) if service.needs_jobs else []
+        jobs = self._store.load(job_ids, service.needs_files, service.needs_report) if job_ids else {}
+        for job_id in closed.names.keys() & jobs.keys():
+            jobs[job_id].closed_blocks = closed.names[job_id]
+        items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
+        service.prepare(items)
+        with self._store.transaction() as tx:
+            stale, items = self._still_there(tx, jobs, items, effects)
+            self._decide(items, effects, closed)
+            _refuse_closed(tx, effects)
+            _note_handled([r for r in received if r.delivery.tag not in stale], effects)
+            tx.write(effects)
+        return list(stale.values())
+
+    def _still_there(
+        self, tx: Transaction, jobs: Mapping[int, Job], items: Sequence[Item[Any]], effects: Effects
+    ) -> tuple[dict[int, Delivery], list[Item[Any]]]:
+        """Lock the jobs. What moved meanwhile is decided again, what others hold waits, the rest is decided now."""
+        versions = tx.lock_versions(sorted(jobs)) if jobs else {}
+        missing = jobs.keys() - versions.keys()
+        locked = self._store.live(sorted(missing)) if missing else set()
+        moved = {i for i, job in jobs.items() if i not in locked and versions.get(i) != (job.version, job.verdict)}
+        stale = {i.delivery.tag: i.delivery for i in items if i.job is not None and i.job.job_id in moved}
+        left = []
+        for item in items:
+            if item.job is not None and item.job.job_id in locked and item.delivery.tag not in stale:
+                put_off_locked(item.delivery, item.message.message_id, effects)
+            elif item.delivery.tag not in stale:
+                left.append(item)
+        return stale, left
+
+    def _decide(self, items: Sequence[Item[Any]], effects: Effects, closed: Closed) -> None:
+        for item in items:
+            try:
+                fold(item, _NAMELESS if closed.is_nameless(item.job) else self._service.decide(item), effects)
+            except PoisonError as error:
+                effects.dead_letters.append(to_dead_letter(item.delivery, str(error)))
+
+    def _publish(self, effects: Effects) -> None:
+        """Publish what was committed. What the broker does not confirm now stays in the outbox for the relay."""
+        if not effects.outgoing:
+            return
+        confirmed = self._publisher.publish(effects.outgoing, self._confirm_timeout_s).confirmed
+        if len(confirmed) < len(effects.outgoing):
+            log.warning("left_to_relay", messages=len(effects.outgoing) - len(confirmed))
+        if confirmed:
+            with contextlib.suppress(TransientError):  # all is committed; the relay publishes again, harmlessly
+                self._store.forget_published([message.message_id for message in confirmed])
+
+    def _bury(self, delivery: Delivery, reason: str, error: Exception | None = None) -> None:
+        """Keep the message with its reason and traceback instead of blocking the queue."""
+        log.error("dead_letter", queue=delivery.queue, reason=reason)
+        effects = Effects()
+        trace = "".join(traceback.format_exception(error)) if error else None
+        effects.dead_letters.append(to_dead_letter(delivery, reason, trace))
+        with contextlib.suppress(PoisonError):
+            effects.handled.add(decode(delivery.body).message_id)  # it is kept here now
+        with self._store.transaction() as tx:
+            tx.write(effects)
+
+
+def _refuse_closed(tx: Transaction, effects: Effects) -> None:
+    """Files never join a block that is not open: their jobs are planned anew, with other names."""
+    names_by_job: dict[int, frozenset[str]] = defaultdict(frozenset)
+    for name in tx.closed_blocks(sorted(effects.joined)) if effects.joined else ():
+        for job_id in effects.joined[name]:
+            names_by_job[job_id] |= {name}
+    if names_by_job:
+        raise _BlocksClosedError(names_by_job)
+
+
+def _note_handled(received: Sequence[Received], effects: Effects) -> None:
+    """Accepted requests are kept in the database until here; those that wait are not handled yet."""
+    effects.handled |= {r.message.message_id for r in received if isinstance(r.message, KEPT_REQUESTS)}
+    effects.handled -= effects.waiting
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

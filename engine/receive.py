@@ -1,0 +1,98 @@
+"""What came: deliveries decoded, and bound to the jobs that they are about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.fold import put_off, to_dead_letter
+from panda_fsm.effects import Effects
+from panda_fsm.errors import NewerSchemaError, PoisonError
+from panda_fsm.handler import Delivery, Item
+from panda_fsm.jobs.job import Job
+from panda_fsm.messages import AnyMessage, FilesArrived, FilesFailed, decode
+from panda_fsm.ports import Store
+from panda_fsm.trouble import NEWER_FOR_S, UNKNOWN_FOR_S
+
+_LOCKED = "somebody else holds its job for the moment"
+_LOCKED_FOR_S = 86_400.0
+
+
+@dataclass(slots=True)
+class Received:
+    """A decoded delivery and the jobs it is about; `is_known` is False for one about a block that nobody knows."""
+
+    delivery: Delivery
+    message: AnyMessage
+    job_ids: Sequence[int]
+    is_known: bool = True
+
+    @property
+    def is_of_block(self) -> bool:
+        """Whether it names its jobs by a block: there may be none left."""
+        return isinstance(self.message, FilesArrived | FilesFailed)
+
+
+def receive(deliveries: Sequence[Delivery], store: Store, effects: Effects) -> list[Received]:
+    """Decode and find the jobs concerned; what cannot be decoded goes to the dead letters."""
+    received = []
+    for delivery in deliveries:
+        try:
+            message = decode(delivery.body)
+        except NewerSchemaError as error:
+            put_off(delivery, str(error), effects, NEWER_FOR_S)
+        except PoisonError as error:
+            effects.dead_letters.append(to_dead_letter(delivery, str(error)))
+        else:
+            received.append(Received(delivery, message, message.job_ids))
+    _find_jobs_of_blocks(received, store)
+    return received
+
+
+def _find_jobs_of_blocks(received: Sequence[Received], store: Store) -> None:
+    of_blocks = [
+        (one, (one.message.block, one.message.lfns))
+        for one in received
+        if isinstance(one.message, FilesArrived | FilesFailed)
+    ]
+    if not of_blocks:
+        return
+    found = store.jobs_of_blocks([block for _, block in of_blocks])
+    for (one, _), job_ids in zip(of_blocks, found, strict=True):
+        one.job_ids, one.is_known = job_ids or (), job_ids is not None
+
+
+def wanted(received: Sequence[Received]) -> list[int]:
+    """The jobs to load for these messages, in the order in which they are locked."""
+    return sorted({job_id for one in received for job_id in one.job_ids})
+
+
+def without_jobs(received: Sequence[Received]) -> list[Item[Any]]:
+    """One item a message, for services that look at no job."""
+    return [Item(one.delivery, one.message, None) for one in received]
+
+
+def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, effects: Effects) -> list[Item[Any]]:
+    """One item per message and job. Archived jobs are past caring; unknown ones may be on their way, locked ones are
+    somebody else's for the moment: their messages come again."""
+    missing = [job_id for job_id in wanted(received) if job_id not in jobs]
+    archived = store.archived(missing) if missing else set()
+    locked = store.live(missing) if missing else set()
+    items: list[Item[Any]] = []
+    for one in received:
+        absent = set(one.job_ids) - jobs.keys() - archived
+        unknown = absent - locked
+        if unknown or not one.is_known:
+            put_off(one.delivery, f"unknown job {min(unknown)}" if unknown else "unknown block", effects, UNKNOWN_FOR_S)
+            effects.waiting.add(one.message.message_id)
+        elif absent:
+            put_off_locked(one.delivery, one.message.message_id, effects)
+        elif not one.job_ids and not one.is_of_block:
+            items.append(Item(one.delivery, one.message, None))
+        items += [Item(one.delivery, one.message, jobs[job_id]) for job_id in one.job_ids if job_id in jobs]
+    return items
+
+
+def put_off_locked(delivery: Delivery, message_id: str, effects: Effects) -> None:
+    """The message comes again in a second: nobody waits for a row that somebody else holds."""
+    put_off(delivery, _LOCKED, effects, _LOCKED_FOR_S, soon=True)
+    effects.waiting.add(message_id)

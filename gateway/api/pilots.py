@@ -1,0 +1,135 @@
+"""What pilots ask for most: jobs, and to be heard about them; old and new names, one implementation."""
+
+import asyncio
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from gateway.http.answers import StatusCode, failure, json_response, success
+from gateway.context import Gateway
+from gateway.access.identity import Identity
+from gateway.http.refusal import RefusalError
+from gateway.work.reports import NO_COMMAND
+from gateway.http.route import Call
+from gateway.wire.pilot_job import pilot_job
+from gateway.wire.pilot_report import pilot_report
+from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobStatusRequest, UpdateRequest
+from panda_fsm.dispatch import Filters, Seat
+from panda_fsm.errors import TransientError
+from panda_fsm.messages import new_message_id
+
+NO_JOBS = "No jobs in PanDA"
+_MANAGED = ("managed", "test", "prod_test", "install")
+_USER = ("user", "panda", "install")
+_LABELS = {"": _MANAGED, "managed": _MANAGED, "user": _USER, "unified": (*_MANAGED, "user", "panda")}
+"""A pilot's label stands for a set of job labels; any other stands for itself."""
+
+
+async def acquire_legacy(gateway: Gateway, call: Call, ask: AcquireRequest) -> Response:
+    """The old getJob: one job as a flat object, or StatusCode 20."""
+    jobs = await _acquire(gateway, call.identity, ask, 1)
+    if not jobs:
+        return json_response({"StatusCode": StatusCode.NO_JOBS, "errorDialog": "no jobs in PanDA"})
+    return json_response({"StatusCode": StatusCode.OK, **jobs[0]})
+
+
+async def acquire(gateway: Gateway, call: Call, ask: AcquireRequest) -> Response:
+    """The new acquire_jobs: a list of jobs."""
+    jobs = await _acquire(gateway, call.identity, ask, ask.n_jobs)
+    if not jobs:
+        return failure(NO_JOBS)
+    return success({"StatusCode": StatusCode.OK, "jobs": jobs})
+
+
+async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wanted: int) -> list[dict[str, Any]]:
+    queue = gateway.sites.queues.get(ask.site_name)
+    if queue is None:
+        raise RefusalError(f"unknown queue {ask.site_name!r:.80}")
+    facts = ask.model_dump(
+        include={"harvester_id", "worker_id", "scheduler_id", "computing_element"}, exclude_none=True
+    )
+    seats = [Seat(new_message_id(), identity.key, ask.node or "", facts) for _ in range(wanted)]
+    jobs = await gateway.claims.acquire(_filters(ask, queue.status), seats)
+    return [pilot_job(job, queue.storage) for job in jobs]
+
+
+def _filters(ask: AcquireRequest, queue_status: str) -> Filters:
+    """What the pilot can take. Zero means that it did not say."""
+    label = ask.prod_source_label or ""
+    if queue_status == "test" and label in ("user", "managed", "unified"):
+        label = "test"
+    return Filters(
+        site=ask.site_name,
+        labels=_LABELS.get(label, (label,)),
+        memory=ask.memory or None,
+        disk=ask.disk_space or None,
+        remaining_time=ask.remaining_time or None,
+        core_count=ask.core_count or None,
+        resource_type=ask.resource_type,
+        task_id=ask.task_id or None,
+        user_name=ask.prod_user_id,
+    )
+
+
+async def update_legacy(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:
+    """The old updateJob."""
+    command = await gateway.reports.accept(pilot_report(ask), call.identity.key)
+    return json_response({"StatusCode": StatusCode.OK, "command": command})
+
+
+async def update(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:
+    """The new update_job."""
+    return json_response(_heard(await gateway.reports.accept(pilot_report(ask), call.identity.key)))
+
+
+async def update_bulk(gateway: Gateway, call: Call, ask: BulkUpdateRequest) -> Response:
+    """Many reports; each has its own answer, and only the network can fail them all."""
+    answers = await asyncio.gather(*(_update_one(gateway, call.identity, fields) for fields in ask.job_list))
+    return success(answers)
+
+
+async def _update_one(gateway: Gateway, identity: Identity, fields: dict[str, Any]) -> dict[str, Any]:
+    try:
+        report = pilot_report(UpdateRequest.model_validate(fields))
+        return _heard(await gateway.reports.accept(report, identity.key))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except RefusalError as refused:
+        message = refused.message
+    except TransientError:
+        message = "not accepted for the moment, please repeat"
+        return {"success": False, "message": message, "data": {"StatusCode": StatusCode.FAILED}}
+    return {"success": False, "message": message, "data": {"StatusCode": StatusCode.INVALID}}
+
+
+def _heard(command: str) -> dict[str, Any]:
+    """A real command stands in the envelope too: that is where some pilots look for it."""
+    answer: dict[str, Any] = {
+        "success": True,
+        "message": "",
+        "data": {"StatusCode": StatusCode.OK, "command": command},
+    }
+    return answer if command == NO_COMMAND else answer | {"command": command}
+
+
+async def job_status(gateway: Gateway, _call: Call, ask: JobStatusRequest) -> Response:
+    """State and attempt of jobs, so that a pilot can check before it starts."""
+    found = await gateway.store.jobs(ask.job_ids)
+    return success(
+        [
+            {"job_id": job_id, "status": found[job_id].state, "attempt_number": found[job_id].attempt_nr}
+            if job_id in found
+            else {"job_id": job_id, "status": "notfound", "attempt_number": 0}
+            for job_id in ask.job_ids
+        ]
+    )
+
+
+async def job_status_legacy(gateway: Gateway, _call: Call, ask: JobStatusRequest) -> Response:
+    """The old getStatus: aligned comma lists."""
+    found = await gateway.store.jobs(ask.job_ids)
+    states = [found[job_id].state.value if job_id in found else "notfound" for job_id in ask.job_ids]
+    attempts = [str(found[job_id].attempt_nr) if job_id in found else "0" for job_id in ask.job_ids]
+    return json_response({"StatusCode": StatusCode.OK, "status": ",".join(states), "attemptNr": ",".join(attempts)})

@@ -1,0 +1,114 @@
+"""What pilots and Harvester tell of workers and machines, and the small questions pilots ask once."""
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from gateway.http.answers import StatusCode, failure, json_response, success
+from gateway.context import Gateway
+from gateway.http.refusal import RefusalError
+from gateway.http.route import Call
+from gateway.wire.fields import printable
+from gateway.wire.pilot_requests import (
+    AccessTokenRequest,
+    Ask,
+    DebugModeRequest,
+    WorkerNodeRequest,
+    WorkerStatusRequest,
+)
+from panda_fsm.dispatch import Worker
+
+_MAX_DESCRIPTION = 16_384
+_WORKER_STATES = ("started", "finished")
+_RESOURCE_TYPES = (
+    ("SCORE", 1, 1, None, 2000),
+    ("MCORE", 2, None, None, 2000),
+    ("SCORE_HIMEM", 1, 1, 2001, None),
+    ("MCORE_HIMEM", 2, None, 2001, None),
+)
+_RESOURCE_FIELDS = ("resource_name", "mincore", "maxcore", "minrampercore", "maxrampercore")
+_NO_RENEWAL = "this server renews no tokens"
+_NO_DEBUG_MODE = "debug mode is not available yet"
+
+
+async def worker_status_legacy(gateway: Gateway, call: Call, ask: WorkerStatusRequest) -> Response:
+    """The old updateWorkerPilotStatus."""
+    await _record_worker(gateway, ask)
+    return json_response({"StatusCode": StatusCode.OK})
+
+
+async def worker_status(gateway: Gateway, call: Call, ask: WorkerStatusRequest) -> Response:
+    """The new update_worker_status."""
+    await _record_worker(gateway, ask)
+    return success()
+
+
+async def _record_worker(gateway: Gateway, ask: WorkerStatusRequest) -> None:
+    if not ask.worker_id or not ask.harvester_id:
+        raise RefusalError("worker_id and harvester_id: both are needed")
+    if ask.status not in _WORKER_STATES:
+        raise RefusalError(f"status: must be one of {', '.join(_WORKER_STATES)}")
+    await gateway.store.record_worker(
+        Worker(ask.harvester_id, ask.worker_id, ask.site or "", ask.node_id or "", ask.status)
+    )
+
+
+async def worker_node(gateway: Gateway, call: Call, ask: WorkerNodeRequest) -> Response:
+    """A machine's description; the part about its GPU comes separately and is added to it."""
+    extra = ask.model_extra or {}
+    described = {printable(str(name), 64): value for name, value in extra.items()}
+    text = orjson.dumps(described).decode()
+    if len(text) > _MAX_DESCRIPTION:
+        raise RefusalError(f"the description is longer than {_MAX_DESCRIPTION} characters")
+    await gateway.store.record_worker_node(
+        printable(ask.site, 128), printable(ask.host_name, 256), _without_nul(described)
+    )
+    return success()
+
+
+def _without_nul(value: Any) -> Any:
+    """The database refuses NUL in JSON, escaped or not."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(one) for key, one in value.items()}
+    return value
+
+
+async def resource_types_legacy(gateway: Gateway, call: Call, ask: Ask) -> Response:
+    """A Python list as text: the pilot reads it by replacing quotes."""
+    text = str([dict(zip(_RESOURCE_FIELDS, row, strict=True)) for row in _RESOURCE_TYPES])
+    return json_response({"StatusCode": StatusCode.OK, "Returns": 0, "ResourceTypes": text})
+
+
+async def resource_types(gateway: Gateway, call: Call, ask: Ask) -> Response:
+    """The new form."""
+    return success([dict(zip(_RESOURCE_FIELDS, row, strict=True)) for row in _RESOURCE_TYPES])
+
+
+async def access_token_legacy(gateway: Gateway, call: Call, ask: AccessTokenRequest) -> Response:
+    """Refused; the pilot reads this as Python, so it must hold none of JSON's true, false and null."""
+    return json_response({"StatusCode": StatusCode.KEY_MISSING, "errorDialog": _NO_RENEWAL, "userProxy": ""})
+
+
+async def access_token(gateway: Gateway, call: Call, ask: AccessTokenRequest) -> Response:
+    """Refused."""
+    return failure(_NO_RENEWAL)
+
+
+async def proxy_legacy(gateway: Gateway, call: Call, ask: Ask) -> Response:
+    """Refused: there are no proxies here."""
+    return json_response({"StatusCode": StatusCode.NO_PROXY, "errorDialog": "this server hands out no proxies"})
+
+
+async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
+    """Refused; the pilot looks for the text `Succeeded` only."""
+    return json_response({"StatusCode": StatusCode.FAILED, "errorDialog": _NO_DEBUG_MODE})
+
+
+async def debug_mode(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
+    """Refused."""
+    return failure(_NO_DEBUG_MODE)

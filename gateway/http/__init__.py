@@ -1,0 +1,1 @@
+"""HTTP itself: decoding, answers, refusals, the route and its document."""

@@ -1,0 +1,41 @@
+"""A route: one row of the table from which the application and its OpenAPI document are built."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.http.answers import Convention
+from gateway.context import Gateway
+from gateway.access.identity import Identity
+
+KB, MB = 1024, 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who sends it, and for the few routes that need it the raw request."""
+
+    identity: Identity
+    request: Request
+
+
+Handler = Callable[[Gateway, Call, Any], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path. `model` is what its body or query must be; without a model the handler reads the request itself."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: str
+    model: type[BaseModel] | None = None
+    convention: Convention = Convention.USER
+    body_limit: int = MB
+    tag: str = "system"

@@ -1,0 +1,1 @@
+"""What requests do: claims, reports, kept requests, uploads; many share one statement."""

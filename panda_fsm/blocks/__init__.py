@@ -1,0 +1,1 @@
+"""A data block: its kinds, its statuses, the table of its transitions."""

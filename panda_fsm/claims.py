@@ -1,0 +1,42 @@
+"""A claim: the places that pilots offer, and the jobs that fill them. Values that gateway and store exchange."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from panda_fsm.descriptions import JobDescription
+from panda_fsm.effects import Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which waiting jobs a pilot can take; None means no limit. Equal filters are served by one search."""
+
+    site: str
+    labels: tuple[str, ...] | None = None
+    memory: int | None = None
+    disk: int | None = None
+    remaining_time: int | None = None
+    core_count: int | None = None
+    resource_type: str | None = None
+    task_id: int | None = None
+    user_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place for one job: who will hold it, where it runs, and the id of the request that caused it."""
+
+    cause: str
+    holder: str
+    node: str
+    pilot: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a claim gave: for each seat its job or None, the events in the outbox, and who was not served in full
+    although jobs that fit are waiting, only locked for a moment by somebody else."""
+
+    jobs: list[JobDescription | None]
+    events: list[Outgoing]
+    more_waiting: set[Filters] = field(default_factory=set)

@@ -1,0 +1,52 @@
+"""The field's numbers and words for what went wrong, and the verdict on a job's outputs (docs/semantics.md §2.1)."""
+
+from enum import IntEnum, StrEnum
+
+
+class Component(StrEnum):
+    """Whose error it is; the prefix of an error code in PanDA."""
+
+    PILOT = "pilot"
+    EXE = "exe"
+    TRANS = "trans"
+    SUP = "sup"
+    DDM = "ddm"
+    BROKERAGE = "brokerage"
+    JOB_DISPATCHER = "job_dispatcher"
+    TASK_BUFFER = "task_buffer"
+
+
+class TaskBufferCode(IntEnum):
+    """Errors of the server's own book-keeping, kills among them."""
+
+    KILLED = 100
+    TRANSFER = 101
+    EXPIRED = 102
+    ABORTED = 103
+    REASSIGNED = 105
+    FAST_REBROKERAGE = 130
+
+
+class DispatcherCode(IntEnum):
+    """Errors found by watching a job that a pilot has or had."""
+
+    LOST_HEARTBEAT = 100
+    SENT_TIMEOUT = 102
+    HOLDING_TIMEOUT = 103
+    TRANSFERRING_TIMEOUT = 104
+
+
+class DdmCode(IntEnum):
+    """Errors of preparing inputs and of registering outputs."""
+
+    SETUPPER = 100
+    ADDER = 200
+    DISPATCH = 201
+
+
+class Verdict(StrEnum):
+    """What becomes of a holding job once its outputs were looked at."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"

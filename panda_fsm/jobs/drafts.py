@@ -1,0 +1,61 @@
+"""Jobs and files to be, and the limits of every value in a message: what is stored was checked here."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+BlockName = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A sub block is called after its destination block, with a number more."""
+Storable = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""Free text; PostgreSQL refuses NUL."""
+Lfn = Annotated[
+    str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")
+]
+Scope = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*$")]
+
+
+class FileDraft(BaseModel):
+    """A file of a job to be."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: Literal["input", "pseudo_input", "output", "log"]
+    lfn: Lfn
+    scope: Scope = ""
+    dataset: Name = ""
+    destination_block: Name = ""
+    destination: Name = ""
+    guid: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9\-]*$")] = ""
+    size: Annotated[int, Field(ge=0, le=2**62)] = 0
+    checksum: Annotated[str, StringConstraints(pattern=r"^((ad|md|md5):[0-9a-fA-F]{8,32})?$")] = ""
+    status: Literal["unknown", "ready", "cached"] = "unknown"
+    token: Name = ""
+
+
+class JobDraft(BaseModel):
+    """A job to be. Sizes: min_ram and max_disk in MB, max_walltime in seconds. `spec` keeps what no rule reads."""
+
+    model_config = ConfigDict(extra="ignore")
+    job_id: Id
+    job_definition_id: Count = 0
+    jobset_id: Count = 0
+    task_id: Annotated[int, Field(ge=0, le=2**62)] = 0
+    attempt_nr: Annotated[int, Field(ge=0, le=32767)] = 0
+    name: Name = ""
+    vo: Annotated[str, StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9_.\-]*$")] = ""
+    site: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    label: Name = "user"
+    user: Name = ""
+    priority: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] = 0
+    core_count: Count = 1
+    min_ram: Count = 0
+    max_disk: Count = 0
+    max_walltime: Count = 0
+    resource_type: Name = ""
+    destination: Name = ""
+    special_handling: Name = ""
+    spec: dict[str, Any] = Field(default_factory=dict)
+    files: list[FileDraft] = Field(default_factory=list, max_length=2000)

@@ -1,0 +1,84 @@
+"""Job and File: the view of database rows that decisions read, moved in memory before it is written."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from panda_fsm.codes import Verdict
+from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
+
+
+@dataclass(slots=True)
+class File:
+    """One file of a job. `block_id` is its dispatch block (input) or sub-destination block (output, log)."""
+
+    job_id: int
+    seq: int
+    type: FileType
+    lfn: str
+    scope: str
+    dataset: str
+    status: FileStatus
+    destination_block: str = ""
+    destination: str = ""
+    block_id: int | None = None
+    block: str | None = None
+    guid: str = ""
+    size: int = 0
+    checksum: str = ""
+    token: str = ""
+
+    @property
+    def is_output(self) -> bool:
+        return self.type in (FileType.OUTPUT, FileType.LOG)
+
+
+@dataclass(slots=True)
+class Job:
+    """One live job. `state` and `version` run ahead of the database while a batch is decided.
+
+    `site` is a PanDA queue, as in the field's own tables. `report` and `report_state` are loaded only for services that
+    need them. `closed_blocks` names blocks that the plugin chose for its files and that take none any more.
+    """
+
+    job_id: int
+    state: State
+    version: int
+    attempt_nr: int
+    vo: str
+    site: str
+    label: str
+    priority: int
+    task_id: int
+    destination: str
+    command: str | None
+    verdict: Verdict | None
+    has_report: bool
+    deadline_at: datetime
+    entered_at: datetime
+    heard_at: datetime | None = None
+    waits_for: str | None = None
+    report: str | None = None
+    report_state: str | None = None
+    files: list[File] = field(default_factory=list)
+    closed_blocks: frozenset[str] = frozenset()
+    forced_kill: bool = False
+    stored_version: int = 0
+
+    def __post_init__(self) -> None:
+        self.stored_version = self.version
+
+    def awaits_report(self) -> bool:
+        """Guard: the pilot declared `holding` itself and its final report has not come yet."""
+        return not self.has_report
+
+    def kill_is_forced(self) -> bool:
+        """Guard: the kill does not ask the pilot."""
+        return self.forced_kill
+
+    @property
+    def inputs_ready(self) -> bool:
+        return all(f.status in USABLE_INPUT for f in self.files if f.type is FileType.INPUT)
+
+    @property
+    def outputs(self) -> list[File]:
+        return [f for f in self.files if f.is_output]

@@ -1,0 +1,61 @@
+"""Which reports are news, which are repeats, and which pilots are ghosts (docs/semantics.md §3.4)."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from panda_fsm.jobs.facts import FACTS, OnReport
+from panda_fsm.jobs.states import State
+from panda_fsm.messages.pilots import PilotReport
+
+LAST_WORDS = frozenset({"finished", "failed"})
+
+
+class Judgement(Enum):
+    """What to do with a report."""
+
+    NEWS = "it is handled"
+    HEARD = "it says nothing new, but its pilot lives"
+    ALREADY_DONE = "the same was reported before"
+    GHOST = "this pilot does not have this job"
+
+
+@dataclass(slots=True)
+class JobRow:
+    """What is read of a job before a report or a kill is accepted."""
+
+    job_id: int
+    state: State
+    attempt_nr: int
+    owner: str
+    holder: str | None
+    label: str
+    command: str | None
+    batch_id: str | None
+    has_report: bool
+
+
+def judge(report: PilotReport, job: JobRow | None, holder: str) -> Judgement:
+    """Compare a report with the job; attempt, identity and batch id are the guards against ghosts."""
+    if job is None or report.attempt_nr != job.attempt_nr or holder != job.holder or _other_batch(report, job):
+        return Judgement.GHOST
+    last_words = report.state in LAST_WORDS
+    match FACTS[job.state].on_report:
+        case OnReport.NEWS:
+            return Judgement.NEWS
+        case OnReport.LAST_WORDS if job.has_report:
+            return Judgement.ALREADY_DONE
+        case OnReport.LAST_WORDS:
+            return Judgement.NEWS if last_words else Judgement.HEARD
+        case OnReport.REPEATED if last_words and job.has_report:
+            return Judgement.ALREADY_DONE
+    # No pilot has it; or it was killed or expired meanwhile, which is not this report's doing: its pilot must stop.
+    return Judgement.GHOST
+
+
+def _other_batch(report: PilotReport, job: JobRow) -> bool:
+    """Batch systems restart jobs under a new id; ids that are numbers say nothing across batch systems."""
+    reported = str(report.attributes.get("batch_id", ""))
+    known = job.batch_id or ""
+    if not reported or not known or reported.isdigit() or known.isdigit():
+        return False
+    return reported != known

@@ -1,0 +1,75 @@
+"""The kill matrix (docs/semantics.md §1.3) as one rule: who may, whether the pilot is asked, what the job becomes."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from panda_fsm.codes import TaskBufferCode
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import JOB, Trigger
+
+USER_LABELS = frozenset({"user", "panda"})
+TO_BE_KILLED = "tobekilled"
+_CLOSING = frozenset({2, 4, 10, 51, 55, 60})
+"""Codes by which the system ends a job (closed); all others are somebody's wish (cancelled)."""
+_MANAGER_MAY = frozenset({2, 4, 7, 8, 9, 10, 50, 51, 52, 91, 99})
+"""Codes with which a production manager may end other people's user jobs."""
+_FORCING = frozenset({9, 52})
+_FORCED_LABELS = frozenset({"managed", "test"})
+_FORCING_ALWAYS = 99
+_ERRORS = {
+    2: TaskBufferCode.EXPIRED,
+    4: TaskBufferCode.EXPIRED,
+    3: TaskBufferCode.ABORTED,
+    8: TaskBufferCode.REASSIGNED,
+    10: TaskBufferCode.FAST_REBROKERAGE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Killer:
+    """Who wants the job gone, in relation to it."""
+
+    is_owner: bool
+    is_production: bool
+
+
+class Kill(Enum):
+    """What a kill does to a job."""
+
+    NOTHING = auto()
+    """It is final, or its pilot is told already."""
+    ASK_PILOT = auto()
+    END = auto()
+
+
+def may_kill(killer: Killer, label: str, code: int) -> bool:
+    """Whether a kill with this code is accepted from them."""
+    return killer.is_owner or (killer.is_production and (label not in USER_LABELS or code in _MANAGER_MAY))
+
+
+def is_forced(killer: Killer, label: str, code: int) -> bool:
+    """Whether the pilot of a running job is not asked."""
+    if not killer.is_production:
+        return False
+    return code == _FORCING_ALWAYS or (code in _FORCING and label in _FORCED_LABELS)
+
+
+def effect(state: State, command: str | None, forced: bool) -> Kill:
+    """What the kill does in this state, given the command that waits for the pilot already."""
+    if state in FINAL:
+        return Kill.NOTHING
+    asks = state in JOB.ignored[Trigger.CANCELLED]  # an unforced step is refused there: the pilot decides
+    if not asks or forced:
+        return Kill.END
+    return Kill.NOTHING if command == TO_BE_KILLED else Kill.ASK_PILOT
+
+
+def trigger(code: int) -> Trigger:
+    """The step by which a killed job ends."""
+    return Trigger.CLOSED if code in _CLOSING else Trigger.CANCELLED
+
+
+def error_code(code: int) -> TaskBufferCode:
+    """The error that is noted for a kill code."""
+    return _ERRORS.get(code, TaskBufferCode.KILLED)

@@ -1,0 +1,63 @@
+"""The states of a job and of its files: the words everything else is written in."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job is in its life; the same lower-case word in code, database, messages and API."""
+
+    PENDING = "pending"
+    DEFINED = "defined"
+    ASSIGNED = "assigned"
+    ACTIVATED = "activated"
+    SENT = "sent"
+    STARTING = "starting"
+    RUNNING = "running"
+    HOLDING = "holding"
+    TRANSFERRING = "transferring"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+
+
+class Phase(StrEnum):
+    """What a state has in common with its neighbours; rules are written for phases, so a new state joins one."""
+
+    PREPARING = "preparing"
+    """Not for pilots yet: released, set up, its inputs on their way."""
+    READY = "ready"
+    """For the next pilot that fits."""
+    WITH_PILOT = "with pilot"
+    """A pilot has the job and owes us reports."""
+    POST_PROCESSING = "post-processing"
+    """The pilot is done or nearly so; outputs are registered and moved."""
+    FINAL = "final"
+    """Irreversible: JEDI retries with a new PandaID, never by reviving a job."""
+
+
+class FileType(StrEnum):
+    """What a file is to its job. Only `input` keeps a job from being activated."""
+
+    INPUT = "input"
+    PSEUDO_INPUT = "pseudo_input"
+    OUTPUT = "output"
+    LOG = "log"
+
+
+class FileStatus(StrEnum):
+    """Where a file is in its life. The Closer waits while any file of a block is `unknown`."""
+
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+    READY = "ready"
+    CACHED = "cached"
+    MISSING = "missing"
+    TRANSFERRING = "transferring"
+    SKIPPED = "skipped"
+    NO_OUTPUT = "nooutput"
+    FAILED = "failed"
+
+
+USABLE_INPUT = frozenset({FileStatus.READY, FileStatus.CACHED})
+SETTLED_OUTPUT = frozenset({FileStatus.READY, FileStatus.NO_OUTPUT, FileStatus.FAILED, FileStatus.SKIPPED})

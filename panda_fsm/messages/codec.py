@@ -1,0 +1,53 @@
+"""Reads a body: the message in it, or what is wrong with it."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from panda_fsm.errors import NewerSchemaError, PoisonError, first_complaint
+from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
+from panda_fsm.messages.envelope import SCHEMA
+from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded
+from panda_fsm.messages.pilots import PilotReport
+from panda_fsm.messages.users import KillJob, ReleaseJobs, SubmitJobs
+
+KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, PilotReport, KillJob)
+"""What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
+
+AnyMessage = Annotated[
+    SubmitJobs
+    | ReleaseJobs
+    | PilotReport
+    | KillJob
+    | DeadlinePassed
+    | FilesArrived
+    | FilesFailed
+    | JobEvent
+    | OutputsAdded
+    | TransferRequested
+    | CheckBlock
+    | BlockClosed,
+    Field(discriminator="msg_type"),
+]
+_DECODER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
+
+
+def decode(body: bytes) -> AnyMessage:
+    """The message in `body`. Raises PoisonError with the reason when there is none."""
+    try:
+        return _DECODER.validate_json(body)
+    except ValidationError as error:
+        if _is_newer(body):
+            raise NewerSchemaError(f"a message of a schema newer than {SCHEMA}: it waits for a newer program") from None
+        where, what = first_complaint(error)
+        raise PoisonError(f"not a message of schema {SCHEMA}: {where or 'body'}: {what}") from None
+
+
+def _is_newer(body: bytes) -> bool:
+    try:
+        content: Any = from_json(body)
+    except ValueError:
+        return False
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    return isinstance(version, int) and version > SCHEMA

@@ -1,0 +1,68 @@
+"""What every message carries, and the exchanges there are."""
+
+import time
+from random import getrandbits
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+REQUESTS = "panda.requests"
+"""Exchange for what the outside asks or reports."""
+EVENTS = "panda.events"
+"""Exchange for facts: `job.<state>`, `job.outputs_added`, `block.closed`, and what services ask of each other."""
+
+SCHEMA = 1
+"""The schema of these messages. A newer one waits for a newer program instead of being called poison."""
+LONGEST_REASON = 500
+"""Characters of a reason or diagnostic: it is cut where it is made, for it travels in headers and rows."""
+
+
+def cut(text: str, limit: int = LONGEST_REASON) -> str:
+    """A text of others, short enough to travel: the beginning says what it is about."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def new_message_id() -> str:
+    """A UUIDv7: unique, and ordered by time so that the outbox index grows at one end."""
+    stamp, noise = time.time_ns() // 1_000_000, getrandbits(74)
+    high, low = (noise >> 62) & 0xFFF, noise & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+    return f"{stamp >> 16:08x}-{stamp & 0xFFFF:04x}-7{high:03x}-{low >> 48:04x}-{low & 0xFFFFFFFFFFFF:012x}"
+
+
+class Message(BaseModel):
+    """What every message carries. Ids live in the body: STOMP refuses a message-id header.
+
+    Fields that this program does not know are ignored: a newer one may run beside it.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+    exchange: ClassVar[str] = REQUESTS
+
+    schema_version: Literal[1] = 1
+    message_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")] = Field(
+        default_factory=new_message_id
+    )
+    cause: str | None = None
+
+    @property
+    def routing_key(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        """The jobs that must be loaded to handle this message."""
+        return ()
+
+    def encode(self) -> bytes:
+        """The body as it goes on the wire."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class JobMessage(Message):
+    """A message about one job."""
+
+    job_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        return (self.job_id,)

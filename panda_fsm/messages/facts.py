@@ -1,0 +1,78 @@
+"""Facts: what was committed, and what the clock found."""
+
+import time
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from panda_fsm.codes import Verdict
+from panda_fsm.jobs.drafts import BlockName
+from panda_fsm.jobs.states import State
+from panda_fsm.messages.envelope import EVENTS, JobMessage, Message
+
+
+class JobEvent(JobMessage):
+    """A committed transition: `version` grows by one per job, so receivers drop what is not newer."""
+
+    exchange: ClassVar[str] = EVENTS
+    msg_type: Literal["job_event"] = "job_event"
+    version: int
+    state: State
+    previous: State | None = None
+    trigger: str
+    site: str = ""
+    vo: str = ""
+    task_id: int = 0
+    at: float = Field(default_factory=time.time)
+
+    @property
+    def routing_key(self) -> str:
+        return f"job.{self.state.value}"
+
+
+class OutputsAdded(JobMessage):
+    """The Adder registered a job's outputs and nothing is left to move."""
+
+    exchange: ClassVar[str] = EVENTS
+    msg_type: Literal["outputs_added"] = "outputs_added"
+    version: int
+    verdict: Verdict
+
+    @property
+    def routing_key(self) -> str:
+        return "job.outputs_added"
+
+
+class DeadlinePassed(JobMessage):
+    """A job stayed too long in `state`; acted on only while it is still there, in that version."""
+
+    msg_type: Literal["deadline_passed"] = "deadline_passed"
+    state: State
+    version: int
+
+    @property
+    def routing_key(self) -> str:
+        return "deadline"
+
+
+class CheckBlock(JobMessage):
+    """Look whether the blocks of this job can be closed; said again by the clock."""
+
+    exchange: ClassVar[str] = EVENTS
+    msg_type: Literal["check_block"] = "check_block"
+
+    @property
+    def routing_key(self) -> str:
+        return "block.check"
+
+
+class BlockClosed(Message):
+    """A sub-destination block holds all it ever will."""
+
+    exchange: ClassVar[str] = EVENTS
+    msg_type: Literal["block_closed"] = "block_closed"
+    block: BlockName
+
+    @property
+    def routing_key(self) -> str:
+        return "block.closed"

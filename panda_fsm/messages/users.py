@@ -1,0 +1,51 @@
+"""What users and JEDI ask."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from panda_fsm.jobs.drafts import Id, JobDraft, Name, Text
+from panda_fsm.messages.envelope import JobMessage, Message
+
+
+class SubmitJobs(Message):
+    """Jobs to create. The PandaIDs come with it, so that submitting twice creates once."""
+
+    msg_type: Literal["submit_jobs"] = "submit_jobs"
+    owner: Name
+    to_pending: bool = False
+    jobs: list[JobDraft] = Field(min_length=1, max_length=10_000)
+
+    @property
+    def routing_key(self) -> str:
+        return "submit"
+
+
+class ReleaseJobs(Message):
+    """JEDI lets pending jobs go."""
+
+    msg_type: Literal["release_jobs"] = "release_jobs"
+    jobs: list[Id] = Field(min_length=1, max_length=10_000)
+    actor: Name = ""
+
+    @property
+    def routing_key(self) -> str:
+        return "release"
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        return tuple(self.jobs)
+
+
+class KillJob(JobMessage):
+    """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3."""
+
+    msg_type: Literal["kill_job"] = "kill_job"
+    code: Annotated[int, Field(ge=0, le=999)] = 0
+    actor: Name = ""
+    reason: Text = ""
+    forced: bool = False
+
+    @property
+    def routing_key(self) -> str:
+        return "kill"

@@ -1,0 +1,142 @@
+"""The one policy for trouble: what is retried, put off, bisected or buried, and when a process stops taking messages.
+
+Consumers, relay, clock, publishers and plugin calls all use it: typed errors, bounds by age, and a breaker between the
+trouble of one message and that of the whole system.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable
+from enum import Enum
+
+import pydantic
+
+from panda_fsm.errors import PoisonError, SystemicError, TooSlowError, TransientError
+
+UNKNOWN_FOR_S = 60.0
+"""A job or block nobody knows may be one whose creation is still in a queue: worth a minute, not more."""
+SUSPECT_FOR_S = 10.0
+"""A message that fails in an unforeseen way is tried again for so long before it is buried."""
+SLOW_FOR_S = 600.0
+"""A message that alone takes the database too long is tried again for so long before it is buried."""
+NEWER_FOR_S = 3600.0
+"""A message of a newer schema waits for so long for a newer program."""
+UNSENT_FOR_S = 600.0
+"""A message that no queue takes, or that closes the channel, is put off and tried again for so long, then buried."""
+ALONE_AFTER = 3
+"""A message handed out so often without an answer is handled alone and last: it may be what kills the process."""
+KILLER_AFTER = 20
+"""Handed out alone so often without an answer, it is buried: nobody else can be to blame."""
+IN_A_ROW = 5
+"""So many messages that fail alike without a success between are not to blame: the process stops taking any."""
+
+
+class Kind(Enum):
+    """What an error says about the message in hand."""
+
+    TRANSIENT = "nothing: an outside system is away; the same again, later"
+    SYSTEMIC = "nothing: somebody must mend the system; stop, say so, and try now and then"
+    SLOW = "perhaps it is too much at once: fewer, then alone"
+    POISON = "it can never be handled: bury it"
+    UNEXPECTED = "perhaps it is to blame: find it by bisection, try it again for a while, then bury it"
+
+
+def kind_of(error: BaseException) -> Kind:
+    """The kind of an error."""
+    match error:
+        case SystemicError():
+            return Kind.SYSTEMIC
+        case TooSlowError():
+            return Kind.SLOW
+        case TransientError():
+            return Kind.TRANSIENT
+        case PoisonError() | pydantic.ValidationError():
+            return Kind.POISON
+    return Kind.UNEXPECTED
+
+
+_IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
+
+
+def cause_of(reason: str) -> str:
+    """The reason without its numbers and ids: equal for what went wrong alike."""
+    return _IDS.sub("#", reason)
+
+
+def fingerprint(place: str, reason: str) -> str:
+    """Groups what went wrong alike in one place (a queue, a duty)."""
+    return hashlib.sha256(f"{place}:{cause_of(reason)}".encode()).hexdigest()[:16]
+
+
+class Backoff:
+    """Waiting times that double from one bound to the other, with jitter, until something works again."""
+
+    def __init__(self, shortest_s: float, longest_s: float) -> None:
+        self._bounds = shortest_s, longest_s
+        self._failures = 0
+
+    def next_s(self) -> float:
+        """How long to wait before the next try."""
+        shortest, longest = self._bounds
+        wait_s: float = min(longest, shortest * 2 ** min(self._failures, 30))
+        self._failures += 1
+        return wait_s * random.uniform(0.75, 1.0)  # noqa: S311  # so that not all come back at the same moment
+
+    def reset(self) -> None:
+        """It works."""
+        self._failures = 0
+
+
+class Breaker:
+    """Open once `most` different things failed alike in a row: then it is not they who are to blame."""
+
+    def __init__(self, most: int = IN_A_ROW) -> None:
+        self._most = most
+        self._cause = ""
+        self._failed: set[object] = set()
+
+    @property
+    def is_open(self) -> bool:
+        return len(self._failed) >= self._most
+
+    @property
+    def cause(self) -> str:
+        """How they failed."""
+        return self._cause
+
+    def failed(self, what: object, reason: str) -> bool:
+        """Note a failure; True when the breaker is open now."""
+        cause = cause_of(reason)
+        if cause != self._cause:
+            self._cause, self._failed = cause, set()
+        self._failed.add(what)
+        return self.is_open
+
+    def succeeded(self) -> None:
+        """Something worked: what fails now is to blame itself."""
+        self._failed.clear()
+
+
+class Condition:
+    """What keeps a process from its work, if anything; its parts note it, its presence and its log show it."""
+
+    def __init__(self, changed: Callable[[str, str | None], None] = lambda _part, _trouble: None) -> None:
+        """`changed` is told (part, trouble or None) at each change."""
+        self._changed = changed
+        self._trouble: dict[str, str] = {}
+
+    def note(self, part: str, trouble: str | None) -> None:
+        """A part of the process is in trouble, or (None) is well again."""
+        before = self._trouble.get(part)
+        if trouble is None:
+            self._trouble.pop(part, None)
+        else:
+            self._trouble[part] = trouble
+        if before != trouble and (before is None) != (trouble is None):
+            self._changed(part, trouble)
+
+    @property
+    def trouble(self) -> str | None:
+        """All of it in one sentence; None when the process works."""
+        return "; ".join(f"{part}: {what}" for part, what in sorted(self._trouble.items())) or None

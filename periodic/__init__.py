@@ -1,0 +1,1 @@
+"""The PanDA daemon: what is done by time, a duty a module."""

@@ -1,0 +1,1 @@
+"""Who moves files: one module a distributed data management system."""

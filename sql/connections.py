@@ -1,0 +1,79 @@
+"""Connections whose every call ends in time, and the one list of what a database error means."""
+
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+
+from panda_fsm.errors import PandaError, SystemicError, TooSlowError, TransientError
+
+Answer = TypeVar("Answer")
+
+CLIENT_GRACE_S = 5.0
+"""The server cancels a slow statement; should it not be there to do so, the client gives up this much later."""
+KEEPALIVES: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""libpq's parameters by which a vanished server is noticed, whichever direction of the network it vanished from."""
+_NO_ANSWER = "the database did not answer in time: the connection is dropped"
+_SILENT = psycopg.errors._WaitTimeout
+
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
+"""SQLSTATE classes of what passes by itself: connection, transaction state, rollback, resources, locks, operator."""
+_SYSTEMIC = ("28", "3D", "3F", "42")
+"""SQLSTATE classes of what somebody must mend: authorisation, no such database, schema, table, column, permission."""
+_CACHED_PLAN = "cached plan must not change result type"
+
+
+class LimitedConnection(psycopg.Connection[Any]):
+    """A connection that is dropped when a call takes longer than `limit_s`."""
+
+    limit_s: float | None = None
+
+    def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
+        try:
+            return super().wait(gen, interval, self.limit_s if timeout is None else timeout)
+        except _SILENT:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(_NO_ANSWER) from None
+
+
+class LimitedAsyncConnection(psycopg.AsyncConnection[Any]):
+    """The same for the event loop."""
+
+    limit_s: float | None = None
+
+    async def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
+        try:
+            return await super().wait(gen, interval, self.limit_s if timeout is None else timeout)
+        except _SILENT:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(_NO_ANSWER) from None
+
+
+def translated(error: psycopg.Error) -> PandaError | None:
+    """What a database error means; None: it is about the data in hand, or a mistake of ours.
+
+    TransientError: try again. TooSlowError: with less. SystemicError: not before somebody has mended the system.
+    """
+    state = error.sqlstate or ""
+    text = f"database: {str(error).strip() or type(error).__name__}"
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return TooSlowError(text)
+    if state.startswith(_TRANSIENT) or _CACHED_PLAN in text:
+        return TransientError(text)
+    if state.startswith(_SYSTEMIC):
+        return SystemicError(text)
+    if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return TransientError(text)
+    return None
+
+
+def is_spoiled(error: psycopg.Error) -> bool:
+    """Whether the session must not be used again: it is gone, read-only after a failover, or keeps an old plan."""
+    return isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _CACHED_PLAN in str(error)

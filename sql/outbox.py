@@ -1,0 +1,94 @@
+"""The database side of the relay: slices of the outbox and of the kept requests, bounded in rows and bytes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import LiteralString
+
+import psycopg
+
+from panda_fsm.effects import DeadLetter, Outgoing
+from panda_fsm.ports import Unsent
+from sql import rows
+from sql.queries import load
+from sql.session import Session
+
+_Q = load("outbox")
+_BURY = load("store")["bury"]
+_SLICE_BYTES = 4_000_000
+_FETCH = 50
+
+
+class OutboxStore:
+    """One connection for the relay; a slice is one transaction, and its rows are locked until it is left."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = Session(database_url, "relay", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    @contextmanager
+    def left(self, age_s: float, limit: int) -> Iterator["OutboxSlice"]:
+        """Outbox rows older than `age_s`, oldest first."""
+        with self._session.transaction() as connection:
+            unsent = _fetch(connection, _Q["left"], age_s, limit)
+            yield OutboxSlice(connection, unsent, "left", forget_sent=True)
+
+    @contextmanager
+    def unhandled(self, age_s: float, limit: int) -> Iterator["OutboxSlice"]:
+        """Kept requests that were sent longer than `age_s` ago."""
+        with self._session.transaction() as connection:
+            unsent = _fetch(connection, _Q["unhandled"], age_s, limit)
+            yield OutboxSlice(connection, unsent, "unhandled", forget_sent=False)
+
+
+class OutboxSlice:
+    """Unsent messages, and what becomes of them in the transaction that holds them."""
+
+    def __init__(self, connection: psycopg.Connection, unsent: list[Unsent], source: str, forget_sent: bool) -> None:
+        self.unsent = unsent
+        self._connection = connection
+        self._forget = _Q[f"forget_{source}"]
+        self._put_off = _Q[f"put_off_{source}"]
+        self._forget_sent = forget_sent
+
+    def sent(self, message_ids: Sequence[str]) -> None:
+        """An outbox row has done its work; a request is kept until its service has handled it."""
+        if self._forget_sent:
+            self._execute(self._forget, message_ids)
+        else:
+            self._execute(self._put_off, message_ids)
+
+    def put_off(self, unsent: Sequence[Unsent], seconds: float, trouble: str) -> None:
+        """Not these for so many seconds."""
+        ids = [one.message.message_id for one in unsent]
+        self._connection.execute(self._put_off, {"message_ids": ids, "seconds": seconds, "trouble": trouble})
+
+    def bury(self, unsent: Unsent, reason: str) -> None:
+        """Keep it among the dead letters, with where it was to go."""
+        message = unsent.message
+        queue = "" if message.exchange else message.routing_key
+        letter = DeadLetter(queue, message.exchange, message.routing_key, message.body, message.headers or {}, reason)
+        self._connection.execute(_BURY, rows.dead_letter(letter))
+        self._execute(self._forget, [message.message_id])
+
+    def _execute(self, query: LiteralString, message_ids: Sequence[str]) -> None:
+        if message_ids:
+            self._connection.execute(query, {"message_ids": list(message_ids)})
+
+
+def _fetch(connection: psycopg.Connection, query: LiteralString, age_s: float, limit: int) -> list[Unsent]:
+    """Rows until there are enough or they weigh enough; the first is taken whatever it weighs."""
+    found: list[Unsent] = []
+    weight = 0
+    with connection.cursor("unsent") as cursor:
+        cursor.itersize = _FETCH
+        cursor.execute(query, {"age_s": age_s, "limit": limit})
+        for message_id, exchange, key, text, headers, tries, age in cursor:
+            body = text.encode()
+            if found and weight + len(body) > _SLICE_BYTES:
+                break
+            found.append(Unsent(Outgoing(message_id, exchange, key, body, headers), tries, age))
+            weight += len(body)
+    return found
