@@ -136,6 +136,8 @@ class Proxy:
                 data = source.recv(_CHUNK)
                 with self._changed:
                     self._changed.wait_for(lambda: pair.ended or self._passing(pair, source))
+                    if pair.ended:
+                        return
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
                     break
