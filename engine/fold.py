@@ -41,9 +41,10 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
                 effects.send(message)
         case Ignore(reason), _:
             log.debug("ignored", message_id=cause, reason=reason)
-        case Wait(reason, give_up_s), _:
-            put_off(item.delivery, reason, effects, give_up_s)
-            effects.waiting.add(cause)
+        case Wait(reason, give_up_s, messages), _:
+            for message in messages:
+                effects.send(message)
+            put_off(item.delivery, reason, effects, give_up_s, message_id=cause)
         case Reject(reason), _:
             effects.dead_letters.append(to_dead_letter(item.delivery, reason))
         case _:
@@ -51,15 +52,22 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
 
 
 def put_off(
-    delivery: Delivery, reason: str, effects: Effects, give_up_s: float = float("inf"), *, soon: bool = False
+    delivery: Delivery,
+    reason: str,
+    effects: Effects,
+    give_up_s: float = float("inf"),
+    *,
+    message_id: str = "",
+    soon: bool = False,
 ) -> None:
     """Send the message through a delay queue, or to the dead letters when it has waited for too long.
 
-    The delays grow, unless it is wanted `soon`.
+    The delays grow, unless it is wanted `soon`. A request that waits is not handled yet, so it stays kept.
     """
     if delivery.waited_s >= give_up_s:
         effects.dead_letters.append(to_dead_letter(delivery, f"{reason} (waited {delivery.waited_s:.0f} s)"))
         return
+    effects.waiting.add(message_id)
     seconds = delays.after(0 if soon else delivery.retries)
     headers: Mapping[str, Any] = {
         "retries": delivery.retries + 1,

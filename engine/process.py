@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from panda_fsm.messages import KEPT_REQUESTS, decode
 from panda_fsm.outcomes import Defer
 from panda_fsm.ports import Publisher, Store, Transaction
 from panda_fsm.trouble import (
+    HOPELESS_FOR_S,
     KILLER_AFTER,
     SLOW_FOR_S,
     SUSPECT_FOR_S,
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 
 _ROUNDS = 5
 """So often a job is planned anew because its blocks were closed meanwhile; then its plugin is asked later."""
+_MOST_SUSPECTS = 1000
 _NAMELESS = Defer("its plugin chooses closed blocks again and again", 60.0)
 
 
@@ -69,6 +71,8 @@ class Processor:
         self._confirm_timeout_s = confirm_timeout_s
         self._breaker = Breaker()
         self._probes = 0
+        self._successes = 0
+        self._suspects: OrderedDict[bytes, int] = OrderedDict()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all; when it returns, every delivery may be acknowledged. Raises TransientError: nothing is lost.
@@ -89,7 +93,7 @@ class Processor:
             raise
         except Exception as error:
             raise SystemicError(f"all messages fail alike: {_told(error)}") from error
-        self._breaker.succeeded()
+        self._succeeded()
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         if len(deliveries) == 1 and deliveries[0].deliveries >= KILLER_AFTER:
@@ -109,7 +113,11 @@ class Processor:
             self._handle(deliveries[:middle])
             self._handle(deliveries[middle:])
         else:
-            self._breaker.succeeded()
+            self._succeeded()
+
+    def _succeeded(self) -> None:
+        self._breaker.succeeded()
+        self._successes += 1
 
     def _blame(self, delivery: Delivery, error: Exception, kind: Kind) -> None:
         """A lone message that fails: put off for a while, then buried with the traceback."""
@@ -118,7 +126,7 @@ class Processor:
             return
         if self._breaker.failed(delivery.body, _told(error)):
             raise SystemicError(f"messages fail one after the other, all alike: {_told(error)}") from error
-        if delivery.waited_s >= (SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
+        if self._is_guilty(delivery, SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
             self._bury(delivery, _told(error), error)
             return
         effects = Effects()
@@ -126,6 +134,16 @@ class Processor:
         with self._store.transaction() as tx:
             tx.write(effects)
         self._publish(effects)
+
+    def _is_guilty(self, delivery: Delivery, for_s: float) -> bool:
+        """Whether it failed for long enough while others were handled: else it may be the system that fails."""
+        before = self._suspects.setdefault(delivery.body, self._successes)
+        if len(self._suspects) > _MOST_SUSPECTS:
+            self._suspects.popitem(last=False)
+        if delivery.waited_s < (for_s if self._successes > before else HOPELESS_FOR_S):
+            return False
+        del self._suspects[delivery.body]
+        return True
 
     def _handle_all(self, deliveries: Sequence[Delivery]) -> None:
         left: Sequence[Delivery] = deliveries

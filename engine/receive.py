@@ -82,8 +82,8 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
         absent = set(one.job_ids) - jobs.keys() - archived
         unknown = absent - locked
         if unknown or not one.is_known:
-            put_off(one.delivery, f"unknown job {min(unknown)}" if unknown else "unknown block", effects, UNKNOWN_FOR_S)
-            effects.waiting.add(one.message.message_id)
+            what = f"unknown job {min(unknown)}" if unknown else "unknown block"
+            put_off(one.delivery, what, effects, UNKNOWN_FOR_S, message_id=one.message.message_id)
         elif absent:
             put_off_locked(one.delivery, one.message.message_id, effects)
         elif not one.job_ids and not one.is_of_block:
@@ -94,5 +94,4 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
 
 def put_off_locked(delivery: Delivery, message_id: str, effects: Effects) -> None:
     """The message comes again in a second: nobody waits for a row that somebody else holds."""
-    put_off(delivery, _LOCKED, effects, _LOCKED_FOR_S, soon=True)
-    effects.waiting.add(message_id)
+    put_off(delivery, _LOCKED, effects, _LOCKED_FOR_S, message_id=message_id, soon=True)

@@ -17,7 +17,9 @@ from panda_fsm.errors import PoisonError, SystemicError, TooSlowError, Transient
 UNKNOWN_FOR_S = 60.0
 """A job or block nobody knows may be one whose creation is still in a queue: worth a minute, not more."""
 SUSPECT_FOR_S = 10.0
-"""A message that fails in an unforeseen way is tried again for so long before it is buried."""
+"""A message that fails in an unforeseen way is tried again for so long before it is buried..."""
+HOPELESS_FOR_S = 86_400.0
+"""...if others were handled meanwhile; where none ever is, it is tried for a day."""
 SLOW_FOR_S = 600.0
 """A message that alone takes the database too long is tried again for so long before it is buried."""
 NEWER_FOR_S = 3600.0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.site import write_lab
+from command.sites import load
 from panda_fsm.handler import Service
-from panda_fsm.sites import Sites
-from plugins.registry import EntryPointRegistry
+from panda_fsm.trouble import Condition
+from plugins.ddm.local import LocalCatalogue
+from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.driver import Database
 from tests.gateway_http import Caller
@@ -31,7 +34,7 @@ def serve(database_url: str) -> Iterator[Serve]:
     """In-process services, each with a store of its own."""
     serving: list[InProcess] = []
 
-    def start(service: Service, outlet: Outlet | None = None, timeout_s: float = 30) -> InProcess:
+    def start(service: Service[Any], outlet: Outlet | None = None, timeout_s: float = 30) -> InProcess:
         serving.append(InProcess(database_url, service, outlet, timeout_s))
         return serving[-1]
 
@@ -41,12 +44,13 @@ def serve(database_url: str) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def registry(run_dir: Path) -> EntryPointRegistry:
+def registry(run_dir: Path) -> IsolatedExperiments:
     """The plugins on the laboratory's storages; the usual input is at the site, `far.csv` elsewhere."""
     lab = write_lab(run_dir, "http://127.0.0.1:1")
     factories.store_file(lab.queue_storage, factories.INPUT)
     factories.store_file(lab.source_storage, "far.csv")
-    return EntryPointRegistry(Sites.load(lab.sites_file))
+    sites = load(lab.sites_file)
+    return IsolatedExperiments(sites, LocalCatalogue(sites), Condition(), 30)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -10,27 +12,28 @@ import pytest
 from consumers.activator import Activator
 from consumers.closer import Closer
 from consumers.watcher import Watcher
-from panda_fsm import events
-from panda_fsm.errors import TransientError
+from panda_fsm import delays
+from panda_fsm import messages as events
+from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Item, Service
-from panda_fsm.lifecycle import Trigger
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import Trigger
 from panda_fsm.outcomes import Advance, Create, Outcome
-from panda_fsm.process import DELAYS_S, UNKNOWN_TRIES
-from panda_fsm.states import State
+from panda_fsm.trouble import KILLER_AFTER, NEWER_FOR_S, SUSPECT_FOR_S, UNKNOWN_FOR_S
 from tests import factories
 from tests.driver import Database
-from tests.inprocess import Outlet, Serve, put, steps
+from tests.inprocess import LIMITS, Outlet, Serve, put
 
 JOBS = 20
 IDS = range(1, JOBS + 1)
 
 
-class Creator(Service):
+class Creator(Service[None]):
     """Creates what is submitted and asks no plugin."""
 
     name = "setupper"
 
-    def decide(self, item: Item) -> Outcome:
+    def decide(self, item: Item[None]) -> Outcome:
         assert isinstance(item.message, events.SubmitJobs)
         return Create(Trigger.SUBMITTED, item.message.owner, item.message.jobs)
 
@@ -51,13 +54,13 @@ def letters(database: Database) -> list[tuple[Any, ...]]:
 def test_a_batch_that_comes_again_changes_nothing(serve: Serve, sent: Database) -> None:
     """As after a crash between commit and acknowledgement."""
     reports = [factories.report(number, state) for number in IDS for state in ("starting", "running", "finished")]
-    watcher = serve(Watcher())
+    watcher = serve(Watcher(LIMITS))
     watcher.handle(*reports)
     snapshot = "SELECT job_id, state, version, has_report FROM job ORDER BY 1"
     before = sent.rows(snapshot)
     assert before == [(number, "holding", 8, True) for number in IDS]
     published = len(watcher.outlet.taken)
-    serve(Watcher()).handle(*reversed(reports))
+    serve(Watcher(LIMITS)).handle(*reversed(reports))
     watcher.handle(*reports)
     assert sent.rows(snapshot) == before
     assert len(watcher.outlet.taken) == published == 3 * JOBS
@@ -68,32 +71,150 @@ def test_a_batch_that_comes_again_changes_nothing(serve: Serve, sent: Database) 
 def test_a_published_batch_leaves_the_outbox_empty_and_a_silent_broker_leaves_it_there(
     serve: Serve, sent: Database
 ) -> None:
-    serve(Watcher()).handle(*(factories.report(number, "starting") for number in IDS))
+    serve(Watcher(LIMITS)).handle(*(factories.report(number, "starting") for number in IDS))
     assert sent.value("SELECT count(*) FROM outbox") == 0
-    serve(Watcher(), Outlet(silent=True)).handle(*(factories.report(number, "running") for number in IDS))
+    serve(Watcher(LIMITS), Outlet(silent=True)).handle(*(factories.report(number, "running") for number in IDS))
     assert sent.states() == {"running": JOBS}
     assert sent.rows("SELECT routing_key, count(*) FROM outbox GROUP BY 1") == [("job.running", JOBS)]
 
 
+def waited(seconds: float) -> dict[str, Any]:
+    """The delivery of a message that has been put off for so long."""
+    return {"waiting_since": time.time() - seconds, "retries": 2}
+
+
 def test_one_bad_message_is_found_among_good_ones(serve: Serve, sent: Database) -> None:
-    """A spec with a character that PostgreSQL refuses is such an unforeseen value."""
+    """A spec with a character that PostgreSQL refuses is such an unforeseen value: tried again, then buried."""
     bad = factories.submit(factories.draft(1013, spec={"a": "\x00"}))
     good = [factories.submit(factories.draft(number)) for number in range(1001, 1050) if number != 1013]
     creator = serve(Creator())
     creator.handle(*good[:30], bad, *good[30:])
     created = {row[0] for row in sent.rows("SELECT job_id FROM job WHERE job_id > 1000")}
     assert created == {submit.jobs[0].job_id for submit in good}
+    assert len(creator.outlet.messages("job.defined")) == len(good)
+    (again,) = [message for message in creator.outlet.taken if message.headers]
+    assert (again.exchange, again.body, letters(sent)) == (delays.exchange(1), bad.encode(), [])
+    creator.handle(bad, **waited(SUSPECT_FOR_S))
     ((queue, reason, payload, error),) = letters(sent)
     assert (queue, bytes(payload)) == ("test", bad.encode())
     assert "UntranslatableCharacter" in reason
     assert "Traceback" in error
-    assert len(creator.outlet.messages("job.defined")) == len(good)
+
+
+class Broken(Watcher):
+    """A Watcher with a mistake in it, until it is mended."""
+
+    broken = True
+
+    def decide(self, item: Item[None]) -> Outcome:
+        if self.broken:
+            raise KeyError("nobody thought of this")
+        return super().decide(item)
+
+
+def test_a_mistake_that_hits_every_message_buries_none(serve: Serve, sent: Database) -> None:
+    watcher = Broken(LIMITS)
+    process = serve(watcher)
+    reports = [factories.report(number, "running") for number in IDS]
+    for _ in range(3):
+        with pytest.raises(SystemicError, match="nobody thought of this"):
+            process.handle(*reports, **waited(3600))
+    assert letters(sent) == []
+    assert sent.states() == {"sent": JOBS}
+    watcher.broken = False
+    process.handle(*reports)
+    assert sent.states() == {"running": JOBS}
+
+
+def as_owner(url: str, *statements: str) -> Callable[[], None]:
+    """Something done to the database behind the program's back."""
+
+    def do() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    return do
+
+
+SYSTEMIC: dict[str, tuple[str, str]] = {
+    "schema older than the program": (
+        "ALTER TABLE job DROP COLUMN waits_for",
+        "ALTER TABLE job ADD COLUMN waits_for text",
+    ),
+    "table gone": ("ALTER TABLE outbox RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO outbox"),
+    "a step the database does not know": (
+        "UPDATE job_transition SET event = 'hidden' WHERE event = 'pilot_running'",
+        "UPDATE job_transition SET event = 'pilot_running' WHERE event = 'hidden'",
+    ),
+    "read-only": (
+        "ALTER DATABASE {name} SET default_transaction_read_only = on",
+        "ALTER DATABASE {name} RESET default_transaction_read_only",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SYSTEMIC)
+def test_trouble_of_the_system_is_nobodys_fault_and_passes(
+    serve: Serve, sent: Database, database_url: str, services: Any, what: str
+) -> None:
+    name = database_url.rpartition("/")[2]
+    breaking, mending = (statement.format(name=name) for statement in SYSTEMIC[what])
+    elsewhere = services.postgres.url_of("postgres") if what == "read-only" else database_url
+    as_owner(elsewhere, breaking)()
+    reports = [factories.report(number, "running") for number in IDS]
+    watcher = serve(Watcher(LIMITS))
+    try:
+        for _ in range(2):
+            with pytest.raises(TransientError):
+                watcher.handle(*reports, **waited(3600))
+    finally:
+        as_owner(elsewhere, mending)()
+    assert letters(sent) == []
+    watcher.handle(*reports)
+    assert sent.states() == {"running": JOBS}
+
+
+def test_a_plan_that_became_stale_under_us_is_made_again(serve: Serve, sent: Database, database_url: str) -> None:
+    """A migration during a rolling upgrade: "cached plan must not change result type"."""
+    watcher = serve(Watcher(LIMITS))
+    for _ in range(8):  # psycopg prepares a statement once it has seen it some times
+        watcher.handle(factories.report(1, "running"))
+    as_owner(database_url, "ALTER TABLE job ALTER COLUMN priority TYPE bigint")()
+    reports = [factories.report(number, "running") for number in IDS]
+    try:
+        watcher.handle(*reports)
+    except TransientError:
+        watcher.handle(*reports)
+    assert (sent.states(), letters(sent)) == ({"running": JOBS}, [])
+
+
+def test_a_message_that_ends_the_process_each_time_is_buried_unhandled(serve: Serve, sent: Database) -> None:
+    watcher = serve(Watcher(LIMITS))
+    watcher.handle(factories.report(1, "running"), deliveries=KILLER_AFTER)
+    ((_, reason, _, _),) = letters(sent)
+    assert "each time the process ended" in reason
+    assert sent.states() == {"sent": JOBS}
+    watcher.handle(factories.report(1, "running"), deliveries=KILLER_AFTER - 1)
+    assert sent.states() == {"sent": JOBS - 1, "running": 1}
+
+
+def test_a_newer_schema_waits_for_a_newer_program(serve: Serve, sent: Database) -> None:
+    watcher = serve(Watcher(LIMITS))
+    newer = factories.delivery(factories.report(1, "running"))
+    newer.body = newer.body.replace(b'"schema_version":1', b'"schema_version":2')
+    watcher.processor.handle([newer])
+    (delayed,) = watcher.outlet.taken
+    assert (delayed.exchange, delayed.body, letters(sent)) == (delays.exchange(1), newer.body, [])
+    newer.waiting_since = time.time() - NEWER_FOR_S
+    watcher.processor.handle([newer])
+    assert "newer" in letters(sent)[0][1]
 
 
 def test_while_the_database_is_away_nothing_is_decided_and_the_batch_can_be_tried_again(
     serve: Serve, sent: Database
 ) -> None:
-    watcher = serve(Watcher())
+    watcher = serve(Watcher(LIMITS))
     reports = [factories.report(number, "starting") for number in IDS]
     watcher.handle(reports[0])
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'watcher'"
@@ -107,41 +228,65 @@ def test_while_the_database_is_away_nothing_is_decided_and_the_batch_can_be_trie
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(serve: Serve, sent: Database, database_url: str) -> None:
-    watcher = serve(Watcher(), timeout_s=0.3)
+    watcher = serve(Watcher(LIMITS), timeout_s=0.3)
+    reports = [factories.report(number, "starting") for number in IDS]
     with psycopg.connect(database_url) as other:
-        other.execute("SELECT FROM job WHERE job_id = 1 FOR UPDATE")
+        other.execute("LOCK TABLE job_history IN EXCLUSIVE MODE")
         with pytest.raises(TransientError, match="timeout"):
-            watcher.handle(factories.report(1, "starting"))
-    watcher.handle(factories.report(1, "starting"))
-    assert steps(sent, 1) == [(1, "submitted"), (6, "pilot_starting")]
+            watcher.handle(*reports, **waited(3600))
+    assert letters(sent) == [], "a slow database buries nobody"
+    watcher.handle(*reports)
+    assert sent.states() == {"starting": JOBS}
 
 
-@pytest.mark.parametrize("retries", range(UNKNOWN_TRIES + 1))
-def test_an_unknown_job_is_waited_for_a_little(serve: Serve, database: Database, retries: int) -> None:
-    watcher = serve(Watcher())
+def test_a_locked_job_holds_up_nobody_else(serve: Serve, sent: Database, database_url: str) -> None:
+    watcher = serve(Watcher(LIMITS))
+    reports = [factories.report(number, "starting") for number in IDS]
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT FROM job WHERE job_id = 7 FOR UPDATE")
+        watcher.handle(*reports)
+        assert sent.states() == {"starting": JOBS - 1, "sent": 1}
+        (delayed,) = [message for message in watcher.outlet.taken if message.headers]
+        assert (delayed.exchange, delayed.body) == (delays.exchange(1), reports[6].encode())
+        watcher.handle(reports[6], **waited(3600))
+        assert watcher.outlet.taken[-1].exchange == delays.exchange(1), "again after a second, however long that lasts"
+    watcher.handle(reports[6])
+    assert (sent.states(), letters(sent)) == ({"starting": JOBS}, [])
+
+
+@pytest.mark.parametrize(("seconds", "retries", "delay"), [(None, 0, 1), (1, 1, 10), (UNKNOWN_FOR_S - 1, 5, 60)])
+def test_an_unknown_job_is_waited_for_a_little(
+    serve: Serve, database: Database, seconds: float | None, retries: int, delay: int
+) -> None:
+    watcher = serve(Watcher(LIMITS))
     report = factories.report(1, "running")
-    watcher.handle(report, retries=retries)
-    if retries < UNKNOWN_TRIES:
-        (delayed,) = watcher.outlet.taken
-        assert (delayed.exchange, delayed.routing_key) == (f"panda.delay.{DELAYS_S[retries]}", "test")
-        assert delayed.body == report.encode()
-        assert delayed.headers is not None
-        assert (delayed.headers["retries"], delayed.headers["key"]) == (retries + 1, "report.running")
-        assert letters(database) == []
-    else:
-        assert watcher.outlet.taken == []
-        assert "unknown job 1 (after 2 tries)" in letters(database)[0][1]
+    since = None if seconds is None else time.time() - seconds
+    watcher.handle(report, retries=retries, waiting_since=since)
+    (delayed,) = watcher.outlet.taken
+    assert (delayed.exchange, delayed.routing_key) == (delays.exchange(delay), "test")
+    assert delayed.body == report.encode()
+    assert delayed.headers is not None
+    assert (delayed.headers["retries"], delayed.headers["key"]) == (retries + 1, "report.running")
+    assert float(delayed.headers["waiting_since"]) == pytest.approx(since or time.time(), abs=5)
+    assert letters(database) == []
+
+
+def test_an_unknown_job_is_given_up_by_age(serve: Serve, database: Database) -> None:
+    watcher = serve(Watcher(LIMITS))
+    watcher.handle(factories.report(1, "running"), **waited(UNKNOWN_FOR_S))
+    assert watcher.outlet.taken == []
+    assert letters(database)[0][1].startswith("unknown job 1 (waited 60 s)")
 
 
 def test_an_unknown_job_holds_up_none_of_the_known_ones(serve: Serve, sent: Database) -> None:
     put(sent, IDS, State.PENDING)
 
-    class Releaser(Service):
+    class Releaser(Service[None]):
         """Releases as the Setupper does."""
 
         name = "setupper"
 
-        def decide(self, item: Item) -> Outcome:
+        def decide(self, item: Item[None]) -> Outcome:
             return Advance(Trigger.RELEASED)
 
     releaser = serve(Releaser())
@@ -156,12 +301,12 @@ def test_an_unknown_block_is_waited_for(serve: Serve, database: Database) -> Non
     activator = serve(Activator())
     activator.handle(events.FilesArrived(block="never_heard_of_dis1", kind="dispatch"))
     (delayed,) = activator.outlet.taken
-    assert delayed.exchange == "panda.delay.1"
+    assert delayed.exchange == delays.exchange(1)
 
 
 def test_illegal_step_is_a_dead_letter_and_the_rest_of_its_batch_goes_on(serve: Serve, sent: Database) -> None:
     put(sent, [7], State.ACTIVATED)
-    serve(Watcher()).handle(*(factories.report(number, "running") for number in IDS))
+    serve(Watcher(LIMITS)).handle(*(factories.report(number, "running") for number in IDS))
     assert sent.states() == {"running": JOBS - 1, "activated": 1}
     ((_, reason, _, _),) = letters(sent)
     assert "pilot_running of job 7 is not possible in state activated" in reason
@@ -172,10 +317,10 @@ def test_accepted_requests_are_kept_until_they_are_handled(serve: Serve, sent: D
     for message in reports:
         query = "INSERT INTO request (message_id, routing_key, body) VALUES (%s, %s, %s) RETURNING message_id"
         sent.rows(query, (message.message_id, message.routing_key, message.encode().decode()))
-    serve(Watcher()).handle(*reports)
+    serve(Watcher(LIMITS)).handle(*reports)
     left = [str(row[0]) for row in sent.rows("SELECT message_id FROM request")]
     assert left == [reports[2].message_id], "an unknown job is waited for, so its report is not handled yet"
-    serve(Watcher()).handle(reports[2], retries=UNKNOWN_TRIES)
+    serve(Watcher(LIMITS)).handle(reports[2], **waited(UNKNOWN_FOR_S))
     assert sent.value("SELECT count(*) FROM request") == 0
 
 
