@@ -1,5 +1,5 @@
-"""`python -m panda_fsm` is `panda-fsm`."""
+"""`python -m command` is `panda-fsm`."""
 
-from panda_fsm.cli import main
+from command.main import main
 
 main()

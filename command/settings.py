@@ -1,14 +1,26 @@
 """Settings: one frozen model read from PANDA_FSM_* environment variables; wrong values fail at start."""
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as NoJsonError
 
 from panda_fsm.errors import SettingsError
-from panda_fsm.lifecycle import DEADLINES
-from panda_fsm.states import State
+from panda_fsm.jobs.facts import FACTS, Limits, Replay, TableLimits
+from panda_fsm.jobs.states import State
+
+Seconds = Annotated[int, Field(gt=0)]
+Days = Annotated[int, Field(ge=1)]
+Months = Annotated[int, Field(ge=0)]
+Level = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    BeforeValidator(lambda level: level.lower() if isinstance(level, str) else level),
+]
 
 
 class Settings(BaseSettings):
@@ -17,28 +29,72 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PANDA_FSM_", frozen=True, extra="ignore")
 
     database_url: str = Field(description="PostgreSQL address, postgresql://user:password@host:port/database")
-    broker_url: str = Field(description="RabbitMQ address, amqp://user:password@host:port/vhost")
+    broker_url: str = Field(
+        pattern="^amqps?://", description="RabbitMQ address, amqp://user:password@host:port/vhost; amqps:// for TLS"
+    )
     gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
     gateway_port: int = Field(25080, ge=1, le=65535, description="port the gateway listens on")
     sites_file: Path | None = Field(None, description="JSON file of queues and storages")
     cache_dir: Path = Field(Path(".run/cache"), description="where uploaded sandboxes are kept")
     identity_provider: str = Field("trusted_loopback", description="who says who a caller is")
     batch_size: int = Field(200, ge=1, le=5000, description="most deliveries in one transaction")
+    batch_limit_s: float = Field(300, gt=0, description="a process whose batch takes longer is started again")
+    plugin_timeout_s: float = Field(30, gt=0, description="an experiment's plugin that takes longer is asked later")
     statement_timeout_s: float = Field(30, gt=0, description="a slower SQL statement is cancelled, in seconds")
     database_pool: int = Field(8, ge=1, le=100, description="most database connections of one gateway process")
-    confirm_timeout_s: float = Field(10, gt=0, description="wait for the broker's confirm, in seconds")
-    relay_age_s: float = Field(2, gt=0, description="the relay publishes outbox rows older than this, in seconds")
-    deadlines: dict[State, int] = Field(
+    confirm_timeout_s: float = Field(5, gt=0, description="wait for the broker's confirm, in seconds")
+    relay_age_s: float = Field(
+        6, gt=0, description="the relay publishes outbox rows older than this, in seconds; more than the confirm's wait"
+    )
+    deadlines: dict[State, Seconds] = Field(
         default_factory=dict, description='seconds a job may stay in a state, as JSON: {"sent": 600}; unset: the table'
     )
-    log_level: str = Field("info", description="debug, info, warning or error")
+    reminders: dict[State, Seconds] = Field(
+        default_factory=dict,
+        description="seconds until the message of a state is said again, as JSON; unset: the table",
+    )
+    losses_per_s: float = Field(100, gt=0, description="most jobs a second that the clock calls lost or expired")
+    archive_after_s: float = Field(600, ge=0, description="final jobs stay among the live ones this long, in seconds")
+    retain_reports_days: Days = Field(30, description="pilots' final reports of ended jobs are kept so many days")
+    retain_blocks_days: Days = Field(90, description="closed data blocks are kept so many days")
+    retain_dead_letters_days: Days = Field(90, description="settled dead letters are kept so many days")
+    retain_audit_days: Days = Field(365, description="who did what is kept so many days")
+    retain_workers_days: Days = Field(30, description="workers and nodes not heard of so many days are forgotten")
+    retain_sandboxes_days: Days = Field(30, description="uploaded sandboxes are kept so many days")
+    history_months: Months = Field(0, description="months of job history that are kept; 0: all")
+    archive_months: Months = Field(0, description="months of ended jobs that are kept; 0: all")
+    log_level: Level = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="log lines as JSON; false for people")
 
-    def deadline_s(self, state: State) -> int | None:
-        """Seconds a job may stay in `state`; None for a final state."""
-        if state in self.deadlines:
-            return self.deadlines[state]
-        return DEADLINES[state].seconds if state in DEADLINES else None
+    @field_validator("deadlines")
+    @classmethod
+    def _can_end(cls, deadlines: Mapping[State, int]) -> Mapping[State, int]:
+        for state in deadlines:
+            if FACTS[state].deadline is None:
+                raise ValueError(f"a job in {state} has no deadline")
+        return deadlines
+
+    @field_validator("reminders")
+    @classmethod
+    def _can_be_said(cls, reminders: Mapping[State, int]) -> Mapping[State, int]:
+        for state in reminders:
+            if FACTS[state].deadline is None or FACTS[state].replay is Replay.NOTHING:
+                raise ValueError(f"nothing is said again of a job in {state}")
+        return reminders
+
+    @model_validator(mode="after")
+    def _relay_comes_last(self) -> Self:
+        """Else a slow broker gets everything twice: from the service that still waits, and from the relay."""
+        if self.relay_age_s <= self.confirm_timeout_s:
+            raise ValueError(
+                f"PANDA_FSM_RELAY_AGE_S ({self.relay_age_s:g}) must exceed PANDA_FSM_CONFIRM_TIMEOUT_S"
+                f" ({self.confirm_timeout_s:g}), or the relay publishes what is still being confirmed"
+            )
+        return self
+
+    def limits(self) -> Limits:
+        """The deadlines and reminders of the table with those of this installation over them."""
+        return TableLimits(self.deadlines, self.reminders)
 
 
 @lru_cache(maxsize=1)
@@ -47,8 +103,19 @@ def settings() -> Settings:
     try:
         return Settings()  # type: ignore[call-arg]  # pydantic-settings fills the fields from the environment
     except ValidationError as error:
-        lines = [
-            f"PANDA_FSM_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg'].lower()}"
-            for e in error.errors(include_url=False)
-        ]
-        raise SettingsError("; ".join(lines) + " (try `make up`, then `source .run/env`)") from None
+        found = error.errors(include_url=False, include_input=False)
+        hint = " (try `make up`, then `source .run/env`)" if any(one["type"] == "missing" for one in found) else ""
+        raise SettingsError("; ".join(map(_sentence, found)) + hint) from None
+    except NoJsonError as error:
+        name = re.findall(r'field "(\w+)"', str(error))
+        raise SettingsError(f"PANDA_FSM_{''.join(name).upper()}: not JSON: {error.__cause__}") from None
+
+
+def _sentence(error: Any) -> str:
+    """The variable and what is wrong with it; what is wrong between two variables names them itself."""
+    what = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return what
+    name, *inside = map(str, error["loc"])
+    places = [place for place in inside if place != "[key]"]
+    return f"PANDA_FSM_{name.upper()}: {': '.join([*places, what[:1].lower() + what[1:]])}"

@@ -2,8 +2,10 @@
 
 It speaks the same new-style API as the real pilot, runs the same transformations and moves files between the
 same local storages; heartbeats, a kill by the server, and failure of payload or transfer are reported.
+`python -m lab.builtin_pilot --help` tells how to run it.
 """
 
+import argparse
 import contextlib
 import hashlib
 import json
@@ -13,13 +15,14 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-from panda_fsm.pilot_io import (
+from lab.builtin_pilot_io import (
     KILLED,
     NO_TRANSFORMATION,
     PAYLOAD_FAILED,
@@ -187,3 +190,22 @@ def run(url: str, queue: str, label: str, max_jobs: int, workdir: Path, token: s
 
 def _utc(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment))
+
+
+def main() -> int:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m lab.builtin_pilot", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--url", required=True, help="origin of the gateway, http://127.0.0.1:25080")
+    parser.add_argument("--queue", required=True, help="the queue whose jobs to run")
+    parser.add_argument("--workdir", required=True, type=Path, help="directory to run them in")
+    parser.add_argument("--label", default="user", help="prodSourceLabel to ask for")
+    parser.add_argument("--max-jobs", default=0, type=int, help="stop after so many jobs; 0: when there are none")
+    parser.add_argument("--token-file", type=Path, help="file with the bearer token")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    token = options.token_file.read_text().strip() if options.token_file else ""
+    return run(options.url, options.queue, options.label, options.max_jobs, options.workdir, token)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

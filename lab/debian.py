@@ -8,14 +8,18 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+OUR_POLICY = "#!/bin/sh\n# panda-fsm: nothing starts while it installs packages\nexit 101\n"
 LOCK = Path("/run/lock/panda-fsm-apt.lock")
 
 
@@ -74,7 +78,7 @@ def ensure(needs: Iterable[Need]) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise MissingPackagesError(f"please install first (as root): apt-get install {' '.join(missing)}")
     print(f"installing {', '.join(missing)} with apt", file=sys.stderr, flush=True)
-    with _one_installer(), _services_not_started():
+    with _uninterrupted(), _one_installer(), _services_not_started():
         _apt("update", "-q")
         _apt("install", "-q", "-y", "--no-install-recommends", *missing)
     still = [need.package for need in wanted if not need.is_met()]
@@ -94,9 +98,33 @@ def _apt(*arguments: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C in the terminal must not reach it either
     )
     if done.returncode != 0:
         raise MissingPackagesError(f"{' '.join(command_line)} failed:\n{done.stdout[-3000:]}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Being told to end waits until the packages are installed: half an installation is worse than a late end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+        print("ending once the packages are installed", file=sys.stderr, flush=True)
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+        if told:
+            signal.raise_signal(told[0])
 
 
 @contextmanager
@@ -113,14 +141,12 @@ def _services_not_started() -> Iterator[None]:
     """Packages start their server at installation; ours are private, so Debian's policy hook says no.
 
     The hook forbids starts and restarts only for as long as we install. One that is already there is
-    the owner's decision and stays as it is.
+    the owner's decision and stays as it is; unless it is ours, left by an installation that was killed.
     """
-    try:
-        with POLICY.open("x") as policy:
-            policy.write("#!/bin/sh\n# panda-fsm: nothing starts while it installs packages\nexit 101\n")
-    except FileExistsError:
+    if POLICY.exists() and POLICY.read_text() != OUR_POLICY:
         yield
         return
+    POLICY.write_text(OUR_POLICY)
     POLICY.chmod(0o755)
     try:
         yield

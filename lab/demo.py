@@ -19,7 +19,7 @@ from lab.progress import Progress, Snapshot, fetch_snapshot, hop_table
 from lab.site import LabFiles
 from lab.verify import Verdict, peak_of, verify
 from lab.workload import Client, ClientError, prepare_inputs
-from panda_fsm.states import State
+from panda_fsm.jobs.states import State
 
 TICK_S = 1.0
 # The real pilot reports a failed payload two minutes after it ended, and nothing else changes meanwhile.

@@ -153,7 +153,7 @@ class PilotPool:
         return [*command, "--input-destination-dir", str(self._files.queue_storage)]
 
     def _built_in(self, workdir: Path) -> list[str]:
-        command = [str(Path(sys.executable).with_name("panda-fsm")), "pilot"]
+        command = [sys.executable, "-m", "lab.builtin_pilot"]
         command += ["--url", self._url, "--queue", self._queue, "--label", LABEL]
         token = self._files.root / self._files.env["OIDC_AUTH_TOKEN"]
         return [*command, "--workdir", str(workdir), "--token-file", str(token)]

@@ -58,6 +58,10 @@ class Postgres:
         port = ports.kept(self._directory, "postgres")
         return f"postgresql://{USER}:{self._password()}@127.0.0.1:{port}/{database}"
 
+    def owns(self, url: str) -> bool:
+        """Whether an address is one of this server's, on whatever port it was: nobody else has its password."""
+        return self._password_file.exists() and f":{self._password()}@" in url
+
     @property
     def is_running(self) -> bool:
         """True while the server process lives."""
@@ -92,8 +96,12 @@ class Postgres:
         self.stop()
         self.start()
 
+    @property
+    def _password_file(self) -> Path:
+        return self._directory / "postgres.password"
+
     def _password(self) -> str:
-        file = self._directory / "postgres.password"
+        file = self._password_file
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)

@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from panda_fsm.states import FINAL, State
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.states import State
 
 BAR_WIDTH = 40
 PLAIN_INTERVAL_S = 5.0

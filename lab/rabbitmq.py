@@ -13,11 +13,13 @@ from pathlib import Path
 import pika
 from pika.exceptions import AMQPError
 
+from broker.upgrade import policy_command
 from lab import debian, ports
 from lab.account import Account
 from lab.daemon import Daemon, DaemonError, tail
 
 USER = "panda"
+PASSWORD = "rabbitmq.password"  # noqa: S105  # the name of the file that holds it
 START_TIMEOUT_S = 90.0
 
 CONFIGURATION = """
@@ -53,6 +55,10 @@ class RabbitMQ:
         port = ports.kept(self._directory, "amqp")
         return f"amqp://{USER}:{self._password()}@127.0.0.1:{port}/{vhost}"
 
+    def owns(self, url: str) -> bool:
+        """Whether an address is one of this node's, on whatever port it was: nobody else has its password."""
+        return (self._directory / PASSWORD).exists() and f":{self._password()}@" in url
+
     @property
     def is_running(self) -> bool:
         """True while the node's process lives."""
@@ -71,6 +77,7 @@ class RabbitMQ:
         ports.for_start(self._directory, "erlang")
         self._node.start([str(_script("rabbitmq-server"))], self._environment(home), account=account, cwd=home)
         self._wait_until_ready(home)
+        self._set_policy()
 
     def stop(self) -> None:
         """Shut the node down cleanly, then its port mapper."""
@@ -114,7 +121,7 @@ class RabbitMQ:
         return f"panda-{self._kept('rabbitmq.node')}@localhost"
 
     def _password(self) -> str:
-        return self._kept("rabbitmq.password")
+        return self._kept(PASSWORD)
 
     def _kept(self, name: str) -> str:
         """A random word, made up once and kept in a file that only we can read."""
@@ -133,6 +140,14 @@ class RabbitMQ:
         for name, content in {**files, "enabled_plugins": "[].\n"}.items():
             (home / name).write_text(content)
             account.own(home / name)
+
+    def _set_policy(self) -> None:
+        """What an operator sets; the node keeps it, so once is enough."""
+        command = policy_command(self.url)
+        done = self._directory / "rabbitmq.policy"
+        if not done.exists() or done.read_text() != str(command):
+            self.control(*command)
+            done.write_text(str(command))
 
     def _start_mapper(self, account: Account, home: Path) -> None:
         if self._mapper.is_running:

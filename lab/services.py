@@ -17,17 +17,19 @@ from lab.rabbitmq import RabbitMQ
 class Services:
     """Both services of a run directory; `start` reuses what already runs from that directory.
 
-    `environment` is where PANDA_FSM_DATABASE_URL and PANDA_FSM_BROKER_URL are looked up. Tests pass an
-    empty one: they kill and restart services, which must never happen to somebody else's.
+    `environment` is where PANDA_FSM_DATABASE_URL and PANDA_FSM_BROKER_URL are looked up; a shell that sourced our
+    own `env` gives nothing. Tests pass an empty one: they kill and restart services, which must never happen to
+    somebody else's.
     """
 
     def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         known = os.environ if environment is None else environment
-        self._given_database = known.get("PANDA_FSM_DATABASE_URL")
-        self._given_broker = known.get("PANDA_FSM_BROKER_URL")
         self.directory = directory.resolve()
         self.postgres = Postgres(self.directory / "services")
         self.rabbitmq = RabbitMQ(self.directory / "services")
+        database, broker = known.get("PANDA_FSM_DATABASE_URL"), known.get("PANDA_FSM_BROKER_URL")
+        self._given_database = None if database is None or self.postgres.owns(database) else database
+        self._given_broker = None if broker is None or self.rabbitmq.owns(broker) else broker
 
     @property
     def database_url(self) -> str:

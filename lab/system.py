@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from lab import ports
+from lab import leftovers, ports
 from lab.daemon import Daemon, DaemonError
 from lab.services import Services
 from lab.site import LabFiles, write_lab
@@ -75,13 +75,13 @@ class System:
 
     def down(self) -> None:
         """Stop the supervisor gracefully, then the private services."""
-        self._supervisor.stop(timeout=STOP_TIMEOUT_S)
+        self._stop_supervisor()
         self.services.stop()
 
     def stop_started(self) -> None:
         """Stop what this object started; a system that was up before stays up."""
         if self._started_supervisor:
-            self._supervisor.stop(timeout=STOP_TIMEOUT_S)
+            self._stop_supervisor()
         if self._started_services:
             self.services.stop()
         self._started_supervisor = self._started_services = False
@@ -110,13 +110,19 @@ class System:
 
     def _start_supervisor(self) -> None:
         if not self._supervisor.is_running:
+            # What an earlier supervisor left would go on working beside us, and keep our port.
+            leftovers.end(self.run_dir, STOP_TIMEOUT_S)
             ports.for_start(self.run_dir, "gateway")
-            environment = {**os.environ, **self._settings()}
+            environment = {**os.environ, **self._settings(), **leftovers.mark(self.run_dir)}
             self._write_env()
             _migrate(environment)
             self._started_supervisor = True
             self._supervisor.start([*_program(), "serve", "--all"], environment, cwd=ROOT)
         self.wait_until_ready()
+
+    def _stop_supervisor(self) -> None:
+        self._supervisor.stop(timeout=STOP_TIMEOUT_S)
+        leftovers.end(self.run_dir, STOP_TIMEOUT_S)
 
     def _settings(self) -> dict[str, str]:
         return {

@@ -10,8 +10,8 @@ from typing import Any
 
 from lab.site import SOURCE_STORAGE
 from lab.workload import JobPlan
-from panda_fsm.states import FileStatus, FileType, State
-from plugins.local_storage import adler32_of, replica_path
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from plugins.ddm.storage import adler32_of, replica_path
 
 Z_WINDOW_GEV = (80.0, 102.0)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.event_file import event_file
-from panda_fsm.states import State
-from plugins.local_storage import replica_path
+from panda_fsm.jobs.states import State
+from plugins.ddm.storage import replica_path
 
 SCOPE = "user.lab"
 FAILING_EXIT_CODE = 7

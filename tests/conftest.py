@@ -14,7 +14,7 @@ import pytest
 
 from lab.daemon import Daemon
 from lab.services import Services
-from tests.isolation import Databases, VirtualHosts
+from tests.isolation import NOTHING, Databases, VirtualHosts
 from tests.processes import Processes
 
 RUN_DIR = Path(__file__).resolve().parent.parent / ".run"
@@ -64,6 +64,13 @@ def virtual_hosts(private_services: Services) -> VirtualHosts:
 def database_url(services: Services, databases: Databases) -> Iterator[str]:
     """A fresh, migrated database of this test's own."""
     with databases.fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(services: Services, databases: Databases) -> Iterator[str]:
+    """A fresh database that nobody has migrated."""
+    with databases.fresh(NOTHING) as url:
         yield url
 
 

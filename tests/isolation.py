@@ -9,11 +9,14 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql as statements
 
+from broker.upgrade import policy_command
 from lab.rabbitmq import USER, RabbitMQ
 from lab.services import Services
 from sql.migrate import migrate
 
 TEMPLATE = "panda_template"
+NOTHING = "template1"
+"""The template of a database that nobody has migrated."""
 # A call of rabbitmqctl takes about half a second, a virtual host in it 15 ms: hence a batch per call.
 BATCH = 20
 
@@ -28,10 +31,10 @@ class Databases:
         migrate(self._postgres.url_of(TEMPLATE))
 
     @contextmanager
-    def fresh(self) -> Iterator[str]:
+    def fresh(self, template: str = TEMPLATE) -> Iterator[str]:
         """The address of a new, migrated database; it is dropped afterwards, whoever is connected."""
         name = f"test_{next(self._numbers)}"
-        self._execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         try:
             yield self._postgres.url_of(name)
         finally:
@@ -66,9 +69,16 @@ class VirtualHosts:
         new = [f"test_{number}" for number in itertools.islice(self._numbers, BATCH)]
         drop = f'[rabbit_vhost:delete(N, <<"tests">>) || N <- [{_binaries(self._used)}]], '
         add = '[begin rabbit_vhost:add(N, <<"tests">>), rabbit_auth_backend_internal:set_permissions('
-        add += f'<<"{USER}">>, N, <<".*">>, <<".*">>, <<".*">>, <<"tests">>) end || N <- [{_binaries(new)}]], ok.'
-        self._rabbitmq.control("eval", drop + add)
+        add += f'<<"{USER}">>, N, <<".*">>, <<".*">>, <<".*">>, <<"tests">>), {_policy()} end'
+        self._rabbitmq.control("eval", f"{drop}{add} || N <- [{_binaries(new)}]], ok.")
         self._free, self._used = new, []
+
+
+def _policy() -> str:
+    """Sets the policy that an operator sets, in virtual host N."""
+    name, pattern, definition = (word.replace("\\", "\\\\").replace('"', '\\"') for word in policy_command()[-3:])
+    policy = f'<<"{name}">>, <<"{pattern}">>, <<"{definition}">>, 0, <<"queues">>'
+    return f'ok = rabbit_policy:parse_set(N, {policy}, <<"tests">>)'
 
 
 def _binaries(names: list[str]) -> str:

@@ -67,6 +67,12 @@ class Processes:
         self._wanted.discard(name)
         self._daemons[name].kill()
 
+    def pid(self, name: str) -> int:
+        """The process id, to be signalled; fails when the process has ended."""
+        found = self._daemons[name].pid
+        assert found is not None, f"{name} has ended"
+        return found
+
     def is_running(self, name: str) -> bool:
         """True while the process lives."""
         return self._daemons[name].is_running

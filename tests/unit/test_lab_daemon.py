@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import ports
+from lab import leftovers, ports
 from lab.daemon import Daemon, DaemonError
 from lab.services import Services
 
@@ -95,3 +95,41 @@ def test_given_services_are_used_and_left_alone(tmp_path: Path) -> None:
     assert services.broker_url == "amqp://mq/x"
     services.stop()
     assert not services.is_running
+
+
+def test_our_own_addresses_in_the_environment_give_nothing(tmp_path: Path) -> None:
+    here = Services(tmp_path / "here", environment={})
+    sourced = {"PANDA_FSM_DATABASE_URL": here.database_url, "PANDA_FSM_BROKER_URL": here.broker_url}
+    for port in (tmp_path / "here").rglob("*.port"):
+        port.write_text("31999\n")
+    ours, theirs = Services(tmp_path / "here", sourced), Services(tmp_path / "there", sourced)
+    assert ":31999/" in ours.database_url
+    assert ":31999/" in ours.broker_url
+    assert theirs.database_url == sourced["PANDA_FSM_DATABASE_URL"]
+    assert theirs.broker_url == sourced["PANDA_FSM_BROKER_URL"]
+    assert not list((tmp_path / "there").rglob("*")), "looking makes nothing"
+
+
+def test_what_a_dead_supervisor_left_is_found_and_ended(tmp_path: Path) -> None:
+    ours, theirs = leftovers.mark(tmp_path / "a"), leftovers.mark(tmp_path / "ab")
+    with (
+        subprocess.Popen(SLEEP, env={**os.environ, **ours}, stdout=subprocess.PIPE) as left,
+        subprocess.Popen(SLEEP, env={**os.environ, **theirs}, stdout=subprocess.PIPE) as stranger,
+    ):
+        assert left.stdout is not None
+        left.stdout.readline()
+        assert leftovers.marked(tmp_path / "a") == [left.pid]
+        leftovers.end(tmp_path / "a", timeout=10)
+        assert leftovers.marked(tmp_path / "a") == []
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_stubborn_leftover_is_killed(tmp_path: Path) -> None:
+    environment = {**os.environ, **leftovers.mark(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], env=environment, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        assert len(leftovers.marked(tmp_path)) == 2
+        leftovers.end(tmp_path, timeout=0.2)
+        assert leftovers.marked(tmp_path) == []

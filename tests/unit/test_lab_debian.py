@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,33 @@ def test_a_policy_of_the_machine_s_owner_stays(apt: list[str]) -> None:
     with pytest.raises(MissingPackagesError):
         debian.ensure([ABSENT])
     assert debian.POLICY.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_a_policy_that_a_killed_installation_left_is_ours_to_remove(apt: list[str]) -> None:
+    debian.POLICY.write_text(debian.OUR_POLICY)
+    with pytest.raises(MissingPackagesError):
+        debian.ensure([ABSENT])
+    assert apt == ["update True", "install True"]
+    assert not debian.POLICY.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_being_told_to_end_waits_for_the_installation(
+    apt: list[str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    install = debian._apt
+
+    def interrupted(*arguments: str) -> None:
+        signal.raise_signal(number)
+        install(*arguments)
+
+    ended: list[bool] = []
+    monkeypatch.setattr(debian, "_apt", interrupted)
+    before = signal.signal(number, lambda *_: ended.append(debian.POLICY.exists()))
+    try:
+        with pytest.raises(MissingPackagesError):
+            debian.ensure([ABSENT])
+    finally:
+        signal.signal(number, before)
+    assert apt == ["update True", "install True"]
+    assert ended == [False], "it ends once, and leaves no policy behind"

@@ -1,13 +1,16 @@
-"""What the built-in pilot understands of a job."""
+"""The built-in pilot: what it understands of a job, and how it is run."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from panda_fsm.pilot_io import Job, PilotError
+from lab.builtin_pilot_io import Job, PilotError
 
 SPEC: dict[str, Any] = {
     "PandaID": "7",
@@ -48,3 +51,21 @@ def test_absent_lists_are_empty() -> None:
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(PilotError):
         list(_job(inFiles=name).inputs())
+
+
+def test_a_server_that_does_not_serve_is_said_by_the_exit_code(tmp_path: Path) -> None:
+    nobody = ["--url", "http://127.0.0.1:1", "--queue", "Q", "--workdir", str(tmp_path / "work")]
+    script = (
+        "import lab.builtin_pilot_io as io, lab.builtin_pilot as pilot; io.TRIES = 1; raise SystemExit(pilot.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *nobody], capture_output=True, text=True, check=False)
+    assert done.returncode == os.EX_UNAVAILABLE, done.stderr
+    assert "server does not serve" in done.stderr
+    assert "0 jobs run" in done.stderr
+
+
+def test_it_tells_how_to_run_it() -> None:
+    command = [sys.executable, "-m", "lab.builtin_pilot", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "--token-file" in done.stdout

@@ -1,0 +1,221 @@
+"""The composition root: which services there are, and of what parts each is made. It alone knows every folder."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from command import sites
+from command.settings import Settings
+from panda_fsm.handler import Service
+from panda_fsm.trouble import Condition
+
+if TYPE_CHECKING:
+    from periodic.schedule import Duty
+
+
+class Work(Protocol):
+    """What a process does until it is told to end."""
+
+    def run(self) -> None:
+        """Work until `end` is called, and finish what is in hand."""
+
+    def end(self) -> None:
+        """Called from a signal handler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A queue and the service behind it. `held`: so many of its messages in memory at once; None: the setting."""
+
+    service: Callable[[Settings, Condition], Service[Any]]
+    held: int | None = None
+
+
+# The parts are imported where they are put together: a process loads what it needs, and --help nothing of it.
+
+
+def _setupper(config: Settings, condition: Condition) -> Service[Any]:
+    from consumers.setupper import Setupper
+
+    return Setupper(_experiments(config, condition))
+
+
+def _activator(_config: Settings, _condition: Condition) -> Service[Any]:
+    from consumers.activator import Activator
+
+    return Activator()
+
+
+def _watcher(config: Settings, _condition: Condition) -> Service[Any]:
+    from consumers.watcher import Watcher
+
+    return Watcher(config.limits())
+
+
+def _adder(config: Settings, condition: Condition) -> Service[Any]:
+    from consumers.adder import Adder
+
+    return Adder(_experiments(config, condition))
+
+
+def _closer(_config: Settings, _condition: Condition) -> Service[Any]:
+    from consumers.closer import Closer
+
+    return Closer()
+
+
+def _finisher(_config: Settings, _condition: Condition) -> Service[Any]:
+    from consumers.finisher import Finisher
+
+    return Finisher()
+
+
+def _ddm(config: Settings, _condition: Condition) -> Service[Any]:
+    from plugins.ddm.local import LocalDdm
+
+    return LocalDdm(sites.load(config.sites_file))
+
+
+def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
+    from engine.dead_letters import DeadLetters
+
+    return DeadLetters()
+
+
+def _experiments(config: Settings, condition: Condition) -> Any:
+    from plugins.ddm.local import LocalCatalogue
+    from plugins.experiments.registry import IsolatedExperiments
+
+    known = sites.load(config.sites_file)
+    return IsolatedExperiments(known, LocalCatalogue(known), condition, config.plugin_timeout_s)
+
+
+FEW = 8
+"""Messages of up to a megabyte: so many are held at a time, and share a transaction."""
+QUEUES = {
+    "setupper": Served(_setupper),
+    "setupper.submissions": Served(_setupper, FEW),
+    "activator": Served(_activator),
+    "watcher": Served(_watcher),
+    "watcher.heartbeats": Served(_watcher),
+    "watcher.large": Served(_watcher, FEW),
+    "adder": Served(_adder),
+    "closer": Served(_closer),
+    "finisher": Served(_finisher),
+    "ddm": Served(_ddm),
+    "dead_letters": Served(_dead_letters),
+}
+INBOX_DAYS = 7
+"""What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
+GATEWAY = "gateway"
+NAMES = (GATEWAY, "relay", "clock", *QUEUES)
+"""Everything that is served, by name."""
+
+
+@contextmanager
+def work(name: str, config: Settings, condition: Condition) -> Iterator[Work]:
+    """The work of the service `name`; its connections are given back afterwards."""
+    made = {GATEWAY: _gateway, "relay": _relay, "clock": _clock}.get(name)
+    with made(config, condition) if made is not None else _consumer(name, config, condition) as found:
+        yield found
+
+
+@contextmanager
+def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Work]:
+    """One queue: consumer thread, worker, store, publisher."""
+    from broker.consume import BatchConsumer
+    from broker.publish import BrokerPublisher
+    from engine.process import Processor
+    from sql.store import PostgresStore
+
+    served = QUEUES[queue]
+    service = served.service(config, condition)
+    store = PostgresStore(
+        config.database_url, queue, config.statement_timeout_s, config.limits(), config.archive_after_s
+    )
+    publisher = BrokerPublisher(config.broker_url, queue, condition=condition)
+    publisher.start()
+    try:
+        processor = Processor(service, store, publisher, config.confirm_timeout_s)
+        size = served.held or config.batch_size
+        yield BatchConsumer(
+            config.broker_url, queue, size, processor.handle,
+            prefetch=served.held, condition=condition, batch_limit_s=config.batch_limit_s,
+        )  # fmt: skip
+    finally:
+        publisher.stop()
+        store.close()
+
+
+@contextmanager
+def _relay(config: Settings, condition: Condition) -> Iterator[Work]:
+    from broker.publish import BrokerPublisher
+    from engine.outbox import Relay
+    from sql.outbox import OutboxStore
+
+    outbox = OutboxStore(config.database_url, config.statement_timeout_s)
+    publisher = BrokerPublisher(config.broker_url, "relay", condition=condition)
+    publisher.start()
+    try:
+        yield Relay(outbox, publisher, config.relay_age_s, config.confirm_timeout_s, condition)
+    finally:
+        publisher.stop()
+        outbox.close()
+
+
+@contextmanager
+def _clock(config: Settings, condition: Condition) -> Iterator[Work]:
+    from periodic.schedule import Schedule
+
+    yield Schedule([*_daily_work(config, condition), *_forgetting(config)], condition)
+
+
+def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
+    from periodic import archive, blocks, counts, deadlines, partitions, pulse, requests, snapshots
+    from sql.appointments import Appointments
+    from sql.archive import Archive
+    from sql.counts import Counts
+    from sql.kept_requests import KeptRequests
+    from sql.open_blocks import OpenBlocks
+    from sql.partitions import Partitions
+    from sql.pulse import Pulse
+    from sql.snapshots import Snapshots
+
+    place = config.database_url, config.statement_timeout_s
+    return [
+        pulse.duty(Pulse(*place), condition),
+        deadlines.duty(Appointments(*place), config.limits(), config.losses_per_s, condition),
+        archive.duty(Archive(*place)),
+        blocks.duty(OpenBlocks(*place)),
+        counts.duty(Counts(*place)),
+        requests.duty(KeptRequests(*place)),
+        partitions.duty(Partitions(*place), config.history_months, config.archive_months, condition),
+        snapshots.duty(Snapshots(*place), condition),
+    ]
+
+
+def _forgetting(config: Settings) -> "Iterator[Duty]":
+    """A duty for each kind of row that has an end."""
+    from periodic import retention
+    from sql.retention import Retention
+
+    days = {
+        "reports": config.retain_reports_days,
+        "blocks": config.retain_blocks_days,
+        "idle_blocks": config.retain_blocks_days,
+        "dead_letters": config.retain_dead_letters_days,
+        "audit": config.retain_audit_days,
+        "workers": config.retain_workers_days,
+        "worker_nodes": config.retain_workers_days,
+        "sandboxes": config.retain_sandboxes_days,
+        "inbox": INBOX_DAYS,
+    }
+    for kind, age in days.items():
+        rows = Retention(config.database_url, kind, config.statement_timeout_s)
+        yield retention.duty(kind, rows, age, config.cache_dir if kind == "sandboxes" else None)
+
+
+@contextmanager
+def _gateway(config: Settings, condition: Condition) -> Iterator[Work]:
+    raise NotImplementedError

@@ -1,0 +1,115 @@
+"""`panda-fsm health`: what an operator must know, judged and shown; the exit code says whether all is well."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from command.presence import SIGN_S
+from panda_fsm.errors import PandaError
+from sql.health import Health, ProcessRow, health
+from sql.migrate import latest
+from sql.required import Required
+
+_SILENT_S = 4 * SIGN_S
+_OLD_MESSAGE_S = 60.0
+_OLD_TRANSACTION_S = 300.0
+_COUNTED = 10_000
+
+
+@dataclass(slots=True)
+class Report:
+    """The schema, what was found, and in sentences what is not well."""
+
+    schema: str | None = None
+    found: Health = field(default_factory=Health)
+    trouble: list[str] = field(default_factory=list)
+
+
+def look(database_url: str, services: Sequence[str]) -> Report:
+    """Look once; `services` are those that somebody must serve."""
+    report = Report()
+    required = Required(database_url)
+    try:
+        report.schema = required.version()
+        missing = required.missing()
+        if missing:
+            report.trouble = [missing]
+        else:
+            report.found = health(database_url)
+            report.trouble = list(troubles(report.found, services))
+    except PandaError as error:
+        report.trouble = [str(error)]
+    finally:
+        required.close()
+    return report
+
+
+def troubles(found: Health, services: Sequence[str]) -> Iterator[str]:
+    """What is not well."""
+    alive = [process for process in found.processes if process.silent_s <= _SILENT_S]
+    missing = sorted(set(services) - {process.service for process in alive})
+    if missing:
+        yield f"nobody serves {', '.join(missing)}"
+    for process in found.processes:
+        if process not in alive:
+            if not any(_replaces(one, process) for one in alive):
+                yield f"{_name(process)} gave no sign for {process.silent_s:.0f} s"
+        elif process.trouble is not None:
+            yield f"{_name(process)} for {process.trouble_s or 0:.0f} s: {process.trouble}"
+    if found.oldest_outbox_s > _OLD_MESSAGE_S:
+        yield f"{_count(found.outbox)} messages in the outbox, the oldest for {found.oldest_outbox_s:.0f} s"
+    if found.put_off:
+        yield f"{found.put_off} messages cannot be published now"
+    if found.requests:
+        yield f"{_count(found.requests)} requests are not handled, the oldest for {found.oldest_request_s:.0f} s"
+    if found.dead_letters:
+        yield f"{found.dead_letters} dead letters: panda-fsm dead-letters list"
+    if found.quarantined:
+        yield f"{found.quarantined} jobs whose appointment cannot be kept: {found.quarantined_for}"
+    for table, rows in found.in_default_partitions.items():
+        yield f"{_count(rows)} rows in the default partition of {table}: panda-fsm partitions repair"
+    if found.oldest_transaction_s > _OLD_TRANSACTION_S:
+        yield f"a transaction is open for {found.oldest_transaction_s:.0f} s: {found.oldest_transaction}"
+
+
+def as_json(report: Report) -> str:
+    """All of it as one JSON object."""
+    content = {"well": not report.trouble, "trouble": report.trouble, "schema": report.schema}
+    return json.dumps(content | {"needed_schema": latest()} | asdict(report.found))
+
+
+def show(report: Report) -> None:
+    """For people: the processes, the figures, and last what is not well."""
+    console = Console(highlight=False)
+    if report.found.processes:
+        table = Table("service", "host", "pid", "up s", "sign s", "trouble")
+        for one in report.found.processes:
+            figures = str(one.pid), f"{one.up_s:.0f}", f"{one.silent_s:.0f}"
+            table.add_row(one.service, one.host, *figures, one.trouble or "")
+        console.print(table)
+    found = report.found
+    console.print(f"schema {report.schema or 'none'}, needed {latest()}")
+    console.print(
+        f"outbox {found.outbox}, oldest {found.oldest_outbox_s:.0f} s; requests older than a minute {found.requests};"
+        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s"
+    )
+    for sentence in report.trouble:
+        console.print(f"[red]trouble[/red]: {sentence}", soft_wrap=True)
+    if not report.trouble:
+        console.print("all is well")
+
+
+def _replaces(one: ProcessRow, process: ProcessRow) -> bool:
+    """Whether it was started after the other one fell silent: whoever killed that one, somebody saw to it."""
+    return (one.service, one.host) == (process.service, process.host) and one.up_s < process.silent_s
+
+
+def _name(process: ProcessRow) -> str:
+    return f"{process.service} ({process.host}, {process.pid})"
+
+
+def _count(rows: int) -> str:
+    return f"{rows}" if rows < _COUNTED else f"{_COUNTED} or more"

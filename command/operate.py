@@ -1,0 +1,105 @@
+"""What operators type beside serving: how is it, send everything again, look after topology and partitions."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from command.settings import settings
+
+topology = typer.Typer(help="Queues and bindings of the broker, against those of this version.", no_args_is_help=True)
+partitions = typer.Typer(help="Month partitions of history and archive.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
+
+
+def health(as_json: AsJson = False) -> None:
+    """Say which processes run and what is not well; exit code 0 when all is, 1 otherwise."""
+    from command import health as judge
+    from command.compose import NAMES
+
+    report = judge.look(settings().database_url, NAMES)
+    if as_json:
+        typer.echo(judge.as_json(report))
+    else:
+        judge.show(report)
+    raise typer.Exit(1 if report.trouble else 0)
+
+
+def replay() -> None:
+    """Say again now what every live job waits for, and every kept request: an emptied broker need not be waited for."""
+    from sql.appointments import make_appointments_now
+
+    config = settings()
+    jobs, requests = make_appointments_now(config.database_url, config.statement_timeout_s)
+    typer.echo(f"{jobs} jobs and {requests} requests are due now: the clock and the relay send what they wait for")
+
+
+@topology.command()
+def check(as_json: AsJson = False) -> None:
+    """Compare the broker with what this version declares; exit code 1 when they differ. Changes nothing."""
+    from broker.upgrade import check as differences
+    from sql.broker_bindings import retired
+
+    config = settings()
+    _say(differences(config.broker_url, retired(config.database_url)), as_json, "the broker is as it should be")
+
+
+@topology.command()
+def prune(as_json: AsJson = False) -> None:
+    """Remove bindings that left the table, and queues that did once they are empty; exit code 1 when some must stay."""
+    from broker.upgrade import prune as remove
+    from sql.broker_bindings import forget, retired
+
+    config = settings()
+    left = retired(config.database_url)
+    sentences, removed = remove(config.broker_url, left)
+    forget(config.database_url, removed)
+    _say(sentences, as_json, "nothing to remove", code=1 if len(removed) < len(left) else 0)
+
+
+@topology.command()
+def policy() -> None:
+    """Print the command that sets what is tunable, to be run where `rabbitmqctl` is."""
+    from broker.upgrade import policy_command
+
+    typer.echo(shlex.join(["rabbitmqctl", *policy_command(settings().broker_url)]))
+
+
+def _say(sentences: Sequence[str], as_json: bool, none: str, code: int | None = None) -> None:
+    """Print them and end; the exit code is 1 when there are any, unless it is given."""
+    if as_json:
+        typer.echo(json.dumps(sentences))
+    else:
+        typer.echo("\n".join(sentences) or none)
+    raise typer.Exit(min(1, len(sentences)) if code is None else code)
+
+
+@partitions.command()
+def status(as_json: AsJson = False) -> None:
+    """Show every partition; exit code 1 when rows are in a default partition."""
+    from sql.partitions import partitions as found
+
+    rows = found(settings().database_url)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows]))
+    else:
+        table = Table("table", "partition", "rows", "MB")
+        for row in rows:
+            table.add_row(row.parent, row.name, str(row.rows), f"{row.bytes / 1e6:.1f}")
+        Console(highlight=False).print(table)
+    raise typer.Exit(1 if any(row.is_default and row.rows for row in rows) else 0)
+
+
+@partitions.command("repair")
+def repair_partitions() -> None:
+    """Move rows of default partitions into those of their months. Each table is locked meanwhile."""
+    from sql.partitions import repair
+
+    for table, rows in repair(settings().database_url).items():
+        typer.echo(f"{table}: {rows} rows moved")

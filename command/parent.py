@@ -1,0 +1,40 @@
+"""The bond of a served process with its supervisor: it lives no longer than that, however that ends."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+import structlog
+
+log = structlog.get_logger()
+
+VARIABLE = "PANDA_FSM_SUPERVISOR_PID"
+"""In the environment of a served process: the process that must be its parent."""
+_PR_SET_PDEATHSIG = 1
+_LOOK_S = 1.0
+_END_WITHIN_S = 30.0
+
+
+def follow() -> None:
+    """Called first of all in a served process: the kernel tells it to end (SIGTERM) when its supervisor has ended."""
+    supervisor = os.environ.pop(VARIABLE, "")
+    if not supervisor:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+        log.warning("not_bound", error=os.strerror(ctypes.get_errno()))
+    if os.getppid() != int(supervisor):  # it ended before the kernel was asked to tell
+        sys.exit(1)
+    threading.Thread(target=_end_alone, args=(int(supervisor),), name="supervisor", daemon=True).start()
+
+
+def _end_alone(supervisor: int) -> None:
+    """Whatever the process is doing: nobody would ever look after it again."""
+    while os.getppid() == supervisor:
+        time.sleep(_LOOK_S)
+    time.sleep(_END_WITHIN_S)
+    log.error("killed_itself", why=f"its supervisor ended {_END_WITHIN_S:g} s ago")
+    os._exit(1)

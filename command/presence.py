@@ -1,0 +1,57 @@
+"""Shows that this process lives and what keeps it from working: a line in the log, a row in the database."""
+
+import threading
+
+import structlog
+
+from panda_fsm.errors import PandaError
+from panda_fsm.trouble import Condition
+from sql.presence import Presence
+
+log = structlog.get_logger()
+
+SIGN_S = 5.0
+"""A process shows itself so often, and at each change of its condition."""
+
+
+class Shown:
+    """The condition of this process; a thread shows it until `end`."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.condition = Condition(self._changed)
+        self._presence = presence
+        self._wake = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._show, name="presence", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """The process ends as it should: its row goes."""
+        self._ending = True
+        self._wake.set()
+        self._thread.join(SIGN_S)
+
+    def _changed(self, part: str, trouble: str | None) -> None:
+        if trouble is None:
+            log.info("well_again", part=part)
+        else:
+            log.error("in_trouble", part=part, trouble=trouble)
+        self._wake.set()
+
+    def _show(self) -> None:
+        """A database that is away, or too old to have the table, is the trouble of others."""
+        while not self._ending:
+            self._wake.clear()
+            try:
+                self._presence.show(self.condition.trouble)
+            except PandaError as error:
+                log.debug("not_shown", error=str(error))
+            except Exception:
+                log.exception("not_shown")
+            self._wake.wait(SIGN_S)
+        try:
+            self._presence.end()
+        except PandaError as error:
+            log.debug("not_shown", error=str(error))

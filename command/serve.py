@@ -1,0 +1,88 @@
+"""The life of one served process: bound to its supervisor, shown to operators, at work once the database is ready."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+import structlog
+
+from command import compose, parent
+from command.presence import Shown
+from command.settings import Settings
+from panda_fsm.errors import PandaError
+from panda_fsm.trouble import Condition
+from sql.presence import Presence
+from sql.required import Required
+
+log = structlog.get_logger()
+
+_LOOK_S = 1.0
+
+
+class Ending:
+    """Whether the process was told to end (SIGTERM, SIGINT, SIGHUP); what it is doing then hears of it."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._work: compose.Work | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        # Whoever handles SIGTERM in his own way, as the gateway does, gets this too.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; True when the process shall end."""
+        return self._told.wait(seconds)
+
+    def run(self, work: compose.Work) -> None:
+        """Work until told to end."""
+        self._work = work
+        if not self._told.is_set():
+            work.run()
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._told.set()
+        if self._work is not None:
+            self._work.end()
+
+
+def serve(name: str, config: Settings) -> None:
+    """Serve until told to end; the batch in hand is finished and acknowledged."""
+    parent.follow()
+    ending = Ending()
+    shown = Shown(Presence(config.database_url, name))
+    shown.start()
+    try:
+        # A gateway listens from the start: whoever looks whether it is ready gets an answer.
+        if name == compose.GATEWAY or _is_ready(config.database_url, shown.condition, ending):
+            with compose.work(name, config, shown.condition) as work:
+                log.info("serving", name=name)
+                ending.run(work)
+    except PandaError:
+        raise  # a person can mend it, and is told in a sentence
+    except Exception:
+        log.exception("crashed")
+        sys.exit(1)
+    shown.end()
+    log.info("stopped")
+
+
+def _is_ready(database_url: str, condition: Condition, ending: Ending) -> bool:
+    """True once the database has what this program needs; until then no message is taken, and none is to blame."""
+    required = Required(database_url)
+    try:
+        while not ending.wait(0):
+            missing, away = None, None
+            try:
+                missing = required.missing()
+            except PandaError as error:
+                away = str(error)
+            condition.note("schema", missing)
+            condition.note("database", away)
+            if missing is None and away is None:
+                return True
+            ending.wait(_LOOK_S)
+        return False
+    finally:
+        required.close()

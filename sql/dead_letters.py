@@ -1,0 +1,99 @@
+"""Dead letters as operators handle them: looked at, replayed or discarded, one by one or all of a kind."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from psycopg.rows import dict_row
+
+from panda_fsm.errors import PoisonError
+from panda_fsm.messages import decode, new_message_id
+from sql.queries import load
+from sql.rows import as_json
+from sql.session import Session
+
+_Q = load("dead_letters")
+_TIMEOUT_S = 60.0
+_CHUNK = 100
+"""Letters in one transaction: each may weigh a megabyte."""
+
+Fate = Literal["replayed", "discarded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which open dead letters are meant; None means any."""
+
+    ids: Sequence[int] | None = None
+    fingerprint: str | None = None
+    queue: str | None = None
+
+
+@dataclass(slots=True)
+class Settled:
+    """How many letters were settled, and why others cannot be replayed, by their numbers."""
+
+    letters: int = 0
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+
+class DeadLetterBox:
+    """The table of dead letters; `queues` are those that there are."""
+
+    def __init__(self, database_url: str, queues: Sequence[str] = ()) -> None:
+        self._session = Session(database_url, "dead-letters", _TIMEOUT_S)
+        self._queues = frozenset(queues)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def listed(self, status: str, choice: Choice, limit: int) -> list[dict[str, Any]]:
+        """Letters with that status, oldest first."""
+        with self._session.use() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(_Q["listed"], _meant(choice) | {"status": status, "limit": limit}).fetchall()
+
+    def count(self, choice: Choice) -> int:
+        """How many open letters are meant."""
+        with self._session.use() as connection:
+            found = connection.execute(_Q["count"], _meant(choice)).fetchone()
+            return int(found[0]) if found else 0
+
+    def settle(self, choice: Choice, fate: Fate, actor: str) -> Settled:
+        """Replay the open letters that are meant into their queues, or discard them; an audit row for each.
+
+        What no service can read would only come back: it is left as it is.
+        """
+        done, after = Settled(), 0
+        while True:
+            with self._session.transaction() as connection:
+                page = _meant(choice) | {"after": after, "limit": _CHUNK}
+                rows = connection.execute(_Q["open_letters"], page).fetchall()
+                if not rows:
+                    return done
+                after = rows[-1][0]
+                messages = self._to_send(rows, done) if fate == "replayed" else []
+                connection.execute(_Q["write_outbox"], {"rows": as_json(messages)})
+                ids = [number for number, _, _ in rows if number not in done.unreadable]
+                connection.execute(_Q["settle"], {"ids": ids, "status": fate, "actor": actor})
+            done.letters += len(ids)
+
+    def _to_send(self, rows: Sequence[tuple[int, str, bytes]], done: Settled) -> list[dict[str, str]]:
+        """Each goes to the queue that gave it up; where that is no more, to whoever takes such messages now."""
+        messages = []
+        for number, queue, payload in rows:
+            try:
+                message = decode(bytes(payload))
+            except PoisonError as error:
+                done.unreadable[number] = str(error)
+                continue
+            place = ("", queue) if queue in self._queues else (message.exchange, message.routing_key)
+            messages.append(
+                {"message_id": new_message_id(), "exchange": place[0], "routing_key": place[1],
+                 "body": bytes(payload).decode()}
+            )  # fmt: skip
+        return messages
+
+
+def _meant(choice: Choice) -> dict[str, Any]:
+    return asdict(choice) | {"ids": None if choice.ids is None else list(choice.ids)}

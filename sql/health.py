@@ -1,0 +1,60 @@
+"""What an operator wants to know of a running system, in a few quick looks at the database."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.rows import class_row
+
+from sql.queries import load
+from sql.session import Session
+
+_Q = load("health")
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process as it shows itself; ages in seconds."""
+
+    service: str
+    host: str
+    pid: int
+    up_s: float
+    silent_s: float
+    trouble: str | None
+    trouble_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The processes, and what waits, grew or got stuck."""
+
+    processes: list[ProcessRow] = field(default_factory=list)
+    outbox: int = 0
+    oldest_outbox_s: float = 0.0
+    put_off: int = 0
+    requests: int = 0
+    oldest_request_s: float = 0.0
+    dead_letters: int = 0
+    quarantined: int = 0
+    quarantined_for: str | None = None
+    in_default_partitions: dict[str, int] = field(default_factory=dict)
+    oldest_transaction_s: float = 0.0
+    oldest_transaction: str = ""
+
+
+def health(database_url: str) -> Health:
+    """Look once. Raises TransientError when the database is away, SystemicError when it is not migrated."""
+    session = Session(database_url, "health", _TIMEOUT_S)
+    try:
+        with session.use() as connection:
+            processes = connection.cursor(row_factory=class_row(ProcessRow)).execute(_Q["processes"]).fetchall()
+            values: dict[str, Any] = {}
+            for query in ("outbox", "requests", "dead_letters", "quarantined", "oldest_transaction"):
+                cursor = connection.execute(_Q[query])
+                names = [column.name for column in cursor.description or ()]
+                values |= dict(zip(names, cursor.fetchone() or (), strict=False))
+            filled = {table: rows for table, rows in connection.execute(_Q["in_default_partitions"]) if rows}
+            return Health(processes=processes, in_default_partitions=filled, **values)
+    finally:
+        session.close()

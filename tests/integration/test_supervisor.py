@@ -1,0 +1,136 @@
+"""The supervisor and its children: nobody outlives it, who was killed is back at once, none serves too early."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from command.compose import NAMES
+from sql.migrate import latest, migrate, migrations
+from tests.driver import Database
+from tests.polling import wait_until
+from tests.processes import Processes
+
+BACK_WITHIN_S = 3.0
+"""Far below the ten seconds to which waiting grows for those that fail by themselves."""
+
+
+@pytest.fixture
+def waiting(run_dir: Path, empty_database_url: str, broker_url: str) -> Iterator[Processes]:
+    """Processes on a database that nobody has migrated yet: all live, and none serves."""
+    running = Processes(run_dir, empty_database_url, broker_url)
+    try:
+        yield running
+    finally:
+        print(running.log_tails())
+        running.close()
+
+
+def lines(processes: Processes, name: str, event: str) -> list[dict[str, object]]:
+    """The lines of a log with this event."""
+    found = [json.loads(line) for line in processes.log(name).splitlines() if line.startswith("{")]
+    return [line for line in found if line.get("event") == event]
+
+
+def started(processes: Processes, service: str | None = None) -> list[int]:
+    """The pids that the supervisor has started so far."""
+    found = lines(processes, "all", "started")
+    return [int(str(line["pid"])) for line in found if service in (None, line["process"])]
+
+
+def is_alive(pid: int) -> bool:
+    """True while it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def all_started(processes: Processes) -> list[int]:
+    """The children, once each is at work or waits for the schema."""
+    processes.start("all")
+    wait_until(lambda: len(started(processes)) >= len(NAMES), "all children started")
+    wait_until(
+        lambda: len(lines(processes, "all", "in_trouble")) >= len(NAMES) - 1, "all but the gateway wait for the schema"
+    )
+    return started(processes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_nobody_outlives_the_supervisor(waiting: Processes, number: signal.Signals) -> None:
+    children = all_started(waiting)
+    pid = waiting.pid("all")
+    os.kill(pid, number)
+    wait_until(lambda: not any(map(is_alive, [pid, *children])), "all have ended")
+
+
+def test_a_service_that_is_killed_is_back_at_once_however_often(waiting: Processes) -> None:
+    all_started(waiting)
+    for _ in range(10):
+        before = started(waiting, "closer")
+        os.kill(before[-1], signal.SIGKILL)
+        wait_until(lambda: len(started(waiting, "closer")) > len(before), "closer is back", BACK_WITHIN_S)  # noqa: B023
+    assert len(started(waiting)) == len(NAMES) + 10
+
+
+def test_a_service_that_fails_by_itself_is_started_ever_more_slowly(waiting: Processes) -> None:
+    waiting.start("all", PANDA_FSM_GATEWAY_HOST="192.0.2.1")
+    wait_until(lambda: len(started(waiting, "gateway")) >= 5, "the gateway was tried again")
+    died = lines(waiting, "all", "died")
+    assert {line["process"] for line in died} == {"gateway"}
+    waits = [float(str(line["again_in_s"])) for line in died]
+    assert waits == sorted(set(waits))
+
+
+def test_none_serves_before_the_database_has_what_it_needs(waiting: Processes, empty_database_url: str) -> None:
+    apply_until(empty_database_url, "0003")
+    waiting.start("closer")
+    wait_until(lambda: lines(waiting, "closer", "in_trouble"), "it says what it waits for")
+    trouble = lines(waiting, "closer", "in_trouble")[0]["trouble"]
+    assert trouble == f"schema {latest()} needed, it is at 0003_request: run panda-fsm migrate"
+    assert not lines(waiting, "closer", "serving")
+    migrate(empty_database_url)
+    wait_until(lambda: lines(waiting, "closer", "serving"), "it serves")
+    assert lines(waiting, "closer", "well_again")
+    database = Database(empty_database_url)
+    wait_until(lambda: database.rows("SELECT FROM process WHERE service = 'closer'"), "it shows itself")
+    waiting.stop("closer")
+    assert database.rows("SELECT FROM process") == []
+    database.close()
+
+
+def test_a_step_that_the_database_does_not_know_is_waited_for(processes: Processes, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM job_transition WHERE event = 'lost' AND source = 'running'")
+    processes.start("closer")
+    wait_until(lambda: lines(processes, "closer", "in_trouble"), "it says what it waits for")
+    migrate(database_url)
+    wait_until(lambda: lines(processes, "closer", "serving"), "it serves")
+
+
+def test_a_newer_schema_is_fine(processes: Processes, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO schema_version (version, checksum) VALUES ('9999_of_tomorrow', '')")
+    processes.start("closer")
+    wait_until(lambda: lines(processes, "closer", "serving"), "it serves")
+
+
+def apply_until(database_url: str, last: str) -> None:
+    """The migrations up to this number, as a program of that time made them."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "CREATE TABLE schema_version (version text PRIMARY KEY, checksum text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        for path in migrations():
+            if path.stem[:4] <= last:
+                checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+                connection.execute(path.read_bytes())
+                connection.execute("INSERT INTO schema_version VALUES (%s, %s)", (path.stem, checksum))
