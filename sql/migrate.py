@@ -6,9 +6,11 @@ from pathlib import Path
 import psycopg
 import structlog
 
-from panda_fsm import lifecycle
 from panda_fsm.errors import SettingsError, TransientError
-from panda_fsm.states import FINAL, State
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import JOB
+from sql.broker_bindings import record
 
 log = structlog.get_logger()
 
@@ -37,7 +39,9 @@ def migrate(database_url: str) -> list[str]:
             )
             applied = [path.stem for path in migrations() if _apply(connection, path)]
             _write_lifecycle(connection)
-            connection.execute("SELECT ensure_partitions(now()), ensure_partitions(now() + interval '1 month')")
+            record(connection)
+            # As far ahead as the clock makes them (periodic/partitions.py).
+            connection.execute("SELECT ensure_partitions(now() + n * interval '1 month') FROM generate_series(0, 3) AS n")
             return applied
     except psycopg.OperationalError as error:
         raise TransientError(f"no database at PANDA_FSM_DATABASE_URL: {error}") from error
@@ -69,5 +73,5 @@ def _write_lifecycle(connection: psycopg.Connection) -> None:
             "INSERT INTO job_transition (event, source, destination, service) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (event, source, destination) DO UPDATE SET service = excluded.service"
             " WHERE job_transition.service <> excluded.service",
-            list(lifecycle.rows()),
+            list(JOB.rows()),
         )

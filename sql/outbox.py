@@ -13,7 +13,7 @@ from sql.queries import load
 from sql.session import Session
 
 _Q = load("outbox")
-_BURY = load("store")["bury"]
+_BURY, _WRITE = load("store")["bury"], load("store")["write_outbox"]
 _SLICE_BYTES = 4_000_000
 _FETCH = 50
 
@@ -92,3 +92,9 @@ def _fetch(connection: psycopg.Connection, query: LiteralString, age_s: float, l
             found.append(Unsent(Outgoing(message_id, exchange, key, body, headers), tries, age))
             weight += len(body)
     return found
+
+
+def write(connection: psycopg.Connection, outgoing: Sequence[Outgoing]) -> None:
+    """Put messages into the outbox within the transaction that is under way."""
+    if outgoing:
+        connection.execute(_WRITE, {"rows": rows.as_json(rows.outbox(outgoing))})

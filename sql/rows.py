@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from panda_fsm.effects import DeadLetter, Effects
+from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FACTS, FINAL, Limits, look_s
@@ -49,7 +49,7 @@ def _times(row: Row, limits: Limits, archive_after_s: float) -> Row:
     state = State(row["state"])
     moved = row["version"] > row["expected"]
     seconds = limits.deadline_s(state)
-    times: Row = {"started": state.value == _STARTED, "ended": state.value in _ENDING}
+    times: Row = {"started": state.value == _STARTED, "ended": state.value in _ENDING, "final": state in FINAL}
     if moved or (row.get("renewed") and FACTS[state].heartbeats):
         times["deadline_s"] = archive_after_s if FACTS[state].phase is Phase.FINAL else seconds
     if moved and "look_s" not in row:
@@ -97,12 +97,12 @@ def counts(effects: Effects) -> list[Row]:
     return [{"state": s, "site": site, "vo": vo, "jobs": n} for (s, site, vo), n in effects.counts.items() if n]
 
 
-def outbox(effects: Effects) -> list[Row]:
+def outbox(outgoing: Sequence[Outgoing]) -> list[Row]:
     """Messages to send."""
     return [
         {"message_id": m.message_id, "exchange": m.exchange, "routing_key": m.routing_key, "body": m.body.decode(),
          "headers": m.headers}
-        for m in effects.outgoing
+        for m in outgoing
     ]  # fmt: skip
 
 

@@ -153,7 +153,7 @@ class PostgresTransaction:
         if effects.handled:
             self._connection.execute(_Q["forget_requests"], {"message_ids": sorted(effects.handled)})
         effects.gather_transfers()
-        self._rows("write_outbox", rows.outbox(effects))
+        self._rows("write_outbox", rows.outbox(effects.outgoing))
 
     def _create(self, effects: Effects) -> None:
         """New jobs only: a message handled before and ids that exist already, or did, create nothing."""

@@ -27,14 +27,21 @@ CREATE TABLE job_ended (
 INSERT INTO job_ended (job_id, ended_at) SELECT job_id, max(ended_at) FROM job_archive GROUP BY job_id;
 
 -- An appointment that cannot be kept (a job that cannot be archived...) says why, and nobody else waits for it.
-ALTER TABLE job_deadline ADD COLUMN trouble text;
+-- Appointments of ended jobs are the archive's, by an index of their own: a long archive never delays a deadline.
+ALTER TABLE job_deadline ADD COLUMN trouble text, ADD COLUMN ended boolean NOT NULL DEFAULT false;
+DROP INDEX job_deadline_at;
+CREATE INDEX job_deadline_at ON job_deadline (deadline_at) WHERE NOT ended;
+CREATE INDEX job_deadline_ended ON job_deadline (deadline_at) WHERE ended;
+CREATE INDEX job_deadline_trouble ON job_deadline (job_id) WHERE trouble IS NOT NULL;
 
 -- Who ticks: the clock, and the gateways that listen to pilots. After a gap nobody is lost for a while.
 CREATE TABLE pulse (
     name text PRIMARY KEY,
     ticked_at timestamptz NOT NULL,
-    grace_until timestamptz NOT NULL DEFAULT '-infinity'
+    grace_until timestamptz NOT NULL DEFAULT 'epoch'
 );
+-- For how long the release before was stopped, nobody knows.
+INSERT INTO pulse (name, ticked_at) SELECT 'clock', 'epoch' WHERE EXISTS (SELECT FROM job);
 
 -- The processes that run, and what keeps them from working.
 CREATE TABLE process (
@@ -56,10 +63,19 @@ CREATE TABLE broker_binding (
     retired_at timestamptz,
     PRIMARY KEY (queue, exchange, routing_key)
 );
+-- The one of the release before that is none any more; a new database never had it.
+INSERT INTO broker_binding (queue, exchange, routing_key)
+    SELECT 'setupper', 'panda.requests', 'submit' WHERE EXISTS (SELECT FROM job_state);
 
 -- What differs between waiting jobs, class by class: a pilot that nothing fits finds that out without reading them all.
+-- What differs most from job to job stands last. The same below a task and below a user, for pilots that ask for one;
+-- there the leading columns are one expression, so that no statistics can make the planner take another index.
 CREATE INDEX job_waiting_class ON job_waiting
-    (site, label, resource_type, core_count, min_ram, max_disk, max_walltime, priority DESC, job_id);
+    (site, label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
+CREATE INDEX job_waiting_task ON job_waiting ((site || '/' || task_id::text),
+    label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
+CREATE INDEX job_waiting_user ON job_waiting ((site || '/' || user_name),
+    label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 
 -- Nobody reads these two any more; the programs of the release before still write the first.
 ALTER TABLE job_waiting ALTER COLUMN version SET DEFAULT 0;
@@ -69,9 +85,13 @@ ALTER TABLE data_block DROP CONSTRAINT data_block_status_check,
 
 ALTER TABLE dead_letter ADD COLUMN settled_at timestamptz;
 CREATE INDEX dead_letter_settled ON dead_letter (settled_at) WHERE settled_at IS NOT NULL;
-CREATE INDEX pilot_report_received ON pilot_report USING brin (received_at);
+CREATE INDEX pilot_report_received ON pilot_report (received_at);
 CREATE INDEX data_block_closed ON data_block (closed_at) WHERE closed_at IS NOT NULL;
-CREATE INDEX audit_at ON audit USING brin (at);
+DROP INDEX data_block_open;
+CREATE INDEX data_block_open ON data_block (block_id) WHERE status = 'open';
+CREATE INDEX data_block_created ON data_block (created_at) WHERE closed_at IS NULL;
+CREATE INDEX data_block_parent ON data_block (parent) WHERE parent <> '';
+CREATE INDEX audit_at ON audit (at);
 CREATE INDEX worker_last_seen ON worker (last_seen_at);
 CREATE INDEX worker_node_last_seen ON worker_node (last_seen_at);
 CREATE INDEX cache_file_created ON cache_file (created_at);

@@ -98,10 +98,12 @@ FROM json_to_recordset(%(rows)s::json) AS r(
 WITH r AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
         job_id bigint, expected int, version int, state text, deadline_s float8, look_s float8, command text,
-        verdict text, has_report boolean, waits_for text, errors jsonb, pilot jsonb, started boolean, ended boolean)
+        verdict text, has_report boolean, waits_for text, errors jsonb, pilot jsonb, started boolean, ended boolean,
+        final boolean)
 ), sooner AS (
-    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.look_s)
-    FROM r WHERE d.job_id = r.job_id AND d.deadline_at > now() + make_interval(secs => r.look_s)
+    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.look_s), ended = r.final
+    FROM r WHERE d.job_id = r.job_id AND r.look_s IS NOT NULL
+        AND (r.final OR d.deadline_at > now() + make_interval(secs => r.look_s))
 )
 UPDATE job j SET
     state = r.state,

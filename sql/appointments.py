@@ -1,0 +1,113 @@
+"""The database side of the appointments: live jobs whose time has come, a slice at a time, and all of them at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import psycopg
+
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.appointments import Appointed, Due, OpenBlock
+from panda_fsm.jobs.facts import FACTS, Replay
+from panda_fsm.jobs.job import Job
+from panda_fsm.messages import Message, TransferRequested
+from panda_fsm.transfers import merged
+from sql import duty, outbox
+from sql.queries import load
+from sql.rows import as_json
+from sql.session import Session
+from sql.store import read_files, read_jobs
+
+_Q = load("appointments")
+_CHUNK = 2000
+_NO_REQUEST = "00000000-0000-0000-0000-000000000000"
+
+Decide = Callable[[Due], Mapping[int, Appointed]]
+
+
+class Appointments:
+    """The job_deadline table as the clock sees it. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = duty.DutySession(database_url, "deadlines", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def keep(self, limit: int, decide: Decide) -> int:
+        """Take at most `limit` jobs that are due, and do what `decide` says of them; returns how many were due.
+
+        Jobs that somebody holds are looked at again in a second. A job that cannot be read or decided is put off alone.
+        """
+        with self._session.slice_alone() as connection:
+            if connection is None:
+                return 0
+            due: dict[int, bool] = dict(connection.execute(_Q["due"], {"limit": limit}).fetchall())
+            duty.quarantine(
+                connection, duty.bisect(connection, list(due), lambda part: _keep(connection, part, due, decide))
+            )
+            return len(due)
+
+
+def _keep(connection: psycopg.Connection, job_ids: Sequence[int], at_once: Mapping[int, bool], decide: Decide) -> None:
+    jobs = read_jobs(connection, "load_jobs_locked", job_ids)
+    duty.put_off_missing(connection, job_ids, jobs)
+    if not jobs:
+        return
+    now, grace_until = connection.execute(_Q["clock"]).fetchone() or (None, None)
+    asked = frozenset(job_id for job_id in jobs if at_once[job_id])
+    appointed = decide(Due(jobs, _open_blocks(connection, jobs), now, grace_until, asked))
+    rows = [{"job_id": job_id, "look_at": one.look_at, "ended": one.ended} for job_id, one in appointed.items()]
+    connection.execute(_Q["make"], {"rows": as_json(rows)})
+    _send(connection, (message for one in appointed.values() for message in one.messages))
+
+
+def _open_blocks(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> dict[str, OpenBlock]:
+    """The open blocks of jobs that wait for files; those jobs get their files read, the others need none."""
+    waiting = {job_id: job for job_id, job in jobs.items() if FACTS[job.state].replay is Replay.TRANSFERS}
+    if not waiting:
+        return {}
+    read_files(connection, waiting)
+    names = {file.block for job in waiting.values() for file in job.files if file.block}
+    found = connection.execute(_Q["open_blocks"], {"names": sorted(names)})
+    return {name: OpenBlock(name, BlockKind(kind), source, destination) for name, kind, source, destination in found}
+
+
+def _send(connection: psycopg.Connection, messages: Iterable[Message]) -> None:
+    """To the outbox, in the same transaction; what is asked of one block leaves together."""
+    said = list(messages)
+    transfers = [message for message in said if isinstance(message, TransferRequested)]
+    others = [message for message in said if not isinstance(message, TransferRequested)]
+    outbox.write(connection, [Outgoing.of(message) for message in [*others, *merged(transfers)]])
+
+
+def make_appointments_now(database_url: str, statement_timeout_s: float = 30.0) -> tuple[int, int]:
+    """Make all appointments of live jobs due now, and kept requests too; returns how many of each.
+
+    In chunks of a transaction each, and without waiting for a row while holding others.
+    """
+    session = Session(database_url, "replay", statement_timeout_s)
+    try:
+        with session.use() as connection:
+            return _jobs_now(connection), _requests_now(connection)
+    finally:
+        session.close()
+
+
+def _jobs_now(connection: psycopg.Connection) -> int:
+    done, after = 0, 0
+    while rows := connection.execute(_Q["next_jobs"], {"after": after, "limit": _CHUNK}).fetchall():
+        job_ids = [job_id for (job_id,) in rows]
+        made = {job_id for (job_id,) in connection.execute(_Q["now_unlocked"], {"job_ids": job_ids})}
+        for job_id in job_ids:
+            if job_id not in made:
+                connection.execute(_Q["now_one"], {"job_id": job_id})
+        done, after = done + len(job_ids), job_ids[-1]
+    return done
+
+
+def _requests_now(connection: psycopg.Connection) -> int:
+    done, after = 0, _NO_REQUEST
+    while rows := connection.execute(_Q["requests_now"], {"after": after, "limit": _CHUNK}).fetchall():
+        done, after = done + len(rows), max(message_id for (message_id,) in rows)
+    return done

@@ -1,0 +1,25 @@
+"""The rollup counts of jobs: changes are appended by whoever makes steps, and folded here."""
+
+from sql.duty import DutySession
+from sql.queries import load
+
+_Q = load("counts")
+
+
+class Counts:
+    """The job_count table. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = DutySession(database_url, "counts", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def fold(self, limit: int, tolerated: int) -> bool:
+        """Add up at most `limit` rows where more than `tolerated` lie; True when that made them many fewer."""
+        with self._session.slice_alone() as connection:
+            if connection is None:
+                return False
+            gone, left = connection.execute(_Q["fold"], {"limit": limit, "tolerated": tolerated}).fetchone() or (0, 0)
+            return bool(gone == limit and left < gone // 2)

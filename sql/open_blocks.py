@@ -1,0 +1,36 @@
+"""Blocks that hold all they ever will and are open still: the message that closes them was lost."""
+
+from collections.abc import Callable, Sequence
+
+from panda_fsm.effects import Outgoing
+from panda_fsm.messages import Message
+from sql import outbox
+from sql.duty import DutySession
+from sql.queries import load
+
+_Q = load("open_blocks")
+
+
+class OpenBlocks:
+    """The open sub blocks. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = DutySession(database_url, "blocks", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def remind(self, after: int, limit: int, about: Callable[[int], Message]) -> int | None:
+        """Look at the next open blocks with a number above `after`, and say `about` a job of each complete one.
+
+        Returns the last number looked at; None when there are no more.
+        """
+        with self._session.slice_alone() as connection:
+            if connection is None:
+                return None
+            rows: Sequence[tuple[int, int | None]]
+            rows = connection.execute(_Q["look_at"], {"after": after, "limit": limit}).fetchall()
+            messages = [about(job_id) for _, job_id in rows if job_id is not None]
+            outbox.write(connection, [Outgoing.of(message) for message in messages])
+            return rows[-1][0] if len(rows) == limit else None

@@ -1,0 +1,38 @@
+-- Statements of the appointments: jobs whose time has come.
+
+-- name: due
+-- The earliest first. An appointment before 1971 is one that an operator wants kept at once.
+SELECT job_id, deadline_at <= 'epoch' FROM job_deadline WHERE NOT ended AND deadline_at <= now()
+ORDER BY deadline_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+
+-- name: clock
+-- While somebody who must listen to pilots is away, and for a while afterwards, nobody is lost.
+SELECT now(), coalesce(greatest(max(grace_until),
+    max(now() + interval '60 s') FILTER (WHERE ticked_at < now() - interval '60 s')), 'epoch')
+FROM pulse
+
+-- name: open_blocks
+SELECT name, kind, source, destination FROM data_block WHERE name = ANY(%(names)s) AND status = 'open'
+
+-- name: make
+UPDATE job_deadline d SET deadline_at = r.look_at, ended = r.ended, trouble = NULL
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_at timestamptz, ended boolean)
+WHERE d.job_id = r.job_id
+
+-- name: next_jobs
+SELECT job_id FROM job_deadline WHERE job_id > %(after)s AND NOT ended ORDER BY job_id LIMIT %(limit)s
+
+-- name: now_unlocked
+-- What is locked is left to `now_one_by_one`: nobody waits for a row while others hold rows of ours.
+UPDATE job_deadline SET deadline_at = 'epoch' WHERE job_id = ANY(ARRAY(
+    SELECT job_id FROM job_deadline WHERE job_id = ANY(%(job_ids)s) AND NOT ended FOR UPDATE SKIP LOCKED))
+RETURNING job_id
+
+-- name: now_one
+UPDATE job_deadline SET deadline_at = 'epoch' WHERE job_id = %(job_id)s AND NOT ended
+
+-- name: requests_now
+UPDATE request SET sent_at = 'epoch' WHERE message_id = ANY(ARRAY(
+    SELECT message_id FROM request WHERE message_id > %(after)s::uuid AND sent_at > 'epoch'
+    ORDER BY message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING message_id::text

@@ -1,0 +1,12 @@
+-- name: fold
+WITH gone AS (
+    DELETE FROM job_count
+    WHERE ctid = ANY(ARRAY(SELECT ctid FROM job_count LIMIT %(limit)s))
+        AND (SELECT count(*) FROM (SELECT FROM job_count LIMIT %(tolerated)s + 1) AS some) > %(tolerated)s
+    RETURNING state, site, vo, jobs
+), kept AS (
+    INSERT INTO job_count (state, site, vo, jobs)
+    SELECT state, site, vo, sum(jobs) FROM gone GROUP BY state, site, vo HAVING sum(jobs) <> 0
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM kept)

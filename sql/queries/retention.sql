@@ -1,0 +1,58 @@
+-- What is forgotten, the oldest first, `limit` rows at a time.
+
+-- name: forget_reports
+-- A report belongs to its job for as long as that lives.
+DELETE FROM pilot_report WHERE ctid = ANY(ARRAY(
+    SELECT r.ctid FROM pilot_report r
+    WHERE r.received_at < now() - make_interval(days => %(days)s)
+        AND NOT EXISTS (SELECT FROM job j WHERE j.job_id = r.job_id)
+    ORDER BY r.received_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_blocks
+-- Closed ones that no live job refers to.
+DELETE FROM data_block WHERE block_id = ANY(ARRAY(
+    SELECT b.block_id FROM data_block b
+    WHERE b.closed_at < now() - make_interval(days => %(days)s)
+        AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
+    ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_idle_blocks
+-- Open ones that nothing is in: destination blocks whose sub blocks are forgotten, others that no file ever joined.
+DELETE FROM data_block WHERE block_id = ANY(ARRAY(
+    SELECT b.block_id FROM data_block b
+    WHERE b.created_at < now() - make_interval(days => %(days)s) AND b.closed_at IS NULL
+        AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
+        AND NOT EXISTS (SELECT FROM data_block c WHERE c.parent = b.name AND c.parent <> '')
+    ORDER BY b.created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_dead_letters
+DELETE FROM dead_letter WHERE dead_letter_id = ANY(ARRAY(
+    SELECT dead_letter_id FROM dead_letter
+    WHERE settled_at < now() - make_interval(days => %(days)s) AND status <> 'open'
+    ORDER BY settled_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_audit
+DELETE FROM audit WHERE audit_id = ANY(ARRAY(
+    SELECT audit_id FROM audit WHERE at < now() - make_interval(days => %(days)s)
+    ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_sandboxes
+DELETE FROM cache_file WHERE name = ANY(ARRAY(
+    SELECT name FROM cache_file WHERE created_at < now() - make_interval(days => %(days)s)
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING name
+
+-- name: forget_workers
+DELETE FROM worker WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM worker WHERE last_seen_at < now() - make_interval(days => %(days)s)
+    ORDER BY last_seen_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_worker_nodes
+DELETE FROM worker_node WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM worker_node WHERE last_seen_at < now() - make_interval(days => %(days)s)
+    ORDER BY last_seen_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_inbox
+DELETE FROM inbox WHERE message_id = ANY(ARRAY(
+    SELECT message_id FROM inbox WHERE received_at < now() - make_interval(days => %(days)s)
+    ORDER BY received_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))

@@ -1,0 +1,81 @@
+"""The clock inside the test: its duties on a real database, a slice at a time, and what they leave in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from panda_fsm.jobs.facts import FINAL, Limits
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import AnyMessage, decode
+from panda_fsm.trouble import Condition
+from periodic import archive, blocks, deadlines, pulse
+from periodic.schedule import Duty
+from sql.appointments import Appointments
+from sql.archive import Archive
+from sql.open_blocks import OpenBlocks
+from sql.pulse import Pulse
+from tests.driver import Database
+from tests.inprocess import LIMITS
+
+
+class Clock:
+    """The duties that look at jobs, each with a session of its own."""
+
+    def __init__(self, url: str, limits: Limits = LIMITS, losses_per_s: float = 1000, timeout_s: float = 30) -> None:
+        self.condition = Condition()
+        self._duties = {
+            "deadlines": deadlines.duty(Appointments(url, timeout_s), limits, losses_per_s, self.condition),
+            "archive": archive.duty(Archive(url, timeout_s)),
+            "blocks": blocks.duty(OpenBlocks(url, timeout_s)),
+            "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
+        }
+
+    def slice(self, name: str) -> bool:
+        """One slice of a duty; True when it says that more is due."""
+        return self._duties[name].run()
+
+    def round(self, name: str) -> None:
+        """All that is due now."""
+        while self.slice(name):
+            pass
+
+    @property
+    def duties(self) -> list[Duty]:
+        """For a schedule."""
+        return list(self._duties.values())
+
+    def close(self) -> None:
+        """Give all connections back."""
+        for duty in self._duties.values():
+            duty.rest()
+
+
+def said(database: Database) -> list[AnyMessage]:
+    """Take what is in the outbox."""
+    rows = database.rows("DELETE FROM outbox RETURNING message_id, body")
+    return [decode(body.encode()) for _, body in sorted(rows)]
+
+
+def enter(database: Database, job_ids: Iterable[int], state: State, ago_s: float = 100_000, **fields: Any) -> None:
+    """Put jobs into a state since `ago_s`, with their deadline an hour away and an appointment that is due."""
+    values = {"deadline_at": "1 hour"} | fields
+    database.rows(
+        """UPDATE job SET state = %(state)s, version = 5, verdict = %(verdict)s, has_report = %(has_report)s,
+               state_changed_at = now() - make_interval(secs => %(ago)s),
+               deadline_at = now() + %(deadline_at)s::interval,
+               ended_at = CASE WHEN %(final)s THEN now() - make_interval(secs => %(ago)s) END
+           WHERE job_id = ANY(%(ids)s) RETURNING 1""",
+        {"verdict": None, "has_report": False, "state": state.value, "ago": ago_s, "final": state in FINAL,
+         "ids": list(job_ids)} | values,
+    )  # fmt: skip
+    database.rows(
+        "UPDATE job_deadline SET deadline_at = now() - interval '1 s', ended = %s WHERE job_id = ANY(%s) RETURNING 1",
+        (state in FINAL, list(job_ids)),
+    )
+
+
+def appointment_s(database: Database, job_id: int) -> float:
+    """Seconds until the clock looks at a job."""
+    query = "SELECT extract(epoch FROM deadline_at - now())::float8 FROM job_deadline WHERE job_id = %s"
+    return float(database.value(query, (job_id,)))

@@ -1,0 +1,385 @@
+"""Deadlines and reminders on a real database: lost messages heal, our own silence fails nobody, nobody starves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from consumers.watcher import Watcher
+from panda_fsm.errors import TransientError
+from panda_fsm.jobs.facts import LIVE, TableLimits
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import AnyMessage, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, TransferRequested
+from periodic.schedule import Schedule
+from sql.appointments import make_appointments_now
+from tests import factories
+from tests.clockwork import Clock, appointment_s, enter, said
+from tests.driver import Database
+from tests.inprocess import LIMITS, Serve
+from tests.integration.test_process import Creator
+from tests.polling import wait_until
+
+S = State
+JOBS = 20
+IDS = range(1, JOBS + 1)
+
+
+@pytest.fixture
+def jobs(serve: Serve, database: Database) -> Database:
+    """Jobs 1..20, defined; what was said of them is said."""
+    serve(Creator()).handle(factories.submit(*(factories.draft(number) for number in IDS)))
+    return database
+
+
+@pytest.fixture
+def clock(database_url: str) -> Iterator[Clock]:
+    """The clock's duties, a slice at a time."""
+    one = Clock(database_url)
+    yield one
+    one.close()
+
+
+def in_block(database: Database, job_ids: range | list[int], kind: str, status: str, name: str = "block") -> None:
+    """Put the files of jobs into a block: the input of a dispatch block, the outputs of a sub block."""
+    database.rows(
+        "INSERT INTO data_block (name, kind, source, destination, created_at)"
+        " VALUES (%s, %s, 'FROM', 'TO', now() - interval '1 h') RETURNING 1",
+        (name, kind),
+    )
+    database.rows(
+        """UPDATE job_file SET status = %s, block_id = (SELECT block_id FROM data_block WHERE name = %s)
+           WHERE job_id = ANY(%s) AND (type = 'input') = (%s = 'dispatch') RETURNING 1""",
+        (status, name, list(job_ids), kind),
+    )
+
+
+def lost_for(database: Database, seconds: int) -> None:
+    """Time goes by, and nobody did anything."""
+    database.rows(
+        "UPDATE job SET state_changed_at = state_changed_at - make_interval(secs => %(s)s),"
+        " deadline_at = deadline_at - make_interval(secs => %(s)s) RETURNING 1",
+        {"s": seconds},
+    )
+    database.rows(
+        "UPDATE job_deadline SET deadline_at = deadline_at - make_interval(secs => %s) RETURNING 1", (seconds,)
+    )
+    for table, column in (("pulse", "ticked_at"), ("job_heard", "heard_at")):
+        query = f"UPDATE {table} SET {column} = {column} - make_interval(secs => %s) RETURNING 1"  # noqa: S608
+        database.rows(query, (seconds,))
+
+
+def overdue(messages: list[AnyMessage]) -> list[int]:
+    """The jobs whose deadlines are announced."""
+    return sorted(message.job_id for message in messages if isinstance(message, DeadlinePassed))
+
+
+PENDING: dict[str, tuple[State, dict[str, Any], tuple[str, str] | None, type]] = {
+    "defined": (S.DEFINED, {}, None, JobEvent),
+    "assigned": (S.ASSIGNED, {}, ("dispatch", "pending"), TransferRequested),
+    "holding": (S.HOLDING, {"has_report": True}, None, JobEvent),
+    "added": (S.HOLDING, {"has_report": True, "verdict": "finished"}, None, OutputsAdded),
+    "transferring": (S.TRANSFERRING, {"has_report": True}, ("sub", "transferring"), TransferRequested),
+}
+
+
+@pytest.mark.parametrize("case", PENDING)
+def test_a_message_that_was_lost_is_said_again_and_again(jobs: Database, clock: Clock, case: str) -> None:
+    """The broker was emptied, and what the clock said too: in every state the job is helped on within minutes."""
+    state, fields, files, kind = PENDING[case]
+    enter(jobs, [1], state, 60, **fields)
+    if files:
+        in_block(jobs, [1], *files)
+    minutes = 60 * [10, 2][state in (S.DEFINED, S.HOLDING)]
+    jobs.rows("DELETE FROM job_deadline WHERE job_id <> 1 RETURNING 1")
+    for _ in range(3):
+        clock.round("deadlines")
+        assert said(jobs) == [], "it is early yet"
+        lost_for(jobs, int(appointment_s(jobs, 1)) + 1)
+        clock.round("deadlines")
+        (message,) = said(jobs)
+        assert isinstance(message, kind)
+        assert appointment_s(jobs, 1) <= 4 * minutes
+        enter(jobs, [1], state, 60, **fields)
+
+
+def test_a_transfer_is_asked_for_once_a_block_however_many_jobs_share_its_files(jobs: Database, clock: Clock) -> None:
+    enter(jobs, IDS, S.ASSIGNED)
+    in_block(jobs, IDS, "dispatch", "pending")
+    clock.round("deadlines")
+    (asked,) = said(jobs)
+    assert isinstance(asked, TransferRequested)
+    assert (asked.block, asked.source, asked.destination) == ("block", "FROM", "TO")
+    assert [file.lfn for file in asked.files] == [factories.INPUT]
+
+
+def test_a_deadline_is_announced_and_ends_the_job_by_what_it_waited_for(
+    jobs: Database, clock: Clock, serve: Serve
+) -> None:
+    states = sorted(LIVE)
+    for job_id, state in enumerate(states, start=1):
+        enter(jobs, [job_id], state, deadline_at="-1 s")
+    enter(jobs, range(len(states) + 1, JOBS + 1), S.RUNNING)
+    clock.round("deadlines")
+    announced = said(jobs)
+    assert overdue(announced) == list(range(1, len(states) + 1))
+    serve(Watcher(LIMITS)).handle(*announced)
+    ends = {
+        "sent": ("failed", 102), "starting": ("failed", 100), "running": ("failed", 100), "holding": ("failed", 103),
+        "transferring": ("failed", 104), "defined": ("closed", None), "activated": ("closed", None),
+        "pending": ("closed", None), "assigned": ("closed", None),
+    }  # fmt: skip
+    query = "SELECT state, errors -> 'job_dispatcher' -> 'code' FROM job WHERE job_id <= %s ORDER BY job_id"
+    assert jobs.rows(query, (len(states),)) == [ends[state] for state in states]
+    assert jobs.states()["running"] == JOBS - len(states)
+
+
+def test_thousands_of_ended_jobs_do_not_delay_a_deadline(jobs: Database, database_url: str, clock: Clock) -> None:
+    """They have an index and a loop of their own; those that a program of the release before ended are handed over."""
+    crowd = range(1001, 9001)
+    add_ended(database_url, crowd, flagged=True)
+    enter(jobs, [1], S.SENT, deadline_at="-1 s")
+    clock.slice("deadlines")
+    assert overdue(said(jobs)) == [1], "in the first slice"
+    jobs.rows("UPDATE job_deadline SET ended = false WHERE job_id > 1000 RETURNING 1")
+    enter(jobs, [2], S.SENT, deadline_at="-1 s")
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == [2]
+    assert jobs.value("SELECT count(*) FROM job_deadline WHERE ended") == len(crowd)
+
+
+def add_ended(database_url: str, job_ids: range, flagged: bool) -> None:
+    """Jobs that ended long ago, appointed before everybody else."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """INSERT INTO job SELECT (jsonb_populate_record(j, jsonb_build_object(
+                   'job_id', i, 'state', 'finished', 'ended_at', now() - interval '1 day',
+                   'deadline_at', now() - interval '1 h'))).* FROM job j, generate_series(%s::bigint, %s) i
+               WHERE j.job_id = 1""",
+            (job_ids.start, job_ids.stop - 1),
+        )
+        connection.execute(
+            "INSERT INTO job_deadline (job_id, deadline_at, ended) SELECT job_id, deadline_at, %s FROM job"
+            " WHERE state = 'finished'",
+            (flagged,),
+        )
+
+
+def test_a_job_that_somebody_holds_is_left_alone_and_holds_up_nobody(
+    jobs: Database, database_url: str, clock: Clock
+) -> None:
+    """Else an old deadline could be written over the appointment of, say, a claim that commits a moment later."""
+    enter(jobs, IDS, S.SENT, deadline_at="-1 s")
+    with psycopg.connect(database_url) as claim:
+        claim.execute("SELECT FROM job WHERE job_id = 1 FOR UPDATE")
+        assert not clock.slice("deadlines")
+        assert overdue(said(jobs)) == list(IDS)[1:]
+        assert 0 < appointment_s(jobs, 1) <= 1, "soon again, but not before all the others"
+    wait_until(lambda: clock.slice("deadlines") or overdue(said(jobs)) == [1], "job 1")
+    assert not clock.slice("deadlines")
+
+
+def test_a_claim_that_comes_while_its_job_is_put_off_keeps_its_appointment(
+    jobs: Database, database_url: str, clock: Clock
+) -> None:
+    enter(jobs, [1], S.ACTIVATED)
+    with psycopg.connect(database_url) as claim:
+        claim.execute("UPDATE job SET deadline_at = now() + interval '30 min' WHERE job_id = 1")
+        clock.slice("deadlines")
+        sooner = (
+            "UPDATE job_deadline SET deadline_at = now() + interval '30 min' WHERE job_id = 1 AND deadline_at > now()"
+        )
+        claim.execute(sooner + " + interval '30 min'")
+    assert appointment_s(jobs, 1) <= 1800
+
+
+def test_an_appointment_of_a_job_that_is_no_more_is_dropped(jobs: Database, clock: Clock) -> None:
+    enter(jobs, [1], S.SENT, deadline_at="-1 s")
+    jobs.rows("DELETE FROM job WHERE job_id = 1 RETURNING 1")
+    clock.round("deadlines")
+    assert jobs.value("SELECT count(*) FROM job_deadline WHERE job_id = 1") == 0
+
+
+def test_a_job_that_cannot_be_read_is_put_off_alone(jobs: Database, clock: Clock) -> None:
+    """A newer program runs beside this one and knows a state more."""
+    enter(jobs, IDS, S.SENT, deadline_at="-1 s")
+    jobs.rows("UPDATE job SET state = 'throttled' WHERE job_id = 7 RETURNING 1")
+    assert not clock.slice("deadlines")
+    assert overdue(said(jobs)) == [number for number in IDS if number != 7]
+    assert jobs.rows("SELECT job_id, trouble FROM job_deadline WHERE trouble IS NOT NULL") == [
+        (7, "ValueError: 'throttled' is not a valid State")
+    ]
+    assert 3500 < appointment_s(jobs, 7) <= 3600
+    jobs.rows("UPDATE job SET state = 'sent' WHERE job_id = 7 RETURNING 1")
+    lost_for(jobs, 3601)
+    clock.round("deadlines")
+    assert 7 in overdue(said(jobs))
+    assert jobs.value("SELECT count(*) FROM job_deadline WHERE trouble IS NOT NULL") == 0
+
+
+def test_no_more_losses_a_second_than_agreed(jobs: Database, database_url: str) -> None:
+    """If all pilots seem silent at once, it is not they who are to blame."""
+    clock = Clock(database_url, losses_per_s=5)
+    enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
+    enter(jobs, [1, 2], S.ACTIVATED, deadline_at="-1 s")
+    assert not clock.slice("deadlines")
+    announced = overdue(said(jobs))
+    assert len(announced) == 2 + 5, "what nobody is silent in ends as it should"
+    assert {1, 2} <= set(announced)
+    assert "silent jobs wait" in (clock.condition.trouble or "")
+    assert jobs.value("SELECT count(*) FROM job_deadline WHERE deadline_at < now() + interval '1 s'") == 0
+
+    def all_announced() -> bool:
+        clock.slice("deadlines")
+        announced.extend(overdue(said(jobs)))
+        return len(announced) == JOBS
+
+    wait_until(all_announced, "the others, in their turns")
+    wait_until(lambda: clock.slice("deadlines") or clock.condition.trouble is None, "the end of the alarm")
+    assert sorted(announced) == list(IDS)
+    clock.close()
+
+
+def heard(database: Database, *job_ids: int) -> None:
+    """The gateway acknowledged a heartbeat of these jobs just now."""
+    database.rows(
+        "INSERT INTO job_heard SELECT unnest(%s::bigint[]), now() ON CONFLICT (job_id) DO UPDATE SET heard_at = now()"
+        " RETURNING 1",
+        (list(job_ids),),
+    )
+
+
+def test_a_heartbeat_that_was_acknowledged_counts_whenever_it_is_handled(jobs: Database, clock: Clock) -> None:
+    """The queue of heartbeats may be long; whoever says thank you writes down when."""
+    enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
+    heard(jobs, *range(1, 11))
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == list(range(11, JOBS + 1))
+    assert 7100 < appointment_s(jobs, 1) <= 7200
+
+
+def test_after_an_outage_of_two_hours_nobody_is_lost_for_the_silence_that_was_ours(
+    jobs: Database, clock: Clock
+) -> None:
+    """Clock and gateway were down. Half an hour and a little more, and who still says nothing is lost."""
+    enter(jobs, IDS, S.RUNNING, deadline_at="2 h")
+    clock.round("pulse")
+    lost_for(jobs, 2 * 3600 + 600)
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == [], "whichever loop is the first to come up again"
+    clock.round("pulse")
+    lost_for_all = "UPDATE job_deadline SET deadline_at = now() - interval '1 s' RETURNING 1"
+    jobs.rows(lost_for_all)
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == []
+    assert 2000 < appointment_s(jobs, 1) <= 2100, "one period of heartbeats"
+    heard(jobs, *range(1, 11))
+    jobs.rows("UPDATE pulse SET grace_until = grace_until - interval '35 min' RETURNING 1")
+    jobs.rows(lost_for_all)
+    clock.round("pulse")
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == list(range(11, JOBS + 1))
+
+
+def test_while_no_gateway_listens_nobody_is_lost(jobs: Database, clock: Clock) -> None:
+    """The clock was never down; but pilots had nobody to speak to."""
+    enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
+    enter(jobs, [1], S.ACTIVATED, deadline_at="-1 s")
+    jobs.rows("INSERT INTO pulse (name, ticked_at) VALUES ('gateway', now() - interval '2 min') RETURNING 1")
+    clock.round("pulse")
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == [1], "this one waits for no pilot's word"
+    assert "nobody listens to pilots: gateway for 2 min" in (clock.condition.trouble or "")
+    assert 0 < appointment_s(jobs, 2) <= 60
+    jobs.rows("UPDATE pulse SET ticked_at = now() WHERE name = 'gateway' RETURNING 1")
+    jobs.rows("UPDATE job_deadline SET deadline_at = now() WHERE job_id > 1 RETURNING 1")
+    clock.round("pulse")
+    clock.round("deadlines")
+    assert overdue(said(jobs)) == list(IDS)[1:]
+    assert clock.condition.trouble is None
+
+
+def test_replay_makes_every_appointment_now(jobs: Database, database_url: str, clock: Clock) -> None:
+    """A reminder is sent though one was sent a second ago; nobody is called lost, nothing is archived early."""
+    enter(jobs, [1], S.DEFINED, 1)
+    enter(jobs, [2], S.HOLDING, 1, has_report=True)
+    enter(jobs, [3], S.RUNNING, 1)
+    enter(jobs, [4], S.FINISHED, 1)
+    jobs.rows("DELETE FROM job_deadline WHERE job_id > 4 RETURNING 1")
+    jobs.rows("INSERT INTO request (message_id, routing_key, body) SELECT gen_random_uuid(), 'kill', '{}' RETURNING 1")
+    clock.round("deadlines")
+    assert said(jobs) == []
+    for _ in range(2):
+        assert make_appointments_now(database_url) == (3, 1)
+        clock.round("deadlines")
+        assert sorted(message.routing_key for message in said(jobs)) == ["job.defined", "job.holding"]
+        assert jobs.value("SELECT sent_at < now() - interval '1 day' FROM request")
+        jobs.rows("UPDATE request SET sent_at = now() RETURNING 1")
+    clock.round("archive")
+    assert jobs.value("SELECT count(*) FROM job WHERE state = 'finished'") == 1
+
+
+def test_replay_waits_for_nobody_while_it_holds_rows(jobs: Database, database_url: str, clock: Clock) -> None:
+    enter(jobs, IDS, S.DEFINED, 1)
+    clock.round("deadlines")
+    done: list[tuple[int, int]] = []
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT FROM job_deadline WHERE job_id = 5 FOR UPDATE")
+        replay = threading.Thread(target=lambda: done.append(make_appointments_now(database_url)))
+        replay.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'replay' AND wait_event_type = 'Lock'"
+        wait_until(lambda: jobs.value(waiting), "the replay at job 5")
+        assert jobs.value("SELECT count(*) FROM job_deadline WHERE deadline_at = 'epoch'") == JOBS - 1
+    replay.join(30)
+    assert done == [(JOBS, 0)]
+
+
+def test_the_closer_is_reminded_of_blocks_that_are_complete_but_open(jobs: Database, clock: Clock) -> None:
+    """One word a block, not one a job; other blocks are none of its business."""
+    enter(jobs, IDS, S.FINISHED)
+    in_block(jobs, [1, 2], "sub", "ready", "complete")
+    in_block(jobs, [3, 4], "sub", "unknown", "unfinished")
+    in_block(jobs, [5, 6], "dispatch", "failed", "given up")
+    in_block(jobs, [7, 8], "dispatch", "pending", "under way")
+    in_block(jobs, [9], "sub", "ready", "closed")
+    jobs.rows("UPDATE data_block SET status = 'closed' WHERE name = 'closed' RETURNING 1")
+    clock.round("blocks")
+    found = said(jobs)
+    assert all(isinstance(message, CheckBlock) for message in found)
+    assert sorted(message.job_ids[0] for message in found) in ([1, 5], [1, 6], [2, 5], [2, 6])
+    clock.round("blocks")
+    assert len(said(jobs)) == 2, "again and again"
+
+
+def test_two_clocks_do_each_thing_once(jobs: Database, database_url: str) -> None:
+    enter(jobs, IDS, S.SENT, deadline_at="-1 s")
+    clocks = [Clock(database_url) for _ in range(3)]
+    schedules = [Schedule(clock.duties, clock.condition) for clock in clocks]
+    threads = [threading.Thread(target=schedule.run) for schedule in schedules]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: jobs.value("SELECT count(*) FROM outbox") >= JOBS, "announcements")
+    for schedule, thread in zip(schedules, threads, strict=True):
+        schedule.end()
+        thread.join(20)
+    assert overdue(said(jobs)) == list(IDS)
+    assert [clock.condition.trouble for clock in clocks] == [None, None, None]
+
+
+def test_a_duty_is_done_by_one_clock_at_a_time(jobs: Database, database_url: str, clock: Clock) -> None:
+    enter(jobs, IDS, S.SENT, deadline_at="-1 s")
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7237128, hashtext('deadlines'))")
+        assert not clock.slice("deadlines")
+        assert said(jobs) == []
+    clock.slice("deadlines")
+    assert overdue(said(jobs)) == list(IDS)
+
+
+def test_a_database_that_is_away_is_trouble_that_passes(database_url: str) -> None:
+    gone = Clock(database_url.replace("/test_", "/not_there_"), limits=TableLimits({}, {}))
+    with pytest.raises(TransientError):
+        gone.slice("deadlines")

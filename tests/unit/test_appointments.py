@@ -1,0 +1,219 @@
+"""The rule of appointments: what the clock says of a job in each state, and when it looks again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.codes import Verdict
+from panda_fsm.jobs.appointments import (
+    Appointed,
+    Due,
+    Ended,
+    OpenBlock,
+    appoint,
+    archive_at,
+    deadline_of,
+    is_overdue,
+    lives_by_reports,
+)
+from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, WITH_PILOT, Replay, TableLimits
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.messages import DeadlinePassed, JobEvent, OutputsAdded, TransferRequested
+from tests import factories
+
+S = State
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+EVER = datetime.fromtimestamp(0, UTC)
+LIMITS = TableLimits({}, {})
+REMINDED = sorted(state for state in State if FACTS[state].remind_s is not None)
+SILENT_FOR_GOOD = sorted(LIVE - set(REMINDED))
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def a_job(state: State, **fields: Any) -> Job:
+    """A job that entered its state long enough ago to be reminded of, well before its deadline."""
+    remind_s = FACTS[state].remind_s or 60
+    return factories.job(state, **({"entered_at": ago(remind_s), "deadline_at": later(1000)} | fields))
+
+
+def met(job: Job, grace_until: datetime = EVER, blocks: tuple[OpenBlock, ...] = (), at_once: bool = False) -> Appointed:
+    """What is done of a job that the clock meets."""
+    asked = frozenset({job.job_id} if at_once else set())
+    return appoint(job, Due({job.job_id: job}, {b.name: b for b in blocks}, NOW, grace_until, asked), LIMITS)
+
+
+def moving(status: FileStatus, block: str) -> list[Any]:
+    """Two files of a job on their way in a block, one that is there already, and one of another block."""
+    return [
+        factories.file(0, FileType.INPUT, "a", status, block=block, size=3),
+        factories.file(1, FileType.INPUT, "b", status, block=block),
+        factories.file(2, FileType.INPUT, "c", FileStatus.READY, block=block),
+        factories.file(3, FileType.INPUT, "d", status, block="closed"),
+    ]
+
+
+OPEN = OpenBlock("one", BlockKind.DISPATCH, "FROM", "TO")
+
+
+def test_a_defined_job_is_announced_again() -> None:
+    done = met(a_job(S.DEFINED))
+    (event,) = done.messages
+    assert isinstance(event, JobEvent)
+    assert (event.routing_key, event.version, event.site, event.vo) == (
+        "job.defined", 5, factories.QUEUE, factories.VO
+    )  # fmt: skip
+    assert (done.look_at, done.overdue, done.ended) == (later(120), False, False)
+
+
+def test_a_holding_job_is_announced_to_the_adder_or_its_verdict_to_the_finisher() -> None:
+    assert met(a_job(S.HOLDING)).messages == (), "its pilot has not said its last words: nobody can go on"
+    (event,) = met(a_job(S.HOLDING, has_report=True)).messages
+    assert isinstance(event, JobEvent)
+    assert event.routing_key == "job.holding"
+    (added,) = met(a_job(S.HOLDING, has_report=True, verdict=Verdict.FAILED)).messages
+    assert isinstance(added, OutputsAdded)
+    assert (added.verdict, added.version) == ("failed", 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "kind"),
+    [
+        (S.ASSIGNED, FileStatus.PENDING, BlockKind.DISPATCH),
+        (S.TRANSFERRING, FileStatus.TRANSFERRING, BlockKind.SUB),
+    ],
+)
+def test_files_under_way_are_asked_for_again(state: State, status: FileStatus, kind: BlockKind) -> None:
+    job = a_job(state, files=moving(status, "one"))
+    (asked,) = met(job, blocks=(OpenBlock("one", kind, "FROM", "TO"),)).messages
+    assert isinstance(asked, TransferRequested)
+    assert (asked.block, asked.kind, asked.source, asked.destination) == ("one", kind, "FROM", "TO")
+    assert [(file.lfn, file.size) for file in asked.files] == [("a", 3), ("b", 0)]
+
+
+def test_a_block_that_does_not_say_from_where_to_where_is_not_asked_for() -> None:
+    """The DDM would answer that it does not know the storage "", and the job would fail for it."""
+    job = a_job(S.ASSIGNED, files=moving(FileStatus.PENDING, "one"))
+    assert met(job, blocks=(OpenBlock("one", BlockKind.DISPATCH, "", "TO"),)).messages == ()
+    assert met(job, blocks=(OpenBlock("one", BlockKind.DISPATCH, "FROM", ""),)).messages == ()
+    assert met(job).messages == (), "its block is closed"
+
+
+@pytest.mark.parametrize("state", SILENT_FOR_GOOD)
+def test_what_only_the_outside_can_move_is_looked_at_when_its_time_is_up(state: State) -> None:
+    assert FACTS[state].replay is Replay.NOTHING
+    assert met(a_job(state)) == Appointed((), later(1000))
+
+
+@pytest.mark.parametrize("state", REMINDED)
+def test_a_job_that_came_here_a_moment_ago_is_not_reminded_of(state: State) -> None:
+    """The appointment is one of an earlier state; the message is just on its way, and twice the work if sent twice."""
+    remind_s = FACTS[state].remind_s or 0
+    fresh = a_job(state, entered_at=ago(1), has_report=True)
+    assert met(fresh) == Appointed((), later(remind_s - 1))
+    assert met(a_job(state, entered_at=ago(1), deadline_at=later(5))).look_at == later(5), "its deadline comes first"
+
+
+@pytest.mark.parametrize("state", [S.DEFINED, S.HOLDING])
+def test_a_job_that_waits_for_something_is_reminded_of_when_it_asked_to_be(state: State) -> None:
+    fresh = a_job(state, entered_at=ago(1), has_report=True, waits_for="the storage is away")
+    assert len(met(fresh).messages) == 1
+
+
+@pytest.mark.parametrize("state", [S.DEFINED, S.HOLDING])
+def test_an_operator_who_wants_it_now_gets_it_now(state: State) -> None:
+    fresh = a_job(state, entered_at=ago(1), has_report=True)
+    assert len(met(fresh, at_once=True).messages) == 1
+
+
+@pytest.mark.parametrize(("waited", "pause"), [(120, 120), (240, 240), (400, 400), (10_000, 480)])
+def test_reminders_come_ever_later(waited: float, pause: float) -> None:
+    """A service with a long queue must not have it fed every two minutes."""
+    job = a_job(S.DEFINED, entered_at=ago(waited), deadline_at=later(10_000))
+    assert met(job).look_at == later(pause)
+
+
+@pytest.mark.parametrize("state", sorted(LIVE))
+def test_a_deadline_that_passed_is_announced(state: State) -> None:
+    job = a_job(state, deadline_at=NOW)
+    done = met(job)
+    (passed,) = done.messages
+    assert isinstance(passed, DeadlinePassed)
+    assert (passed.job_id, passed.state, passed.version) == (1, state, 5)
+    assert done.overdue
+    assert is_overdue(job, NOW, LIMITS)
+
+
+@pytest.mark.parametrize(("since", "pause"), [(0, 60), (59, 60), (200, 200), (10_000, 900)])
+def test_a_deadline_that_nobody_acts_upon_is_announced_ever_later(since: float, pause: float) -> None:
+    """A minute apart at first; a quarter of an hour once the Watcher's queue is that long."""
+    assert met(a_job(S.SENT, deadline_at=ago(since))).look_at == later(pause)
+
+
+def test_outputs_that_are_still_looked_at_are_not_the_job_s_fault() -> None:
+    job = a_job(S.HOLDING, has_report=True, deadline_at=ago(1), entered_at=ago(200_000))
+    done = met(job)
+    (event,) = done.messages
+    assert isinstance(event, JobEvent)
+    assert not done.overdue
+    assert done.look_at == later(480)
+    assert not is_overdue(job, NOW, LIMITS)
+
+
+@pytest.mark.parametrize("state", sorted(LIVE))
+def test_only_a_job_that_a_pilot_has_lives_by_being_heard_of(state: State) -> None:
+    """Whoever acknowledged a report wrote down when; the report itself may wait in a queue."""
+    job = a_job(state, deadline_at=ago(1), heard_at=ago(60))
+    alive = met(job)
+    limit_s = LIMITS.deadline_s(state) or 0
+    assert lives_by_reports(state) == (state in WITH_PILOT | {S.HOLDING})
+    if lives_by_reports(state):
+        assert (alive.messages, alive.overdue) == ((), False)
+        assert deadline_of(job, LIMITS) == later(limit_s - 60)
+    else:
+        assert alive.overdue
+    assert met(a_job(state, deadline_at=ago(1), heard_at=ago(limit_s))).overdue, "that was too long ago"
+
+
+@pytest.mark.parametrize("state", sorted(LIVE))
+def test_a_silence_that_was_ours_fails_nobody(state: State) -> None:
+    job = a_job(state, deadline_at=ago(7000))
+    done = met(job, grace_until=later(2100))
+    if lives_by_reports(state):
+        assert not done.overdue
+        assert done.look_at <= later(2100)
+        assert met(job, grace_until=NOW).overdue, "a silence that lasts is its own"
+    else:
+        assert done.overdue, "it does not wait for a pilot"
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+def test_an_ended_job_is_the_archive_s(state: State) -> None:
+    assert met(a_job(state)) == Appointed((), later(1000), ended=True)
+
+
+def test_an_ended_job_goes_to_the_archive_once_its_time_is_up_and_its_blocks_are_closed() -> None:
+    assert archive_at(Ended(1, S.FINISHED, later(5), awaits_closing=False), NOW) == later(5)
+    assert archive_at(Ended(1, S.FINISHED, NOW, awaits_closing=False), NOW) is None
+    assert archive_at(Ended(1, S.FINISHED, NOW, awaits_closing=True), NOW) == later(60)
+
+
+@pytest.mark.parametrize("state", sorted(LIVE))
+@pytest.mark.parametrize("age", [0.0, 1.0, 100.0, 10_000.0, 1_000_000.0])
+def test_the_next_look_is_always_still_to_come(state: State, age: float) -> None:
+    """Else a job would be met again and again, and nobody else."""
+    for deadline_at in (ago(age), NOW, later(0.5), later(age + 1)):
+        for grace_until in (EVER, later(30)):
+            job = a_job(state, entered_at=ago(age), deadline_at=deadline_at, has_report=True)
+            assert met(job, grace_until).look_at > NOW
