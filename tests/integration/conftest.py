@@ -12,7 +12,7 @@ from lab.site import write_lab
 from command.sites import load
 from panda_fsm.handler import Service
 from panda_fsm.trouble import Condition
-from plugins.ddm.local import LocalCatalogue
+from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.driver import Database

@@ -14,13 +14,19 @@ from consumers.closer import Closer
 from consumers.finisher import Finisher
 from consumers.setupper import Setupper
 from consumers.watcher import Watcher
-from panda_fsm import events
-from panda_fsm.states import State
-from plugins.registry import EntryPointRegistry
-from sql.housekeeping import Housekeeping
+from panda_fsm import messages as events
+from panda_fsm.codes import Verdict
+from panda_fsm.jobs.states import State
+from panda_fsm.trouble import Condition
+from periodic import archive as archiving
+from periodic import deadlines
+from plugins.experiments.registry import IsolatedExperiments
+from sql.appointments import Appointments
+from sql.archive import Archive
 from tests import factories
 from tests.driver import Database
-from tests.inprocess import InProcess, Serve, put, steps
+from tests.inprocess import LIMITS, InProcess, Serve, put, steps
+from tests.polling import wait_until
 
 JOBS = 20
 
@@ -49,7 +55,7 @@ def submission(count: int = JOBS, **fields: Any) -> events.SubmitJobs:
     return factories.submit(*(factories.draft(number, **fields) for number in range(1, count + 1)))
 
 
-def created(serve: Serve, registry: EntryPointRegistry, count: int = JOBS, **fields: Any) -> InProcess:
+def created(serve: Serve, registry: IsolatedExperiments, count: int = JOBS, **fields: Any) -> InProcess:
     """A Setupper that created jobs 1..count."""
     setupper = serve(Setupper(registry))
     setupper.handle(submission(count, **fields))
@@ -57,13 +63,13 @@ def created(serve: Serve, registry: EntryPointRegistry, count: int = JOBS, **fie
 
 
 def test_two_watchers_with_the_same_reports_make_one_step(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     created(serve, registry)
     ids = range(1, JOBS + 1)
     put(database, ids, State.SENT)
     reports = [factories.report(number, "running") for number in ids]
-    first, second = serve(Watcher()), serve(Watcher())
+    first, second = serve(Watcher(LIMITS)), serve(Watcher(LIMITS))
     at_once(lambda: first.handle(*reports), lambda: second.handle(*reversed(reports)))
     for number in ids:
         assert steps(database, number) == [(1, "submitted"), (6, "pilot_running")]
@@ -72,7 +78,7 @@ def test_two_watchers_with_the_same_reports_make_one_step(
 
 
 def test_two_setuppers_with_the_same_jobs_ask_for_their_inputs_once(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     """The plugin is asked outside of the transaction, so both ask; the version decides who writes."""
     first = created(serve, registry, inputs=("far.csv",))
@@ -81,7 +87,7 @@ def test_two_setuppers_with_the_same_jobs_ask_for_their_inputs_once(
     assert len(told) == JOBS
     at_once(lambda: first.handle(*told), lambda: second.handle(*reversed(told)))
     requests = first.outlet.messages("block.requested") + second.outlet.messages("block.requested")
-    assert len(requests) == JOBS
+    assert len(requests) == 1, "one request a block and transaction, however many jobs share the file"
     for number in range(1, JOBS + 1):
         assert steps(database, number) == [(1, "submitted"), (2, "inputs_requested")]
     blocks = database.rows("SELECT kind, count(*) FROM data_block GROUP BY kind ORDER BY kind")
@@ -91,7 +97,7 @@ def test_two_setuppers_with_the_same_jobs_ask_for_their_inputs_once(
 
 @pytest.mark.parametrize("same_message", [True, False])
 def test_jobs_submitted_twice_are_created_once(
-    serve: Serve, registry: EntryPointRegistry, database: Database, same_message: bool
+    serve: Serve, registry: IsolatedExperiments, database: Database, same_message: bool
 ) -> None:
     one = submission()
     other = one if same_message else submission()
@@ -106,7 +112,7 @@ def test_jobs_submitted_twice_are_created_once(
 
 
 def test_two_activators_with_the_last_two_inputs_activate_once(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     created(serve, registry, inputs=("a.csv", "b.csv"))
     put(database, range(1, JOBS + 1), State.ASSIGNED)
@@ -124,14 +130,14 @@ def test_two_activators_with_the_last_two_inputs_activate_once(
     assert database.rows("SELECT status FROM data_block WHERE kind = 'dispatch'") == [("closed",)] * 2
 
 
-def ended(serve: Serve, registry: EntryPointRegistry, database: Database) -> events.SubmitJobs:
+def ended(serve: Serve, registry: IsolatedExperiments, database: Database) -> events.SubmitJobs:
     """All jobs set up, then finished with their outputs; returns what submitted them."""
     setupper, submit = serve(Setupper(registry)), submission()
     setupper.handle(submit)
     setupper.handle(*setupper.outlet.messages("job.defined"))
     put(database, range(1, JOBS + 1), State.HOLDING)
     database.rows("UPDATE job_file SET status = 'ready' RETURNING seq")
-    added = [events.OutputsAdded(job_id=number, version=5, verdict="finished") for number in range(1, JOBS + 1)]
+    added = [events.OutputsAdded(job_id=number, version=5, verdict=Verdict.FINISHED) for number in range(1, JOBS + 1)]
     serve(Finisher()).handle(*added)
     assert database.states() == {"finished": JOBS}
     return submit
@@ -140,7 +146,7 @@ def ended(serve: Serve, registry: EntryPointRegistry, database: Database) -> eve
 CHECKS = [events.CheckBlock(job_id=number) for number in range(1, JOBS + 1)]
 
 
-def test_three_closers_close_a_block_once(serve: Serve, registry: EntryPointRegistry, database: Database) -> None:
+def test_three_closers_close_a_block_once(serve: Serve, registry: IsolatedExperiments, database: Database) -> None:
     ended(serve, registry, database)
     closers = [serve(Closer()) for _ in range(3)]
     at_once(*(lambda closer=closer: closer.handle(*CHECKS) for closer in closers))
@@ -150,25 +156,29 @@ def test_three_closers_close_a_block_once(serve: Serve, registry: EntryPointRegi
 
 
 def test_a_block_with_an_unknown_file_stays_open(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     ended(serve, registry, database)
     database.rows("UPDATE job_file SET status = 'unknown' WHERE job_id = 7 AND type = 'log' RETURNING seq")
     closer = serve(Closer())
     closer.handle(*CHECKS)
-    assert [getattr(message, "block", "") for message in closer.outlet.messages()] == ["user.lab.output.7_sub1"]
+    (closed,) = closer.outlet.messages()
+    assert isinstance(closed, events.BlockClosed)
+    assert closed.block.startswith("user.lab.output.7_sub")
 
 
 def archive(database: Database, database_url: str) -> None:
     """Make the final jobs old and let the clock tick."""
     for table in ("job", "job_deadline"):
         database.rows(f"UPDATE {table} SET deadline_at = now() - interval '1 s' RETURNING job_id")  # noqa: S608
-    housekeeping = Housekeeping(database_url, 30)
-    try:
-        while housekeeping.tick():
+    duties = (
+        deadlines.duty(Appointments(database_url, 30), LIMITS, 100, Condition()),
+        archiving.duty(Archive(database_url, 30)),
+    )
+    for duty in duties:
+        while duty.run():
             pass
-    finally:
-        housekeeping.close()
+        duty.rest()
 
 
 ARCHIVED = {
@@ -178,7 +188,7 @@ ARCHIVED = {
 
 
 def test_jobs_are_archived_only_when_their_blocks_are_closed(
-    serve: Serve, registry: EntryPointRegistry, database: Database, database_url: str
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
 ) -> None:
     """A Closer that was away for longer than final jobs are kept must find their blocks."""
     ended(serve, registry, database)
@@ -193,17 +203,19 @@ def test_jobs_are_archived_only_when_their_blocks_are_closed(
 
 
 def test_archived_jobs_are_past_caring(
-    serve: Serve, registry: EntryPointRegistry, database: Database, database_url: str
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
 ) -> None:
     submit = ended(serve, registry, database)
     serve(Closer()).handle(*CHECKS)
     archive(database, database_url)
-    watcher = serve(Watcher())
+    watcher = serve(Watcher(LIMITS))
     watcher.handle(*(factories.report(number, "running") for number in range(1, JOBS + 1)))
     watcher.handle(*(events.KillJob(job_id=number, code=9) for number in range(1, JOBS + 1)))
     assert (watcher.outlet.taken, database.rows("SELECT reason FROM dead_letter")) == ([], [])
     serve(Setupper(registry)).handle(submit)
-    assert database.states() == {}, "a repeated submission creates no archived job again"
+    serve(Setupper(registry)).handle(submission())
+    assert database.states() == {}, "a PandaID never lives twice, whatever message brings it"
+    assert database.value("SELECT count(*) FROM job_ended") == JOBS
 
 
 @pytest.mark.parametrize(
@@ -222,7 +234,7 @@ def test_the_database_refuses_an_illegal_history(database: Database, history: li
     assert database.value("SELECT count(*) FROM job_history") == 0
 
 
-def test_values_at_their_limits_are_stored(serve: Serve, registry: EntryPointRegistry, database: Database) -> None:
+def test_values_at_their_limits_are_stored(serve: Serve, registry: IsolatedExperiments, database: Database) -> None:
     highest = 2**63 - 1
     text = "é漢字'\";--\\ " * 20
     draft = factories.draft(
@@ -234,14 +246,76 @@ def test_values_at_their_limits_are_stored(serve: Serve, registry: EntryPointReg
 
 
 def test_a_heartbeat_renews_the_deadline_and_writes_nothing_else(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     created(serve, registry, 1)
     put(database, [1], State.RUNNING)
     before = database.value("SELECT deadline_at FROM job")
     look_at = database.value("SELECT deadline_at FROM job_deadline")
-    serve(Watcher()).handle(factories.report(1, "running", heartbeat=True, attributes={"node": "wn7"}))
+    serve(Watcher(LIMITS)).handle(factories.report(1, "running", heartbeat=True, attributes={"node": "wn7"}))
     assert database.value("SELECT deadline_at FROM job") != before
     assert database.value("SELECT deadline_at FROM job_deadline") <= look_at
     assert database.rows("SELECT state, version, pilot FROM job") == [("running", 5, {"node": "wn7"})]
     assert steps(database, 1) == [(1, "submitted")]
+
+
+def set_up(serve: Serve, registry: IsolatedExperiments, job_id: int) -> InProcess:
+    """A Setupper that created and set up one job."""
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(factories.draft(job_id)))
+    setupper.handle(*setupper.outlet.messages("job.defined"))
+    return setupper
+
+
+def blocks_of(database: Database, job_id: int) -> set[tuple[str, str]]:
+    """Names and statuses of the blocks that the job's files are in."""
+    query = "SELECT DISTINCT b.name, b.status FROM job_file f JOIN data_block b USING (block_id) WHERE f.job_id = %s"
+    return {(name, status) for name, status in database.rows(query, (job_id,))}
+
+
+def test_a_late_file_never_enters_a_closed_block(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """Jobs of one bunch share a block; one comes when the block is closed already, and gets the next."""
+    set_up(serve, registry, 1)
+    database.rows("UPDATE job_file SET status = 'ready' RETURNING 1")
+    serve(Closer()).handle(events.CheckBlock(job_id=1))
+    first = blocks_of(database, 1)
+    assert {status for _, status in first} == {"closed"}
+    set_up(serve, registry, 2)
+    second = blocks_of(database, 2)
+    assert {status for _, status in second} == {"open"}
+    assert first.isdisjoint(second)
+    set_up(serve, registry, 3)
+    assert blocks_of(database, 3) == second, "while it is open the bunch goes on in it"
+    assert database.states() == {"activated": 3}
+
+
+def test_a_block_is_not_closed_over_a_file_that_is_just_joining(
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
+) -> None:
+    """The Closer found it complete, waits for its lock, and must look again: a snapshot is no proof."""
+    set_up(serve, registry, 1)
+    database.rows("UPDATE job_file SET status = 'ready' RETURNING 1")
+    closer = serve(Closer())
+    with psycopg.connect(database_url) as joining:
+        joining.execute("SELECT FROM data_block FOR SHARE")
+        thread = threading.Thread(target=closer.handle, args=(events.CheckBlock(job_id=1),))
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'closer'"
+        wait_until(lambda: database.value(waiting), "the Closer at the lock")
+        joining.execute("UPDATE job_file SET status = 'unknown' WHERE type = 'log'")
+        joining.commit()
+        thread.join(30)
+    assert {status for name, status in blocks_of(database, 1) if "log" in name} == {"open"}
+    assert {status for name, status in blocks_of(database, 1) if "output" in name} == {"closed"}
+
+
+def test_a_kill_of_a_silent_job_does_not_put_its_loss_off(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    created(serve, registry, 1)
+    put(database, [1], State.RUNNING)
+    before = database.value("SELECT deadline_at FROM job")
+    serve(Watcher(LIMITS)).handle(events.KillJob(job_id=1, code=9, actor="user"))
+    assert database.rows("SELECT command, deadline_at FROM job") == [("tobekilled", before)]
