@@ -10,13 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
-from gateway.http.answers import failure
+from gateway.config import GatewayConfig
 from gateway.context import Gateway
+from gateway.http.answers import failure
 from gateway.http.endpoint import Endpoint, endpoint
 from gateway.http.openapi import document
 from gateway.ports import Publisher, Store
 from gateway.table import ROUTES
-from command.settings import Settings
 from panda_fsm.sites import Sites
 
 
@@ -41,11 +41,9 @@ class ExactPaths:
         await response(scope, receive, send)
 
 
-def create_app(
-    settings: Settings, store: Store, publisher: Publisher, sites: Sites, needed_schema: str = ""
-) -> ExactPaths:
-    """The whole gateway. `needed_schema` is the schema version below which it is not ready."""
-    gateway = Gateway(settings, store, publisher, sites, needed_schema)
+def create_app(config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites) -> ExactPaths:
+    """The whole gateway. Raises SettingsError when identities cannot be trusted here."""
+    gateway = Gateway(config, store, publisher, sites)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

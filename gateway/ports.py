@@ -1,17 +1,19 @@
-"""The seams of the gateway: what it asks of the database and of the broker."""
+"""The seams of the gateway: what it asks of the database and of the broker.
+
+Every method of a store raises TransientError while the database is away or too slow.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from panda_fsm.dispatch import CacheFile, Claim, Filters, JobDescription, JobRow, Seat, TaskProgress, Worker
+from panda_fsm.claims import Claim, Filters, Seat
+from panda_fsm.descriptions import CacheFile, JobDescription, TaskProgress, Worker
 from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.judgement import JobRow
 
 
-class Store(Protocol):
-    """PostgreSQL as the gateway sees it. Every method raises TransientError while the database is away."""
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
+class ClaimStore(Protocol):
+    """Jobs for pilots."""
 
     async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
         """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
@@ -19,19 +21,24 @@ class Store(Protocol):
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
 
-    async def keep_requests(self, messages: Sequence[Outgoing]) -> None:
-        """Keep a copy of requests until their service has handled them."""
 
-    async def hand_to_relay(self, messages: Sequence[Outgoing]) -> None: ...
-
-    async def forget_requests(self, message_ids: Sequence[str]) -> None:
-        """Drop the copies of requests that the broker did not take."""
+class RequestStore(Protocol):
+    """What accepting a request needs."""
 
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         """Jobs by id, live or archived."""
 
-    async def describe(self, job_ids: Sequence[int], archive: bool) -> dict[int, JobDescription]:
-        """Jobs with specification and files; archived ones only if asked for."""
+    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int]) -> None:
+        """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
+
+        On disk when it returns. When it raises nothing was kept, unless the answer was lost with the connection.
+        """
+
+    async def hear(self, job_ids: Sequence[int]) -> None:
+        """The pilots of these jobs live."""
+
+    async def tick(self, name: str, grace_s: float) -> None:
+        """`name` listens; after a gap nobody is lost for `grace_s`."""
 
     async def job_id_block(self) -> int:
         """The first id of a block of PandaIDs that belongs to the caller alone."""
@@ -41,14 +48,28 @@ class Store(Protocol):
 
     async def job_set_id(self) -> int: ...
 
-    async def record_worker(self, worker: Worker) -> None: ...
 
-    async def record_worker_node(self, site: str, host_name: str, description: dict[str, Any]) -> None: ...
+class ReadStore(Protocol):
+    """What people read."""
+
+    async def describe(self, job_ids: Sequence[int], archive: bool) -> dict[int, JobDescription]:
+        """Jobs with specification and files; archived ones only if asked for."""
 
     async def job_counts(self) -> list[tuple[str, str, int]]:
-        """(state, site, jobs) from the rollup."""
+        """(state, queue, jobs) from the rollup."""
 
     async def task_progress(self, task_id: int) -> TaskProgress: ...
+
+    async def schema_version(self) -> str:
+        """The newest migration that was applied."""
+
+
+class RegisterStore(Protocol):
+    """Workers, machines and sandboxes."""
+
+    async def record_worker(self, worker: Worker) -> None: ...
+
+    async def record_worker_node(self, queue: str, host_name: str, description: dict[str, Any]) -> None: ...
 
     async def add_cache_file(self, file: CacheFile) -> CacheFile:
         """Record a file and return what the name now belongs to: the new file, or the one that was first."""
@@ -56,8 +77,21 @@ class Store(Protocol):
     async def cache_file_with(self, size: int, checksum: int) -> CacheFile | None:
         """The newest file with this content."""
 
-    async def schema_version(self) -> str:
-        """The newest migration that was applied."""
+
+class Store(Protocol):
+    """PostgreSQL as the gateway sees it, by what it is asked for."""
+
+    @property
+    def claims(self) -> ClaimStore: ...
+    @property
+    def requests(self) -> RequestStore: ...
+    @property
+    def reads(self) -> ReadStore: ...
+    @property
+    def registers(self) -> RegisterStore: ...
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class Publisher(Protocol):

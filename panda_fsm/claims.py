@@ -9,7 +9,10 @@ from panda_fsm.effects import Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which waiting jobs a pilot can take; None means no limit. Equal filters are served by one search."""
+    """Which waiting jobs a pilot can take; None means no limit. Equal filters are served by one search.
+
+    `site` is a PanDA queue, as in the job itself.
+    """
 
     site: str
     labels: tuple[str, ...] | None = None

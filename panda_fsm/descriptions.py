@@ -63,7 +63,7 @@ class TaskProgress:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A pilot's worker as it reports itself."""
+    """A pilot's worker as it reports itself; `site` is a PanDA queue."""
 
     harvester_id: str
     worker_id: str

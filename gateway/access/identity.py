@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from panda_fsm.jobs.drafts import Name
 from panda_fsm.errors import SettingsError
+from panda_fsm.jobs.drafts import Name
 
 PRODUCTION = "production"
 _MAX_TOKEN = 16_384

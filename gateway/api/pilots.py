@@ -6,17 +6,17 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from gateway.http.answers import StatusCode, failure, json_response, success
-from gateway.context import Gateway
 from gateway.access.identity import Identity
+from gateway.context import Gateway
+from gateway.http.answers import StatusCode, failure, json_response, success
 from gateway.http.refusal import RefusalError
-from gateway.work.reports import NO_COMMAND
 from gateway.http.route import Call
 from gateway.wire.pilot_job import pilot_job
 from gateway.wire.pilot_report import pilot_report
 from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobStatusRequest, UpdateRequest
-from panda_fsm.dispatch import Filters, Seat
-from panda_fsm.errors import TransientError
+from gateway.work.reports import NO_COMMAND
+from panda_fsm.claims import Filters, Seat
+from panda_fsm.errors import TransientError, first_complaint
 from panda_fsm.messages import new_message_id
 
 NO_JOBS = "No jobs in PanDA"
@@ -94,8 +94,7 @@ async def _update_one(gateway: Gateway, identity: Identity, fields: dict[str, An
         report = pilot_report(UpdateRequest.model_validate(fields))
         return _heard(await gateway.reports.accept(report, identity.key))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        message = ": ".join(first_complaint(error))
     except RefusalError as refused:
         message = refused.message
     except TransientError:
@@ -116,7 +115,7 @@ def _heard(command: str) -> dict[str, Any]:
 
 async def job_status(gateway: Gateway, _call: Call, ask: JobStatusRequest) -> Response:
     """State and attempt of jobs, so that a pilot can check before it starts."""
-    found = await gateway.store.jobs(ask.job_ids)
+    found = await gateway.store.requests.jobs(ask.job_ids)
     return success(
         [
             {"job_id": job_id, "status": found[job_id].state, "attempt_number": found[job_id].attempt_nr}
@@ -129,7 +128,7 @@ async def job_status(gateway: Gateway, _call: Call, ask: JobStatusRequest) -> Re
 
 async def job_status_legacy(gateway: Gateway, _call: Call, ask: JobStatusRequest) -> Response:
     """The old getStatus: aligned comma lists."""
-    found = await gateway.store.jobs(ask.job_ids)
+    found = await gateway.store.requests.jobs(ask.job_ids)
     states = [found[job_id].state.value if job_id in found else "notfound" for job_id in ask.job_ids]
     attempts = [str(found[job_id].attempt_nr) if job_id in found else "0" for job_id in ask.job_ids]
     return json_response({"StatusCode": StatusCode.OK, "status": ",".join(states), "attemptNr": ",".join(attempts)})

@@ -1,12 +1,13 @@
 """Files that pilots read: queue descriptions, storage endpoints, transformations."""
 
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from gateway.http.answers import json_response
 from gateway.context import Gateway
+from gateway.http.answers import json_response
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from panda_fsm.sites import Storage
@@ -52,7 +53,7 @@ async def transformation(gateway: Gateway, call: Call, _ask: None) -> Response:
     # One plain name only: nothing of a path can lead outside the folder.
     if folder is None or "/" in name or "\x00" in name or name.startswith("."):
         raise NotFoundError(f"no transformation {name!r:.80}")
-    path = folder / name
+    path = Path(folder, name)
     if not await run_in_threadpool(path.is_file):
         raise NotFoundError(f"no transformation {name!r:.80}")
     return FileResponse(path, media_type="text/plain")

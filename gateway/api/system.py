@@ -4,8 +4,8 @@ import asyncio
 
 from starlette.responses import Response
 
-from gateway.http.answers import json_response, success
 from gateway.context import Gateway
+from gateway.http.answers import json_response, success
 from gateway.http.route import Call
 from gateway.wire.pilot_requests import Ask
 from panda_fsm.errors import TransientError
@@ -41,7 +41,7 @@ async def livez(_gateway: Gateway, _call: Call, _ask: None) -> Response:
 async def readyz(gateway: Gateway, call: Call, _ask: None) -> Response:
     """Database, broker and schema are there; 503 otherwise. `?verbose` tells which."""
     schema = await _schema_version(gateway)
-    needed = gateway.needed_schema
+    needed = gateway.config.needed_schema
     checks = {
         "database": "ok" if schema is not None else "away",
         "broker": "ok" if gateway.publisher.is_connected else "away",
@@ -57,6 +57,6 @@ async def readyz(gateway: Gateway, call: Call, _ask: None) -> Response:
 
 async def _schema_version(gateway: Gateway) -> str | None:
     try:
-        return await asyncio.wait_for(gateway.store.schema_version(), _READY_WITHIN_S)
+        return await asyncio.wait_for(gateway.store.reads.schema_version(), _READY_WITHIN_S)
     except (TransientError, TimeoutError):
         return None

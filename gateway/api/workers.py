@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from gateway.http.answers import StatusCode, failure, json_response, success
 from gateway.context import Gateway
+from gateway.http.answers import StatusCode, failure, json_response, success
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.fields import printable
@@ -17,7 +17,7 @@ from gateway.wire.pilot_requests import (
     WorkerNodeRequest,
     WorkerStatusRequest,
 )
-from panda_fsm.dispatch import Worker
+from panda_fsm.descriptions import Worker
 
 _MAX_DESCRIPTION = 16_384
 _WORKER_STATES = ("started", "finished")
@@ -49,7 +49,7 @@ async def _record_worker(gateway: Gateway, ask: WorkerStatusRequest) -> None:
         raise RefusalError("worker_id and harvester_id: both are needed")
     if ask.status not in _WORKER_STATES:
         raise RefusalError(f"status: must be one of {', '.join(_WORKER_STATES)}")
-    await gateway.store.record_worker(
+    await gateway.store.registers.record_worker(
         Worker(ask.harvester_id, ask.worker_id, ask.site or "", ask.node_id or "", ask.status)
     )
 
@@ -61,7 +61,7 @@ async def worker_node(gateway: Gateway, call: Call, ask: WorkerNodeRequest) -> R
     text = orjson.dumps(described).decode()
     if len(text) > _MAX_DESCRIPTION:
         raise RefusalError(f"the description is longer than {_MAX_DESCRIPTION} characters")
-    await gateway.store.record_worker_node(
+    await gateway.store.registers.record_worker_node(
         printable(ask.site, 128), printable(ask.host_name, 256), _without_nul(described)
     )
     return success()

@@ -9,15 +9,14 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway.http.answers import failure, refusal, unavailable
 from gateway.context import Gateway
+from gateway.http.answers import failure, refusal, unavailable
 from gateway.http.decode import decode_fields, form_fields, read_limited
 from gateway.http.refusal import RefusalError, TooManyError
 from gateway.http.route import Call, Route
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import TransientError, first_complaint
 
 log = structlog.get_logger()
-
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -66,7 +65,6 @@ def _validate(route: Route, fields: dict[str, Any]) -> Any:
 
 def _refusal(error: ValidationError) -> RefusalError:
     """The first complaint, by the name the caller used."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    message = f"{field}: {first['msg'].removeprefix('Value error, ')}"
-    return TooManyError(message) if first["type"] == "too_long" else RefusalError(message)
+    message = ": ".join(first_complaint(error))
+    too_many = error.errors(include_url=False, include_input=False)[0]["type"] == "too_long"
+    return TooManyError(message) if too_many else RefusalError(message)

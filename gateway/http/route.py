@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.http.answers import Convention
-from gateway.context import Gateway
 from gateway.access.identity import Identity
+from gateway.access.policy import Access
+from gateway.context import Gateway
+from gateway.http.answers import Convention
 
 KB, MB = 1024, 1024 * 1024
 
@@ -28,11 +29,15 @@ Handler = Callable[[Gateway, Call, Any], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path. `model` is what its body or query must be; without a model the handler reads the request itself."""
+    """One path. `model` is what its body or query must be; without a model the handler reads the request itself.
+
+    Who may use it is said by each route: a default would be a forgotten decision.
+    """
 
     method: str
     path: str
     handler: Handler
+    access: Access
     summary: str
     answer: str
     model: type[BaseModel] | None = None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.wire.names import JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES
-from panda_fsm.dispatch import FileRow, JobDescription
+from panda_fsm.descriptions import FileRow, JobDescription
 
 _COLUMNS = {
     "panda_id": "job_id",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from panda_fsm.dispatch import FileRow, JobDescription
+from panda_fsm.descriptions import FileRow, JobDescription
 
 NOTHING = "NULL"
 _ALLOW_NO_OUTPUT = "an"

@@ -11,6 +11,7 @@ from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooManyError, UndecodableError
 from gateway.wire.fields import absent_to_none, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
+from panda_fsm.errors import first_complaint
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
 
 MAX_JOBS = 10_000
@@ -43,9 +44,7 @@ def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues:
         spec, files = _split(sent)
         job = _job(spec, files, job_id, jobset_id, user)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RefusalError(f"job {index}: {field}: {first['msg']}") from None
+        raise RefusalError(f"job {index}: {': '.join(first_complaint(error))}") from None
     except (UndecodableError, ValueError) as error:
         raise RefusalError(f"job {index}: {error}") from None
     if job.site not in queues:
@@ -159,8 +158,7 @@ def _file(number: int, file: dict[str, Any], places: dict[str, str], destination
     try:
         return _file_draft(file, places, destination)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"file {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(f"file {number}: {': '.join(first_complaint(error))}") from None
     except ValueError as error:
         raise ValueError(f"file {number}: {error}") from None
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.ports import ClaimStore
 from gateway.work.coalesce import Coalescer, Lanes
-from gateway.ports import Publisher, Store
-from panda_fsm.dispatch import Filters, JobDescription, Seat
+from gateway.work.publishing import Publishing
+from panda_fsm.claims import Filters, Seat
+from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import TransientError
 
@@ -32,21 +34,15 @@ Place = tuple[int, Filters, Seat]
 class Claims:
     """Claims jobs, and publishes the events of committed claims behind the answer."""
 
-    def __init__(self, store: Store, publisher: Publisher) -> None:
+    def __init__(self, store: ClaimStore, publishing: Publishing) -> None:
         self._store = store
-        self._publisher = publisher
+        self._publishing = publishing
         self._lanes: Lanes[str, _Request, list[JobDescription]] = Lanes(self._claim, _MAX_REQUESTS)
         self._published: Coalescer[str, None] = Coalescer(self._forget, 1000)
-        self._background: set[asyncio.Task[None]] = set()
 
     async def acquire(self, filters: Filters, seats: Sequence[Seat]) -> list[JobDescription]:
         """At most one job a seat, best first; none only if no waiting job matches."""
         return await self._lanes.ask(filters.site, _Request(filters, tuple(seats)))
-
-    async def drain(self) -> None:
-        """Wait until the events of all claims are published or left to the relay."""
-        while self._background:
-            await asyncio.gather(*self._background)
 
     async def _claim(self, _site: str, requests: Sequence[_Request]) -> list[list[JobDescription]]:
         """One claim for the requests of a site; what is only locked for a moment is tried again."""
@@ -71,27 +67,19 @@ class Claims:
             if any(given):
                 return []  # these are committed and must reach their pilots
             raise
-        self._publish(claim.events)
+        self._publishing.publish(claim.events, self._forget_confirmed)
         for (number, _, _), job in zip(ordered, claim.jobs, strict=True):
             if job is not None:
                 given[number].append(job)
         empty = [place for place, job in zip(ordered, claim.jobs, strict=True) if job is None]
         return [place for place in empty if place[1] in claim.more_waiting]
 
-    def _publish(self, events: list[Outgoing]) -> None:
-        """The fast path; what fails here stays in the outbox for the relay."""
-        if events:
-            task = asyncio.create_task(self._publish_all(events))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
-
-    async def _publish_all(self, events: list[Outgoing]) -> None:
-        answers = await asyncio.gather(*(self._publisher.publish(event) for event in events), return_exceptions=True)
-        confirmed = [event.message_id for event, answer in zip(events, answers, strict=True) if answer is None]
+    async def _forget_confirmed(self, events: Sequence[Outgoing]) -> None:
+        """What was not confirmed stays in the outbox for the relay."""
         try:
-            await asyncio.gather(*(self._published.ask(message_id) for message_id in confirmed))
+            await asyncio.gather(*(self._published.ask(event.message_id) for event in events))
         except TransientError as error:
-            log.warning("events_not_forgotten", error=str(error), events=len(confirmed))
+            log.warning("events_not_forgotten", error=str(error), events=len(events))
 
     async def _forget(self, message_ids: Sequence[str]) -> list[None]:
         await self._store.forget_published(message_ids)

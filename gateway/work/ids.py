@@ -1,9 +1,10 @@
 """PandaIDs from a block of the sequence that this process owns, so that a submission waits for no consumer."""
 
-import asyncio
 from collections import deque
+from collections.abc import Sequence
 
-from gateway.ports import Store
+from gateway.ports import RequestStore
+from gateway.work.coalesce import Coalescer
 
 BLOCK = 1000
 """The increment of the sequence job_id_block."""
@@ -13,23 +14,29 @@ _REMEMBERED_BLOCKS = 50
 class JobIds:
     """Hands out PandaIDs, and knows whether an id is so young that its job may not be stored yet."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RequestStore) -> None:
         self._store = store
-        self._lock = asyncio.Lock()
         self._next = 0
         self._end = 0
         self._blocks: deque[range] = deque(maxlen=_REMEMBERED_BLOCKS)
+        # One caller fetches blocks for all who wait, and its trouble is told to all of them at once.
+        self._takers: Coalescer[int, list[int]] = Coalescer(self._take)
 
     async def take(self, count: int) -> list[int]:
-        """That many new ids, growing, with gaps only where another process has its block."""
+        """That many new ids, growing, with gaps only where another process has its block. Raises TransientError."""
+        return await self._takers.ask(count)
+
+    async def _take(self, counts: Sequence[int]) -> list[list[int]]:
+        return [await self._ids(count) for count in counts]
+
+    async def _ids(self, count: int) -> list[int]:
         taken: list[int] = []
-        async with self._lock:
-            while len(taken) < count:
-                if self._next == self._end:
-                    await self._take_block()
-                end = min(self._end, self._next + count - len(taken))
-                taken.extend(range(self._next, end))
-                self._next = end
+        while len(taken) < count:
+            if self._next == self._end:
+                await self._take_block()
+            end = min(self._end, self._next + count - len(taken))
+            taken.extend(range(self._next, end))
+            self._next = end
         return taken
 
     async def _take_block(self) -> None:

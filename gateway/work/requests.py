@@ -1,54 +1,75 @@
-"""Sends what the outside asks: kept in the database first, then confirmed by the broker, then answered."""
+"""Accepts what the outside asks: what is kept in the database is promised, and everything else follows by itself."""
 
-import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import structlog
-
+from gateway.http.refusal import TooLargeError
+from gateway.ports import RequestStore
 from gateway.work.coalesce import Coalescer
-from gateway.ports import Publisher, Store
+from gateway.work.publishing import Publishing
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import TransientError
-from panda_fsm.messages import Message, PilotReport, SubmitJobs
+from panda_fsm.messages import LARGEST_BODY, PilotReport
 
-log = structlog.get_logger()
+_TOGETHER = 200
+_BYTES_TOGETHER = 4 * 1024 * 1024
 
-_MAX_KEPT_TOGETHER = 200
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Messages that are kept all or none, and the job whose pilot sent them."""
+
+    messages: Sequence[Outgoing]
+    heard: int | None = None
+
+    @property
+    def weight(self) -> int:
+        return sum(len(message.body) for message in self.messages)
 
 
 class Requests:
-    """An emptied broker loses no request: until its service has handled it, the database has a copy."""
+    """The kept request is the acceptance (ADR 0010). The broker decides nothing: it may be away."""
 
-    def __init__(self, store: Store, publisher: Publisher) -> None:
+    def __init__(self, store: RequestStore, publishing: Publishing) -> None:
         self._store = store
-        self._publisher = publisher
-        self._kept: Coalescer[Outgoing, None] = Coalescer(self._keep, _MAX_KEPT_TOGETHER)
+        self._publishing = publishing
+        self._kept: Coalescer[_Request, None] = Coalescer(
+            self._keep, _TOGETHER, lambda request: request.weight, _BYTES_TOGETHER
+        )
+        self._heard: Coalescer[int, None] = Coalescer(self._hear, _TOGETHER)
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Returns when all are accepted. Raises TransientError: some may be, and repeating them is safe.
+    async def accept(self, messages: Sequence[Outgoing]) -> None:
+        """Returns when all are kept on disk. Raises TransientError: none is. Raises TooLargeError before."""
+        if messages:
+            await self._accept(_Request(messages))
 
-        Repeating a submission is not safe, for it would get new PandaIDs. What the broker did not confirm of one goes
-        to the outbox instead: the relay publishes it, and the Setupper takes each message once.
+    async def accept_report(self, report: PilotReport) -> None:
+        """The same for a report; that its pilot was heard is kept with it."""
+        await self._accept(_Request([Outgoing.of(report)], report.job_id))
+
+    async def accept_heartbeat(self, report: PilotReport) -> None:
+        """Returns when it is written down that the pilot was heard; the report itself is not kept: another one comes.
+
+        Raises TransientError.
         """
-        outgoing = [Outgoing.of(message) for message in messages]
-        # The next heartbeat makes up for a lost one.
-        kept = [o for o, m in zip(outgoing, messages, strict=True) if not (isinstance(m, PilotReport) and m.heartbeat)]
-        await asyncio.gather(*(self._kept.ask(message) for message in kept))
-        answers = await asyncio.gather(*(self._publisher.publish(one) for one in outgoing), return_exceptions=True)
-        failed = [answer for answer in answers if answer is not None]
-        if failed and all(isinstance(message, SubmitJobs) for message in messages):
-            await self._store.hand_to_relay(outgoing)
-        elif failed:
-            await self._take_back([message.message_id for message in kept])
-            raise failed[0]
+        await self.hear(report.job_id)
+        self._publishing.publish([Outgoing.of(report)])
 
-    async def _keep(self, messages: Sequence[Outgoing]) -> list[None]:
-        await self._store.keep_requests(messages)
-        return [None] * len(messages)
+    async def hear(self, job_id: int) -> None:
+        """Write down that the job's pilot was heard. Raises TransientError."""
+        await self._heard.ask(job_id)
 
-    async def _take_back(self, message_ids: list[str]) -> None:
-        """Who was told that a request failed must not find it done after a replay."""
-        try:
-            await self._store.forget_requests(message_ids)
-        except TransientError as error:
-            log.warning("requests_not_taken_back", error=str(error), message_ids=message_ids)
+    async def _accept(self, request: _Request) -> None:
+        largest = max(len(message.body) for message in request.messages)
+        if largest > LARGEST_BODY:
+            raise TooLargeError(f"one job or report has {largest} bytes, more than the {LARGEST_BODY} that can be sent")
+        await self._kept.ask(request)
+        self._publishing.publish(request.messages)
+
+    async def _keep(self, requests: Sequence[_Request]) -> list[None]:
+        messages = [message for request in requests for message in request.messages]
+        await self._store.keep(messages, [request.heard for request in requests if request.heard is not None])
+        return [None] * len(requests)
+
+    async def _hear(self, job_ids: Sequence[int]) -> list[None]:
+        await self._store.hear(job_ids)
+        return [None] * len(job_ids)

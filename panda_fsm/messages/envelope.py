@@ -15,6 +15,8 @@ SCHEMA = 1
 """The schema of these messages. A newer one waits for a newer program instead of being called poison."""
 LONGEST_REASON = 500
 """Characters of a reason or diagnostic: it is cut where it is made, for it travels in headers and rows."""
+LARGEST_BODY = 15 * 1024 * 1024
+"""Bytes. RabbitMQ 4 takes 16 MiB unless told otherwise, and closes the channel under all others for one more."""
 
 
 def cut(text: str, limit: int = LONGEST_REASON) -> str:

@@ -1,0 +1,167 @@
+"""The claim: jobs for pilots, found by index whatever waits, moved and announced in one transaction."""
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+from psycopg import AsyncConnection
+
+from panda_fsm.claims import Claim, Filters, Seat
+from panda_fsm.descriptions import FileRow, JobDescription
+from panda_fsm.effects import Outgoing, step_event
+from panda_fsm.jobs.facts import Limits, look_s
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.machine import Step
+from sql import rows
+from sql.pool import Pool
+from sql.queries import load
+
+_Q = load("claims")
+_WRITE_OUTBOX, _FORGET_PUBLISHED = load("store")["write_outbox"], load("store")["forget_published"]
+_HOST = socket.gethostname()
+_FRONT = 1000
+"""Jobs in the order of dispatch among which the usual search looks."""
+_CLASSES = 200
+"""Classes of waiting jobs that the second search visits at most: two milliseconds."""
+_SPARE = 100
+"""So many of the best jobs may be locked by others before the second search gives way to the one that reads all."""
+_NO_LIMIT = 2**31 - 1
+_LIMITS = ("memory", "disk", "remaining_time", "core_count")
+_ACQUIRED = Step(Trigger.ACQUIRED, State.ACTIVATED, State.SENT)
+_CLAIMED = (
+    "job_id", "version", "attempt_nr", "vo", "site", "label", "priority", "task_id", "job_definition_id",
+    "jobset_id", "name", "user_name", "core_count", "min_ram", "max_disk", "max_walltime", "resource_type",
+)  # fmt: skip
+
+
+_SEARCHES = ("pick_front", "pick_classes", "pick_all")
+_SITE: LiteralString = "w.site = %(site)s"
+_TASK: LiteralString = "w.site || '/' || w.task_id::text = %(site)s::text || '/' || %(task_id)s::bigint::text"
+_USER: LiteralString = "w.site || '/' || w.user_name = %(site)s::text || '/' || %(user_name)s::text"
+_TASK_AND_USER: LiteralString = f"{_TASK} AND w.user_name = %(user_name)s"
+
+
+def _below(leading: LiteralString) -> dict[str, LiteralString]:
+    """The searches for pilots that ask for one task or user, led by an index of its own.
+
+    Below it there is no order of dispatch, but the classes are few: no look at the front.
+    """
+    return {name: _Q[name].replace(_SITE, leading) for name in _SEARCHES[1:]}
+
+
+_QUERIES: Mapping[tuple[bool, bool], Mapping[str, LiteralString]] = {
+    (False, False): {name: _Q[name] for name in _SEARCHES},
+    (True, False): _below(_TASK),
+    (False, True): _below(_USER),
+    (True, True): _below(_TASK_AND_USER),
+}
+
+
+@dataclass(slots=True)
+class _Search:
+    """One group of equal seats: what was found for it so far, and what is known of the rest."""
+
+    filters: Filters
+    seats: Sequence[Seat]
+    job_ids: list[int] = field(default_factory=list)
+    unseen: bool = True
+    missed: bool = False
+
+    @property
+    def wanted(self) -> int:
+        return len(self.seats) - len(self.job_ids)
+
+    @property
+    def queries(self) -> Mapping[str, LiteralString]:
+        f = self.filters
+        return _QUERIES[f.task_id is not None, f.user_name is not None]
+
+    def needs(self, name: str) -> bool:
+        """Whether this search is to be made."""
+        return name in self.queries and self.unseen and self.wanted > 0
+
+    def parameters(self) -> dict[str, Any]:
+        f = self.filters
+        limits = {name: min(_NO_LIMIT, _NO_LIMIT if (v := getattr(f, name)) is None else v) for name in _LIMITS}
+        return limits | {
+            "site": f.site, "labels": None if f.labels is None else list(f.labels), "resource_type": f.resource_type,
+            "task_id": f.task_id, "user_name": f.user_name, "wanted": self.wanted,
+            "front": _FRONT + 2 * self.wanted, "classes": _CLASSES, "candidates": self.wanted + _SPARE,
+        }  # fmt: skip
+
+
+class ClaimStore:
+    """The gateway's claims. Raises TransientError while the database is away or too slow."""
+
+    def __init__(self, pool: Pool, limits: Limits) -> None:
+        self._pool = pool
+        self._limits = limits
+
+    async def claim(self, filters: Filters, seats: Sequence[Seat]) -> Claim:
+        """Hand out waiting jobs that all fit the same filters."""
+        return await self.claim_each([(filters, seats)])
+
+    async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
+        """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
+        searches = [_Search(filters, seats) for filters, seats in groups]
+        claim = Claim([], [])
+        async with self._pool.connection() as connection, connection.transaction():
+            await _search(connection, searches)
+            seats = [seat for search in searches for seat in search.seats[: len(search.job_ids)]]
+            job_ids = [job_id for search in searches for job_id in search.job_ids]
+            if job_ids:
+                cursor = await connection.execute(_Q["claim"], self._step_parameters(job_ids, seats))
+                _read_claimed(claim, await cursor.fetchall(), seats)
+                await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(claim.events))})
+        claim.jobs = list(_by_seat(searches, claim.jobs))
+        claim.more_waiting = {search.filters for search in searches if search.missed and search.wanted}
+        return claim
+
+    async def forget_published(self, message_ids: Sequence[str]) -> None:
+        """Delete outbox rows that the broker confirmed."""
+        await self._pool.execute(_FORGET_PUBLISHED, message_ids=list(message_ids))
+
+    def _step_parameters(self, job_ids: Sequence[int], seats: Sequence[Seat]) -> dict[str, Any]:
+        taken = [
+            {"job_id": job_id, "cause": s.cause, "holder": s.holder, "node": s.node, "pilot": s.pilot, "number": n}
+            for n, (job_id, s) in enumerate(zip(job_ids, seats, strict=True), 1)
+        ]
+        return {
+            "rows": rows.as_json(taken), "deadline_s": self._limits.deadline_s(State.SENT),
+            "look_s": look_s(self._limits, State.SENT, 0), "host": _HOST,
+        }  # fmt: skip
+
+
+async def _search(connection: AsyncConnection[Any], searches: Sequence[_Search]) -> None:
+    """Find jobs for all. The searches of one kind go to the server at once; a later one does not see what is taken."""
+    for name in _SEARCHES:
+        to_make = [search for search in searches if search.needs(name)]
+        if not to_make:
+            continue
+        async with connection.pipeline():
+            cursors = [await connection.execute(one.queries[name], one.parameters()) for one in to_make]
+            for one, cursor in zip(to_make, cursors, strict=True):
+                found = await cursor.fetchone()
+                if found is not None:
+                    one.job_ids += found[0]
+                    one.unseen, one.missed = found[1:]
+
+
+def _by_seat(searches: Sequence[_Search], jobs: Sequence[JobDescription | None]) -> Iterator[JobDescription | None]:
+    given = iter(jobs)
+    for search in searches:
+        for number in range(len(search.seats)):
+            yield next(given) if number < len(search.job_ids) else None
+
+
+def _read_claimed(claim: Claim, found: Sequence[tuple[Any, ...]], seats: Sequence[Seat]) -> None:
+    for row in found:
+        columns = dict(zip(_CLAIMED, row[1:], strict=False))
+        claim.jobs.append(JobDescription(row[1], columns, row[-2], [FileRow(*file) for file in row[-1]]))
+        event = step_event(
+            row[1], row[2], _ACQUIRED, seats[row[0] - 1].cause,
+            site=columns["site"], vo=columns["vo"], task_id=columns["task_id"],
+        )  # fmt: skip
+        claim.events.append(Outgoing.of(event))

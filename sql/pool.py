@@ -1,0 +1,122 @@
+"""A pool of asynchronous connections: every call ends in time, its trouble is typed.
+
+While the database is away whoever asks is told so at once; it is looked for every second or so, asked for or not.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+import orjson
+import psycopg
+import structlog
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from panda_fsm.errors import TransientError
+from sql.connections import CLIENT_GRACE_S, KEEPALIVES, LimitedAsyncConnection, is_spoiled, translated
+
+log = structlog.get_logger()
+
+_WAIT_FOR_CONNECTION_S = 10.0
+_LOOK_AGAIN_S = 1.5
+"""The pool doubles its pauses between attempts to connect; it gives each up after so long and begins anew."""
+_PLANNER = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
+"""Every statement here goes by an index. Said outright, the plan is the same with one job waiting and with 100,000,
+with fresh statistics and with none, and it is made once a connection."""
+_JIT = "-c enable_bitmapscan=off -c enable_sort=off -c jit=off -c idle_in_transaction_session_timeout=60000"
+
+
+class Pool:
+    """Connections for one kind of work. Raises what `translated` makes of a database error, or the error itself."""
+
+    def __init__(self, database_url: str, name: str, size: int, statement_timeout_s: float) -> None:
+        self._limit_s = statement_timeout_s + CLIENT_GRACE_S
+        self._is_away = False
+        self._tidying: asyncio.Task[None] | None = None
+        options = f"-c statement_timeout={int(statement_timeout_s * 1000)} {_PLANNER} {_JIT}"
+        self._pool = AsyncConnectionPool(
+            database_url,
+            connection_class=LimitedAsyncConnection,
+            min_size=min(2, size),
+            max_size=size,
+            timeout=_WAIT_FOR_CONNECTION_S,
+            reconnect_timeout=_LOOK_AGAIN_S,
+            reconnect_failed=self._look_again,
+            open=False,
+            configure=self._configure,
+            kwargs={
+                "autocommit": True, "prepare_threshold": 0, "application_name": name, "options": options, **KEEPALIVES
+            },
+        )  # fmt: skip
+
+    async def open(self) -> None:
+        """Start connecting; what is asked before there is a connection waits for it."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[LimitedAsyncConnection]:
+        """A connection of the pool, for one unit of work."""
+        if self._is_away:
+            raise TransientError("no database connection: the database is away")
+        try:
+            async with self._pool.connection() as connection:
+                try:
+                    yield connection
+                except psycopg.Error as error:
+                    if is_spoiled(error):
+                        await connection.close()  # the pool replaces it
+                    if connection.closed:
+                        self._tidy()
+                    raise
+                self._is_away = False
+        except (PoolTimeout, PoolClosed) as error:
+            raise TransientError(f"no database connection: {error}") from error
+        except psycopg.Error as error:
+            meant = translated(error)
+            if meant is None:
+                raise
+            raise meant from error
+
+    async def rows(self, query: LiteralString, **parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        async with self.connection() as connection:
+            return await (await connection.execute(query, parameters)).fetchall()
+
+    async def row(self, query: LiteralString, **parameters: Any) -> tuple[Any, ...]:
+        """The one row of a query."""
+        return (await self.rows(query, **parameters))[0]
+
+    async def execute(self, query: LiteralString, **parameters: Any) -> None:
+        """A statement that gives no rows."""
+        async with self.connection() as connection:
+            await connection.execute(query, parameters)
+
+    async def _configure(self, connection: LimitedAsyncConnection) -> None:
+        connection.limit_s = self._limit_s
+        set_json_loads(orjson.loads, connection)
+        self._is_away = False
+
+    def _tidy(self) -> None:
+        """A connection was lost: its neighbours are looked at, behind the answer and once for all who lost one."""
+        if self._tidying is None or self._tidying.done():
+            self._tidying = asyncio.create_task(self._check())
+
+    async def _check(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            await self._pool.check()
+
+    async def _look_again(self, pool: AsyncConnectionPool[LimitedAsyncConnection]) -> None:
+        """Connecting failed for a while. It goes on, and if no connection works nobody is kept waiting for one."""
+        await self._check()
+        was_away, self._is_away = self._is_away, pool.get_stats()["pool_available"] == 0
+        if self._is_away and not was_away:
+            log.warning("database_away")

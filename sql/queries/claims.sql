@@ -1,0 +1,169 @@
+-- The claim: three searches for waiting jobs that fit a pilot, each taking what it finds, and the step of what was found.
+--
+-- A search answers with the ids of the jobs it took, best first; whether there may be jobs that fit but that it did not
+-- look at (`unseen`); and, where it looked at all, whether one fits that it could not have (`missed`): somebody holds
+-- it for a moment. All skip what is locked instead of waiting for it, so they can be in no deadlock. Only `claim`, in
+-- the same transaction, makes a step of it. For pilots that ask for one task or user, sql/claims.py puts another
+-- condition in the place of `w.site = ...`.
+
+-- name: pick_front
+-- The usual case: among the first jobs in the order of dispatch there are enough that fit. It
+-- reads as far as it must.
+WITH front AS NOT MATERIALIZED (
+    SELECT w.* FROM job_waiting w WHERE w.site = %(site)s ORDER BY w.priority DESC, w.job_id LIMIT %(front)s
+), fitting AS NOT MATERIALIZED (
+    SELECT w.job_id, w.priority FROM front w
+    WHERE (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
+      AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
+      AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+      AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
+), picked AS MATERIALIZED (
+    SELECT w.job_id, w.priority
+    FROM fitting f
+    JOIN job_waiting w ON w.job_id = f.job_id
+    JOIN job j ON j.job_id = f.job_id
+    WHERE j.state = 'activated'
+    ORDER BY f.priority DESC, f.job_id
+    LIMIT %(wanted)s
+    FOR UPDATE OF w, j SKIP LOCKED
+), taken AS (
+    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+)
+SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), behind.unseen,
+    CASE WHEN NOT short.is_short OR behind.unseen THEN false ELSE EXISTS (
+        SELECT FROM fitting f WHERE f.job_id NOT IN (SELECT job_id FROM picked)
+          AND (SELECT j.state FROM job j WHERE j.job_id = f.job_id) = 'activated'
+    ) END AS missed
+FROM (SELECT count(*) < %(wanted)s AS is_short FROM picked) AS short, LATERAL (
+    SELECT CASE WHEN NOT short.is_short THEN false ELSE EXISTS (
+        SELECT FROM job_waiting w WHERE w.site = %(site)s
+        ORDER BY w.priority DESC, w.job_id OFFSET %(front)s LIMIT 1
+    ) END AS unseen OFFSET 0
+) AS behind
+
+-- name: pick_classes
+-- Goes from class to class of equal jobs by the index, over all that is too much for the pilot in one step: of 100,000
+-- jobs that need too much memory it reads one. Then the best of each class that fits, merged. With more classes than
+-- it may visit it takes nothing: the best might be in the next. The planner, whatever it believes of the jobs, has one
+-- index to choose: that is why max_disk, which equals, is asked for as a range and ordered by.
+WITH RECURSIVE class AS (
+    SELECT '' AS label, '' AS resource_type, -1 AS core_count, -1 AS min_ram, -1 AS max_walltime, -1 AS max_disk,
+        5 AS fits_to, 0 AS number
+    UNION ALL
+    SELECT n.*, c.number + 1
+    FROM class c, LATERAL (
+        SELECT w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk,
+            CASE WHEN w.label <> ALL (%(labels)s::text[]) OR w.resource_type <> %(resource_type)s::text THEN 1
+                WHEN w.core_count > %(core_count)s::int THEN 1
+                WHEN w.min_ram > %(memory)s::int THEN 2
+                WHEN w.max_walltime > %(remaining_time)s::int THEN 3
+                WHEN w.max_disk > %(disk)s::int THEN 4
+                ELSE 5 END
+        FROM job_waiting w
+        WHERE w.site = %(site)s
+          AND (w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk) > (
+            c.label, c.resource_type,
+            CASE WHEN c.fits_to < 2 THEN 2147483647 ELSE c.core_count END,
+            CASE WHEN c.fits_to < 3 THEN 2147483647 ELSE c.min_ram END,
+            CASE WHEN c.fits_to < 4 THEN 2147483647 ELSE c.max_walltime END,
+            CASE WHEN c.fits_to < 5 THEN 2147483647 ELSE c.max_disk END)
+        ORDER BY w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk LIMIT 1
+    ) AS n
+    WHERE c.number < %(classes)s
+), best AS MATERIALIZED (
+    SELECT b.job_id, b.priority
+    FROM class c, LATERAL (
+        SELECT w.job_id, w.priority FROM job_waiting w
+        WHERE w.site = %(site)s AND w.label = c.label AND w.resource_type = c.resource_type
+          AND w.core_count = c.core_count AND w.min_ram = c.min_ram AND w.max_walltime = c.max_walltime
+          AND w.max_disk >= c.max_disk AND w.max_disk <= c.max_disk
+        ORDER BY w.max_disk, w.priority DESC, w.job_id
+        LIMIT %(candidates)s
+    ) AS b
+    WHERE c.fits_to = 5 AND (SELECT max(number) FROM class) < %(classes)s
+    ORDER BY b.priority DESC, b.job_id LIMIT %(candidates)s
+), picked AS MATERIALIZED (
+    SELECT w.job_id, w.priority
+    FROM (SELECT * FROM best ORDER BY priority DESC, job_id LIMIT %(candidates)s) AS b
+    JOIN job_waiting w ON w.job_id = b.job_id
+    JOIN job j ON j.job_id = b.job_id
+    WHERE j.state = 'activated'
+    ORDER BY b.priority DESC, b.job_id
+    LIMIT %(wanted)s
+    FOR UPDATE OF w, j SKIP LOCKED
+), taken AS (
+    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+)
+SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id),
+    most.classes >= %(classes)s OR (got.jobs < %(wanted)s AND there.jobs >= %(candidates)s) AS unseen,
+    got.jobs < %(wanted)s AND there.jobs > got.jobs AS missed
+FROM (SELECT count(*) AS jobs FROM picked) AS got, (SELECT count(*) AS jobs FROM best) AS there,
+    (SELECT max(number) AS classes FROM class) AS most
+
+-- name: pick_all
+-- Reads all that wait: where there are too many classes, or where too many of the best are locked.
+WITH fitting AS NOT MATERIALIZED (
+    SELECT w.job_id, w.priority FROM job_waiting w
+    WHERE w.site = %(site)s
+      AND (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
+      AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
+      AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+      AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
+    ORDER BY w.priority DESC, w.job_id
+), picked AS MATERIALIZED (
+    SELECT w.job_id, w.priority
+    FROM fitting f
+    JOIN job_waiting w ON w.job_id = f.job_id
+    JOIN job j ON j.job_id = f.job_id
+    WHERE j.state = 'activated'
+    ORDER BY f.priority DESC, f.job_id
+    LIMIT %(wanted)s
+    FOR UPDATE OF w, j SKIP LOCKED
+), taken AS (
+    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+)
+SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS unseen,
+    CASE WHEN (SELECT count(*) FROM picked) >= %(wanted)s THEN false ELSE EXISTS (
+        SELECT FROM fitting f WHERE f.job_id NOT IN (SELECT job_id FROM picked)
+          AND (SELECT j.state FROM job j WHERE j.job_id = f.job_id) = 'activated'
+    ) END AS missed
+
+-- name: claim
+-- The step of picked jobs, one a seat: state, holder, deadline, history and counts, as `Effects.step` would write them
+-- (ADR 0016); answers with all that a pilot must know.
+WITH seat AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json)
+        AS s (job_id bigint, cause uuid, holder text, node text, pilot jsonb, number bigint)
+), moved AS (
+    UPDATE job j
+    SET state = 'sent', version = j.version + 1, holder = s.holder, node = s.node,
+        pilot = coalesce(j.pilot, '{}') || s.pilot, waits_for = NULL,
+        deadline_at = now() + make_interval(secs => %(deadline_s)s::float8), state_changed_at = now(), modified_at = now()
+    FROM seat s
+    WHERE j.job_id = s.job_id
+    RETURNING j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.job_definition_id,
+        j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime, j.resource_type,
+        s.number, s.cause
+), sooner AS (
+    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
+    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => %(look_s)s::float8)
+), noted AS (
+    INSERT INTO job_history (job_id, version, transition_id, message_id, service, host)
+    SELECT m.job_id, m.version, t.transition_id, m.cause, 'gateway', %(host)s
+    FROM moved m, job_transition t
+    WHERE t.event = 'acquired' AND t.source = 'activated'
+), counted AS (
+    INSERT INTO job_count (state, site, vo, jobs)
+    SELECT c.state, m.site, m.vo, sum(c.change)
+    FROM moved m, (VALUES ('activated', -1), ('sent', 1)) AS c (state, change)
+    GROUP BY c.state, m.site, m.vo
+)
+SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.priority, m.task_id,
+    m.job_definition_id, m.jobset_id, m.name, m.user_name, m.core_count, m.min_ram, m.max_disk, m.max_walltime,
+    m.resource_type, coalesce(p.spec, '{}') AS spec,
+    (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
+                f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
+     FROM job_file f WHERE f.job_id = m.job_id) AS files
+FROM moved m
+LEFT JOIN job_spec p ON p.job_id = m.job_id
+ORDER BY m.number

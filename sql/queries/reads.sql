@@ -1,0 +1,53 @@
+-- What people read.
+
+-- name: describe
+SELECT j.*, p.spec,
+    (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
+                f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
+     FROM job_file f WHERE f.job_id = j.job_id) AS files
+FROM job j LEFT JOIN job_spec p ON p.job_id = j.job_id
+WHERE j.job_id = ANY (%(job_ids)s::bigint[])
+
+-- name: describe_archived
+-- The month is known, so no other partition is looked into.
+SELECT j.*, p.spec,
+    (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
+                f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
+     FROM job_file_archive f WHERE f.job_id = e.job_id AND f.ended_at = e.ended_at) AS files
+FROM job_ended e
+JOIN job_archive j ON j.job_id = e.job_id AND j.ended_at = e.ended_at
+LEFT JOIN job_spec_archive p ON p.job_id = e.job_id AND p.ended_at = e.ended_at
+WHERE e.job_id = ANY (%(job_ids)s::bigint[])
+
+-- name: job_counts
+SELECT state, site, sum(jobs)::bigint FROM job_count GROUP BY state, site HAVING sum(jobs) > 0
+
+-- name: task_states
+SELECT state, count(*) FROM (
+    SELECT state FROM job WHERE task_id = %(task_id)s
+    UNION ALL
+    SELECT state FROM job_archive WHERE task_id = %(task_id)s
+) AS jobs GROUP BY state
+
+-- name: task_hops
+-- Time from each step of a job to its next one. A job's steps lie between its birth and its last change, which spares
+-- the other months of history.
+WITH task_job AS (
+    SELECT job_id, created_at, modified_at + interval '1 hour' AS quiet_from FROM job WHERE task_id = %(task_id)s
+    UNION ALL
+    SELECT job_id, created_at, modified_at + interval '1 hour' FROM job_archive WHERE task_id = %(task_id)s
+), step AS (
+    SELECT t.source, t.destination,
+        extract(epoch FROM h.at - lag(h.at) OVER (PARTITION BY h.job_id ORDER BY h.version)) * 1000 AS ms
+    FROM task_job j
+    JOIN job_history h ON h.job_id = j.job_id AND h.at >= j.created_at AND h.at < j.quiet_from
+    JOIN job_transition t ON t.transition_id = h.transition_id
+)
+SELECT source || '→' || destination, count(*),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY ms), percentile_cont(0.95) WITHIN GROUP (ORDER BY ms),
+    percentile_cont(0.99) WITHIN GROUP (ORDER BY ms)
+FROM step WHERE source IS NOT NULL AND ms IS NOT NULL
+GROUP BY source, destination
+
+-- name: schema_version
+SELECT max(version) FROM schema_version

@@ -1,0 +1,87 @@
+"""What the gateway needs to accept a request: look its jobs up, keep it, write down who was heard."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.states import State
+from sql import rows
+from sql.pool import Pool
+from sql.queries import load
+
+_Q = load("requests")
+_TICK = load("pulse")["tick"]
+_STATEMENT_BYTES = 4 * 1024 * 1024
+
+
+class RequestStore:
+    """The gateway's requests. Raises TransientError while the database is away or too slow; then nothing was kept."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
+        """Jobs by id, live or archived."""
+        found = {row[0]: _job_row(row) for row in await self._pool.rows(_Q["jobs"], job_ids=list(job_ids))}
+        missing = [job_id for job_id in job_ids if job_id not in found]
+        if missing:
+            for row in await self._pool.rows(_Q["archived_jobs"], job_ids=missing):
+                found[row[0]] = _job_row(row)
+        return found
+
+    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int]) -> None:
+        """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard."""
+        first, *others = list(_portions(messages))
+        async with self._pool.connection() as connection:
+            if not others:
+                await connection.execute(*_keep(first, heard))
+                return
+            async with connection.transaction():
+                for portion in (first, *others):
+                    await connection.execute(*_keep(portion, heard if portion is first else ()))
+
+    async def hear(self, job_ids: Sequence[int]) -> None:
+        """The pilots of these jobs live."""
+        await self._pool.execute(_Q["hear"], job_ids=sorted(set(job_ids)))
+
+    async def tick(self, name: str, grace_s: float) -> None:
+        """`name` listens; after a gap nobody is lost for `grace_s`."""
+        await self._pool.execute(_TICK, name=name, grace_s=grace_s)
+
+    async def job_id_block(self) -> int:
+        """The first id of a block of PandaIDs that belongs to the caller alone."""
+        return int((await self._pool.row(_Q["job_id_block"]))[0])
+
+    async def last_job_id_block(self) -> int:
+        """The first id of the block handed out last, to whomever."""
+        return int((await self._pool.row(_Q["last_job_id_block"]))[0])
+
+    async def job_set_id(self) -> int:
+        """A new jobset id."""
+        return int((await self._pool.row(_Q["job_set_id"]))[0])
+
+
+def _keep(messages: Sequence[Outgoing], heard: Sequence[int]) -> tuple[Any, dict[str, Any]]:
+    """The statement and its parameters."""
+    parameters: dict[str, Any] = {"rows": rows.as_json(rows.outbox(messages))}
+    if not heard:
+        return _Q["keep"], parameters
+    return _Q["keep_heard"], parameters | {"job_ids": sorted(set(heard))}
+
+
+def _portions(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
+    """The messages in portions that one statement can carry; always at least one."""
+    portion: list[Outgoing] = []
+    weight = 0
+    for message in messages:
+        if portion and weight + len(message.body) > _STATEMENT_BYTES:
+            yield portion
+            portion, weight = [], 0
+        portion.append(message)
+        weight += len(message.body)
+    yield portion
+
+
+def _job_row(row: Sequence[Any]) -> JobRow:
+    return JobRow(row[0], State(row[1]), *row[2:])
