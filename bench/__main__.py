@@ -9,39 +9,95 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import report
+from bench import compare as comparison
+from bench import page, report
 from bench.plant import BenchError, Plant
-from bench.run import MEASURES, Run
+from bench.run import MEASURES, STEADY_SHARE, USUAL, Run, Wishes
+from command import log as logs
 from lab.daemon import DaemonError
 from lab.debian import MissingPackagesError
-from panda_fsm import log as logs
 
 _RESULTS = Path(__file__).parent / "results.json"
+_COMPARED = Path(__file__).parent / "compared.json"
 _CONSOLE = Console(stderr=True)
 
+app = typer.Typer(add_completion=False)
+Quick = Annotated[bool, typer.Option("--quick", help="a tenth of the jobs: for a first look")]
+Only = Annotated[list[str] | None, typer.Option("--only", help=f"one of: {', '.join(MEASURES)}; repeatable")]
 
+
+@app.callback(invoke_without_command=True)
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="a tenth of the jobs: for a first look")] = False,
-    only: Annotated[list[str] | None, typer.Option("--only", help=f"one of: {', '.join(MEASURES)}; repeatable")] = None,
+    context: typer.Context,
+    quick: Quick = False,
+    only: Only = None,
     json: Annotated[Path, typer.Option("--json", help="where the results are written")] = _RESULTS,
+    minutes: Annotated[float | None, typer.Option(min=0.2, help="of steady load; 10, or 1 with --quick")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1, help=f"jobs/s of steady load; else {STEADY_SHARE:.0%} of what this run reached before"),
+    ] = None,
 ) -> None:
-    """Measure throughput and latency of panda-fsm on private, real services; in full it takes some minutes."""
-    unknown = sorted(set(only or ()) - set(MEASURES))
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]} is none of: {', '.join(MEASURES)}", param_hint="--only")
+    """Measure throughput and latency of panda-fsm on private, real services; in full it takes some minutes.
+
+    Steady load takes ten minutes more and is measured only when it is named: --only steady. Archiving runs meanwhile
+    (30 s after the end of a job), and probes show how late deadlines are acted on.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    names = _known(only) or USUAL
     logs.configure("bench", "warning", as_json=False)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         with Plant() as plant:
-            run = Run(plant, quick)
-            run.take(only or list(MEASURES), _say)
+            run = Run(plant, Wishes(quick, minutes, rate))
+            run.take(names, _say)
     except (BenchError, DaemonError, MissingPackagesError) as error:
-        _CONSOLE.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
-        raise typer.Exit(1) from None
+        raise _failed(error) from None
     report.show(run.results)
     report.write(run.results, json)
     _say(f"wrote {json}")
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Option(help="another checkout of this repository, with its .venv", exists=True)],
+    only: Only = None,
+    quick: Quick = False,
+    rounds: Annotated[int, typer.Option(min=1, help="runs of each")] = 2,
+    json: Annotated[Path, typer.Option("--json", help="where figures and ratios are written")] = _COMPARED,
+) -> None:
+    """Measure another checkout and this one in turn, and say for each figure how this one stands to the other."""
+    try:
+        found = comparison.compare(base, _known(only), quick, rounds, _say)
+    except BenchError as error:
+        raise _failed(error) from None
+    comparison.show(found)
+    report.write(found, json)
+    _say(f"wrote {json}")
+
+
+@app.command()
+def docs(
+    json: Annotated[list[Path] | None, typer.Option("--json", help="results to tell of; repeatable")] = None,
+    target: Annotated[Path, typer.Option(help="the page to write")] = page.PAGE,
+) -> None:
+    """Write docs/figures.md from the results of runs."""
+    target.write_text(page.page([report.read(one) for one in json or [_RESULTS]]))
+    _say(f"wrote {target}")
+
+
+def _known(only: list[str] | None) -> list[str]:
+    unknown = sorted(set(only or ()) - set(MEASURES))
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]} is none of: {', '.join(MEASURES)}", param_hint="--only")
+    return only or []
+
+
+def _failed(error: Exception) -> typer.Exit:
+    _CONSOLE.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
+    return typer.Exit(1)
 
 
 def _say(line: str) -> None:
@@ -54,4 +110,4 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    app()

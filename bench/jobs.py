@@ -8,10 +8,10 @@ from typing import Any
 
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
-from panda_fsm.drafts import FileDraft, JobDraft
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import PilotReport, SubmitJobs
-from plugins.local_storage import replica_path
+from panda_fsm.jobs.drafts import FileDraft, JobDraft
+from panda_fsm.messages import PilotReport, SubmitJobs
+from plugins.ddm.storage import replica_path
 
 BUNCH = 100
 SCOPE = "user.bench"
@@ -34,12 +34,15 @@ def names(number: int) -> tuple[str, str, str]:
     return f"bench.{number}.events.csv", f"bench.{number}.spectrum.json", f"bench.{number}.log.tgz"
 
 
-def draft(job_id: int, task_id: int, destination: str = QUEUE_STORAGE) -> JobDraft:
-    """A job as the gateway would make it of a user's submission."""
-    read, written, logged = names(job_id)
+def draft(
+    job_id: int, task_id: int, destination: str = QUEUE_STORAGE, *, site: str = QUEUE, reads: int | None = None
+) -> JobDraft:
+    """A job as the gateway would make it of a user's submission; it reads its own input, or that of job `reads`."""
+    _, written, logged = names(job_id)
+    read = names(job_id if reads is None else reads)[0]
     return JobDraft(
         job_id=job_id, job_definition_id=1, jobset_id=1, task_id=task_id, attempt_nr=1, name=f"bench.{job_id}",
-        vo=VO, site=QUEUE, label="user", user="bench", priority=1000, core_count=1, max_walltime=3600,
+        vo=VO, site=site, label="user", user="bench", priority=1000, core_count=1, max_walltime=3600,
         destination=destination,
         spec={
             "transformation": "http://127.0.0.1/trf/user/pair_mass.py", "job_parameters": f"-i {read} -o {written}",

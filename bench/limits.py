@@ -22,10 +22,12 @@ from broker.connection import parameters
 from broker.consume import BatchConsumer
 from broker.publish import BrokerPublisher
 from broker.topology import queues
+from panda_fsm.codes import Verdict
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import JobEvent, OutputsAdded
 from panda_fsm.handler import Delivery
-from panda_fsm.states import State
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import JobEvent, OutputsAdded
+from plugins.experiments.bunches import JOBS_PER_SUB_BLOCK
 from sql.migrate import migrate
 
 BATCH = 200
@@ -75,7 +77,7 @@ def sql_lifecycles_per_s(plant: Plant, count: int) -> float:
             " (SELECT count(*) FROM job_file WHERE status = 'ready' AND (block_id IS NOT NULL OR seq = 0)),"
             " (SELECT count(*) FROM data_block WHERE status = 'closed'), (SELECT count(*) FROM outbox)"
         ).fetchone()
-    if found != (count, 7 * count, 3 * count, count // 50, 0):
+    if found != (count, 7 * count, 3 * count, 2 * count // JOBS_PER_SUB_BLOCK, 0):
         raise BenchError(f"the raw lifecycles are not the engine's: {found}")
     return count / took_s
 
@@ -116,7 +118,7 @@ def message_cycle() -> list[bytes]:
         *jobs.reports(draft.job_id),
         Outgoing.of(JobEvent(**event, version=1, state=State.DEFINED, trigger="submitted")),
         Outgoing.of(JobEvent(**event, version=6, state=State.HOLDING, previous=State.RUNNING, trigger="pilot_ended")),
-        Outgoing.of(OutputsAdded(job_id=draft.job_id, version=6, verdict="finished")),
+        Outgoing.of(OutputsAdded(job_id=draft.job_id, version=6, verdict=Verdict.FINISHED)),
     ]
     reached = [pair for queue in queues() for pair in queue.bindings]
     return [one.body for one in sent for pair in reached if pair == (one.exchange, one.routing_key)]
@@ -141,7 +143,7 @@ def broker_messages_per_s(plant: Plant, bodies: Sequence[bytes], count: int) -> 
                 Outgoing(str(number), "", QUEUE, bodies[number % len(bodies)])
                 for number in range(first, min(count, first + BATCH))
             ]
-            if len(publisher.publish(window, _WAIT_S)) < len(window):
+            if len(publisher.publish(window, _WAIT_S).confirmed) < len(window):
                 raise BenchError("the broker did not confirm all of the raw messages")
         _await(here, "the raw messages were not all consumed")
         return count / (time.monotonic() - started)

@@ -1,6 +1,7 @@
 -- Measure 5: the rows of one lifecycle with one input, one output and one log, written with the least effort:
 -- plain set-based statements for jobs first to last, the values made by the database itself.
--- One name is one transaction, as one service would make of a batch.
+-- One name is one transaction, as one service would make of a batch. Appointments are made once: the clock's first look
+-- comes before any deadline, so no step moves them.
 
 -- name: submitted
 INSERT INTO inbox (message_id)
@@ -14,7 +15,7 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) g;
 INSERT INTO job_spec (job_id, spec)
 SELECT g, %(spec)s::jsonb FROM generate_series(%(first)s::bigint, %(last)s::bigint) g;
 INSERT INTO job_deadline (job_id, deadline_at)
-SELECT g, now() + interval '4 hours' FROM generate_series(%(first)s::bigint, %(last)s::bigint) g;
+SELECT g, now() + interval '2 minutes' FROM generate_series(%(first)s::bigint, %(last)s::bigint) g;
 INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
                       checksum, status)
 SELECT g, f.seq, f.type, 'bench.' || g || '.' || f.type, 'user.bench', 'user.bench.' || f.type, f.block,
@@ -25,19 +26,18 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) g,
 -- name: inputs_at_site
 INSERT INTO data_block (name, kind, parent)
 SELECT 'bench.' || p.parent || '_sub' || g, 'sub', p.parent
-FROM generate_series(%(first)s::bigint, %(last)s::bigint, 100) g, (VALUES ('output'), ('log')) p (parent)
+FROM generate_series(%(first)s::bigint, %(last)s::bigint, 50) g, (VALUES ('output'), ('log')) p (parent)
 ON CONFLICT DO NOTHING;
 UPDATE job SET state = 'activated', version = 2, modified_at = now(), state_changed_at = now(),
     deadline_at = now() + interval '7 days'
 WHERE job_id BETWEEN %(first)s AND %(last)s;
 UPDATE job_file f SET status = CASE WHEN f.type = 'input' THEN 'ready' ELSE f.status END, block_id = b.block_id
 FROM job_file i
-LEFT JOIN data_block b ON b.name = 'bench.' || i.type || '_sub' || (i.job_id - (i.job_id - %(first)s) %% 100)
+LEFT JOIN data_block b ON b.name = 'bench.' || i.type || '_sub' || (i.job_id - (i.job_id - %(first)s) %% 50)
 WHERE f.job_id BETWEEN %(first)s AND %(last)s AND i.job_id = f.job_id AND i.seq = f.seq;
 INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
-                         task_id, user_name, version)
-SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
-       version
+                         task_id, user_name)
+SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name
 FROM job WHERE job_id BETWEEN %(first)s AND %(last)s;
 
 -- name: acquired
@@ -45,7 +45,6 @@ DELETE FROM job_waiting WHERE job_id BETWEEN %(first)s AND %(last)s;
 UPDATE job SET state = 'sent', version = 3, holder = 'bench|pilot', node = 'wn042.bench', modified_at = now(),
     state_changed_at = now(), deadline_at = now() + interval '30 minutes'
 WHERE job_id BETWEEN %(first)s AND %(last)s;
-UPDATE job_deadline SET deadline_at = now() + interval '30 minutes' WHERE job_id BETWEEN %(first)s AND %(last)s;
 
 -- name: pilot_starting
 UPDATE job SET state = 'starting', version = 4, pilot = %(pilot)s::jsonb, modified_at = now(),
@@ -65,7 +64,7 @@ INSERT INTO pilot_report (job_id, attempt_nr, state, output_report, attributes)
 SELECT g, 1, 'finished', %(report)s, %(pilot)s::jsonb FROM generate_series(%(first)s::bigint, %(last)s::bigint) g;
 
 -- name: outputs_added
-UPDATE job SET verdict = 'finished', modified_at = now(), deadline_at = now() + interval '48 hours'
+UPDATE job SET verdict = 'finished', modified_at = now()
 WHERE job_id BETWEEN %(first)s AND %(last)s;
 UPDATE job_file SET status = 'ready', guid = '306CCD0D-397F-4E50-B9A4-5A53F7E99AC1', checksum = 'ad:084b021f'
 WHERE job_id BETWEEN %(first)s AND %(last)s AND seq > 0;

@@ -15,14 +15,12 @@ from pika.adapters.blocking_connection import BlockingChannel
 from bench.figures import spread
 from bench.plant import BenchError, Plant
 from bench.server_side import Load
+from bench.traffic import Claimant
 from bench.verify import check_jobs, hops
 from broker.connection import parameters
-from lab.site import QUEUE
-from panda_fsm.dispatch import Filters, Seat
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import EVENTS, JobEvent, decode, new_message_id
-from panda_fsm.states import State
-from sql.gateway_store import GatewayStore
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import EVENTS, JobEvent, decode
 
 WARM_UP = 5
 """Jobs sent first and not counted: connections, caches and prepared statements are cold only once."""
@@ -67,10 +65,10 @@ class _InstantPilot:
     def __init__(self, plant: Plant, runner: asyncio.Runner) -> None:
         self._plant = plant
         self._runner = runner
-        self._store = GatewayStore(plant.database_url, 1, 30.0, plant.settings.deadline_s)
+        self._claimant = Claimant(plant, 1)
 
     def __enter__(self) -> _InstantPilot:
-        self._runner.run(self._store.open())
+        self._runner.run(self._claimant.open())
         self._connection = pika.BlockingConnection(parameters(self._plant.broker_url, "bench"))
         self._sending = self._connection.channel()
         self._sending.confirm_delivery()
@@ -81,7 +79,7 @@ class _InstantPilot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
-        self._runner.run(self._store.close())
+        self._runner.run(self._claimant.close())
 
     def publish(self, messages: list[Outgoing]) -> None:
         """Returns when the broker has confirmed."""
@@ -97,13 +95,12 @@ class _InstantPilot:
 
     def claim(self, job_id: int) -> None:
         """Take the one job that waits, and send its event as the gateway does."""
-        seat = Seat(new_message_id(), "bench|pilot", "wn042.bench", {})
-        claim = self._runner.run(self._store.claim(Filters(site=QUEUE), [seat]))
+        claim = self._runner.run(self._claimant.claim(1))
         if claim.jobs[0] is None or claim.jobs[0].job_id != job_id:
             raise BenchError(f"job {job_id} was activated but could not be claimed")
         for event in claim.events:
             self._sending.basic_publish(event.exchange, event.routing_key, event.body)
-        self._runner.run(self._store.forget_published([event.message_id for event in claim.events]))
+        self._runner.run(self._claimant.forget(claim.events))
 
     @staticmethod
     def _hear(channel: BlockingChannel) -> Iterator[JobEvent]:

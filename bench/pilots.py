@@ -67,6 +67,10 @@ class PilotProcess:
         """Ask that many times for a job; every request must get one."""
         return self._ask("acquire", count)
 
+    def ask_in_vain(self, asks: list[dict[str, Any]]) -> Served:
+        """One pilot asks with these fields, one request after another; none may get a job."""
+        return self._ask("ask_in_vain", asks)
+
     def update(self, states: list[tuple[int, str]]) -> Served:
         """Report states of jobs, in this order."""
         return self._ask("update", states)
@@ -93,7 +97,8 @@ def _main(port: int, pipe: Connection) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         crowd = runner.run(_Crowd.gather(port))
         commands: dict[str, Callable[[Any], Any]] = {
-            "submit": crowd.submit, "acquire": crowd.acquire, "update": crowd.update, "live": crowd.live,
+            "submit": crowd.submit, "acquire": crowd.acquire, "ask_in_vain": crowd.ask_in_vain,
+            "update": crowd.update, "live": crowd.live,
         }  # fmt: skip
         while True:
             try:
@@ -151,6 +156,12 @@ class _Crowd:
                     raise BenchError("no jobs, although some wait")
 
         await self._all(ask)
+
+    async def ask_in_vain(self, asks: list[dict[str, Any]]) -> None:
+        for fields in asks:
+            request = post("/api/v1/pilot/acquire_jobs", orjson.dumps(_ACQUIRE | fields), self._token)
+            if (await self._send(self._pilots[0], "acquire", request))["success"]:
+                raise BenchError(f"a job fits a pilot that it should not: {fields}")
 
     async def update(self, states: list[tuple[int, str]]) -> None:
         requests = deque(self._report(job_id, job_id, state) for job_id, state in states)

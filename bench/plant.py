@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, LiteralString
@@ -18,10 +18,10 @@ from bench import processes
 from bench.processes import Cost
 from broker.connection import parameters
 from broker.topology import queues
+from command.settings import Settings
 from lab.daemon import Daemon
 from lab.site import QUEUE, LabFiles
-from lab.system import RUN_DIR, System
-from panda_fsm.settings import Settings
+from lab.system import RUN_DIR, STOP_TIMEOUT_S, System
 
 DIRECTORY = RUN_DIR / "bench"
 
@@ -40,6 +40,7 @@ class Plant:
             del os.environ[name]
         self.system = System(DIRECTORY)
         self._served: dict[int, str] = {}
+        self._job_ids: list[int] = []
 
     def __enter__(self) -> Plant:
         RUN_DIR.mkdir(exist_ok=True)
@@ -126,8 +127,28 @@ class Plant:
 
     def job_ids(self, count: int) -> list[int]:
         """PandaIDs from the product's own sequence of blocks of 1000."""
-        blocks = [self.value("SELECT nextval('job_id_block')") for _ in range(-(-count // 1000))]
-        return [job_id for first in blocks for job_id in range(first, first + 1000)][:count]
+        while len(self._job_ids) < count:
+            first = self.value("SELECT nextval('job_id_block')")
+            self._job_ids += range(first, first + 1000)
+        taken, self._job_ids = self._job_ids[:count], self._job_ids[count:]
+        return taken
+
+    @contextmanager
+    def served_with(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """The same database and broker, but all processes of panda-fsm started anew with these settings."""
+        os.environ.update(settings)
+        try:
+            self._serve_anew()
+            yield
+        finally:
+            for name in settings:
+                del os.environ[name]
+        self._serve_anew()
+
+    def _serve_anew(self) -> None:
+        self._daemon("panda-fsm").stop(timeout=STOP_TIMEOUT_S)
+        self.system.up()
+        self._served = self._find_served()
 
     @contextmanager
     def metered(self) -> Iterator[list[Cost]]:

@@ -4,27 +4,57 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from bench import footprint, http_lifecycles, http_rates, jobs, limits, lone, processes, server_side
+from bench import (
+    empty_claims,
+    footprint,
+    http_lifecycles,
+    http_rates,
+    jobs,
+    limits,
+    lone,
+    processes,
+    server_side,
+    steady,
+    waiting,
+)
 from bench.pilots import PilotProcess
 from bench.plant import Plant
 
 _VERSIONS = ("pika", "psycopg", "pydantic", "transitions", "uvicorn", "starlette", "uvloop", "orjson")
 
 
-class Run:
-    """One run of the benchmark: `quick` does a tenth of the work."""
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What may be asked of a run: `quick` does a tenth of the work; the others are about steady load."""
 
-    def __init__(self, plant: Plant, quick: bool) -> None:
+    quick: bool = False
+    minutes: float | None = None
+    rate: float | None = None
+
+
+class Run:
+    """One run of the benchmark."""
+
+    def __init__(self, plant: Plant, wishes: Wishes) -> None:
         self._plant = plant
-        self._scale = 10 if quick else 1
-        self.results: dict[str, Any] = {"details": {"quick": quick, "machine": processes.machine()}}
+        self._wishes = wishes
+        self._scale = 10 if wishes.quick else 1
+        self.results: dict[str, Any] = {
+            "details": {
+                "quick": wishes.quick,
+                "began_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "machine": processes.machine(),
+            }
+        }
         self._details: dict[str, Any] = self.results["details"]
 
-    def take(self, names: list[str], say: Callable[[str], None]) -> None:
+    def take(self, names: Sequence[str], say: Callable[[str], None]) -> None:
         """The named measures, in the order of MEASURES."""
         self._details["versions"] = self._versions()
         for name, measure in MEASURES.items():
@@ -86,10 +116,10 @@ class Run:
         self.results["http_lifecycles_per_s"] = round(outcome.jobs_per_s, 1)
 
     def http_rates(self) -> None:
-        """Measure 3. The last one that makes jobs: what waits here would be taken for a job of another measure."""
+        """Measure 3. What waits here would be taken for a job of another measure: only the next may follow."""
         rounds = max(1, 5 // self._scale)
         with PilotProcess(self._plant.port) as pilots:
-            http_rates.plant_template(self._plant, pilots, task_id=5)
+            waiting.plant_template(self._plant, pilots, task_id=5)
             few = http_rates.measure(self._plant, pilots, 1000, rounds)
             many = http_rates.measure(self._plant, pilots, 100_000 // self._scale, rounds)
         self._details["http_rates"] = {"1k": few.as_json(), "100k": many.as_json()}
@@ -101,6 +131,44 @@ class Run:
             "acquires_per_s_100k": round(many.acquires_per_s, 1),
             "updates_per_s_100k": round(many.updates_per_s, 1),
             "acquires_100k_to_1k": round(many.acquires_per_s / few.acquires_per_s, 3),
+        }
+
+    def empty_claims(self) -> None:
+        """Measure 7. Whoever waits afterwards is taken away."""
+        with PilotProcess(self._plant.port) as pilots:
+            waiting.plant_template(self._plant, pilots, task_id=5)
+            waiting.fill(self._plant, 100_000 // self._scale)
+            waiting.vary(self._plant)
+            many = empty_claims.measure(self._plant, pilots)
+            waiting.leave(self._plant, 1000)
+            few = empty_claims.measure(self._plant, pilots)
+        waiting.leave(self._plant, 0)
+        self._details["empty_claims"] = {"1k": few.as_json(), "100k": many.as_json()}
+        self.results |= {
+            "empty_claim_p50_ms": few.worst("p50_ms"),
+            "empty_claim_p99_ms": few.worst("p99_ms"),
+            "empty_claim_p50_ms_100k": many.worst("p50_ms"),
+            "empty_claim_p99_ms_100k": many.worst("p99_ms"),
+        }
+
+    def steady(self) -> None:
+        """Measure 8. Unless told otherwise, at 60 % of what measure 1 reached in this run."""
+        if self._wishes.rate is None and "lifecycles_per_s" not in self.results:
+            self.server_side()
+        rate = self._wishes.rate or STEADY_SHARE * self.results["lifecycles_per_s"]
+        minutes = self._wishes.minutes or (1.0 if self._wishes.quick else 10.0)
+        with self._plant.served_with(steady.SETTINGS):
+            outcome = steady.measure(self._plant, rate, minutes, task_id=6)
+            self._plant.check_processes()
+        greatest = outcome.gauges.greatest()
+        self._details["steady"] = outcome.as_json()
+        self.results |= {
+            "steady_offered_per_s": round(rate, 1),
+            "steady_last_to_first": round(outcome.last_to_first, 3),
+            "steady_p95_s": outcome.fifths[-1]["p95_s"],
+            "steady_deadline_late_s": round(outcome.latest_s, 2),
+            "steady_outbox_row_s": greatest["outbox_row_s"],
+            "steady_archive_late_s": greatest["archive_late_s"],
         }
 
     def footprint(self) -> None:
@@ -115,6 +183,7 @@ class Run:
         } | {name: metadata.version(name) for name in _VERSIONS}
 
 
+STEADY_SHARE = 0.6
 MEASURES: dict[str, Callable[[Run], None]] = {
     "server_side": Run.server_side,
     "moving": Run.moving,
@@ -122,5 +191,9 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "limits": Run.limits,
     "http_lifecycles": Run.http_lifecycles,
     "http_rates": Run.http_rates,
+    "empty_claims": Run.empty_claims,
     "footprint": Run.footprint,
+    "steady": Run.steady,
 }
+USUAL = tuple(name for name in MEASURES if name != "steady")
+"""All but the one that takes ten minutes."""

@@ -11,20 +11,14 @@ from typing import Any
 from bench import jobs
 from bench.plant import BenchError, Plant
 from bench.processes import Cost
+from bench.traffic import SEATS, Traffic
 from bench.verify import check_jobs, hops
-from broker.publish import BrokerPublisher
-from lab.site import QUEUE
-from panda_fsm.dispatch import Filters, Seat
 from panda_fsm.effects import Outgoing
-from panda_fsm.events import new_message_id
-from sql.gateway_store import GatewayStore
 
 IN_FLIGHT = 4000
 """Jobs submitted and not yet final: enough that no service ever waits for the driver, and no queue grows for ever."""
-SEATS = 200
 PILOT_FARMS = 2
-_PAUSE_S = 0.02
-_CONFIRM_S = 30.0
+PAUSE_S = 0.02
 _S_PER_JOB = 0.05
 _GRACE_S = 60.0
 
@@ -90,8 +84,7 @@ class _Driver:
     def __init__(self, plant: Plant, load: Load) -> None:
         self._load = load
         self._plant = plant
-        self._publisher = BrokerPublisher(plant.broker_url, "bench")
-        self._store = GatewayStore(plant.database_url, PILOT_FARMS, 30.0, plant.settings.deadline_s)
+        self._traffic = Traffic(plant, PILOT_FARMS)
         self._submitted = 0
         self._claimed = 0
         self._ended_before = 0
@@ -99,10 +92,7 @@ class _Driver:
 
     async def run(self) -> tuple[float, Cost]:
         """Until all jobs have ended; returns the seconds that took, and what it cost."""
-        self._publisher.start()
-        await self._store.open()
-        await asyncio.to_thread(self._publisher.ready.wait, _CONFIRM_S)
-        try:
+        async with self._traffic:
             self._ended_before = self._plant.final_jobs()
             with self._plant.metered() as costs:
                 started = time.monotonic()
@@ -114,9 +104,6 @@ class _Driver:
                 self._plant.await_final(self._ended_before + len(self._load.job_ids), left_s)
                 wall_s = time.monotonic() - started
             return wall_s, costs[0]
-        finally:
-            await self._store.close()
-            await asyncio.to_thread(self._publisher.stop)
 
     async def _submit(self) -> None:
         waiting = list(self._load.submissions)
@@ -127,34 +114,25 @@ class _Driver:
                 await self._pause()
                 continue
             bunches, waiting = waiting[:room], waiting[room:]
-            await self._publish(bunches)
+            await self._traffic.publish(bunches)
             self._submitted += len(bunches) * jobs.BUNCH
 
     async def _be_pilots(self) -> None:
-        count = len(self._load.job_ids)
-        filters = Filters(site=QUEUE)
-        while self._claimed < count:
-            seats = [Seat(new_message_id(), "bench|pilot", "wn042.bench", {}) for _ in range(SEATS)]
-            claim = await self._store.claim(filters, seats)
-            taken = [job.job_id for job in claim.jobs if job is not None]
-            self._claimed += len(taken)
-            if self._load.moving:
-                jobs.lay_outputs(self._plant.lab.queue_storage, taken)
-            if taken:
-                await self._publish([*claim.events, *(one for j in taken for one in self._load.reports[j])])
-                await self._store.forget_published([event.message_id for event in claim.events])
-            if len(taken) < SEATS:
+        while self._claimed < len(self._load.job_ids):
+            taken = await self._traffic.live(self._reports)
+            self._claimed += taken
+            if taken < SEATS:
                 await self._pause()
 
-    async def _publish(self, messages: Sequence[Outgoing]) -> None:
-        confirmed = await asyncio.to_thread(self._publisher.publish, messages, _CONFIRM_S)
-        if len(confirmed) < len(messages):
-            raise BenchError(f"the broker confirmed {len(confirmed)} of {len(messages)} messages")
+    def _reports(self, job_ids: Sequence[int]) -> list[Outgoing]:
+        if self._load.moving:
+            jobs.lay_outputs(self._plant.lab.queue_storage, job_ids)
+        return [one for job_id in job_ids for one in self._load.reports[job_id]]
 
     async def _pause(self) -> None:
         if time.monotonic() > self._give_up_at:
             raise BenchError(f"only {self._claimed} of {len(self._load.job_ids)} jobs were activated in time")
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(PAUSE_S)
 
 
 def _check_moved(plant: Plant, job_ids: Sequence[int]) -> None:
