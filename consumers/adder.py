@@ -1,38 +1,42 @@
 """Adder: registers a holding job's outputs; holding → transferring, or `outputs added` for the Finisher."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
+from panda_fsm.codes import Component, DdmCode, Verdict
 from panda_fsm.errors import ReportError
-from panda_fsm.events import AnyMessage, FileToMove, JobEvent, OutputsAdded, TransferRequested
 from panda_fsm.handler import Item, Service
-from panda_fsm.job import File, Job
-from panda_fsm.lifecycle import Trigger
-from panda_fsm.outcomes import Advance, Changes, FileChange, Ignore, JobError, Outcome, Record, Reject, Wait
-from panda_fsm.ports import AddPlan, PluginRegistry
-from panda_fsm.report import OutputFile, parse_report
-from panda_fsm.states import FileStatus, FileType, State
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.report import OutputFile, parse_report
+from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, FileType, State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages import AnyMessage, FileToMove, JobEvent, OutputsAdded
+from panda_fsm.outcomes import Advance, Changes, Defer, FileChange, Ignore, JobError, NewBlock, Outcome, Record, Reject
+from panda_fsm.plans import Go, Later, Park, Plan, Refuse, ask_again_s, left_open, waited_s
+from panda_fsm.ports import Experiments
+from panda_fsm.transfers import request, to_move
 
-EC_ADDER = 200
-GIVE_UP_AFTER = 1440
-"""Retries of a temporary error, one a minute: a day."""
+GIVE_UP_S = 24 * 3600.0
+"""How long outputs that cannot be registered keep their job holding."""
 USER_LABELS = ("user", "panda")
 ALLOW_NO_OUTPUT = "an"
+_NOT_ASKED = Later("the plugin was not asked")
 
 
 @dataclass(slots=True)
 class Reading:
-    """A job's report, read: what was stored, the files settled by that alone, and what is wrong, if anything."""
+    """A job's report, read: what was stored, the files settled by that alone, and what is wrong, if anything.
+
+    `plan` is the plugin's, which is asked where nothing is wrong and the pilot succeeded.
+    """
 
     stored: dict[str, OutputFile] = field(default_factory=dict)
     settled: list[FileChange] = field(default_factory=list)
     error: JobError | None = None
-    plan: AddPlan = field(default_factory=AddPlan)
+    plan: Plan = _NOT_ASKED
 
 
-class Adder(Service):
+class Adder(Service[Reading]):
     """A temporary error is not a failure: the job stays holding and is tried again."""
 
     name = "adder"
@@ -40,67 +44,74 @@ class Adder(Service):
     needs_files = True
     needs_report = True
 
-    def __init__(self, plugins: PluginRegistry) -> None:
-        self._plugins = plugins
+    def __init__(self, experiments: Experiments) -> None:
+        self._experiments = experiments
 
-    def prepare(self, items: Sequence[Item]) -> None:
-        by_vo: dict[str, list[tuple[Job, dict[str, OutputFile]]]] = defaultdict(list)
+    def prepare(self, items: Sequence[Item[Reading]]) -> None:
         readings: dict[int, Reading] = {}
+        good: list[tuple[Job, dict[str, OutputFile]]] = []
         for item in items:
             job = item.job
             if job is None or job.report is None or job.job_id in readings or not _is_due(item.message, job):
                 continue
             readings[job.job_id] = reading = read(job)
             if reading.error is None and job.report_state != "failed":
-                by_vo[job.vo].append((job, reading.stored))
-        for vo, jobs in by_vo.items():
-            for job_id, plan in self._plugins.for_vo(vo).add_outputs(jobs).items():
-                readings[job_id].plan = plan
+                good.append((job, reading.stored))
+        for job_id, plan in (self._experiments.add_outputs(good) if good else {}).items():
+            readings[job_id].plan = plan
         for item in items:
-            item.plan = readings.get(item.job.job_id) if item.job is not None else None
+            item.prepared = readings.get(item.job.job_id) if item.job is not None else None
 
-    def decide(self, item: Item) -> Outcome:
-        event, job, reading = item.message, item.job, item.plan
+    def decide(self, item: Item[Reading]) -> Outcome:
+        event, job, reading = item.message, item.job, item.prepared
         if not isinstance(event, JobEvent) or job is None:
             return Reject(f"adder does not handle {event.msg_type}")
         if not _is_due(event, job):
             return Ignore(f"job is {job.state} at version {job.version}")
         if reading is None:
             return Ignore("the pilot's final report has not come yet")
-        if reading.plan.try_later:
-            if item.delivery.retries < GIVE_UP_AFTER:
-                return Wait(reading.plan.try_later, GIVE_UP_AFTER + 1)
-            reading.error = JobError("ddm", EC_ADDER, f"gave up: {reading.plan.try_later}")
-        return self._add(job, reading)
+        if reading.error is not None or job.report_state == "failed":
+            return self._failed(job, reading, reading.error)
+        match reading.plan:
+            case Go() as plan:
+                return self._go(job, reading, plan)
+            case Park(reason) | Later(reason):
+                return self._later(job, reading, reason)
+            case Refuse(reason):
+                return self._failed(job, reading, _error(reason))
 
-    def _add(self, job: Job, reading: Reading) -> Outcome:
-        error = reading.error
-        if reading.plan.refusal:
-            error = JobError("ddm", EC_ADDER, reading.plan.refusal)
-        if error is not None or job.report_state == "failed":
-            return self._added(job, failed_files(job, reading), (error,) if error else (), succeeded=False)
-        changes = (*reading.settled, *reading.plan.files)
-        if not reading.plan.transfers:
-            return self._added(job, changes, (), succeeded=True)
+    def _go(self, job: Job, reading: Reading, plan: Go) -> Outcome:
+        changes = (*reading.settled, *plan.files)
+        forgotten = left_open(job.outputs, changes, plan.transfers, SETTLED_OUTPUT, FileStatus.TRANSFERRING)
+        if forgotten is not None:
+            return self._later(job, reading, f"the plugin left {forgotten.lfn} unsettled")
+        if not plan.transfers:
+            return self._added(job, Verdict.FINISHED, changes, tuple(plan.blocks))
         files = {file.seq: file for file in job.files}
         requests = tuple(
-            TransferRequested(
-                block=t.block, kind="sub", source=t.source, destination=t.destination,
-                files=[_to_move(files[seq], reading.stored) for seq in t.seqs],
-            )
-            for t in reading.plan.transfers
+            request(one.block.kind, one.block.name, one.block.source, one.block.destination,
+                    [_to_move(files[seq], reading.stored) for seq in one.seqs])
+            for one in plan.transfers
         )  # fmt: skip
-        return Advance(Trigger.OUTPUTS_MOVING, Changes(files=changes, messages=requests))
+        blocks = (*plan.blocks, *(one.block for one in plan.transfers))
+        return Advance(Trigger.OUTPUTS_MOVING, Changes(files=changes, blocks=blocks, messages=requests))
+
+    def _later(self, job: Job, reading: Reading, reason: str) -> Outcome:
+        if waited_s(job) < GIVE_UP_S:
+            return Defer(reason, ask_again_s(job))
+        return self._failed(job, reading, _error(f"gave up after {GIVE_UP_S / 3600:.0f} h: {reason}"))
+
+    def _failed(self, job: Job, reading: Reading, error: JobError | None) -> Outcome:
+        obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
+        verdict = Verdict.CANCELLED if obeyed else Verdict.FAILED
+        return self._added(job, verdict, failed_files(job, reading), errors=(error,) if error else ())
 
     def _added(
-        self, job: Job, files: Sequence[FileChange], errors: tuple[JobError, ...], *, succeeded: bool
-    ) -> Outcome:
-        verdict: Literal["finished", "failed", "cancelled"] = "finished"
-        if not succeeded:
-            obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
-            verdict = "cancelled" if obeyed else "failed"
+        self, job: Job, verdict: Verdict, files: Sequence[FileChange], blocks: tuple[NewBlock, ...] = (),
+        errors: tuple[JobError, ...] = (),
+    ) -> Outcome:  # fmt: skip
         message = OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict)
-        return Record(Changes(files=tuple(files), errors=errors, verdict=verdict, messages=(message,)))
+        return Record(Changes(files=tuple(files), blocks=blocks, errors=errors, verdict=verdict, messages=(message,)))
 
 
 def _is_due(event: AnyMessage, job: Job) -> bool:
@@ -109,18 +120,22 @@ def _is_due(event: AnyMessage, job: Job) -> bool:
     return fresh and job.state is State.HOLDING and job.verdict is None
 
 
+def _error(diagnostic: str) -> JobError:
+    return JobError(Component.DDM, DdmCode.ADDER, diagnostic)
+
+
 def read(job: Job) -> Reading:
-    """Read the job's stored report by the rules of panda-semantics.md §3.6."""
+    """Read the job's stored report by the rules of docs/semantics.md §3.6."""
     try:
         reading = Reading(parse_report(job.report))
     except ReportError as error:
-        return Reading(error=JobError("ddm", EC_ADDER, str(error)))
+        return Reading(error=_error(str(error)))
     if job.report_state == "failed":
         return reading
     declared = {file.lfn for file in job.files}
     undeclared = sorted(reading.stored.keys() - declared)
     if undeclared:
-        reading.error = JobError("ddm", EC_ADDER, f"{undeclared[0]} is not an output of the job")
+        reading.error = _error(f"{undeclared[0]} is not an output of the job")
         return reading
     for file in job.files:
         _settle(file, job, reading)
@@ -139,9 +154,9 @@ def _settle(file: File, job: Job, reading: Reading) -> None:
         if ALLOW_NO_OUTPUT in file.token.split(","):
             reading.settled.append(FileChange(file.seq, FileStatus.NO_OUTPUT))
         else:
-            reading.error = JobError("ddm", EC_ADDER, f"{file.lfn} is missing in the pilot's report")
+            reading.error = _error(f"{file.lfn} is missing in the pilot's report")
     elif not stored.checksum:
-        reading.error = JobError("ddm", EC_ADDER, f"{file.lfn} has no checksum in the pilot's report")
+        reading.error = _error(f"{file.lfn} has no checksum in the pilot's report")
 
 
 def failed_files(job: Job, reading: Reading) -> list[FileChange]:
@@ -159,5 +174,6 @@ def failed_files(job: Job, reading: Reading) -> list[FileChange]:
 
 
 def _to_move(file: File, stored: dict[str, OutputFile]) -> FileToMove:
-    what = stored[file.lfn]
-    return FileToMove.model_construct(lfn=file.lfn, scope=file.scope, size=what.size, checksum=what.checksum)
+    """As its pilot reported it; a file that was not reported, as it was planned."""
+    what = stored.get(file.lfn)
+    return to_move(file) if what is None else to_move(file, what.size, what.checksum)

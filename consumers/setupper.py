@@ -1,41 +1,39 @@
 """Setupper: creates jobs; defined → assigned or activated through the experiment's plugin."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
-from panda_fsm.events import FileToMove, JobEvent, ReleaseJobs, SubmitJobs, TransferRequested
+from panda_fsm.codes import Component, DdmCode
 from panda_fsm.handler import Item, Service
-from panda_fsm.job import Job
-from panda_fsm.lifecycle import Trigger
-from panda_fsm.outcomes import Advance, Changes, Create, Ignore, Outcome, Reject, Wait, fail
-from panda_fsm.ports import PluginRegistry, SetupPlan
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages import AnyMessage, JobEvent, ReleaseJobs, SubmitJobs
+from panda_fsm.outcomes import Advance, Changes, Create, Defer, Ignore, Outcome, Reject, fail
+from panda_fsm.plans import Go, Later, Park, Plan, Refuse, ask_again_s, left_open
+from panda_fsm.ports import Experiments
+from panda_fsm.transfers import request, to_move
 
-EC_SETUPPER = 100
+PARKED_S = 600.0
+"""What a parked job waits for says so itself; it is asked about now and then, for somebody may have missed that."""
 
 
-class Setupper(Service):
-    """Asks each experiment's plugin about its own new jobs, all of a batch at once."""
+class Setupper(Service[Plan]):
+    """A job that cannot be set up now stays defined and shows why; the deadline of its state is the end."""
 
     name = "setupper"
     asks_outside = True
     needs_files = True
 
-    def __init__(self, plugins: PluginRegistry) -> None:
-        self._plugins = plugins
+    def __init__(self, experiments: Experiments) -> None:
+        self._experiments = experiments
 
-    def prepare(self, items: Sequence[Item]) -> None:
-        by_vo: dict[str, dict[int, Job]] = defaultdict(dict)
+    def prepare(self, items: Sequence[Item[Plan]]) -> None:
+        new = {item.job.job_id: item.job for item in items if item.job is not None and _is_due(item.message, item.job)}
+        plans = self._experiments.setup(list(new.values())) if new else {}
         for item in items:
-            # Only new jobs: a redelivered event must not bring a job that went on into a bunch with fresh ones.
-            if item.job is not None and isinstance(item.message, JobEvent) and item.message.version == item.job.version:
-                by_vo[item.job.vo][item.job.job_id] = item.job
-        plans: dict[int, SetupPlan] = {}
-        for vo, jobs in by_vo.items():
-            plans |= self._plugins.for_vo(vo).setup(list(jobs.values()))
-        for item in items:
-            item.plan = plans.get(item.job.job_id) if item.job is not None else None
+            item.prepared = plans.get(item.job.job_id) if item.job is not None else None
 
-    def decide(self, item: Item) -> Outcome:
+    def decide(self, item: Item[Plan]) -> Outcome:
         match item.message, item.job:
             case SubmitJobs() as submit, _:
                 trigger = Trigger.SUBMITTED_PENDING if submit.to_pending else Trigger.SUBMITTED
@@ -43,24 +41,38 @@ class Setupper(Service):
             case ReleaseJobs(), Job():
                 return Advance(Trigger.RELEASED)
             case JobEvent() as event, Job() as job:
-                if event.version != job.version:
-                    return Ignore(f"job is at version {job.version}, not {event.version}")
-                return self._set_up(job, item.plan)
+                if item.prepared is None or not _is_due(event, job):
+                    return Ignore(f"job is {job.state} at version {job.version}, not {event.version}")
+                return self._set_up(job, item.prepared)
         return Reject(f"setupper does not handle {item.message.msg_type}")
 
-    def _set_up(self, job: Job, plan: SetupPlan) -> Outcome:
-        if plan.try_later:
-            return Wait(plan.try_later)
-        if plan.refusal:
-            return fail(Trigger.SETUP_FAILED, "ddm", EC_SETUPPER, plan.refusal)
+    def _set_up(self, job: Job, plan: Plan) -> Outcome:
+        match plan:
+            case Go():
+                return self._go(job, plan)
+            case Park(reason):
+                return Defer(reason, PARKED_S)
+            case Later(reason):
+                return Defer(reason, ask_again_s(job))
+            case Refuse(reason):
+                return fail(Trigger.SETUP_FAILED, Component.DDM, DdmCode.SETUPPER, reason)
+
+    def _go(self, job: Job, plan: Go) -> Outcome:
+        inputs = [file for file in job.files if file.type is FileType.INPUT]
+        forgotten = left_open(inputs, plan.files, plan.transfers, USABLE_INPUT, FileStatus.PENDING)
+        if forgotten is not None:
+            return Defer(f"the plugin left {forgotten.lfn} unsettled", ask_again_s(job))
         files = {file.seq: file for file in job.files}
         requests = tuple(
-            TransferRequested(
-                block=t.block, kind="dispatch", source=t.source, destination=t.destination,
-                files=[FileToMove.model_construct(lfn=files[s].lfn, scope=files[s].scope, size=files[s].size,
-                                                  checksum=files[s].checksum) for s in t.seqs],
-            )
-            for t in plan.transfers
+            request(one.block.kind, one.block.name, one.block.source, one.block.destination,
+                    [to_move(files[seq]) for seq in one.seqs])
+            for one in plan.transfers
         )  # fmt: skip
-        changes = Changes(files=tuple(plan.files), blocks=tuple(plan.blocks), messages=requests)
-        return Advance(Trigger.INPUTS_REQUESTED if plan.transfers else Trigger.INPUTS_AT_SITE, changes)
+        blocks = (*plan.blocks, *(one.block for one in plan.transfers))
+        changes = Changes(files=tuple(plan.files), blocks=blocks, messages=requests)
+        return Advance(Trigger.INPUTS_REQUESTED if requests else Trigger.INPUTS_AT_SITE, changes)
+
+
+def _is_due(message: AnyMessage, job: Job) -> bool:
+    """Whether it is news: a redelivered event must not bring a job that went on into a bunch with fresh ones."""
+    return isinstance(message, JobEvent) and message.version == job.version and job.state is State.DEFINED

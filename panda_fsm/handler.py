@@ -55,6 +55,8 @@ class Service(Generic[Prepared]):
     needs_jobs: ClassVar[bool] = True
     needs_files: ClassVar[bool] = False
     needs_report: ClassVar[bool] = False
+    batch_limit: ClassVar[int | None] = None
+    """Most messages of one batch, where handling one takes long; None: as many as the installation allows."""
 
     def prepare(self, items: Sequence[Item[Prepared]]) -> None:
         """Ask outside systems in bulk, with no row locked, idempotently; leave the answers in `item.prepared`."""

@@ -126,10 +126,14 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now: the message comes again after a delay that grows; older than `give_up_s` it is a dead letter."""
+    """Not now: the message comes again after a delay that grows; older than `give_up_s` it is a dead letter.
+
+    `messages` go out now: the part of it that is done already.
+    """
 
     reason: str
     give_up_s: float
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,19 @@
 """What an experiment's plugin may answer about a job: a closed set, and no answer is an error."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
+
+_LONGEST_BLOCK, _LONGEST_NAME = 320, 256
+_STORABLE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+_LARGEST_FILE = 2**62
+_ASK_AGAIN_S = (1.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +64,80 @@ class Replicas:
 
     storages: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = field(default=())
+
+
+def waited_s(job: Job) -> float:
+    """Seconds since the job entered its state."""
+    return max(0.0, (datetime.now(UTC) - job.entered_at).total_seconds())
+
+
+def ask_again_s(job: Job) -> float:
+    """When to ask about a job again: after as long as it has waited already, within bounds."""
+    shortest, longest = _ASK_AGAIN_S
+    return min(longest, max(shortest, waited_s(job)))
+
+
+def left_open(
+    files: Iterable[File], changes: Iterable[FileChange], transfers: Iterable[Transfer],
+    settled: frozenset[FileStatus], under_way: FileStatus,
+) -> File | None:  # fmt: skip
+    """The first of the files that would be neither settled nor really under way."""
+    after = {change.seq: change.status for change in changes}
+    moving = {seq for transfer in transfers for seq in transfer.seqs}
+    for file in files:
+        status = after.get(file.seq, file.status)
+        if status not in settled and not (status is under_way and file.seq in moving):
+            return file
+    return None
+
+
+def fault(answer: object, job: Job, moves: BlockKind) -> str | None:
+    """Why an answer about `job` cannot be used; None if it can. `moves`: the kind of block that may ask for transfers.
+
+    What an answer gets wrong would otherwise be found while a whole batch is written.
+    """
+    match answer:
+        case Go():
+            return _fault_of_files(answer, job) or _fault_of_transfers(answer, job, moves)
+        case Park(str()) | Later(str()) | Refuse(str()):
+            return None
+    return f"is {type(answer).__name__}, not a plan"
+
+
+def _fault_of_files(plan: Go, job: Job) -> str | None:
+    blocks = {file.seq: file.block for file in job.files}
+    brought = _blocks_of(plan)
+    for change in plan.files:
+        if change.seq not in blocks or not isinstance(change.status, FileStatus):
+            return f"changes file {change.seq}, which the job does not have, or to {change.status!r:.50}"
+        if change.block not in (None, blocks[change.seq]) and change.block not in brought:
+            return f"puts file {change.seq} into a block that it does not bring"
+        if not all(_is_name(text) for text in (change.guid or "", change.checksum or "")):
+            return f"gives file {change.seq} a GUID or checksum that cannot be stored"
+        if not 0 <= (change.size or 0) < _LARGEST_FILE:
+            return f"gives file {change.seq} a size that cannot be"
+    for name, block in brought.items():
+        texts = all(map(_is_name, (block.parent, block.vo, block.source, block.destination)))
+        if not name or not texts or not _is_name(name, _LONGEST_BLOCK) or not isinstance(block.kind, BlockKind):
+            return f"brings a block that cannot be stored: {block!r:.100}"
+    return None
+
+
+def _fault_of_transfers(plan: Go, job: Job, moves: BlockKind) -> str | None:
+    blocks = {file.seq: file.block for file in job.files}
+    blocks |= {change.seq: change.block for change in plan.files if change.block is not None}
+    for transfer in plan.transfers:
+        block = transfer.block
+        if block.kind is not moves or not (block.source and block.destination and transfer.seqs):
+            return f"asks for a transfer that does not say what moves from where to where: {block.name}"
+        if any(blocks.get(seq) != block.name for seq in transfer.seqs):
+            return f"moves a file that is not in the block {block.name}"
+    return None
+
+
+def _blocks_of(plan: Go) -> dict[str, NewBlock]:
+    return {block.name: block for block in (*plan.blocks, *(transfer.block for transfer in plan.transfers))}
+
+
+def _is_name(text: str, longest: int = _LONGEST_NAME) -> bool:
+    return len(text) <= longest and _STORABLE.fullmatch(text) is not None

@@ -1,21 +1,21 @@
 """Queues and storages: which queue is at which site, and which storage it reads and writes."""
 
-import json
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from panda_fsm.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Storage(BaseModel):
-    """A storage element. A local one has a path; another DDM may know it by name only."""
+    """A storage element. A local one has a path; another DDM may know it by name only.
+
+    A path below the mount point vanishes with the mount, so an unmounted storage is known as unreachable. With `verify`
+    outputs that stay here are looked for before their job is finished.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     site: str
-    path: Path | None = None
+    path: str | None = None
+    verify: bool = False
 
 
 class Queue(BaseModel):
@@ -29,22 +29,9 @@ class Queue(BaseModel):
 
 
 class Sites(BaseModel):
-    """The whole configuration of queues and storages, read from one JSON file."""
+    """The whole configuration of queues and storages. `transformations` is the folder of scripts that pilots fetch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     queues: dict[str, Queue] = Field(default_factory=dict)
     storages: dict[str, Storage] = Field(default_factory=dict)
-    transformations: Path | None = None
-
-    @classmethod
-    def load(cls, path: Path | None) -> "Sites":
-        """Read `path`; no path means no queues. Raises SettingsError that says what is wrong where."""
-        return _load(path) if path else cls()
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path) -> Sites:
-    try:
-        return Sites.model_validate(json.loads(path.read_text()))
-    except (OSError, ValueError, ValidationError) as error:
-        raise SettingsError(f"PANDA_FSM_SITES_FILE={path}: {error}") from error
+    transformations: str | None = None

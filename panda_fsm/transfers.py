@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File
-from panda_fsm.messages.ddm import FileToMove, TransferRequested
+from panda_fsm.messages.ddm import BlockKindName, FileToMove, TransferRequested
 from panda_fsm.messages.envelope import new_message_id
 
 FILES_PER_REQUEST = 1000
@@ -25,7 +25,7 @@ def request(
     kind: BlockKind, block: str, source: str, destination: str, files: Sequence[FileToMove]
 ) -> TransferRequested:
     """One request for files of a block."""
-    name = "dispatch" if kind is BlockKind.DISPATCH else "sub"
+    name: BlockKindName = "dispatch" if kind is BlockKind.DISPATCH else "sub"
     return TransferRequested(block=block, kind=name, source=source, destination=destination, files=list(files))
 
 

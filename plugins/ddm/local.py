@@ -1,92 +1,163 @@
 """The local DDM: copies the files of a block between local storages, checks them, and says so."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
-from panda_fsm.messages import FilesArrived, FilesFailed, FileToMove, TransferRequested
 from panda_fsm.handler import Item, Service
+from panda_fsm.messages import FilesArrived, FilesFailed, FileToMove, TransferRequested, cut
 from panda_fsm.outcomes import Emit, Outcome, Reject, Wait
 from panda_fsm.sites import Sites
-from plugins.ddm.storage import copy, matches, replica_path
+from panda_fsm.trouble import Condition
+from plugins.ddm.storage import NO_SUCH_NAME, copy, is_reachable, matches, replica_path, roots
 
 log = structlog.get_logger()
 
-TRIES = 3
+COPIES_AT_ONCE = 4
+_MARGIN_S = 3600.0
+"""The end of waiting is an answer, which is given before the engine would bury the request."""
+
+
+class Problem(Enum):
+    """What kept a file from arriving; its value: for how many seconds it is tried again."""
+
+    STORAGE = 86400.0
+    """A storage is away, full or broken: that says nothing of the file."""
+    FILE = 60.0
+    """The file is not there, or not what the catalogue says; it may be on its way."""
+    NEVER = 0.0
+    """No time will mend it."""
 
 
 @dataclass(slots=True)
-class _Moved:
-    """What became of one request: files that arrived, and files that did not with the reason."""
+class Moved:
+    """What became of the files of one request: those that arrived, and what kept the others from it."""
 
     arrived: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, tuple[Problem, str]] = field(default_factory=dict)
+
+    def left(self, waited_s: float) -> dict[str, tuple[Problem, str]]:
+        """Files that are worth another try."""
+        return {lfn: problem for lfn, problem in self.problems.items() if waited_s < problem[0].value}
 
 
-class LocalDdm(Service):
+class _Errand(NamedTuple):
+    """One file's way; equal ones of a batch are done once."""
+
+    source: str
+    destination: str
+    scope: str
+    lfn: str
+    size: int
+    checksum: str
+
+
+class LocalDdm(Service[Moved]):
     """Copying again what is there already and right is a comparison only, so requests may be repeated."""
 
     name = "ddm"
     asks_outside = True
     needs_jobs = False
+    batch_limit = 20
 
-    def __init__(self, sites: Sites) -> None:
-        self._sites = sites
+    def __init__(self, sites: Sites, condition: Condition | None = None) -> None:
+        """`condition` is told of storages that cannot be reached."""
+        self._roots = roots(sites.storages)
+        self._condition = condition or Condition()
+        self._away: set[str] = set()
+        self._pool = ThreadPoolExecutor(COPIES_AT_ONCE, "copy")
 
-    def prepare(self, items: Sequence[Item]) -> None:
+    def prepare(self, items: Sequence[Item[Moved]]) -> None:
+        errands = {_errand(item.message, file) for item in items if isinstance(item.message, TransferRequested)
+                   for file in item.message.files}  # fmt: skip
+        self._look_at({name for errand in errands for name in (errand.source, errand.destination)})
+        problems = dict(zip(errands, self._pool.map(self._move, errands), strict=True))
         for item in items:
             if isinstance(item.message, TransferRequested):
-                item.plan = self._move(item.message)
+                item.prepared = _sorted_out(item.message, problems)
 
-    def decide(self, item: Item) -> Outcome:
-        request, moved = item.message, item.plan
-        if not isinstance(request, TransferRequested):
+    def decide(self, item: Item[Moved]) -> Outcome:
+        request, moved = item.message, item.prepared
+        if not isinstance(request, TransferRequested) or moved is None:
             return Reject(f"the DDM does not handle {request.msg_type}")
-        if moved.failed and item.delivery.retries < TRIES:
-            return Wait("; ".join(sorted(set(moved.failed.values())))[:500], TRIES + 1)
-        answers: list[FilesArrived | FilesFailed] = []
-        if moved.arrived:
-            answers.append(FilesArrived(block=request.block, kind=request.kind, lfns=moved.arrived))
-        if moved.failed:
-            reason = "; ".join(sorted(set(moved.failed.values())))[:4000]
-            answers.append(
-                FilesFailed(block=request.block, kind=request.kind, lfns=sorted(moved.failed), reason=reason)
-            )
-        return Emit(tuple(answers))
+        left = moved.left(item.delivery.waited_s)
+        failed = {lfn: why for lfn, (_, why) in moved.problems.items() if lfn not in left}
+        answers = tuple(_answers(request, moved.arrived, failed))
+        if not left:
+            return Emit(answers)
+        give_up_s = max(problem.value for problem, _ in left.values())
+        return Wait(_reason(why for _, why in left.values()), give_up_s + _MARGIN_S, answers)
 
-    def _move(self, request: TransferRequested) -> _Moved:
-        moved = _Moved()
-        source, destination = self._root(request.source), self._root(request.destination)
-        for file in request.files:
-            problem = (
-                "unknown storage" if source is None or destination is None else _move_file(file, source, destination)
-            )
-            if problem is None:
-                moved.arrived.append(file.lfn)
-            else:
-                log.warning("not_moved", block=request.block, lfn=file.lfn, problem=problem)
-                moved.failed[file.lfn] = problem
-        return moved
+    def _look_at(self, names: set[str]) -> None:
+        """Say which storages are away, and which are back."""
+        away = {name for name in names if name in self._roots and not is_reachable(self._roots[name])}
+        for name in sorted(away - self._away):
+            log.warning("storage_unreachable", storage=name, path=str(self._roots[name]))
+        for name in sorted(names & self._away - away):
+            log.info("storage_back", storage=name)
+        self._away = (self._away - names) | away
+        self._condition.note("storages", f"cannot be reached: {', '.join(sorted(self._away))}" if self._away else None)
 
-    def _root(self, storage: str) -> Path | None:
-        known = self._sites.storages.get(storage)
-        return known.path if known else None
+    def _move(self, errand: _Errand) -> tuple[Problem, str] | None:
+        """Copy one file and check the copy; None, or what went wrong."""
+        source, destination = self._roots.get(errand.source), self._roots.get(errand.destination)
+        if source is None or destination is None:
+            return Problem.NEVER, "unknown storage"
+        try:
+            return _copied(errand, source, destination)
+        except OSError as error:
+            kind = Problem.NEVER if error.errno in NO_SUCH_NAME else Problem.STORAGE
+            return kind, f"{errand.lfn}: {error.strerror or error}"
 
 
-def _move_file(file: FileToMove, source: Path, destination: Path) -> str | None:
-    """Copy one file and check the copy; None, or what went wrong."""
-    here, there = (replica_path(root, file.scope, file.lfn) for root in (source, destination))
-    try:
-        if there.is_file() and matches(there, file.size, file.checksum):
-            return None
-        if not here.is_file():
-            return f"{file.lfn} is not at the source"
-        copy(here, there)
-        if not matches(there, file.size, file.checksum):
-            there.unlink()
-            return f"{file.lfn} is not what the catalogue says (size or checksum)"
-    except OSError as error:
-        return f"{file.lfn}: {error.strerror or error}"
+def _copied(errand: _Errand, source: Path, destination: Path) -> tuple[Problem, str] | None:
+    here, there = (replica_path(root, errand.scope, errand.lfn) for root in (source, destination))
+    if not is_reachable(destination):  # copying would make the root of a storage that is not mounted
+        return Problem.STORAGE, f"storage {errand.destination} cannot be reached"
+    if there.is_file() and matches(there, errand.size, errand.checksum):
+        return None
+    if not here.is_file():
+        if is_reachable(source):
+            return Problem.FILE, f"{errand.lfn} is not at the source"
+        return Problem.STORAGE, f"storage {errand.source} cannot be reached"
+    copy(here, there)
+    if not matches(there, errand.size, errand.checksum):
+        there.unlink()
+        return Problem.FILE, f"{errand.lfn} is not what the catalogue says (size or checksum)"
     return None
+
+
+def _errand(request: TransferRequested, file: FileToMove) -> _Errand:
+    return _Errand(request.source, request.destination, file.scope, file.lfn, file.size, file.checksum)
+
+
+def _sorted_out(request: TransferRequested, problems: dict[_Errand, tuple[Problem, str] | None]) -> Moved:
+    moved = Moved()
+    for file in request.files:
+        problem = problems[_errand(request, file)]
+        if problem is None:
+            moved.arrived.append(file.lfn)
+        else:
+            moved.problems[file.lfn] = problem
+    if moved.problems:
+        why = _reason(why for _, why in moved.problems.values())
+        log.warning("not_moved", block=request.block, files=len(moved.problems), of=len(request.files), why=why)
+    return moved
+
+
+def _answers(
+    request: TransferRequested, arrived: list[str], failed: dict[str, str]
+) -> Iterable[FilesArrived | FilesFailed]:
+    if arrived:
+        yield FilesArrived(block=request.block, kind=request.kind, lfns=arrived)
+    if failed:
+        yield FilesFailed(block=request.block, kind=request.kind, lfns=sorted(failed), reason=_reason(failed.values()))
+
+
+def _reason(whys: Iterable[str]) -> str:
+    return cut("; ".join(sorted(set(whys))))

@@ -1,12 +1,32 @@
-"""Local storages: where a replica lies, its checksum, and copying it safely."""
+"""Local storages: where a replica lies, whether it can be reached, its checksum, and copying it safely."""
 
+import errno
 import hashlib
 import os
 import shutil
+import uuid
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
+from panda_fsm.sites import Storage
+
+NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+"""What a file system answers of a name that it can never hold; all other errors are a storage's trouble."""
 _CHUNK = 1 << 20
+
+
+def roots(storages: Mapping[str, Storage]) -> dict[str, Path]:
+    """The storages that have a path, by name."""
+    return {name: Path(storage.path) for name, storage in storages.items() if storage.path}
+
+
+def is_reachable(root: Path) -> bool:
+    """Whether a storage can be looked at; one whose root is not there is not mounted, and says nothing of files."""
+    try:
+        return root.is_dir()
+    except OSError:
+        return False
 
 
 def replica_path(root: Path, scope: str, lfn: str) -> Path:
@@ -38,10 +58,13 @@ def matches(path: Path, size: int, checksum: str) -> bool:
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Copy so that `destination` is either whole and on disk, or not there."""
+    """Copy so that `destination` is either whole and on disk, or not there; several may do so at once, anywhere."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = destination.with_name(f".{zlib.crc32(destination.name.encode()):08x}.{os.getpid()}.part")
-    shutil.copyfile(source, part)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(destination)
+    part = destination.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        shutil.copyfile(source, part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(destination)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,153 +1,226 @@
-"""The default experiment: inputs and outputs on local storages, blocks named and bunched as PanDA does."""
+"""The default experiment: inputs where the catalogue says, outputs sent home, blocks named and bunched as PanDA does.
+
+Another experiment inherits from it and overrides what it does differently: `dispatch_bunches` and `dispatch_name` for
+inputs on their way, `sub_bunch` and `sub_name` for outputs.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
 from uuid import NAMESPACE_OID, uuid5
 
+from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
-from panda_fsm.outcomes import FileChange, NewBlock
-from panda_fsm.ports import AddPlan, SetupPlan, Transfer
 from panda_fsm.jobs.report import OutputFile
+from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType
+from panda_fsm.outcomes import FileChange, NewBlock
+from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer
+from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
-from panda_fsm.jobs.states import USABLE_INPUT, BlockKind, FileStatus, FileType
-from plugins.ddm.storage import replica_path
+from plugins.experiments.bunches import GENERATIONS, ClosedBlocks, SubBunch, neighbours
 
 FILES_PER_DISPATCH_BLOCK = 20
 """Checked before a job's files are added, so that one job is never split over two blocks."""
 JOBS_PER_DISPATCH_BLOCK = 21
+Member = tuple[Job, list[File]]
+"""A job and its inputs that must be brought."""
+_Found = Mapping[tuple[str, str], Replicas]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The plan of a job that goes on, in the making. `missing`: inputs by the storage they must come from."""
+
+    job: Job
+    queue: Queue
+    missing: dict[str, list[File]] = field(default_factory=lambda: defaultdict(list))
+    files: list[FileChange] = field(default_factory=list)
+    blocks: list[NewBlock] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+
+    def plan(self) -> Go:
+        return Go(tuple(self.files), tuple(self.blocks), tuple(self.transfers))
 
 
 class GenericPlugin:
-    """Finds inputs by looking at the storages, brings them to the queue's storage, and sends outputs home."""
+    """Brings inputs to the queue's storage, and outputs home. Sub blocks depend on the job alone, however jobs came."""
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
         self._sites = sites
+        self._catalogue = catalogue
+        self._closed = ClosedBlocks()
 
-    def setup(self, jobs: Sequence[Job]) -> dict[int, SetupPlan]:
-        plans = {job.job_id: SetupPlan() for job in jobs}
-        bunches: dict[tuple[str, str, int, str], list[tuple[Job, list[File]]]] = defaultdict(list)
+    def dispatch_bunches(self, members: Sequence[Member]) -> Iterator[list[Member]]:
+        """Which jobs share a dispatch block, of those that need files from one storage at another, by PandaID."""
+        bunch, lfns = list[Member](), set[str]()
+        for job, files in members:
+            if len(lfns) >= FILES_PER_DISPATCH_BLOCK or len(bunch) >= JOBS_PER_DISPATCH_BLOCK:
+                yield bunch
+                bunch, lfns = [], set()
+            bunch.append((job, files))
+            lfns.update(file.lfn for file in files)
+        if bunch:
+            yield bunch
+
+    def dispatch_name(self, first: Job, source: str, destination: str, generation: int) -> str:
+        """`panda.<taskID>.<MM.DD>.GEN.transfer.<uuid>_dis<PandaID of the first job>`; the same job, the same name."""
+        unique = uuid5(NAMESPACE_OID, f"dispatch {first.job_id} {first.version} {source} {destination} {generation}")
+        day = first.entered_at.astimezone(UTC).strftime("%m.%d")
+        return f"panda.{first.task_id}.{day}.GEN.transfer.{unique}_dis{first.job_id}"
+
+    def sub_bunch(self, job: Job, file: File, generation: int) -> SubBunch:
+        """Which outputs share a sub block; the next generation is chosen once the block of the one before is closed."""
+        jobs, life = neighbours(job, generation)
+        return SubBunch(file.destination_block, _home(file, job), job.site, job.vo, job.task_id, jobs, life)
+
+    def sub_name(self, bunch: SubBunch) -> str:
+        """`<f0>.<f1>.NA.<f3>.<f4>.<taskID>_sub<n>`, three fields for user datasets; `n` is the bunch's alone."""
+        name = bunch.destination_block.rstrip("/")
+        fields = name.split(".")
+        if bunch.task_id and (fields[0].startswith(("user", "panda", "group")) or len(fields) < 5):
+            name = f"{'.'.join(fields[:3])}.{bunch.task_id}"
+        elif bunch.task_id:
+            name = f"{fields[0]}.{fields[1]}.NA.{fields[3]}.{fields[4]}.{bunch.task_id}"
+        return f"{name}_sub{bunch.number}"
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        found = self._catalogue.replicas(sorted({_replica(file) for job in jobs for file in _looked_for(job)}))
+        plans: dict[int, Plan] = {}
+        drafts: list[_Draft] = []
         for job in sorted(jobs, key=lambda job: job.job_id):
-            queue = self._sites.queues.get(job.site)
-            if queue is None:
-                plans[job.job_id].refusal = f"unknown queue {job.site}"
-                continue
-            for source, files in self._missing_inputs(job, queue, plans[job.job_id]).items():
-                bunches[(source, queue.storage, job.task_id, job.vo)].append((job, files))
-        for (source, destination, _, _), members in bunches.items():
-            _dispatch(source, destination, members, plans)
-        storages = {name: queue.storage for name, queue in self._sites.queues.items()}
-        _assign_sub_blocks([job for job in jobs if plans[job.job_id].refusal is None], plans, storages)
-        return plans
-
-    def _missing_inputs(self, job: Job, queue: Queue, plan: SetupPlan) -> dict[str, list[File]]:
-        """Inputs by the storage they must come from; those at the site already are noted as ready."""
-        missing: dict[str, list[File]] = defaultdict(list)
-        for file in job.files:
-            if file.type is not FileType.INPUT or file.status in USABLE_INPUT:
-                continue
-            try:
-                holders = self._holders(file)
-            except OSError as error:
-                plan.try_later = f"cannot look for {file.lfn}: {error.strerror or error}"
-                return {}
-            if queue.storage in holders:
-                plan.files.append(FileChange(file.seq, FileStatus.READY))
-            elif holders:
-                missing[holders[0]].append(file)
+            self._closed.learn(job.closed_blocks)
+            draft = self._locate(job, found)
+            if isinstance(draft, _Draft):
+                drafts.append(draft)
             else:
-                plan.refusal = f"input {file.scope}:{file.lfn} is on no storage"
-                return {}
-        return missing
+                plans[job.job_id] = draft
+        self._dispatch(drafts)
+        self._assign_sub_blocks(drafts)
+        return plans | {draft.job.job_id: draft.plan() for draft in drafts}
 
-    def _holders(self, file: File) -> list[str]:
-        return [
-            name
-            for name, storage in sorted(self._sites.storages.items())
-            if storage.path is not None and replica_path(storage.path, file.scope, file.lfn).is_file()
-        ]
-
-    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, AddPlan]:
-        return {job.job_id: self._add(job, stored) for job, stored in jobs}
-
-    def _add(self, job: Job, stored: dict[str, OutputFile]) -> AddPlan:
-        plan = AddPlan()
+    def _locate(self, job: Job, found: _Found) -> _Draft | Later | Refuse:
+        """Where each input is: at the site, on its way from elsewhere, nowhere, or nobody can say now."""
         queue = self._sites.queues.get(job.site)
         if queue is None:
-            plan.refusal = f"unknown queue {job.site}"
-            return plan
-        moving: dict[tuple[str, str], list[int]] = defaultdict(list)
+            return Refuse(f"unknown queue {job.site}")
+        draft = _Draft(job, queue)
+        for file in _looked_for(job):
+            replicas = found[_replica(file)]
+            if queue.storage in replicas.storages:
+                draft.files.append(FileChange(file.seq, FileStatus.READY))
+            elif replicas.storages and queue.storage not in replicas.unreachable:
+                draft.missing[replicas.storages[0]].append(file)
+            elif replicas.unreachable:
+                away = ", ".join(replicas.unreachable)
+                return Later(f"nobody can say where input {file.scope}:{file.lfn} is: {away} cannot be reached")
+            else:
+                return Refuse(f"input {file.scope}:{file.lfn} is on no storage")
+        return draft
+
+    def _dispatch(self, drafts: Sequence[_Draft]) -> None:
+        """Put what must be brought into dispatch blocks."""
+        ways: dict[tuple[str, str, str, int], list[Member]] = defaultdict(list)
+        for draft in drafts:
+            for source, files in draft.missing.items():
+                ways[(source, draft.queue.storage, draft.job.vo, draft.job.task_id)].append((draft.job, files))
+        by_job = {draft.job.job_id: draft for draft in drafts}
+        for (source, destination, vo, task_id), members in ways.items():
+            for bunch in self.dispatch_bunches(members):
+                first = bunch[0][0]
+                names = (self.dispatch_name(first, source, destination, g) for g in range(GENERATIONS))
+                name = self._closed.first_open(names)
+                block = NewBlock(name, BlockKind.DISPATCH, "", vo, task_id, source, destination)
+                for job, files in bunch:
+                    draft = by_job[job.job_id]
+                    draft.files += [FileChange(file.seq, FileStatus.PENDING, name) for file in files]
+                    draft.transfers.append(Transfer(block, tuple(file.seq for file in files)))
+
+    def _assign_sub_blocks(self, drafts: Sequence[_Draft]) -> None:
+        names: dict[SubBunch, str] = {}
+
+        def name_of(bunch: SubBunch) -> str:
+            return names.get(bunch) or names.setdefault(bunch, self.sub_name(bunch))
+
+        for draft in drafts:
+            job = draft.job
+            for file in job.outputs:
+                if not file.destination_block:
+                    continue
+                bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
+                name = self._closed.first_open(map(name_of, bunches))
+                draft.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
+                draft.blocks.append(_sub_block(name, file, job, draft.queue))
+                draft.files.append(FileChange(file.seq, file.status, name))
+
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        checked = {
+            _replica(file)
+            for job, stored in jobs
+            if (queue := self._sites.queues.get(job.site)) is not None and self._is_verified(queue)
+            for file in job.outputs
+            if file.lfn in stored and not _moves(file, job, queue)
+        }
+        found = self._catalogue.replicas(sorted(checked)) if checked else {}
+        return {job.job_id: self._add(job, stored, found) for job, stored in jobs}
+
+    def _is_verified(self, queue: Queue) -> bool:
+        storage = self._sites.storages.get(queue.storage)
+        return storage is not None and storage.verify
+
+    def _add(self, job: Job, stored: Mapping[str, OutputFile], found: _Found) -> Plan:
+        queue = self._sites.queues.get(job.site)
+        if queue is None:
+            return Refuse(f"unknown queue {job.site}")
+        draft = _Draft(job, queue)
+        moving: dict[NewBlock, list[int]] = defaultdict(list)
         for file in job.outputs:
             what = stored.get(file.lfn)
             if what is None:
                 continue
-            home = file.destination or job.destination
-            moves = bool(home) and home != queue.storage and file.block is not None
-            if moves and home not in self._sites.storages:
-                plan.refusal = f"unknown destination {home}"
-                return plan
+            moves = _moves(file, job, queue)
+            if moves and _home(file, job) not in self._sites.storages:
+                return Refuse(f"unknown destination {_home(file, job)}")
+            absent = _absent(file, queue.storage, found)
+            if absent is not None:
+                return absent
             status = FileStatus.TRANSFERRING if moves else FileStatus.READY
             guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
-            plan.files.append(FileChange(file.seq, status, None, guid, what.size, what.checksum))
-            if moves and file.block is not None:
-                moving[(file.block, home)].append(file.seq)
-        plan.transfers = [Transfer(block, queue.storage, home, seqs) for (block, home), seqs in moving.items()]
-        return plan
+            draft.files.append(FileChange(file.seq, status, None, guid, what.size, what.checksum))
+            if moves:
+                moving[_sub_block(str(file.block), file, job, queue)].append(file.seq)
+        draft.transfers = [Transfer(block, tuple(seqs)) for block, seqs in moving.items()]
+        return draft.plan()
 
 
-def _dispatch(
-    source: str, destination: str, members: Iterable[tuple[Job, list[File]]], plans: dict[int, SetupPlan]
-) -> None:
-    """Bunch jobs into dispatch blocks: a new one at 20 distinct files or 21 jobs."""
-    block, lfns, count = "", set[str](), 0
-    for job, files in members:
-        if plans[job.job_id].refusal is not None:
-            continue
-        if not block or len(lfns) >= FILES_PER_DISPATCH_BLOCK or count >= JOBS_PER_DISPATCH_BLOCK:
-            block, lfns, count = dispatch_name(job, source), set(), 0
-        plan = plans[job.job_id]
-        plan.blocks.append(NewBlock(block, BlockKind.DISPATCH, "", job.vo, job.task_id, source, destination))
-        plan.files += [FileChange(file.seq, FileStatus.PENDING, block) for file in files]
-        plan.transfers.append(Transfer(block, source, destination, [file.seq for file in files]))
-        lfns.update(file.lfn for file in files)
-        count += 1
+def _looked_for(job: Job) -> list[File]:
+    """Inputs that are not known to be at the site."""
+    return [file for file in job.files if file.type is FileType.INPUT and file.status not in USABLE_INPUT]
 
 
-def dispatch_name(job: Job, source: str) -> str:
-    """`panda.<taskID>.<MM.DD>.GEN.transfer.<uuid>_dis<PandaID of the first job>`; the same job gives the same uuid."""
-    day = datetime.now(UTC).strftime("%m.%d")
-    unique = uuid5(NAMESPACE_OID, f"dispatch {job.job_id} {job.version} {source}")
-    return f"panda.{job.task_id}.{day}.GEN.transfer.{unique}_dis{job.job_id}"
+def _replica(file: File) -> tuple[str, str]:
+    return file.scope, file.lfn
 
 
-def sub_name(destination_block: str, task_id: int, job_id: int) -> str:
-    """`<f0>.<f1>.NA.<f3>.<f4>.<taskID>_sub<n>`, three fields for user datasets; n is the bunch's first PandaID."""
-    fields = destination_block.rstrip("/").split(".")
-    if not task_id:
-        return f"{destination_block.rstrip('/')}_sub{job_id}"
-    if fields[0].startswith(("user", "panda", "group")) or len(fields) < 5:
-        return f"{'.'.join(fields[:3])}.{task_id}_sub{job_id}"
-    return f"{fields[0]}.{fields[1]}.NA.{fields[3]}.{fields[4]}.{task_id}_sub{job_id}"
+def _home(file: File, job: Job) -> str:
+    return file.destination or job.destination
 
 
-def _assign_sub_blocks(jobs: Sequence[Job], plans: dict[int, SetupPlan], storages: Mapping[str, str]) -> None:
-    """One sub block per destination block, destination and site of a bunch of jobs; `storages` by queue."""
-    names: dict[tuple[str, str, str, int], NewBlock] = {}
-    for job in sorted(jobs, key=lambda job: job.job_id):
-        plan = plans[job.job_id]
-        for file in job.outputs:
-            if not file.destination_block:
-                continue
-            home = file.destination or job.destination
-            key = (file.destination_block, home, job.site, job.task_id)
-            block = names.get(key)
-            if block is None:
-                name = sub_name(file.destination_block, job.task_id, job.job_id)
-                taken = {known.name for known in names.values()}
-                block = names[key] = NewBlock(
-                    name if name not in taken else f"{file.destination_block.rstrip('/')}_sub{job.job_id}",
-                    BlockKind.SUB, file.destination_block, job.vo, job.task_id, storages[job.site], home,
-                )  # fmt: skip
-                plan.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
-            plan.blocks.append(block)
-            plan.files.append(FileChange(file.seq, file.status, block.name))
+def _moves(file: File, job: Job, queue: Queue) -> bool:
+    """Whether an output has a home elsewhere, and a block to go there in."""
+    return _home(file, job) not in ("", queue.storage) and file.block is not None
+
+
+def _sub_block(name: str, file: File, job: Job, queue: Queue) -> NewBlock:
+    home = _home(file, job)
+    return NewBlock(name, BlockKind.SUB, file.destination_block, job.vo, job.task_id, queue.storage, home)
+
+
+def _absent(file: File, storage: str, found: _Found) -> Later | Refuse | None:
+    """What follows if an output that was looked for is not where its pilot stored it."""
+    replicas = found.get(_replica(file))
+    if replicas is None or storage in replicas.storages:
+        return None
+    if storage in replicas.unreachable:
+        return Later(f"nobody can say whether {file.lfn} was stored: {storage} cannot be reached")
+    return Refuse(f"{file.lfn} is not on {storage}, where its pilot stored it")

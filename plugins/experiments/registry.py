@@ -1,32 +1,78 @@
-"""Finds an experiment's plugin by VO through entry points; `generic` serves those that have none."""
+"""Finds each experiment's plugin by VO through entry points, and asks all of them side by side, each isolated."""
 
-from importlib.metadata import entry_points
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
 
-import structlog
-
+from panda_fsm.blocks.states import BlockKind
 from panda_fsm.errors import SettingsError
-from panda_fsm.ports import ExperimentPlugin
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.report import OutputFile
+from panda_fsm.plans import Plan
+from panda_fsm.ports import Catalogue, ExperimentPlugin
 from panda_fsm.sites import Sites
-
-log = structlog.get_logger()
+from panda_fsm.trouble import Condition
+from plugins.experiments.isolation import Isolated, Question
 
 GROUP = "panda_fsm.plugins"
 DEFAULT = "generic"
+LIMIT_S = 30.0
+_SETUP = Question(lambda plugin, jobs: plugin.setup(jobs), BlockKind.DISPATCH)
 
 
-class EntryPointRegistry:
-    """Plugins are made once per process, with the sites configuration. A plugin that fails to load stops the start."""
+class IsolatedExperiments:
+    """Every job gets a plan: that of its VO's plugin, `generic` for those without, `Later` where one is in trouble.
 
-    def __init__(self, sites: Sites) -> None:
-        self._plugins: dict[str, ExperimentPlugin] = {}
-        for entry in entry_points(group=GROUP):
-            try:
-                self._plugins[entry.name] = entry.load()(sites)
-            except Exception as error:
-                raise SettingsError(f"plugin {entry.name} ({entry.value}) does not load: {error}") from error
-        if DEFAULT not in self._plugins:
+    A plugin that does not load keeps nobody else from working, unless it is `generic`.
+    """
+
+    def __init__(
+        self,
+        sites: Sites,
+        catalogue: Catalogue,
+        condition: Condition,
+        limit_s: float = LIMIT_S,
+        entries: Iterable[EntryPoint] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`condition` is told of each plugin's trouble; `entries` unless those that are installed."""
+
+        def maker(entry: EntryPoint) -> Callable[[], ExperimentPlugin]:
+            return lambda: entry.load()(sites, catalogue)
+
+        self._experiments = {
+            entry.name: Isolated(entry.name, maker(entry), condition, limit_s, clock)
+            for entry in (entry_points(group=GROUP) if entries is None else entries)
+        }
+        if DEFAULT not in self._experiments:
             raise SettingsError(f"no plugin called {DEFAULT}: is panda-fsm installed in this environment?")
+        loading = [(one, one.load()) for one in self._experiments.values()]
+        for one, asked in loading:
+            one.finish(asked, ())
+        default = self._experiments[DEFAULT]
+        if default.trouble is not None:
+            raise SettingsError(f"plugin {DEFAULT} {default.trouble}")
 
-    def for_vo(self, vo: str) -> ExperimentPlugin:
-        """The plugin of `vo`, else the default."""
-        return self._plugins.get(vo, self._plugins[DEFAULT])
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        """A plan for every one of the jobs; trouble of a plugin is `Later` for its own jobs."""
+        return self._ask(jobs, _SETUP)
+
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        """The same for stored outputs."""
+        stored = {job.job_id: files for job, files in jobs}
+
+        def ask(plugin: ExperimentPlugin, part: Sequence[Job]) -> object:
+            return plugin.add_outputs([(job, stored[job.job_id]) for job in part])
+
+        return self._ask([job for job, _ in jobs], Question(ask, BlockKind.SUB))
+
+    def _ask(self, jobs: Sequence[Job], question: Question) -> dict[int, Plan]:
+        members: dict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            members[job.vo if job.vo in self._experiments else DEFAULT].append(job)
+        under_way = [(name, self._experiments[name].start(part, question)) for name, part in members.items()]
+        plans: dict[int, Plan] = {}
+        for name, asked in under_way:
+            plans |= self._experiments[name].finish(asked, members[name])
+        return plans

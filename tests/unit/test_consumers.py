@@ -1,8 +1,7 @@
-"""The decisions of Setupper, Activator, Finisher, Closer and DDM about one message and one job."""
+"""The decisions of Activator, Finisher and Closer about one message and one job."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,45 +9,17 @@ import pytest
 from consumers.activator import Activator
 from consumers.closer import Closer
 from consumers.finisher import Finisher
-from consumers.setupper import Setupper
-from panda_fsm import events
-from panda_fsm.effects import Effects
+from panda_fsm import messages as events
+from panda_fsm.codes import Verdict
 from panda_fsm.handler import Service
-from panda_fsm.job import File, Job
-from panda_fsm.lifecycle import Ignored
-from panda_fsm.outcomes import Advance, CloseBlocks, Create, Emit, FileChange, Ignore, Outcome, Record, Reject, Wait
-from panda_fsm.ports import AddPlan, ExperimentPlugin, SetupPlan, Transfer
-from panda_fsm.report import OutputFile
-from panda_fsm.sites import Sites
-from panda_fsm.states import FileStatus, FileType, State
-from plugins.local_ddm import LocalDdm
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.outcomes import Advance, CloseBlocks, Ignore, Reject
 from tests import factories
+from tests.decisions import applied, changed, with_files
 
 F, S = FileStatus, State
 INPUT, PSEUDO, OUTPUT, LOG = FileType.INPUT, FileType.PSEUDO_INPUT, FileType.OUTPUT, FileType.LOG
-
-
-def applied(outcome: Outcome, job: Job) -> str:
-    """The state after an Advance, or what else the outcome is."""
-    if not isinstance(outcome, Advance):
-        return type(outcome).__name__
-    step = Effects(lambda state: 60).step(job, outcome.trigger, "cause", None)
-    return "ignored" if isinstance(step, Ignored) else job.state.value
-
-
-def with_files(state: State, *files: tuple[FileType, FileStatus, str]) -> Job:
-    """A job with files (type, status, block), each called after its place."""
-    job = factories.job(state)
-    job.files = [
-        factories.file(seq, kind, f"file.{seq}", status, block=block) for seq, (kind, status, block) in enumerate(files)
-    ]
-    return job
-
-
-def changed(outcome: Outcome) -> dict[int, FileStatus]:
-    """Statuses that the outcome writes."""
-    assert isinstance(outcome, Advance | Record), outcome
-    return {change.seq: change.status for change in outcome.changes.files}
 
 
 HERE, THERE = "here", "there"
@@ -152,92 +123,18 @@ def test_finisher_on_outputs_added(state: State, verdict: Any, end: str) -> None
 
 def test_finisher_drops_what_was_said_of_an_older_version() -> None:
     job = factories.job(S.HOLDING)
-    added = events.OutputsAdded(job_id=1, version=job.version - 1, verdict="finished")
+    added = events.OutputsAdded(job_id=1, version=job.version - 1, verdict=Verdict.FINISHED)
     assert isinstance(Finisher().decide(factories.item(added, job)), Ignore)
-
-
-class Plugin:
-    """Answers every job with the plan of the test."""
-
-    def __init__(self, plan: SetupPlan) -> None:
-        self._plan = plan
-
-    def for_vo(self, vo: str) -> ExperimentPlugin:
-        return self
-
-    def setup(self, jobs: Sequence[Job]) -> dict[int, SetupPlan]:
-        return {job.job_id: self._plan for job in jobs}
-
-    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, AddPlan]:
-        raise AssertionError("the Setupper adds nothing")
-
-
-def set_up(plan: SetupPlan, job: Job, version: int = 5) -> Outcome:
-    """What the Setupper makes of a defined job."""
-    service = Setupper(Plugin(plan))
-    event = events.JobEvent(job_id=1, version=version, state=S.DEFINED, trigger="submitted")
-    item = factories.item(event, job)
-    service.prepare([item])
-    return service.decide(item)
-
-
-def test_setupper_sends_a_job_whose_inputs_are_there_to_the_pilots() -> None:
-    job = with_files(S.DEFINED, (INPUT, F.UNKNOWN, ""))
-    outcome = set_up(SetupPlan(files=[FileChange(0, F.READY)]), job)
-    assert changed(outcome) == {0: F.READY}
-    assert applied(outcome, job) == "activated"
-
-
-def test_setupper_asks_for_inputs_with_the_step_that_awaits_them() -> None:
-    job = with_files(S.DEFINED, (INPUT, F.UNKNOWN, ""))
-    outcome = set_up(SetupPlan(transfers=[Transfer("block_dis1", "A", "B", [0])]), job)
-    assert isinstance(outcome, Advance)
-    (request,) = outcome.changes.messages
-    assert isinstance(request, events.TransferRequested)
-    assert [file.lfn for file in request.files] == ["file.0"]
-    assert applied(outcome, job) == "assigned"
-
-
-def test_setupper_fails_waits_or_ignores() -> None:
-    job = with_files(S.DEFINED)
-    assert applied(set_up(SetupPlan(refusal="unknown queue"), job), job) == "failed"
-    assert isinstance(set_up(SetupPlan(try_later="catalogue is away"), with_files(S.DEFINED)), Wait)
-    assert isinstance(set_up(SetupPlan(), with_files(S.ACTIVATED), version=4), Ignore)
-
-
-@pytest.mark.parametrize("to_pending", [False, True])
-def test_setupper_creates_and_releases(to_pending: bool) -> None:
-    service = Setupper(Plugin(SetupPlan()))
-    created = service.decide(factories.item(factories.submit(factories.draft(1), to_pending=to_pending)))
-    assert isinstance(created, Create)
-    assert created.trigger == ("submitted_pending" if to_pending else "submitted")
-    job = factories.job(S.PENDING)
-    assert applied(service.decide(factories.item(events.ReleaseJobs(jobs=[1]), job)), job) == "defined"
 
 
 def test_closer_looks_at_the_blocks_of_the_job() -> None:
     assert Closer().decide(factories.item(events.CheckBlock(job_id=7))) == CloseBlocks(7)
 
 
-@pytest.mark.parametrize("service", [Activator(), Finisher(), Closer(), Setupper(Plugin(SetupPlan()))], ids=str)
-def test_a_message_of_another_service_is_rejected(service: Service) -> None:
+@pytest.mark.parametrize("service", [Activator(), Finisher(), Closer()], ids=str)
+def test_a_message_of_another_service_is_rejected(service: Service[Any]) -> None:
     item = factories.item(events.BlockClosed(block="b"))
     assert isinstance(service.decide(item), Reject)
-
-
-def test_ddm_answers_after_its_tries_for_what_came_and_what_did_not() -> None:
-    request = events.TransferRequested(
-        block="b", kind="sub", source="NOWHERE", destination="NOWHERE", files=[events.FileToMove(lfn="a", scope="s")]
-    )
-    ddm = LocalDdm(Sites())
-    first, last = factories.item(request), factories.item(request, retries=3)
-    ddm.prepare([first, last])
-    assert isinstance(ddm.decide(first), Wait)
-    outcome = ddm.decide(last)
-    assert isinstance(outcome, Emit)
-    (answer,) = outcome.messages
-    assert isinstance(answer, events.FilesFailed)
-    assert (answer.lfns, answer.reason) == (["a"], "unknown storage")
 
 
 def test_inputs_ready_looks_at_inputs_only() -> None:

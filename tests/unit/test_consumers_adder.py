@@ -1,43 +1,46 @@
-"""The Adder's decisions: what a report lists, and leaves out, has meaning (panda-semantics.md §3.6, §8.10)."""
+"""The Adder's decisions: what a report lists, and leaves out, has meaning; so has each answer of a plugin."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from consumers.adder import GIVE_UP_AFTER, Adder
-from panda_fsm.events import JobEvent, OutputsAdded
-from panda_fsm.job import Job
-from panda_fsm.lifecycle import Trigger
-from panda_fsm.outcomes import Advance, FileChange, Ignore, Outcome, Record, Wait
-from panda_fsm.ports import AddPlan, ExperimentPlugin, SetupPlan, Transfer
-from panda_fsm.report import OutputFile
-from panda_fsm.states import FileStatus, FileType, State
+from consumers.adder import GIVE_UP_S, Adder
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.codes import Component, DdmCode
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.report import OutputFile
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages import JobEvent, OutputsAdded
+from panda_fsm.outcomes import Advance, Defer, FileChange, Ignore, NewBlock, Outcome, Record
+from panda_fsm.plans import Go, Later, Park, Plan, Refuse, Transfer
 from tests import factories
 
 F = FileStatus
 
 
-class Recorder:
-    """A plugin that answers what the test wants and notes what it was asked: also the registry that finds it."""
+class Experiments:
+    """Answers what the test wants and notes what it was asked; unless told otherwise, all that was stored is ready."""
 
-    def __init__(self, **plan: Any) -> None:
+    def __init__(self, plan: Plan | None = None) -> None:
         self._plan = plan
-        self.asked: list[tuple[str, list[int]]] = []
+        self.asked: list[list[int]] = []
 
-    def for_vo(self, vo: str) -> ExperimentPlugin:
-        self._vo = vo
-        return self
-
-    def setup(self, jobs: Sequence[Job]) -> dict[int, SetupPlan]:
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
         raise AssertionError("the Adder sets nothing up")
 
-    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, AddPlan]:
-        self.asked.append((self._vo, [job.job_id for job, _ in jobs]))
-        return {job.job_id: AddPlan(**self._plan) for job, _ in jobs}
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        self.asked.append([job.job_id for job, _ in jobs])
+        return {job.job_id: self._plan or Go(_ready(job, stored)) for job, stored in jobs}
+
+
+def _ready(job: Job, stored: dict[str, OutputFile]) -> tuple[FileChange, ...]:
+    return tuple(FileChange(file.seq, F.READY) for file in job.outputs if file.lfn in stored)
 
 
 def holding(report: dict[str, Any] | str | None, state: str = "finished", token: str = "", **fields: Any) -> Job:
@@ -53,11 +56,11 @@ def holding(report: dict[str, Any] | str | None, state: str = "finished", token:
     return job
 
 
-def decide(job: Job, plugin: Recorder | None = None, **fields: Any) -> Outcome:
+def decide(job: Job, plan: Plan | None = None) -> Outcome:
     """What the Adder makes of the event that the job is holding."""
-    adder = Adder(plugin or Recorder())
+    adder = Adder(Experiments(plan))
     event = JobEvent(job_id=1, version=job.version, state=State.HOLDING, trigger="pilot_ended")
-    item = factories.item(event, job, **fields)
+    item = factories.item(event, job)
     adder.prepare([item])
     return adder.decide(item)
 
@@ -78,21 +81,22 @@ def verdict(outcome: Outcome) -> tuple[str | None, dict[int, FileStatus], str]:
 
 ALL = {"out.root": factories.entry(), "log.tgz": factories.entry()}
 LOG = {"log.tgz": factories.entry()}
+ALL_READY = {1: F.READY, 2: F.READY}
 NOTHING_DONE = {1: F.FAILED, 2: F.FAILED}
 LOG_KEPT = {1: F.FAILED, 2: F.READY}
 CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
-    "all there": (holding(ALL), "finished", {}, ""),
+    "all there": (holding(ALL), "finished", ALL_READY, ""),
     "output missing": (holding(LOG), "failed", LOG_KEPT, "out.root is missing"),
-    "output may be missing": (holding(LOG, token="an"), "finished", {1: F.NO_OUTPUT}, ""),
-    "may be missing, of several tokens": (holding(LOG, token="x,an"), "finished", {1: F.NO_OUTPUT}, ""),
+    "output may be missing": (holding(LOG, token="an"), "finished", {1: F.NO_OUTPUT, 2: F.READY}, ""),
+    "may be missing, of several tokens": (holding(LOG, token="x,an"), "finished", {1: F.NO_OUTPUT, 2: F.READY}, ""),
     "log missing": (holding({"out.root": factories.entry()}), "failed", NOTHING_DONE, "log.tgz is missing"),
     "not declared": (holding(ALL | {"more.root": factories.entry()}), "failed", LOG_KEPT, "more.root is not an output"),
     "no checksum": (
         holding(ALL | {"out.root": {"guid": "G", "fsize": 1}}), "failed", LOG_KEPT, "out.root has no checksum"
     ),
-    "input listed, user": (holding(ALL | {"in.root": {"guid": "G"}}), "finished", {0: F.SKIPPED}, ""),
+    "input listed, user": (holding(ALL | {"in.root": {"guid": "G"}}), "finished", ALL_READY | {0: F.SKIPPED}, ""),
     "input listed, production": (
-        holding(ALL | {"in.root": {"guid": "G"}}, label="managed"), "finished", {0: F.FAILED}, ""
+        holding(ALL | {"in.root": {"guid": "G"}}, label="managed"), "finished", ALL_READY | {0: F.FAILED}, ""
     ),
     "unreadable": (holding("NULL"), "failed", NOTHING_DONE, "not JSON"),
     "empty": (holding(""), "failed", NOTHING_DONE, "is missing"),
@@ -100,7 +104,7 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     "pilot failed, nothing stored": (holding("", "failed"), "failed", NOTHING_DONE, ""),
     "pilot failed, output stored": (holding(ALL, "failed"), "failed", LOG_KEPT, ""),
     "pilot failed, killed": (holding(LOG, "failed", command="tobekilled"), "cancelled", LOG_KEPT, ""),
-    "killed, but finished first": (holding(ALL, command="tobekilled"), "finished", {}, ""),
+    "killed, but finished first": (holding(ALL, command="tobekilled"), "finished", ALL_READY, ""),
     "killed, report unusable": (holding(LOG, command="tobekilled"), "failed", LOG_KEPT, "out.root is missing"),
 }  # fmt: skip
 
@@ -114,31 +118,58 @@ def test_verdict(name: str) -> None:
     assert bool(error) == bool(why)
 
 
+SUB = NewBlock("block", BlockKind.SUB, "dest", "lab", 7, "LAB_B_DATADISK", "LAB_A_DATADISK")
+MOVING = (FileChange(1, F.TRANSFERRING), FileChange(2, F.TRANSFERRING))
+
+
 def test_moving_outputs_are_requested_with_size_and_checksum() -> None:
-    moving = [FileChange(1, F.TRANSFERRING), FileChange(2, F.TRANSFERRING)]
-    transfer = Transfer("block", "LAB_B_DATADISK", "LAB_A_DATADISK", [1, 2])
-    outcome = decide(holding(ALL), Recorder(files=moving, transfers=[transfer]))
+    outcome = decide(holding(ALL), Go(MOVING, transfers=(Transfer(SUB, (1, 2)),)))
     assert isinstance(outcome, Advance)
     assert outcome.trigger is Trigger.OUTPUTS_MOVING
     assert outcome.changes.verdict is None
+    assert outcome.changes.blocks == (SUB,)
     (request,) = outcome.changes.messages
     files = {(file["lfn"], file["size"], file["checksum"]) for file in json.loads(request.encode())["files"]}
     assert files == {(lfn, len(factories.CONTENT), factories.CHECKSUM) for lfn in ("out.root", "log.tgz")}
 
 
-def test_temporary_error_is_not_a_failure_until_it_lasted_for_a_day() -> None:
-    away = Recorder(try_later="catalogue is away")
-    first = decide(holding(ALL), away)
-    assert isinstance(first, Wait)
-    assert first.tries > GIVE_UP_AFTER
-    assert isinstance(decide(holding(ALL), away, retries=GIVE_UP_AFTER - 1), Wait)
-    found, statuses, error = verdict(decide(holding(ALL), away, retries=GIVE_UP_AFTER))
+@pytest.mark.parametrize(
+    "plan",
+    [Go(), Go((FileChange(1, F.READY),)), Go(MOVING), Go(MOVING, transfers=(Transfer(SUB, (1,)),))],
+    ids=["nothing", "one forgotten", "said to move", "one does not move"],
+)
+def test_an_output_that_a_plan_leaves_open_keeps_the_job(plan: Go) -> None:
+    """It would stay `unknown` for ever, and its block open."""
+    outcome = decide(holding(ALL), plan)
+    assert isinstance(outcome, Defer)
+    assert "unsettled" in outcome.reason
+
+
+def held_for(seconds: float) -> Job:
+    """A good job that is holding for so long."""
+    return holding(ALL, entered_at=datetime.now(UTC) - timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("plan", [Later("catalogue is away"), Park("catalogue is away")])
+def test_temporary_error_is_not_a_failure_until_it_lasted_for_a_day(plan: Plan) -> None:
+    assert decide(held_for(0), plan) == Defer("catalogue is away", 1.0)
+    assert decide(held_for(GIVE_UP_S - 60), plan) == Defer("catalogue is away", 60.0)
+    outcome = decide(held_for(GIVE_UP_S + 1), plan)
+    found, statuses, diagnostic = verdict(outcome)
     assert (found, statuses) == ("failed", LOG_KEPT)
-    assert "catalogue is away" in error
+    assert diagnostic == "gave up after 24 h: catalogue is away"
+    assert isinstance(outcome, Record)
+    assert [(error.component, error.code) for error in outcome.changes.errors] == [(Component.DDM, DdmCode.ADDER)]
+
+
+def test_what_a_plugin_forgets_for_a_day_fails_the_job() -> None:
+    found, statuses, diagnostic = verdict(decide(held_for(GIVE_UP_S + 1), Go()))
+    assert (found, statuses) == ("failed", LOG_KEPT)
+    assert diagnostic == "gave up after 24 h: the plugin left out.root unsettled"
 
 
 def test_refusal_fails_the_job() -> None:
-    found, statuses, error = verdict(decide(holding(ALL), Recorder(refusal="unknown destination")))
+    found, statuses, error = verdict(decide(holding(ALL), Refuse("unknown destination")))
     assert (found, statuses, error) == ("failed", LOG_KEPT, "unknown destination")
 
 
@@ -159,17 +190,17 @@ def test_nothing_to_do(job: Job) -> None:
 def test_event_of_an_older_version_is_ignored() -> None:
     job = holding(ALL)
     item = factories.item(JobEvent(job_id=1, version=job.version - 1, state=State.HOLDING, trigger="x"), job)
-    adder = Adder(Recorder())
+    adder = Adder(Experiments())
     adder.prepare([item])
     assert isinstance(adder.decide(item), Ignore)
 
 
-def test_each_experiments_plugin_is_asked_once_about_its_own_jobs_only() -> None:
-    plugin = Recorder()
-    jobs = [holding(ALL, vo=vo, job_id=number) for number, vo in enumerate(("x", "y", "x"), start=1)]
+def test_experiments_are_asked_once_a_batch_and_about_good_jobs_only() -> None:
+    experiments = Experiments()
+    jobs = [holding(ALL, job_id=1), holding(LOG, "failed", job_id=2), holding("NULL", job_id=3), holding(ALL, job_id=4)]
     items = [
         factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job)
         for job in (*jobs, jobs[0])
     ]
-    Adder(plugin).prepare(items)
-    assert sorted(plugin.asked) == [("x", [1, 3]), ("y", [2])]
+    Adder(experiments).prepare(items)
+    assert experiments.asked == [[1, 4]]

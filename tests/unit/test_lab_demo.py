@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from command.sites import load
 from lab.client_process import job_spec
 from lab.event_file import event_file
 from lab.pilots import PilotPool, namespace_command
@@ -19,8 +20,7 @@ from lab.progress import Hop, Progress, Snapshot, happening
 from lab.site import PAYLOAD_DIR, QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, LabFiles, write_lab
 from lab.verify import peak_of, verify
 from lab.workload import SCOPE, JobPlan, prepare_inputs
-from panda_fsm.sites import Sites
-from plugins.local_storage import adler32_of, replica_path
+from plugins.ddm.storage import adler32_of, replica_path
 
 URL = "http://127.0.0.1:1"
 
@@ -31,10 +31,10 @@ def lab(tmp_path: Path) -> LabFiles:
 
 
 def test_sites_file_is_what_the_server_reads(lab: LabFiles) -> None:
-    sites = Sites.load(lab.sites_file)
+    sites = load(lab.sites_file)
     assert sites.queues[QUEUE].storage == QUEUE_STORAGE
-    assert sites.storages[SOURCE_STORAGE].path == lab.source_storage
-    assert sites.transformations == PAYLOAD_DIR
+    assert sites.storages[SOURCE_STORAGE].path == str(lab.source_storage)
+    assert sites.transformations == str(PAYLOAD_DIR)
 
 
 def test_laboratory_may_be_written_again(lab: LabFiles, tmp_path: Path) -> None:

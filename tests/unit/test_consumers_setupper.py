@@ -1,0 +1,126 @@
+"""The Setupper's decisions: what it makes of each plan, and what of a plan that leaves something open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from consumers.setupper import PARKED_S, Setupper
+from panda_fsm import messages as events
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.codes import Component, DdmCode
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.report import OutputFile
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.outcomes import Advance, Create, Defer, FileChange, Ignore, NewBlock, Outcome, Reject
+from panda_fsm.plans import Go, Later, Park, Plan, Refuse, Transfer
+from tests import factories
+from tests.decisions import applied, changed, with_files
+
+F, S = FileStatus, State
+BLOCK = NewBlock("b_dis1", BlockKind.DISPATCH, "", "lab", 7, "A", "B")
+
+
+class Experiments:
+    """Answers every job with the plan of the test, and notes what it was asked."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.asked: list[int] = []
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        self.asked += [job.job_id for job in jobs]
+        return {job.job_id: self._plan for job in jobs}
+
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        raise AssertionError("the Setupper adds nothing")
+
+
+def set_up(plan: Plan, job: Job, version: int = 5) -> Outcome:
+    """What the Setupper makes of a defined job."""
+    service = Setupper(Experiments(plan))
+    item = factories.item(events.JobEvent(job_id=1, version=version, state=S.DEFINED, trigger="submitted"), job)
+    service.prepare([item])
+    return service.decide(item)
+
+
+def of_one_input(**fields: datetime) -> Job:
+    """A defined job that reads one file."""
+    job = with_files(S.DEFINED, (FileType.INPUT, F.UNKNOWN, ""))
+    job.entered_at = fields.get("entered_at", job.entered_at)
+    return job
+
+
+def test_a_job_whose_inputs_are_there_goes_to_the_pilots() -> None:
+    job = of_one_input()
+    outcome = set_up(Go((FileChange(0, F.READY),)), job)
+    assert changed(outcome) == {0: F.READY}
+    assert applied(outcome, job) == "activated"
+
+
+def test_inputs_are_asked_for_with_the_step_that_awaits_them() -> None:
+    job = of_one_input()
+    outcome = set_up(Go((FileChange(0, F.PENDING, BLOCK.name),), transfers=(Transfer(BLOCK, (0,)),)), job)
+    assert isinstance(outcome, Advance)
+    (request,) = outcome.changes.messages
+    assert isinstance(request, events.TransferRequested)
+    assert [file.lfn for file in request.files] == ["file.0"]
+    assert (request.block, request.kind, request.source, request.destination) == (BLOCK.name, "dispatch", "A", "B")
+    assert outcome.changes.blocks == (BLOCK,), "what is asked for can be asked for again: the block is written"
+    assert applied(outcome, job) == "assigned"
+
+
+@pytest.mark.parametrize(
+    "plan", [Go(), Go((FileChange(0, F.PENDING),)), Go((FileChange(0, F.MISSING),))], ids=["nothing", "only said", "no"]
+)
+def test_an_input_that_is_neither_there_nor_on_its_way_keeps_the_job(plan: Go) -> None:
+    outcome = set_up(plan, of_one_input())
+    assert outcome == Defer("the plugin left file.0 unsettled", 1.0)
+
+
+def test_a_job_that_is_refused_fails() -> None:
+    job = of_one_input()
+    outcome = set_up(Refuse("unknown queue"), job)
+    assert isinstance(outcome, Advance)
+    (error,) = outcome.changes.errors
+    assert (error.component, error.code, error.diagnostic) == (Component.DDM, DdmCode.SETUPPER, "unknown queue")
+    assert applied(outcome, job) == "failed"
+
+
+def test_a_parked_job_stays_and_says_why() -> None:
+    assert set_up(Park("waits for its library"), of_one_input()) == Defer("waits for its library", PARKED_S)
+
+
+@pytest.mark.parametrize(("age_s", "least", "most"), [(0, 1, 1), (20, 20, 25), (3600, 60, 60)])
+def test_a_job_is_asked_about_again_and_ever_later(age_s: int, least: float, most: float) -> None:
+    outcome = set_up(Later("catalogue is away"), of_one_input(entered_at=datetime.now(UTC) - timedelta(seconds=age_s)))
+    assert isinstance(outcome, Defer)
+    assert outcome.reason == "catalogue is away"
+    assert least <= outcome.after_s <= most
+
+
+@pytest.mark.parametrize(("state", "version"), [(S.ACTIVATED, 4), (S.ACTIVATED, 5), (S.DEFINED, 4)])
+def test_a_job_that_went_on_is_left_alone(state: State, version: int) -> None:
+    experiments = Experiments(Go())
+    service = Setupper(experiments)
+    event = events.JobEvent(job_id=1, version=version, state=S.DEFINED, trigger="submitted")
+    item = factories.item(event, factories.job(state))
+    service.prepare([item])
+    assert isinstance(service.decide(item), Ignore)
+    assert experiments.asked == [], "nor would it come into a bunch with fresh ones"
+
+
+@pytest.mark.parametrize("to_pending", [False, True])
+def test_creates_and_releases(to_pending: bool) -> None:
+    service = Setupper(Experiments(Go()))
+    created = service.decide(factories.item(factories.submit(factories.draft(1), to_pending=to_pending)))
+    assert isinstance(created, Create)
+    assert created.trigger == ("submitted_pending" if to_pending else "submitted")
+    job = factories.job(S.PENDING)
+    assert applied(service.decide(factories.item(events.ReleaseJobs(jobs=[1]), job)), job) == "defined"
+
+
+def test_a_message_of_another_service_is_rejected() -> None:
+    assert isinstance(Setupper(Experiments(Go())).decide(factories.item(events.BlockClosed(block="b"))), Reject)

@@ -1,0 +1,150 @@
+"""All experiments side by side: each job asks its own, and one in trouble costs the others nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from panda_fsm.errors import SettingsError
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.report import OutputFile
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.outcomes import FileChange
+from panda_fsm.plans import Go, Later, Plan
+from panda_fsm.ports import Catalogue
+from panda_fsm.sites import Queue, Sites
+from panda_fsm.trouble import Condition
+from plugins.ddm.catalogue import LocalCatalogue
+from plugins.experiments.registry import GROUP, IsolatedExperiments
+from tests import factories
+
+SITES = Sites(queues={factories.QUEUE: Queue(site="LAB", storage="LAB_DISK")})
+
+
+class Quiet:
+    """A plugin that works, and notes which jobs it saw."""
+
+    seen: list[int]
+
+    def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
+        assert sites is SITES
+        type(self).seen = []
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        self.seen.extend(job.job_id for job in jobs)
+        return {job.job_id: Go() for job in jobs}
+
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        return {job.job_id: Go(tuple(FileChange(f.seq, FileStatus.READY) for f in job.files if f.lfn in stored))
+                for job, stored in jobs}  # fmt: skip
+
+
+class Sold(Quiet):
+    """Another."""
+
+
+class Broken(Quiet):
+    """Does not load."""
+
+    def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
+        raise ModuleNotFoundError("no client of its catalogue")
+
+
+class First(Quiet):
+    """Cannot answer before the other one was asked."""
+
+    other_was_asked = threading.Event()
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        assert self.other_was_asked.wait(20)
+        return super().setup(jobs)
+
+
+class Second(Quiet):
+    """The other one."""
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        First.other_was_asked.set()
+        return super().setup(jobs)
+
+
+class Hung(Quiet):
+    """Never answers, until the test is over."""
+
+    gate = threading.Event()
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        self.gate.wait()
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def gates() -> Iterator[None]:
+    """Closed before a test, open after it."""
+    First.other_was_asked.clear()
+    Hung.gate.clear()
+    yield
+    Hung.gate.set()
+
+
+def experiments(condition: Condition | None = None, limit_s: float = 30.0, **plugins: str) -> IsolatedExperiments:
+    """Experiments by VO, each a class of this module; `generic` unless given is Quiet."""
+    classes = {"generic": "Quiet"} | plugins
+    entries = [EntryPoint(vo, f"{__name__}:{name}", GROUP) for vo, name in classes.items()]
+    return IsolatedExperiments(SITES, LocalCatalogue(SITES), condition or Condition(), limit_s, entries)
+
+
+def jobs(*vos: str) -> list[Job]:
+    """A new job of each VO, numbered from 1."""
+    return [factories.job(State.DEFINED, job_id=number, vo=vo) for number, vo in enumerate(vos, 1)]
+
+
+def test_each_experiment_sees_its_own_jobs_and_generic_those_of_all_others() -> None:
+    both = experiments(y="Sold")
+    assert both.setup(jobs("x", "y", "", "generic")) == dict.fromkeys((1, 2, 3, 4), Go())
+    assert (sorted(Quiet.seen), Sold.seen) == ([1, 3, 4], [2])
+
+
+def test_experiments_are_asked_side_by_side() -> None:
+    both = experiments(a="First", b="Second")
+    assert both.setup(jobs("a", "b")) == {1: Go(), 2: Go()}
+
+
+def test_an_experiment_that_hangs_keeps_no_other_from_its_plans() -> None:
+    condition = Condition()
+    plans = experiments(condition, limit_s=1.0, a="Hung").setup(jobs("a", "b", "a"))
+    assert plans[2] == Go()
+    assert plans[1] == plans[3] == Later("experiment a did not answer within 1 s")
+    assert condition.trouble == "experiment a: did not answer within 1 s"
+
+
+def test_an_experiment_that_does_not_load_stops_itself_only() -> None:
+    condition = Condition()
+    plans = experiments(condition, a="Broken", b="NoSuchClass").setup(jobs("a", "b", "c"))
+    assert plans[1] == Later("experiment a does not load: ModuleNotFoundError: no client of its catalogue")
+    assert isinstance(plans[2], Later)
+    assert "experiment b does not load: AttributeError" in plans[2].reason
+    assert plans[3] == Go()
+    assert "experiment a: does not load" in str(condition.trouble)
+    assert "experiment b: does not load" in str(condition.trouble)
+
+
+@pytest.mark.parametrize("name", ["Broken", "NoSuchClass"])
+def test_without_the_generic_plugin_nothing_starts(name: str) -> None:
+    with pytest.raises(SettingsError, match="plugin generic does not load"):
+        experiments(generic=name)
+
+
+def test_a_missing_generic_plugin_is_said() -> None:
+    with pytest.raises(SettingsError, match="no plugin called generic"):
+        IsolatedExperiments(SITES, LocalCatalogue(SITES), Condition(), 30.0, [])
+
+
+def test_outputs_reach_the_plugin_with_what_was_stored() -> None:
+    (job,) = jobs("x")
+    job.files = [factories.file(0, FileType.OUTPUT, "out"), factories.file(1, FileType.LOG, "log")]
+    stored = {"log": OutputFile("log", "GUID", 5, "ad:00000001")}
+    assert experiments().add_outputs([(job, stored)]) == {1: Go((FileChange(1, FileStatus.READY),))}
