@@ -1,16 +1,18 @@
 """The local DDM: copies the files of a block between local storages, checks them, and says so."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from panda_fsm.handler import Item, Service
-from panda_fsm.messages import FilesArrived, FilesFailed, FileToMove, TransferRequested, cut
+from panda_fsm.messages import FilesArrived, FilesFailed, FileToMove, TransferRequested, cut, new_message_id
 from panda_fsm.outcomes import Emit, Outcome, Reject, Wait
 from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
@@ -19,6 +21,8 @@ from plugins.ddm.storage import NO_SUCH_NAME, copy, is_reachable, matches, repli
 log = structlog.get_logger()
 
 COPIES_AT_ONCE = 4
+BATCH_S = 120.0
+"""Copies begin within so long of a batch's start; what is left is asked for again, and what arrived is said."""
 _MARGIN_S = 3600.0
 """The end of waiting is an answer, which is given before the engine would bury the request."""
 
@@ -32,6 +36,8 @@ class Problem(Enum):
     """The file is not there, or not what the catalogue says; it may be on its way."""
     NEVER = 0.0
     """No time will mend it."""
+    TURN = float("inf")
+    """There was no time for it in this batch."""
 
 
 @dataclass(slots=True)
@@ -65,18 +71,22 @@ class LocalDdm(Service[Moved]):
     needs_jobs = False
     batch_limit = 20
 
-    def __init__(self, sites: Sites, condition: Condition | None = None) -> None:
+    def __init__(
+        self, sites: Sites, condition: Condition | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`condition` is told of storages that cannot be reached."""
         self._roots = roots(sites.storages)
         self._condition = condition or Condition()
+        self._clock = clock
         self._away: set[str] = set()
         self._pool = ThreadPoolExecutor(COPIES_AT_ONCE, "copy")
 
     def prepare(self, items: Sequence[Item[Moved]]) -> None:
-        errands = {_errand(item.message, file) for item in items if isinstance(item.message, TransferRequested)
-                   for file in item.message.files}  # fmt: skip
+        requests = [item.message for item in items if isinstance(item.message, TransferRequested)]
+        errands = dict.fromkeys(_errand(request, file) for request in requests for file in request.files)
         self._look_at({name for errand in errands for name in (errand.source, errand.destination)})
-        problems = dict(zip(errands, self._pool.map(self._move, errands), strict=True))
+        move = partial(self._move, until=self._clock() + BATCH_S)
+        problems = dict(zip(errands, self._pool.map(move, errands), strict=True))
         for item in items:
             if isinstance(item.message, TransferRequested):
                 item.prepared = _sorted_out(item.message, problems)
@@ -90,21 +100,27 @@ class LocalDdm(Service[Moved]):
         answers = tuple(_answers(request, moved.arrived, failed))
         if not left:
             return Emit(answers)
+        if any(problem is Problem.TURN for problem, _ in left.values()):
+            files = [file for file in request.files if file.lfn in left]
+            return Emit((*answers, request.model_copy(update={"files": files, "message_id": new_message_id()})))
         give_up_s = max(problem.value for problem, _ in left.values())
         return Wait(_reason(why for _, why in left.values()), give_up_s + _MARGIN_S, answers)
 
     def _look_at(self, names: set[str]) -> None:
         """Say which storages are away, and which are back."""
-        away = {name for name in names if name in self._roots and not is_reachable(self._roots[name])}
+        known = (names | self._away) & self._roots.keys()
+        away = {name for name in known if not is_reachable(self._roots[name])}
         for name in sorted(away - self._away):
             log.warning("storage_unreachable", storage=name, path=str(self._roots[name]))
-        for name in sorted(names & self._away - away):
+        for name in sorted(self._away - away):
             log.info("storage_back", storage=name)
-        self._away = (self._away - names) | away
-        self._condition.note("storages", f"cannot be reached: {', '.join(sorted(self._away))}" if self._away else None)
+        self._away = away
+        self._condition.note("storages", f"cannot be reached: {', '.join(sorted(away))}" if away else None)
 
-    def _move(self, errand: _Errand) -> tuple[Problem, str] | None:
+    def _move(self, errand: _Errand, until: float) -> tuple[Problem, str] | None:
         """Copy one file and check the copy; None, or what went wrong."""
+        if self._clock() > until:
+            return Problem.TURN, "it was not its turn"
         source, destination = self._roots.get(errand.source), self._roots.get(errand.destination)
         if source is None or destination is None:
             return Problem.NEVER, "unknown storage"

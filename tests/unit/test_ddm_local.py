@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import zlib
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
 from plugins.ddm import local, storage
 from plugins.ddm.catalogue import LocalCatalogue
-from plugins.ddm.local import LocalDdm, Moved, Problem
+from plugins.ddm.local import LocalDdm, Moved
 from tests import factories
 
 A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
@@ -95,6 +96,24 @@ def test_each_file_of_a_batch_is_copied_once(lab: LabFiles, sites: Sites, monkey
         [(FilesArrived, ["shared.root"])]
     ] * 20
     assert len(copies) == 1
+
+
+def test_a_batch_ends_in_time_and_what_is_left_is_asked_for_again(lab: LabFiles, sites: Sites) -> None:
+    """A process whose batch never ends is started again, and again."""
+    minutes = itertools.count(step=60)
+    lfns = [f"{number}.root" for number in range(9)]
+    for lfn in lfns:
+        factories.store_file(lab.source_storage, lfn)
+    item = asked(*(wanted(lfn) for lfn in lfns))
+    (outcome,) = answers(LocalDdm(sites, clock=lambda: next(minutes)), item)
+    assert isinstance(outcome, Emit)
+    arrived, rest = outcome.messages
+    assert isinstance(arrived, FilesArrived)
+    assert isinstance(rest, TransferRequested)
+    assert len(arrived.lfns or []) == 2, "at once and after a minute, but not after three"
+    assert sorted([*(arrived.lfns or []), *(file.lfn for file in rest.files)]) == lfns
+    assert (rest.block, rest.source, rest.destination) == ("b_dis1", A, B)
+    assert rest.message_id != item.message.message_id
 
 
 def test_a_failed_copy_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -214,10 +233,6 @@ def test_a_message_that_is_no_request_is_rejected(sites: Sites) -> None:
 
 def test_batches_are_small_for_each_copy_takes_time() -> None:
     assert LocalDdm.batch_limit == 20
-
-
-def test_patience_is_with_storages_longer_than_with_files() -> None:
-    assert [problem.value for problem in (Problem.STORAGE, Problem.FILE, Problem.NEVER)] == [DAY, 60.0, 0.0]
 
 
 def test_the_catalogue_tells_where_a_file_is_and_where_nobody_can_look(lab: LabFiles, sites: Sites) -> None:

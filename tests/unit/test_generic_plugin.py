@@ -1,32 +1,25 @@
-"""The generic experiment on real storages: where inputs are, how blocks are cut and called, where outputs go."""
+"""The generic experiment on real storages: where inputs are, and where outputs go."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from lab.site import LabFiles, write_lab
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.jobs.drafts import BlockName
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import NewBlock
-from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, fault
-from panda_fsm.sites import Queue, Sites, Storage
-from panda_fsm.trouble import Condition
+from panda_fsm.plans import Go, Later, Refuse, fault
+from panda_fsm.sites import Sites
 from plugins.ddm.catalogue import LocalCatalogue
-from plugins.experiments.generic import FILES_PER_DISPATCH_BLOCK, JOBS_PER_DISPATCH_BLOCK, GenericPlugin
-from plugins.experiments.registry import IsolatedExperiments
+from plugins.experiments.generic import GenericPlugin
 from tests import factories
+from tests.decisions import defined, going
 
 F = FileStatus
 A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
@@ -48,50 +41,6 @@ def sites(lab: LabFiles) -> Sites:
 def plugin(sites: Sites) -> GenericPlugin:
     """On the laboratory's storages."""
     return GenericPlugin(sites, LocalCatalogue(sites))
-
-
-class Everything:
-    """A catalogue in which every file is at the source."""
-
-    def replicas(self, files: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Replicas]:
-        return dict.fromkeys(files, Replicas((A,)))
-
-
-NOWHERE = Sites(
-    queues={name: Queue(site="LAB", storage=B) for name in (factories.QUEUE, "OTHER")},
-    storages={name: Storage(site="LAB") for name in (A, B)},
-)
-
-
-def anywhere() -> GenericPlugin:
-    """Where only names matter."""
-    return GenericPlugin(NOWHERE, Everything())
-
-
-def defined(job_id: int, *inputs: str, status: FileStatus = F.UNKNOWN, block: str = "", **fields: Any) -> Job:
-    """A new job with these inputs, an output and a log; both for `block`, unless each has its own."""
-    job = factories.job(State.DEFINED, job_id=job_id, **{"version": 1} | fields)
-    job.files = [factories.file(seq, FileType.INPUT, lfn, status) for seq, lfn in enumerate(inputs)]
-    for kind, lfn in zip((FileType.OUTPUT, FileType.LOG), factories.output_lfns(job_id), strict=True):
-        destination_block = block or f"user.lab.{kind.value}.block"
-        job.files.append(factories.file(len(job.files), kind, lfn, destination_block=destination_block))
-    return job
-
-
-def going(plan: Plan) -> Go:
-    """A plan of a job that goes on."""
-    assert isinstance(plan, Go), plan
-    return plan
-
-
-def subs(plan: Plan) -> list[NewBlock]:
-    """The sub blocks of a plan, of each output in turn."""
-    return [block for block in going(plan).blocks if block.kind is BlockKind.SUB]
-
-
-def names(plan: Plan) -> list[str]:
-    """Their names."""
-    return [block.name for block in subs(plan)]
 
 
 def test_an_input_at_the_site_is_ready_and_one_elsewhere_is_asked_for(lab: LabFiles, plugin: GenericPlugin) -> None:
@@ -152,166 +101,6 @@ def test_nothing_is_brought_to_a_storage_that_is_away(lab: LabFiles, plugin: Gen
     factories.store_file(lab.source_storage, "far.csv")
     lab.queue_storage.rename(lab.queue_storage.with_suffix(".unmounted"))
     assert isinstance(plugin.setup([defined(1, "far.csv")])[1], Later)
-
-
-@pytest.mark.parametrize(
-    ("jobs", "files_each", "blocks"),
-    [
-        (JOBS_PER_DISPATCH_BLOCK, 0, 1),
-        (JOBS_PER_DISPATCH_BLOCK + 1, 0, 2),
-        (FILES_PER_DISPATCH_BLOCK, 1, 1),
-        (11, 2, 2),
-    ],
-)
-def test_dispatch_blocks_hold_20_files_or_21_jobs(jobs: int, files_each: int, blocks: int) -> None:
-    """0 files each: all jobs share one."""
-    members = [
-        defined(number, *([f"in.{number}.{part}" for part in range(files_each)] or ["shared"]))
-        for number in range(1, jobs + 1)
-    ]
-    plans = [going(plan) for plan in anywhere().setup(members).values()]
-    assert len({transfer.block for plan in plans for transfer in plan.transfers}) == blocks
-    assert all(len(plan.transfers) == 1 for plan in plans), "a job is never split over two blocks"
-
-
-def test_the_same_jobs_get_the_same_plans() -> None:
-    """A batch may be handled again after a crash, by another process, on another day."""
-    jobs = [defined(number, "far.csv", entered_at=datetime(2026, 1, 1, tzinfo=UTC)) for number in range(1, 30)]
-    assert anywhere().setup(jobs) == anywhere().setup(list(reversed(jobs)))
-
-
-def test_a_dispatch_block_that_is_closed_gets_a_successor() -> None:
-    job = defined(1, "far.csv")
-    (first,) = going(anywhere().setup([job])[1]).transfers
-    job.closed_blocks = frozenset({first.block.name})
-    (second,) = going(anywhere().setup([job])[1]).transfers
-    assert second.block.name != first.block.name
-    assert (second.block.source, second.block.destination) == (A, B)
-
-
-JOBS = [
-    defined(number, "far.csv", task_id=task, destination=home, site=queue)
-    for number, (task, home, queue) in enumerate(
-        itertools.islice(itertools.cycle(itertools.product((0, 7), (A, B), (factories.QUEUE, "OTHER"))), 120), 1_000_020
-    )
-]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.permutations(JOBS), st.lists(st.integers(1, 40), min_size=120))
-def test_sub_blocks_do_not_depend_on_how_jobs_came(jobs: list[Job], sizes: list[int]) -> None:
-    """A trickle fills the same blocks as a flood."""
-    expected = {job_id: names(plan) for job_id, plan in anywhere().setup(JOBS).items()}
-    plugin, found, left = anywhere(), dict[int, list[str]](), iter(jobs)
-    for size in sizes:
-        found |= {job_id: names(plan) for job_id, plan in plugin.setup(list(itertools.islice(left, size))).items()}
-    assert found == expected
-
-
-def together(plugin: GenericPlugin, jobs: Iterable[Job]) -> int:
-    """How many sub blocks the outputs of these jobs are in."""
-    return len({names(plan)[0] for plan in plugin.setup(list(jobs)).values()})
-
-
-def test_fifty_neighbours_share_a_sub_block() -> None:
-    assert together(anywhere(), (defined(number) for number in range(100, 150))) == 1
-    assert together(anywhere(), (defined(number) for number in range(149, 151))) == 2
-
-
-def test_blocks_say_where_files_come_from_and_go_to() -> None:
-    plans = anywhere().setup([defined(1), defined(2), defined(3, destination=A), defined(4, task_id=8)])
-    assert names(plans[1]) == names(plans[2])
-    assert len({name for number in (1, 3, 4) for name in names(plans[number])}) == 6
-    output, log = subs(plans[3])
-    assert (output.parent, output.source, output.destination) == ("user.lab.output.block", B, A)
-    assert log.parent == "user.lab.log.block"
-    joined = [change.block for change in going(plans[3]).files]
-    assert joined == [output.name, log.name]
-    tops = {block.name for block in going(plans[1]).blocks if block.kind is BlockKind.DESTINATION}
-    assert tops == {"user.lab.output.block", "user.lab.log.block"}
-
-
-@pytest.mark.parametrize(
-    ("block", "task_id", "stem"),
-    [
-        ("user.me.test.more/", 7, "user.me.test.7_sub"),
-        ("mc26.1234.physics.merge.AOD.e1_s2", 7, "mc26.1234.NA.merge.AOD.7_sub"),
-        ("mc26.1234.physics.merge.AOD.e1_s2", 0, "mc26.1234.physics.merge.AOD.e1_s2_sub"),
-        ("short", 7, "short.7_sub"),
-    ],
-)
-def test_sub_blocks_are_called_as_panda_calls_them(block: str, task_id: int, stem: str) -> None:
-    (name, _) = names(anywhere().setup([defined(1, block=block, task_id=task_id)])[1])
-    assert name.startswith(stem)
-    assert name.removeprefix(stem).isdigit()
-
-
-SAME_STEM = {
-    "home": {"destination": A},
-    "queue": {"site": "OTHER"},
-    "experiment": {"vo": "else"},
-    "destination block": {"block": "user.lab.out.b"},
-}
-
-
-@pytest.mark.parametrize("what", SAME_STEM)
-@pytest.mark.parametrize("task_id", [0, 7])
-def test_what_does_not_belong_together_shares_no_name(what: str, task_id: int) -> None:
-    fields: dict[str, Any] = {"block": "user.lab.out.a", "task_id": task_id}
-    one, other = defined(1, **fields), defined(2, **fields | SAME_STEM[what])
-    plans = anywhere().setup([one, other])
-    assert names(plans[1])[0] != names(plans[2])[0]
-
-
-def test_the_longest_names_fit_in_each_generation() -> None:
-    job = defined(2**63 - 1, block="x" * 256, task_id=2**62)
-    for _ in range(3):
-        found = names(anywhere().setup([job])[job.job_id])
-        assert [TypeAdapter(BlockName).validate_python(name) for name in found] == found
-        job.closed_blocks |= frozenset(found)
-
-
-def test_a_job_that_comes_late_finds_a_block_within_three_names() -> None:
-    """Fifty jobs that come one by one, each after the block of the one before was closed: a trickle."""
-    closed = set[str]()
-    for number in range(100, 150):
-        job, rounds = defined(number), 0
-        while closed.intersection(found := names(anywhere().setup([job])[number])):
-            job.closed_blocks |= closed.intersection(found)
-            rounds += 1
-        assert rounds <= 2
-        closed.update(found)
-
-
-def test_what_one_job_found_closed_the_next_need_not_find_out() -> None:
-    plugin = anywhere()
-    closed = frozenset(names(plugin.setup([defined(100)])[100]))
-    late = defined(101, closed_blocks=closed)
-    second = names(plugin.setup([late])[101])
-    assert closed.isdisjoint(second)
-    assert names(plugin.setup([defined(102)])[102]) == second, "at the first attempt, and they share"
-
-
-def test_a_job_that_is_set_up_again_gets_another_block_of_its_own() -> None:
-    closed = frozenset[str]()
-    for version in (1, 6, 11):
-        job = defined(100, version=version, closed_blocks=closed)
-        for _ in range(3):
-            found = frozenset(names(anywhere().setup([job])[100]))
-            if not found & closed:
-                break
-            job.closed_blocks |= found
-        assert not found & closed
-        closed = job.closed_blocks | found
-
-
-def test_okapi_names_its_sub_blocks_in_its_own_way() -> None:
-    """The living reference, found as any experiment is: by the entry points of what is installed."""
-    experiments = IsolatedExperiments(NOWHERE, Everything(), Condition())
-    plans = experiments.setup([defined(1, vo="okapi"), defined(2, vo="lab")])
-    assert all(name.startswith(f"okapi.{factories.QUEUE}.7_sub") for name in names(plans[1]))
-    assert len(set(names(plans[1]))) == 2
-    assert names(plans[2])[0].startswith("user.lab.output.7_sub")
 
 
 def stored(job: Job) -> dict[str, OutputFile]:
