@@ -6,7 +6,7 @@ JSON ?=
 ARGS ?=
 
 BIN := .venv/bin
-CODE := $(wildcard panda_fsm consumers plugins broker sql gateway periodic lab bench tests)
+CODE := panda_fsm engine consumers periodic plugins broker sql gateway command lab bench tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system run demo up down status test unit check fmt bench docs schema lock
@@ -41,11 +41,12 @@ test: system check ## all checks and all tests, against real services
 unit: setup ## the tests that need no service
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-check: setup ## ruff, mypy, import contracts, generated pages
+check: setup ## ruff, mypy, import contracts, budgets, generated pages
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/mypy --strict $(CODE)
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/unit/test_house.py
 	@$(BIN)/panda-fsm docs --check
 
 fmt: setup ## format, and fix what ruff can fix

@@ -71,10 +71,10 @@ def _finisher(_config: Settings, _condition: Condition) -> Service[Any]:
     return Finisher()
 
 
-def _ddm(config: Settings, _condition: Condition) -> Service[Any]:
+def _ddm(config: Settings, condition: Condition) -> Service[Any]:
     from plugins.ddm.local import LocalDdm
 
-    return LocalDdm(sites.load(config.sites_file))
+    return LocalDdm(sites.load(config.sites_file), condition)
 
 
 def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
@@ -84,7 +84,7 @@ def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
 
 
 def _experiments(config: Settings, condition: Condition) -> Any:
-    from plugins.ddm.local import LocalCatalogue
+    from plugins.ddm.catalogue import LocalCatalogue
     from plugins.experiments.registry import IsolatedExperiments
 
     known = sites.load(config.sites_file)
@@ -138,7 +138,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
     publisher.start()
     try:
         processor = Processor(service, store, publisher, config.confirm_timeout_s)
-        size = served.held or config.batch_size
+        size = min(filter(None, (served.held, service.batch_limit, config.batch_size)))
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,
             prefetch=served.held, condition=condition, batch_limit_s=config.batch_limit_s,
@@ -216,6 +216,26 @@ def _forgetting(config: Settings) -> "Iterator[Duty]":
         yield retention.duty(kind, rows, age, config.cache_dir if kind == "sandboxes" else None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """A gateway: its server hears of the end by itself."""
+
+    run: Callable[[], None]
+
+    def end(self) -> None: ...
+
+
 @contextmanager
-def _gateway(config: Settings, condition: Condition) -> Iterator[Work]:
-    raise NotImplementedError
+def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
+    from broker.async_publisher import AsyncPublisher
+    from gateway.config import GatewayConfig
+    from gateway.serve import serve
+    from sql.gateway_store import GatewayStore
+    from sql.migrate import latest
+
+    chosen = GatewayConfig(
+        config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest()
+    )
+    store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
+    publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)
+    yield _Serving(lambda: serve(chosen, store, publisher, sites.load(config.sites_file)))

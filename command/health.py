@@ -94,7 +94,8 @@ def show(report: Report) -> None:
     console.print(f"schema {report.schema or 'none'}, needed {latest()}")
     console.print(
         f"outbox {found.outbox}, oldest {found.oldest_outbox_s:.0f} s; requests older than a minute {found.requests};"
-        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s"
+        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s",
+        soft_wrap=True,
     )
     for sentence in report.trouble:
         console.print(f"[red]trouble[/red]: {sentence}", soft_wrap=True)

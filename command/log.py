@@ -25,7 +25,7 @@ def configure(service: str, level: str = "info", as_json: bool = True) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write, for processes share a log
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

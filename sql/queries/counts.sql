@@ -2,7 +2,7 @@
 WITH gone AS (
     DELETE FROM job_count
     WHERE ctid = ANY(ARRAY(SELECT ctid FROM job_count LIMIT %(limit)s))
-        AND (SELECT count(*) FROM (SELECT FROM job_count LIMIT %(tolerated)s + 1) AS some) > %(tolerated)s
+        AND (SELECT count(*) FROM (SELECT FROM job_count LIMIT %(tolerated)s + 1) AS seen) > %(tolerated)s
     RETURNING state, site, vo, jobs
 ), kept AS (
     INSERT INTO job_count (state, site, vo, jobs)

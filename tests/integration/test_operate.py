@@ -82,6 +82,17 @@ def test_health_names_every_kind_of_trouble(run: Run, database: Database) -> Non
     assert "trouble: adder (here, 1)" in shown
 
 
+def test_a_process_shows_what_keeps_it_from_working(run: Run, processes: Processes) -> None:
+    processes.start("closer", PANDA_FSM_BROKER_URL="amqp://nobody:here@127.0.0.1:1/none")
+
+    def said() -> list[str]:
+        return [sentence for sentence in health(run)["trouble"] if re.match(r"closer \(.*\) for \d+ s: ", sentence)]
+
+    wait_until(said, "it says that the broker is away")
+    processes.stop("closer")
+    assert health(run)["processes"] == []
+
+
 def test_health_sees_an_old_transaction(run: Run, database_url: str) -> None:
     with psycopg.connect(database_url, application_name="sleeper") as connection:
         connection.execute("SELECT 1")

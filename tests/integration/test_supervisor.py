@@ -13,6 +13,9 @@ import psycopg
 import pytest
 
 from command.compose import NAMES
+from lab import leftovers
+from lab.daemon import Daemon
+from lab.system import System
 from sql.migrate import latest, migrate, migrations
 from tests.driver import Database
 from tests.polling import wait_until
@@ -87,6 +90,28 @@ def test_a_service_that_fails_by_itself_is_started_ever_more_slowly(waiting: Pro
     assert {line["process"] for line in died} == {"gateway"}
     waits = [float(str(line["again_in_s"])) for line in died]
     assert waits == sorted(set(waits))
+
+
+def test_up_after_a_crash_runs_one_system_at_the_same_address(
+    run_dir: Path, database_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANDA_FSM_DATABASE_URL", database_url)
+    monkeypatch.setenv("PANDA_FSM_BROKER_URL", broker_url)
+    first = System(run_dir)
+    try:
+        first.up()
+        before = leftovers.marked(run_dir)
+        supervisor = Daemon("panda-fsm", run_dir).pid
+        assert supervisor is not None
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: not first.is_running, "the supervisor has ended")
+        second = System(run_dir)
+        second.up()
+        assert second.url == first.url
+        assert not set(before) & set(leftovers.marked(run_dir))
+    finally:
+        System(run_dir).down()
+    assert leftovers.marked(run_dir) == []
 
 
 def test_none_serves_before_the_database_has_what_it_needs(waiting: Processes, empty_database_url: str) -> None:
