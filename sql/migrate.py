@@ -41,7 +41,7 @@ def migrate(database_url: str) -> list[str]:
             _write_lifecycle(connection)
             record(connection)
             # As far ahead as the clock makes them (periodic/partitions.py).
-            connection.execute("SELECT ensure_partitions(now() + n * interval '1 month') FROM generate_series(0, 3) AS n")
+            connection.execute("SELECT ensure_partitions(now() + n * interval '1 month') FROM generate_series(0, 3) n")
             return applied
     except psycopg.OperationalError as error:
         raise TransientError(f"no database at PANDA_FSM_DATABASE_URL: {error}") from error

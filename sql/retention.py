@@ -6,8 +6,6 @@ from sql.duty import DutySession
 from sql.queries import load
 
 _Q = load("retention")
-KINDS = tuple(name.removeprefix("forget_") for name in _Q)
-"""What can be forgotten, as the queries call it."""
 
 
 class Retention:

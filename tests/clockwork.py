@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import psycopg
 
 from panda_fsm.jobs.facts import FINAL, Limits
 from panda_fsm.jobs.states import State
@@ -75,7 +77,42 @@ def enter(database: Database, job_ids: Iterable[int], state: State, ago_s: float
     )
 
 
+def in_block(database: Database, job_ids: Sequence[int], kind: str, status: str, name: str = "block") -> None:
+    """Put the files of jobs into a block: the input of a dispatch block, the outputs of a sub block."""
+    database.rows(
+        "INSERT INTO data_block (name, kind, source, destination, created_at)"
+        " VALUES (%s, %s, 'FROM', 'TO', now() - interval '1 h') RETURNING 1",
+        (name, kind),
+    )
+    database.rows(
+        """UPDATE job_file SET status = %s, block_id = (SELECT block_id FROM data_block WHERE name = %s)
+           WHERE job_id = ANY(%s) AND (type = 'input') = (%s = 'dispatch') RETURNING 1""",
+        (status, name, list(job_ids), kind),
+    )
+
+
 def appointment_s(database: Database, job_id: int) -> float:
     """Seconds until the clock looks at a job."""
     query = "SELECT extract(epoch FROM deadline_at - now())::float8 FROM job_deadline WHERE job_id = %s"
     return float(database.value(query, (job_id,)))
+
+
+def add_ended(database_url: str, job_ids: range) -> None:
+    """Jobs that ended long ago, made after job 1; their time is up before everybody else's."""
+    numbers = {"first": job_ids.start, "last": job_ids.stop - 1}
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """INSERT INTO job SELECT (jsonb_populate_record(j, jsonb_build_object(
+                   'job_id', i, 'state', 'finished', 'ended_at', now() - interval '1 day',
+                   'deadline_at', now() - interval '1 h'))).*
+               FROM job j, generate_series(%(first)s::bigint, %(last)s) i WHERE j.job_id = 1""",
+            numbers,
+        )
+        for statement in (
+            "INSERT INTO job_spec SELECT i, '{}' FROM generate_series(%(first)s::bigint, %(last)s) i",
+            """INSERT INTO job_file SELECT (jsonb_populate_record(f, jsonb_build_object('job_id', i))).*
+               FROM job_file f, generate_series(%(first)s::bigint, %(last)s) i WHERE f.job_id = 1""",
+            """INSERT INTO job_deadline (job_id, deadline_at, ended)
+               SELECT i, now() - interval '1 h', true FROM generate_series(%(first)s::bigint, %(last)s) i""",
+        ):
+            connection.execute(statement, numbers)

@@ -17,7 +17,7 @@ from panda_fsm.messages import AnyMessage, CheckBlock, DeadlinePassed, JobEvent,
 from periodic.schedule import Schedule
 from sql.appointments import make_appointments_now
 from tests import factories
-from tests.clockwork import Clock, appointment_s, enter, said
+from tests.clockwork import Clock, add_ended, appointment_s, enter, in_block, said
 from tests.driver import Database
 from tests.inprocess import LIMITS, Serve
 from tests.integration.test_process import Creator
@@ -41,20 +41,6 @@ def clock(database_url: str) -> Iterator[Clock]:
     one = Clock(database_url)
     yield one
     one.close()
-
-
-def in_block(database: Database, job_ids: range | list[int], kind: str, status: str, name: str = "block") -> None:
-    """Put the files of jobs into a block: the input of a dispatch block, the outputs of a sub block."""
-    database.rows(
-        "INSERT INTO data_block (name, kind, source, destination, created_at)"
-        " VALUES (%s, %s, 'FROM', 'TO', now() - interval '1 h') RETURNING 1",
-        (name, kind),
-    )
-    database.rows(
-        """UPDATE job_file SET status = %s, block_id = (SELECT block_id FROM data_block WHERE name = %s)
-           WHERE job_id = ANY(%s) AND (type = 'input') = (%s = 'dispatch') RETURNING 1""",
-        (status, name, list(job_ids), kind),
-    )
 
 
 def lost_for(database: Database, seconds: int) -> None:
@@ -140,7 +126,7 @@ def test_a_deadline_is_announced_and_ends_the_job_by_what_it_waited_for(
 def test_thousands_of_ended_jobs_do_not_delay_a_deadline(jobs: Database, database_url: str, clock: Clock) -> None:
     """They have an index and a loop of their own; those that a program of the release before ended are handed over."""
     crowd = range(1001, 9001)
-    add_ended(database_url, crowd, flagged=True)
+    add_ended(database_url, crowd)
     enter(jobs, [1], S.SENT, deadline_at="-1 s")
     clock.slice("deadlines")
     assert overdue(said(jobs)) == [1], "in the first slice"
@@ -149,23 +135,6 @@ def test_thousands_of_ended_jobs_do_not_delay_a_deadline(jobs: Database, databas
     clock.round("deadlines")
     assert overdue(said(jobs)) == [2]
     assert jobs.value("SELECT count(*) FROM job_deadline WHERE ended") == len(crowd)
-
-
-def add_ended(database_url: str, job_ids: range, flagged: bool) -> None:
-    """Jobs that ended long ago, appointed before everybody else."""
-    with psycopg.connect(database_url) as connection:
-        connection.execute(
-            """INSERT INTO job SELECT (jsonb_populate_record(j, jsonb_build_object(
-                   'job_id', i, 'state', 'finished', 'ended_at', now() - interval '1 day',
-                   'deadline_at', now() - interval '1 h'))).* FROM job j, generate_series(%s::bigint, %s) i
-               WHERE j.job_id = 1""",
-            (job_ids.start, job_ids.stop - 1),
-        )
-        connection.execute(
-            "INSERT INTO job_deadline (job_id, deadline_at, ended) SELECT job_id, deadline_at, %s FROM job"
-            " WHERE state = 'finished'",
-            (flagged,),
-        )
 
 
 def test_a_job_that_somebody_holds_is_left_alone_and_holds_up_nobody(
@@ -222,12 +191,12 @@ def test_a_job_that_cannot_be_read_is_put_off_alone(jobs: Database, clock: Clock
 
 def test_no_more_losses_a_second_than_agreed(jobs: Database, database_url: str) -> None:
     """If all pilots seem silent at once, it is not they who are to blame."""
-    clock = Clock(database_url, losses_per_s=5)
+    clock = Clock(database_url, losses_per_s=10)
     enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
     enter(jobs, [1, 2], S.ACTIVATED, deadline_at="-1 s")
     assert not clock.slice("deadlines")
     announced = overdue(said(jobs))
-    assert len(announced) == 2 + 5, "what nobody is silent in ends as it should"
+    assert len(announced) == 2 + 10, "what nobody is silent in ends as it should"
     assert {1, 2} <= set(announced)
     assert "silent jobs wait" in (clock.condition.trouble or "")
     assert jobs.value("SELECT count(*) FROM job_deadline WHERE deadline_at < now() + interval '1 s'") == 0
