@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
@@ -106,21 +107,27 @@ def fault(answer: object, job: Job, moves: BlockKind) -> str | None:
 
 def _fault_of_files(plan: Go, job: Job) -> str | None:
     blocks = {file.seq: file.block for file in job.files}
-    brought = _blocks_of(plan)
+    brought = {block.name: block for block in plan.blocks} | {one.block.name: one.block for one in plan.transfers}
     for change in plan.files:
         if change.seq not in blocks or not isinstance(change.status, FileStatus):
             return f"changes file {change.seq}, which the job does not have, or to {change.status!r:.50}"
-        if change.block not in (None, blocks[change.seq]) and change.block not in brought:
+        if change.block is not None and change.block != blocks[change.seq] and change.block not in brought:
             return f"puts file {change.seq} into a block that it does not bring"
-        if not all(_is_name(text) for text in (change.guid or "", change.checksum or "")):
+        if not (_is_name(change.guid or "") and _is_name(change.checksum or "")):
             return f"gives file {change.seq} a GUID or checksum that cannot be stored"
         if not 0 <= (change.size or 0) < _LARGEST_FILE:
             return f"gives file {change.seq} a size that cannot be"
-    for name, block in brought.items():
-        texts = all(map(_is_name, (block.parent, block.vo, block.source, block.destination)))
-        if not name or not texts or not _is_name(name, _LONGEST_BLOCK) or not isinstance(block.kind, BlockKind):
+    for block in brought.values():
+        if not isinstance(block.kind, BlockKind) or not _is_storable(block):
             return f"brings a block that cannot be stored: {block!r:.100}"
     return None
+
+
+@lru_cache(maxsize=1024)
+def _is_storable(block: NewBlock) -> bool:
+    """Remembered, for the jobs of a batch share blocks."""
+    names = all(map(_is_name, (block.parent, block.vo, block.source, block.destination)))
+    return names and block.name != "" and _is_name(block.name, _LONGEST_BLOCK)
 
 
 def _fault_of_transfers(plan: Go, job: Job, moves: BlockKind) -> str | None:
@@ -135,9 +142,5 @@ def _fault_of_transfers(plan: Go, job: Job, moves: BlockKind) -> str | None:
     return None
 
 
-def _blocks_of(plan: Go) -> dict[str, NewBlock]:
-    return {block.name: block for block in (*plan.blocks, *(transfer.block for transfer in plan.transfers))}
-
-
 def _is_name(text: str, longest: int = _LONGEST_NAME) -> bool:
-    return len(text) <= longest and _STORABLE.fullmatch(text) is not None
+    return len(text) <= longest and (text.isprintable() or _STORABLE.fullmatch(text) is not None)
