@@ -118,7 +118,7 @@ def _fault_of_files(plan: Go, job: Job) -> str | None:
         if not 0 <= (change.size or 0) < _LARGEST_FILE:
             return f"gives file {change.seq} a size that cannot be"
     for block in brought.values():
-        if not isinstance(block.kind, BlockKind) or not _is_storable(block):
+        if type(block.kind) is not BlockKind or not _is_storable(block):
             return f"brings a block that cannot be stored: {block!r:.100}"
     return None
 
