@@ -85,10 +85,13 @@ class Catalogue(Protocol):
 
 
 class ExperimentPlugin(Protocol):
-    """One experiment's ways: where inputs are, how blocks are called, where outputs go. Called in bulk."""
+    """One experiment's ways: where inputs are, how blocks are called, where outputs go. Made with (sites, catalogue).
+
+    Called in bulk and in a thread of its own; a call that hangs is left behind, and another may begin.
+    """
 
     def setup(self, jobs: Sequence[Job]) -> Mapping[int, Plan]:
-        """A plan for each new job; must answer the same for the same jobs."""
+        """A plan for each new job. The same jobs may be asked about again: after a crash, or when a block is closed."""
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
         """Register the stored outputs (LFN to what the pilot reported) of each job."""
