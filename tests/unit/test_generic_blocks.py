@@ -197,7 +197,7 @@ def test_what_one_job_found_closed_the_next_need_not_find_out() -> None:
 
 def test_a_job_that_is_set_up_again_gets_another_block_of_its_own() -> None:
     closed = frozenset[str]()
-    for version in (1, 6, 11):
+    for version in (1, 6, 11, 16, 21):
         job = defined(100, version=version, closed_blocks=closed)
         for _ in range(3):
             found = frozenset(names(anywhere().setup([job])[100]))
