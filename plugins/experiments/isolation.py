@@ -94,7 +94,7 @@ class Isolated:
         self._questions += 1
         if self._hangs:
             self._try_whether_it_hangs(jobs, question)
-        if self.trouble is not None and self._clock() < self._rests_until:
+        if self._hangs or (self.trouble is not None and self._clock() < self._rests_until):
             return None
         if not self._breaker.is_open:
             return self._begin(jobs, question, {})
