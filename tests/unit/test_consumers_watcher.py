@@ -1,4 +1,4 @@
-"""The Watcher's decisions: the kill matrix of panda-semantics.md §1.3, pilot reports, deadlines."""
+"""The Watcher's decisions: the kill matrix of docs/semantics.md §1.3, pilot reports, deadlines."""
 
 from __future__ import annotations
 
