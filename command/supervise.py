@@ -62,12 +62,15 @@ class Supervisor:
             self._start(child, now)
 
     def _start(self, child: _Child, now: float) -> None:
-        # A session of its own: Ctrl-C in the terminal must reach us only, so that we stop them in order.
-        child.process = subprocess.Popen(
-            [sys.executable, "-m", "command", "serve", child.service],
-            env={**os.environ, VARIABLE: str(os.getpid())},
-            start_new_session=True,
-        )
+        command = [sys.executable, "-m", "command", "serve", child.service]
+        environment = {**os.environ, VARIABLE: str(os.getpid())}
+        try:
+            # A session of its own: Ctrl-C in the terminal must reach us only, so that we stop them in order.
+            child.process = subprocess.Popen(command, env=environment, start_new_session=True)
+        except OSError as error:  # the machine has no memory or no process left: those that live must not suffer
+            child.due_at = now + child.backoff.next_s()
+            log.error("not_started", process=child.service, error=str(error))
+            return
         child.started_at = now
         log.info("started", process=child.service, pid=child.process.pid)
 

@@ -1,0 +1,28 @@
+"""The demo where the real pilot may not run: the built-in one runs the same jobs to the same ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lab import pilots
+from lab.demo import run_demo
+from tests.e2e.test_demo import Running
+from tests.processes import Processes
+
+pytestmark = pytest.mark.e2e
+
+
+def test_built_in_pilots_run_the_same_jobs(
+    processes: Processes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pilots, "why_not_real", lambda: "this test says so")
+    processes.start("all")
+    processes.wait_until_ready()
+    system = Running(processes.gateway_url, processes.directory, processes.lab)
+    exit_code = run_demo(system, jobs=3, pilots=2, keep_serving=False, json=True, failing=1)
+    shown = capfd.readouterr().out
+    assert exit_code == 0, shown
+    told = json.loads(shown.splitlines()[-1])
+    assert (told["pilot_kind"], told["finished"], told["failed"]) == ("built-in", 2, 1)
