@@ -2,38 +2,41 @@
 
 import asyncio
 import contextlib
-import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pika
 import structlog
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.frame import Method
-from pika.spec import Basic
+from pika.spec import Basic, BasicProperties
 
-from broker.connection import parameters
+from broker.connection import READY_WITHIN_S, RECONNECT_S, parameters
+from broker.declare import Declaration, Redeclaration
 from broker.frames import encode, write
-from broker.topology import Redeclaration, declare, routed_keys
+from broker.reasons import reason_of
+from broker.window import Window
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
-from panda_fsm.events import REQUESTS
+from panda_fsm.trouble import Backoff
 
 log = structlog.get_logger()
 
 _CLOSE_WITHIN_S = 5.0
-_RECONNECT_S = (0.2, 5.0)
 _SWEEP_S = 0.5
-_WINDOW = 5000
-"""Most messages without a confirm; who comes later waits, so that memory stays bounded."""
+_BLOCKED_S = 1.0
+"""What was on its way when the broker said that it is blocked is waited for so long: some of it was read before."""
+_WINDOW = 5000, 16 * 1024 * 1024
+"""Most messages and bytes without a confirm; who comes later waits, so that memory stays bounded."""
 
 
 @dataclass(slots=True)
 class _Unconfirmed:
     """A message that the broker has not confirmed yet."""
 
-    body: bytes
+    message_id: str
+    octets: int
     confirmed: asyncio.Future[None]
     give_up_at: float
 
@@ -42,26 +45,35 @@ class AsyncPublisher:
     """Publishes persistently and waits for the confirm. Reconnects for ever, with jitter."""
 
     def __init__(self, broker_url: str, confirm_timeout_s: float = 10) -> None:
+        self.trouble: str | None = None
+        """Why nothing can be published now; None while all is well or we are connecting for the first time."""
         self._parameters = parameters(broker_url, "gateway")
         self._confirm_timeout_s = confirm_timeout_s
-        self._must_route = routed_keys()
         self._connection: AsyncioConnection | None = None
         self._channel: Channel | None = None
         self._unconfirmed: dict[int, _Unconfirmed] = {}
-        self._returned: set[bytes] = set()
+        self._returned: set[str] = set()
         self._encoded: list[bytes] = []
         self._last_tag = 0
         self._redeclaration = Redeclaration()
+        self._backoff = Backoff(*RECONNECT_S)
         self._closing = False
+        self._blocked_by: str | None = None
+        self._reason: BaseException | str | None = None
         self._ready = asyncio.Event()
         self._lost = asyncio.Event()
-        self._window = asyncio.Semaphore(_WINDOW)
+        self._window = Window(*_WINDOW)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_connected(self) -> bool:
-        """True when messages can be published now."""
+        """True while there is a channel to publish on."""
         return self._ready.is_set()
+
+    @property
+    def is_blocked(self) -> bool:
+        """True while the broker reads nothing that is published: its memory or disk is full."""
+        return self._blocked_by is not None
 
     async def open(self) -> None:
         """Start connecting; what is published before there is a connection waits for it."""
@@ -76,24 +88,46 @@ class AsyncPublisher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._connection is not None and self._connection.is_open:
-            self._connection.close()
+        if self._connection is not None and not self._connection.is_closed:
+            self._disconnect()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), _CLOSE_WITHIN_S)
 
     async def publish(self, message: Outgoing) -> None:
-        """Returns when the broker confirmed. Raises NotPublishedError: it may or may not be there, repeat it."""
-        async with self._window:
-            channel = await self._open_channel()
-            self._last_tag += 1
-            confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            give_up_at = asyncio.get_running_loop().time() + self._confirm_timeout_s
-            self._unconfirmed[self._last_tag] = _Unconfirmed(message.body, confirmed, give_up_at)
-            mandatory = message.exchange == REQUESTS or (message.exchange, message.routing_key) in self._must_route
-            if not self._encoded:
-                asyncio.get_running_loop().call_soon(self._write)
-            self._encoded.append(encode(channel, message, mandatory))
-            await confirmed
+        """Returns when the broker confirmed.
+
+        Raises UnsendableError: no broker will ever take it. Raises NotPublishedError: it may or may not be there,
+        repeat it.
+        """
+        octets = len(message.body)
+        if not self._window.enter_at_once(octets):
+            await self._enter_window(octets)
+        try:
+            confirmed = self._send(await self._open_channel(), message)
+        except BaseException:
+            self._window.leave(octets)
+            raise
+        await confirmed
+
+    async def _enter_window(self, octets: int) -> None:
+        try:
+            async with asyncio.timeout(self._confirm_timeout_s):
+                await self._window.enter(octets)
+        except TimeoutError:
+            raise NotPublishedError("the message broker is too slow: too many messages wait for its confirm") from None
+
+    def _send(self, channel: Channel, message: Outgoing) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        frames = encode(channel, message)
+        if not self._encoded:
+            loop.call_soon(self._write)
+        self._encoded.append(frames)
+        self._last_tag += 1
+        confirmed: asyncio.Future[None] = loop.create_future()
+        self._unconfirmed[self._last_tag] = _Unconfirmed(
+            message.message_id, len(message.body), confirmed, loop.time() + self._confirm_timeout_s
+        )
+        return confirmed
 
     def _write(self) -> None:
         """Everything that was published in this turn of the loop goes in one write."""
@@ -102,108 +136,151 @@ class AsyncPublisher:
             write(self._channel, encoded)
 
     async def _open_channel(self) -> Channel:
+        if self._blocked_by is not None:
+            raise NotPublishedError(self._blocked_by)
         if self._channel is None:
             try:
                 await asyncio.wait_for(self._ready.wait(), self._confirm_timeout_s)
             except TimeoutError:
-                raise NotPublishedError("the message broker is away") from None
+                raise NotPublishedError(f"the message broker is away: {self.trouble or 'connecting'}") from None
         if self._channel is None:
-            raise NotPublishedError("the message broker went away")
+            raise NotPublishedError(f"the message broker went away: {self.trouble}")
         return self._channel
 
     async def _stay_connected(self) -> None:
-        attempt = 0
         while True:
-            self._lost.clear()
-            self._connection = AsyncioConnection(
-                self._parameters,
-                on_open_callback=lambda connection: connection.channel(on_open_callback=self._channel_open),
-                on_open_error_callback=self._closed,
-                on_close_callback=self._closed,
-            )
-            ready = asyncio.create_task(self._ready.wait())
-            lost = asyncio.create_task(self._lost.wait())
             try:
-                await asyncio.wait((ready, lost), return_when=asyncio.FIRST_COMPLETED)
-                attempt = 0 if ready.done() else attempt + 1
-                await lost
-            finally:
-                ready.cancel()
-                lost.cancel()
-            low, high = _RECONNECT_S
-            await asyncio.sleep(min(high, low * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
+                await self._connect_once()
+            except Exception as error:  # whatever it was, it must not be the last try
+                log.exception("broker_connection", connection="gateway")
+                self._forget(error)
+            await asyncio.sleep(self._backoff.next_s())
 
-    def _channel_open(self, channel: Channel) -> None:
+    async def _connect_once(self) -> None:
+        """One connection, from its first try to its loss."""
+        self._lost.clear()
+        self._reason = None
+        self._connection = connection = AsyncioConnection(
+            self._parameters,
+            on_open_callback=self._opened,
+            on_open_error_callback=self._closed,
+            on_close_callback=self._closed,
+        )
+        connection.add_on_connection_blocked_callback(self._blocked)
+        connection.add_on_connection_unblocked_callback(self._unblocked)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._lost.wait(), READY_WITHIN_S)
+        if not self._lost.is_set() and not self.is_connected:
+            self._give_up(f"the message broker does not answer within {READY_WITHIN_S:g} s")
+        await self._lost.wait()
+
+    def _opened(self, connection: AsyncioConnection) -> None:
+        def declared() -> None:
+            connection.channel(on_open_callback=self._channel_opened)
+
+        Declaration(connection, declared, lambda error: self._give_up(f"undeclared: {reason_of(error)}"))
+
+    def _channel_opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)
-        declare(channel, lambda: self._declared(channel))
-
-    def _declared(self, channel: Channel) -> None:
-        channel.confirm_delivery(self._answered)
         channel.add_on_return_callback(self._unroutable)
+        channel.confirm_delivery(self._answered, callback=lambda _frame: self._works(channel))
+
+    def _works(self, channel: Channel) -> None:
         self._last_tag = 0
         self._channel = channel
+        self._backoff.reset()
+        self.trouble = None
         self._ready.set()
 
-    def _channel_closed(self, _channel: Channel, _reason: BaseException) -> None:
+    def _channel_closed(self, _channel: Channel, reason: BaseException) -> None:
         """A channel never comes back alone: start over with a new connection."""
-        self._forget("the channel to the message broker was closed")
-        if self._connection is not None and self._connection.is_open:
-            self._connection.close()
+        self._give_up(reason)
 
-    def _closed(self, _connection: Any, reason: BaseException | str) -> None:
+    def _give_up(self, reason: BaseException | str) -> None:
+        self._reason = self._reason or reason
+        self._forget(self._reason)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection = self._connection
+        if connection is not None and not (connection.is_closing or connection.is_closed):
+            connection.close()
+
+    def _closed(self, _connection: Any, error: BaseException | str) -> None:
+        reason = self._reason or error
         if not self._closing:
-            log.warning("broker_away", connection="gateway", reason=str(reason))
-        self._forget("the connection to the message broker was lost")
+            log.warning("broker_away", connection="gateway", reason=reason_of(reason))
+        self._forget(reason)
         self._lost.set()
 
-    def _forget(self, why: str) -> None:
+    def _forget(self, reason: BaseException | str) -> None:
+        self.trouble = reason_of(reason)
         self._ready.clear()
         self._channel = None
-        self._redeclaration.end()
+        self._blocked_by = None
         self._returned.clear()
         self._encoded = []
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for entry in unconfirmed.values():
-            _fail(entry, why)
+            self._fail(entry, f"the message broker went away: {self.trouble}")
+
+    def _blocked(self, _connection: object, frame: Any) -> None:
+        log.warning("broker_blocked", connection="gateway", reason=frame.method.reason)
+        self.trouble = self._blocked_by = f"the message broker is blocked: {frame.method.reason}"
+        soon = asyncio.get_running_loop().time() + _BLOCKED_S
+        for entry in self._unconfirmed.values():
+            entry.give_up_at = min(entry.give_up_at, soon)
+
+    def _unblocked(self, *_: object) -> None:
+        log.info("broker_unblocked", connection="gateway")
+        self.trouble = self._blocked_by = None
 
     def _answered(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
         answer = frame.method
+        tags = [answer.delivery_tag or 0]
         if answer.multiple:
-            tags = [tag for tag in self._unconfirmed if tag <= answer.delivery_tag]
-        else:
-            tags = [answer.delivery_tag]
+            tags = [tag for tag in self._unconfirmed if tag <= tags[0]]
         for tag in tags:
             entry = self._unconfirmed.pop(tag, None)
             if entry is None:
                 continue  # given up already
-            if isinstance(answer, Basic.Nack):
-                _fail(entry, "the message broker refused the message")
-            elif self._returned and entry.body in self._returned:
-                self._returned.discard(entry.body)
-                _fail(entry, "no queue takes the message")
-            elif not entry.confirmed.done():
-                entry.confirmed.set_result(None)
+            if entry.message_id in self._returned:
+                self._returned.discard(entry.message_id)
+                self._fail(entry, "no queue takes the message")
+            elif isinstance(answer, Basic.Nack):
+                self._fail(entry, "the message broker could not store the message")
+            else:
+                self._settle(entry, lambda future: future.set_result(None))
 
-    def _unroutable(
-        self, channel: Channel, method: Basic.Return, _properties: pika.BasicProperties, body: bytes
-    ) -> None:
+    def _unroutable(self, channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
-        self._returned.add(body)
-        self._redeclaration.start(channel)
+        self._returned.add(properties.message_id or "")
+        self._redeclaration.start(channel.connection)
 
     async def _sweep(self) -> None:
-        """Give up on messages that got no answer in time; oldest first, so it stops at the first young one."""
+        """Give up on messages that got no answer in time."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = asyncio.get_running_loop().time()
-            for tag, entry in list(self._unconfirmed.items()):
-                if entry.give_up_at > now:
-                    break
-                del self._unconfirmed[tag]
-                _fail(entry, f"the message broker did not confirm within {self._confirm_timeout_s:g} s")
+            try:
+                self._give_up_late(asyncio.get_running_loop().time())
+            except Exception:  # this must go on, or requests would hang
+                log.exception("sweep", connection="gateway")
 
+    def _give_up_late(self, now: float) -> None:
+        """Oldest first, so it stops at the first young one."""
+        late = self._blocked_by or f"the message broker did not confirm within {self._confirm_timeout_s:g} s"
+        for tag, entry in list(self._unconfirmed.items()):
+            if entry.give_up_at > now:
+                break
+            del self._unconfirmed[tag]
+            self._fail(entry, late)
 
-def _fail(entry: _Unconfirmed, why: str) -> None:
-    if not entry.confirmed.done():
-        entry.confirmed.set_exception(NotPublishedError(why))
+    def _fail(self, entry: _Unconfirmed, why: str) -> None:
+        self._settle(entry, lambda future: future.set_exception(NotPublishedError(why)))
+
+    def _settle(self, entry: _Unconfirmed, answer: Callable[[asyncio.Future[None]], None]) -> None:
+        """It is not on its way any more; who waits for it is told, if he still does."""
+        self._window.leave(entry.octets)
+        if not entry.confirmed.done():
+            answer(entry.confirmed)

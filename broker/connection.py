@@ -1,6 +1,5 @@
 """One broker connection in a thread of its own: it keeps heartbeating whatever the workers do, and comes back."""
 
-import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,19 +8,25 @@ import pika
 import structlog
 from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
+from pika.exceptions import ChannelClosedByClient
 
-from broker.topology import declare
+from broker.declare import Declaration
+from broker.reasons import reason_of
+from panda_fsm.trouble import Backoff, Condition
 
 log = structlog.get_logger()
 
-_RECONNECT_S = (0.2, 5.0)
+RECONNECT_S = 0.2, 5.0
+_HEARTBEAT_S = 10
+"""A network that lets nothing through is noticed after 15 to 30 s: pika looks every 5 s more than this, twice."""
+READY_WITHIN_S = 30.0
+"""A broker that accepts connections and then does not answer is left, and tried again."""
 
 
 def parameters(broker_url: str, name: str) -> pika.URLParameters:
-    """Connection parameters; a blocked or dead broker is noticed instead of waited for."""
+    """Connection parameters; a dead broker is noticed instead of waited for. A blocked one is not left: it says so."""
     p = pika.URLParameters(broker_url)
-    p.heartbeat = 30
-    p.blocked_connection_timeout = 30
+    p.heartbeat = _HEARTBEAT_S
     p.socket_timeout = 5
     p.stack_timeout = 10
     p.client_properties = {"connection_name": name}
@@ -29,17 +34,23 @@ def parameters(broker_url: str, name: str) -> pika.URLParameters:
 
 
 class BrokerThread:
-    """Owns one SelectConnection and one channel. Subclasses say what the channel is for in `on_ready`."""
+    """Owns one SelectConnection and one channel. Subclasses say what the channel is for in `on_ready`.
 
-    def __init__(self, broker_url: str, name: str) -> None:
-        self._parameters = parameters(broker_url, name)
-        self._name = name
+    What keeps it from its work is noted in `condition`, under the connection's name.
+    """
+
+    def __init__(self, broker_url: str, name: str, condition: Condition | None = None) -> None:
+        self.name = name
+        self.parameters = parameters(broker_url, name)
+        self.condition = condition or Condition()
+        self.channel: Channel | None = None
+        self.ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._connection: SelectConnection | None = None
-        self.channel: Channel | None = None
         self._stopping = threading.Event()
-        self.ready = threading.Event()
-        self._attempt = 0
+        self._backoff = Backoff(*RECONNECT_S)
+        self._reason: BaseException | str | None = None
+        self._renewing = False
 
     def start(self) -> None:
         self._thread.start()
@@ -53,7 +64,7 @@ class BrokerThread:
     def check_alive(self) -> None:
         """Raises RuntimeError when the thread has ended by itself: better a dead process than a deaf one."""
         if not self._thread.is_alive() and not self._stopping.is_set():
-            raise RuntimeError(f"the broker thread {self._name} ended")
+            raise RuntimeError(f"the broker thread {self.name} ended")
 
     def call(self, work: Callable[[], None]) -> bool:
         """Run `work` in the connection's thread; False when there is no connection."""
@@ -64,69 +75,119 @@ class BrokerThread:
         return True
 
     def on_ready(self, channel: Channel) -> None:
-        """The channel is open and the topology declared."""
+        """The channel is open and the topology declared. Whoever overrides it calls `works` once that is true."""
 
-    def on_lost(self) -> None:
+    def on_lost(self, reason: BaseException | str) -> None:
         """The channel is gone; what was unconfirmed or unacknowledged on it is unknown."""
+
+    def before_reconnect(self, reason: BaseException | str) -> None:
+        """Called between two connections, when there is none."""
+
+    def works(self) -> None:
+        """What the connection is for works: only now the next loss is a new one."""
+        self._backoff.reset()
+        self.condition.note(self.name, None)
+        self.ready.set()
+
+    def reconnect(self, reason: str) -> None:
+        """Start over with a new connection, in the connection's thread."""
+        self._reason = self._reason or reason
+        self._close()
+
+    def renew_channel(self) -> None:
+        """Close the channel and open another, in the connection's thread; nothing may be in hand."""
+        channel, self.channel = self.channel, None
+        if channel is not None and channel.is_open:
+            self._renewing = True
+            channel.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._connection = connection = SelectConnection(
-                    self._parameters,
-                    on_open_callback=self._opened,
-                    on_open_error_callback=self._closed,
-                    on_close_callback=self._closed,
-                )
-                try:
-                    connection.ioloop.start()
-                finally:
-                    connection.ioloop.close()  # or its sockets are leaked at each reconnect
+                self._serve()
+                if not self._stopping.is_set():
+                    self.before_reconnect(self._reason or "")
             except Exception as error:  # a broken connection must never end this thread
-                log.error("broker_thread", connection=self._name, error=repr(error))
-                self._forget()
-            if not self._stopping.is_set():
-                low, high = _RECONNECT_S
-                self._attempt += 1
-                self._stopping.wait(min(high, low * 2 ** min(self._attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
+                log.exception("broker_thread", connection=self.name)
+                self._forget(error)
+            self._stopping.wait(self._backoff.next_s())
+
+    def _serve(self) -> None:
+        """One connection, from its first try to its loss."""
+        self._reason = None
+        self._renewing = False
+        self._connection = connection = SelectConnection(
+            self.parameters,
+            on_open_callback=self._opened,
+            on_open_error_callback=self._closed,
+            on_close_callback=self._closed,
+        )
+        connection.add_on_connection_blocked_callback(self._blocked)
+        connection.add_on_connection_unblocked_callback(self._unblocked)
+        connection.ioloop.call_later(READY_WITHIN_S, lambda: self._check_ready(connection))
+        if self._stopping.is_set():  # `stop` found no connection to close
+            self._close()
+        try:
+            connection.ioloop.start()
+        finally:
+            connection.ioloop.close()  # or its sockets are leaked at each reconnect
 
     def _opened(self, connection: SelectConnection) -> None:
-        connection.channel(on_open_callback=self._channel_opened)
+        Declaration(connection, self._open_channel, self._not_declared)
+
+    def _open_channel(self) -> None:
+        if self._connection is not None and self._connection.is_open:
+            self._connection.channel(on_open_callback=self._channel_opened)
+
+    def _not_declared(self, error: BaseException) -> None:
+        self.reconnect(f"the topology cannot be declared: {reason_of(error)}")
 
     def _channel_opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)
+        self.channel = channel
+        self.on_ready(channel)
 
-        def declared() -> None:
-            self.channel = channel
-            self._attempt = 0
-            self.on_ready(channel)
-            self.ready.set()
+    def _check_ready(self, connection: SelectConnection) -> None:
+        if connection is self._connection and not self.ready.is_set():
+            self.reconnect(f"the message broker does not answer within {READY_WITHIN_S:g} s")
 
-        declare(channel, declared)
+    def _blocked(self, _connection: object, frame: Any) -> None:
+        reason = f"the message broker is blocked: {frame.method.reason}"
+        log.warning("broker_blocked", connection=self.name, reason=frame.method.reason)
+        self.condition.note(self.name, reason)
+        self.on_blocked(reason)
+
+    def _unblocked(self, *_: object) -> None:
+        log.info("broker_unblocked", connection=self.name)
+        self.condition.note(self.name, None)
+        self.on_blocked(None)
+
+    def on_blocked(self, reason: str | None) -> None:
+        """The broker reads nothing that is published (its memory or disk is full); None: it does again."""
 
     def _channel_closed(self, _channel: Channel, reason: BaseException) -> None:
-        """A channel never comes back alone: start over with a new connection."""
-        if not self._stopping.is_set():
-            log.warning("channel_closed", connection=self._name, reason=str(reason))
+        if self._renewing and isinstance(reason, ChannelClosedByClient):
+            self._renewing = False
+            self._open_channel()
+            return
+        self._reason = self._reason or reason
         self._close()
 
-    def _close(self, *_: Any) -> None:
+    def _close(self) -> None:
         connection = self._connection
-        if connection is None:
-            return
-        if connection.is_open:
+        if connection is not None and not (connection.is_closing or connection.is_closed):
             connection.close()
-        elif connection.is_closed:
-            connection.ioloop.stop()
 
-    def _closed(self, connection: SelectConnection, reason: BaseException | str) -> None:
-        if not self._stopping.is_set():
-            log.warning("broker_away", connection=self._name, reason=str(reason))
-        self._forget()
+    def _closed(self, connection: SelectConnection, error: BaseException | str) -> None:
+        self._forget(self._reason or error)
         connection.ioloop.stop()
 
-    def _forget(self) -> None:
+    def _forget(self, reason: BaseException | str) -> None:
+        self._reason = reason
+        if not self._stopping.is_set():
+            log.warning("broker_away", connection=self.name, reason=reason_of(reason))
+            self.condition.note(self.name, reason_of(reason))
         self.ready.clear()
         self.channel = None
         self._connection = None
-        self.on_lost()
+        self.on_lost(reason)

@@ -1,92 +1,97 @@
-"""Consumes one queue in batches: a connection thread fills a buffer, a worker handles it, one ack settles a batch."""
+"""Consumes one queue in batches: a connection thread fills a buffer, a worker handles it, acks settle the batch."""
 
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 from pika.channel import Channel
+from pika.exceptions import ConnectionClosedByBroker
 from pika.spec import Basic, BasicProperties
 
+from broker.buffer import Batch, Buffer, Pace
 from broker.connection import BrokerThread
-from broker.topology import DEAD_LETTERS
-from panda_fsm.errors import TransientError
+from broker.leaderless import Streak, revive
+from broker.reasons import INTERNAL_ERROR
+from broker.watchdog import Watchdog
+from panda_fsm.bindings import DEAD_LETTERS
+from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Delivery
+from panda_fsm.trouble import Backoff, Condition
 
 log = structlog.get_logger()
 
-_BACKOFF_S = (0.1, 5.0)
-# Under load a moment more fills the batch, and a full batch costs less CPU (ADR 0007); a lone message never waits.
-_BUSY_PER_S = 100
+_RETRY_S = 0.1, 5.0
+_RETRY_SYSTEMIC_S = 1.0, 15.0
+_PASSING_TRIES = 2
+"""Trouble that is over after so many tries is not worth telling."""
 _LINGER_S = 0.05
-_MEMORY_S = 0.5
 _LOOK_UP_S = 1.0
-_BATCH_BYTES = 1_000_000
-
-
-class _Pace:
-    """Messages per second, smoothed: is it worth waiting for more?"""
-
-    def __init__(self) -> None:
-        self._per_s = 0.0
-        self._noted_at = time.monotonic()
-
-    def note(self, messages: int) -> None:
-        now = time.monotonic()
-        elapsed = max(now - self._noted_at, 1e-4)
-        self._noted_at = now
-        self._per_s += (messages / elapsed - self._per_s) * (1 - math.exp(-elapsed / _MEMORY_S))
-
-    @property
-    def is_busy(self) -> bool:
-        return self._per_s > _BUSY_PER_S
+_IDLE_S = 5.0
 
 
 class BatchConsumer(BrokerThread):
     """Hands batches of up to `size` deliveries to `handle`, which returns when all of them may be acknowledged."""
 
-    def __init__(self, broker_url: str, queue: str, size: int, handle: Callable[[Sequence[Delivery]], None]) -> None:
-        super().__init__(broker_url, f"{queue}.consume")
+    def __init__(
+        self,
+        broker_url: str,
+        queue: str,
+        size: int,
+        handle: Callable[[Sequence[Delivery]], None],
+        *,
+        prefetch: int | None = None,
+        condition: Condition | None = None,
+        batch_limit_s: float = 300,
+    ) -> None:
+        """`prefetch`: most deliveries held at a time, 2 * `size` unless they are heavy.
+
+        A call of `handle` that lasts longer than `batch_limit_s` ends the process.
+        """
+        super().__init__(broker_url, f"{queue}.consume", condition)
         self._queue = queue
         self._size = size
+        self._prefetch = prefetch or 2 * size
         self._handle = handle
-        self._buffer: deque[Delivery] = deque()
+        self._buffer = Buffer(size)
         self._filled = threading.Condition()
         self._ending = False
+        self._busy = False
+        self._idle_since = 0.0
+        self._watchdog = Watchdog(f"a batch of {queue}", batch_limit_s)
+        self._leaderless = Streak()
 
     def run(self) -> None:
         """Consume until `end` is called; then finish the batch in hand, acknowledge it and close."""
+        self._watchdog.start()
         self.start()
-        pace = _Pace()
+        pace = Pace()
         while True:
             with self._filled:
-                while not self._buffer and not self._ending:
-                    self._filled.wait(_LOOK_UP_S)
-                    self.check_alive()
-                if pace.is_busy:
-                    self._filled.wait_for(lambda: len(self._buffer) >= self._size or self._ending, _LINGER_S)
+                self._await_deliveries(pace)
                 if self._ending:
                     break
                 channel = self.channel
-                batch = self._take()
-            pace.note(len(batch))
-            if batch:  # while we lingered, the connection may have been lost and the buffer with it
+                batch = self._buffer.take(time.monotonic())
+                self._busy = bool(batch.deliveries)
+            pace.note(len(batch.deliveries))
+            if batch.deliveries:  # while we lingered, the connection may have been lost and the buffer with it
                 self._work(batch, channel)
+                self._busy, self._idle_since = False, time.monotonic()
         self.stop()
+        self._watchdog.stop()
 
-    def _take(self) -> list[Delivery]:
-        """Up to `size` deliveries and `_BATCH_BYTES`: one message may hold thousands of jobs."""
-        batch: list[Delivery] = []
-        held = 0
-        while (
-            self._buffer and len(batch) < self._size and (not batch or held + len(self._buffer[0].body) < _BATCH_BYTES)
-        ):
-            batch.append(self._buffer.popleft())
-            held += len(batch[-1].body)
-        return batch
+    def _await_deliveries(self, pace: Pace) -> None:
+        while not self._ending:
+            wait_s = self._buffer.wait_s(time.monotonic())
+            if wait_s == 0:
+                break
+            self._filled.wait(_LOOK_UP_S if wait_s is None else wait_s)
+            self.check_alive()
+        if pace.is_busy:
+            self._filled.wait_for(lambda: self._buffer.is_full or self._ending, _LINGER_S)
 
     def end(self) -> None:
         """Stop after the present batch. Callable from a signal handler's thread."""
@@ -94,59 +99,141 @@ class BatchConsumer(BrokerThread):
             self._ending = True
             self._filled.notify_all()
 
-    def _work(self, batch: list[Delivery], channel: Channel | None) -> None:
-        """Handle a batch; while an outside system is away, the same batch is tried again."""
-        wait_s, longest_s = _BACKOFF_S
-        while True:
-            try:
-                self._handle(batch)
-                break
-            except TransientError as error:
-                log.warning("waiting", queue=self._queue, error=str(error), batch=len(batch))
-                if self._ending:
-                    return  # unacknowledged: the broker gives the batch to somebody else
-                time.sleep(wait_s)
-                wait_s = min(longest_s, wait_s * 2)
-        self._acknowledge(batch[-1].tag, channel)
+    def _work(self, batch: Batch, channel: Channel | None) -> None:
+        """Handle a batch; while an outside system is away, the same batch is tried again.
 
-    def _acknowledge(self, tag: int, channel: Channel | None) -> None:
+        It is let go when we end, or when its channel is gone: then the broker gives it to somebody else.
+        """
+        retry, retry_systemic = Backoff(*_RETRY_S), Backoff(*_RETRY_SYSTEMIC_S)
+        tries = 0
+        while channel is not None and channel is self.channel:
+            try:
+                self._watched(batch.deliveries)
+            except TransientError as error:
+                tries += 1
+                self._tell(error, len(batch.deliveries), tries)
+                wait_s = (retry_systemic if isinstance(error, SystemicError) else retry).next_s()
+                with self._filled:
+                    self._filled.wait_for(lambda: self._ending or self.channel is not channel, wait_s)
+                    if self._ending:
+                        return
+            else:
+                self.condition.note(self._queue, None)
+                self._acknowledge(batch, channel)
+                return
+
+    def _watched(self, deliveries: list[Delivery]) -> None:
+        self._watchdog.begin()
+        try:
+            self._handle(deliveries)
+        finally:
+            self._watchdog.end()
+
+    def _tell(self, error: TransientError, batch: int, tries: int) -> None:
+        log.warning("waiting", queue=self._queue, error=str(error), batch=batch, tries=tries)
+        if tries > _PASSING_TRIES:
+            self.condition.note(self._queue, str(error))
+
+    def _acknowledge(self, batch: Batch, channel: Channel) -> None:
+        tags = [one.tag for one in batch.deliveries]
+
         def ack() -> None:
             # A tag of a lost channel means nothing on the new one; those messages are redelivered and ignored.
-            if channel is not None and channel is self.channel and channel.is_open:
-                channel.basic_ack(tag, multiple=True)
+            if channel is not self.channel or not channel.is_open:
+                return
+            if batch.is_oldest:
+                channel.basic_ack(tags[-1], multiple=True)
+                return
+            for tag in tags:
+                channel.basic_ack(tag)
 
         self.call(ack)
 
     def on_ready(self, channel: Channel) -> None:
-        channel.basic_qos(prefetch_count=2 * self._size)
+        channel.basic_qos(prefetch_count=self._prefetch)
         channel.add_on_cancel_callback(self._cancelled)
-        channel.basic_consume(self._queue, self._received)
+        channel.basic_consume(self._queue, self._received, callback=lambda _frame: self._consuming())
 
-    def on_lost(self) -> None:
+    def _consuming(self) -> None:
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            return
+        self._leaderless.reset()
+        self._idle_since = time.monotonic()
+        connection.ioloop.call_later(_IDLE_S, partial(self._consume_anew, self.channel))
+        self.works()
+
+    def _consume_anew(self, channel: Channel | None) -> None:
+        """While nothing comes, consume anew every few seconds, for we may be deaf.
+
+        Where a queue was deleted and at once declared again, RabbitMQ 3.10 does not say so. It may count us as a
+        consumer of the new queue and hand us messages that get lost on the way to us, so that nothing but a new
+        channel helps: the old one gives them back.
+        """
+        connection = self._connection
+        if channel is None or channel is not self.channel or connection is None:
+            return
+        with self._filled:
+            idle_s = 0.0 if self._busy or len(self._buffer) else time.monotonic() - self._idle_since
+        if idle_s >= _IDLE_S:
+            self.renew_channel()
+        else:
+            connection.ioloop.call_later(_IDLE_S - idle_s, partial(self._consume_anew, channel))
+
+    def on_lost(self, reason: BaseException | str) -> None:
         with self._filled:
             self._buffer.clear()
+            self._filled.notify_all()
+        if _is_internal(reason):
+            self.condition.note(self.name, f"queue {self._queue} cannot be consumed: it may have no leader")
+
+    def before_reconnect(self, reason: BaseException | str) -> None:
+        """A queue without a leader is made anew, once that is no passing trouble."""
+        if not _is_internal(reason):
+            self._leaderless.reset()
+        elif self._leaderless.failed():
+            revive(self.parameters, self._queue)
 
     def _cancelled(self, _frame: Any) -> None:
         """The queue was deleted under us: connect anew, which declares it again."""
-        log.warning("consumer_cancelled", queue=self._queue)
-        self._close()
+        self.reconnect(f"queue {self._queue} was deleted")
 
     def _received(self, _channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        headers: Mapping[str, Any] = properties.headers or {}
-        retries = headers.get("retries", 0)
-        # What the broker gave up on belongs to the queue it died in last.
-        deaths = headers.get("x-death") if self._queue == DEAD_LETTERS else None
-        queue = str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else self._queue
-        delivery = Delivery(
-            tag=method.delivery_tag or 0,
-            body=body,
-            queue=queue,
-            exchange=method.exchange or "",
-            routing_key=str(headers.get("key") or method.routing_key),
-            retries=retries if isinstance(retries, int) else 0,
-            headers={str(key): str(value) for key, value in headers.items()},
-        )
+        delivery = _delivery(self._queue, method, properties.headers or {}, body)
         with self._filled:
-            self._buffer.append(delivery)
-            if len(self._buffer) in (1, self._size):  # what the worker may be waiting for
+            now = self._idle_since = time.monotonic()
+            if self._buffer.add(delivery, now):
                 self._filled.notify()
+
+
+def _is_internal(reason: BaseException | str) -> bool:
+    return isinstance(reason, ConnectionClosedByBroker) and reason.reply_code == INTERNAL_ERROR
+
+
+def _delivery(queue: str, method: Basic.Deliver, headers: Mapping[str, Any], body: bytes) -> Delivery:
+    # What the broker gave up on belongs to the queue it died in last.
+    deaths = headers.get("x-death") if queue == DEAD_LETTERS else None
+    return Delivery(
+        tag=method.delivery_tag or 0,
+        body=body,
+        queue=str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else queue,
+        exchange=method.exchange or "",
+        routing_key=str(headers.get("key") or method.routing_key),
+        retries=_count(headers, "retries"),
+        waiting_since=_seconds(headers.get("waiting_since")),
+        # RabbitMQ 4 counts apart how often it handed a message out and how often that failed.
+        deliveries=max(_count(headers, "x-delivery-count"), _count(headers, "x-acquired-count")),
+        headers={str(key): str(value) for key, value in headers.items()},
+    )
+
+
+def _count(headers: Mapping[str, Any], name: str) -> int:
+    value = headers.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, str | int | float) else None
+    except ValueError:
+        return None

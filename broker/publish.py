@@ -1,102 +1,172 @@
 """Publishes windows of messages: persistent, confirmed, and mandatory where somebody must be listening."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from functools import partial
 
 import structlog
 from pika.channel import Channel
 from pika.spec import Basic, BasicProperties
 
 from broker.connection import BrokerThread
+from broker.declare import Redeclaration
 from broker.frames import encode, write
-from broker.topology import Redeclaration, routed_keys
+from broker.leaderless import DelayQueues
+from broker.reasons import blames_message, reason_of
 from panda_fsm.effects import Outgoing
+from panda_fsm.errors import UnsendableError
+from panda_fsm.ports import Published
+from panda_fsm.trouble import Condition
 
 log = structlog.get_logger()
 
+SLICE_BYTES = 4 * 1024 * 1024
+"""No more than this is on its way at a time, whatever a message weighs: a confirm must come before the time is up."""
 
-class _Window:
-    """The messages of one publish call: which are confirmed, and whether the broker answered for all."""
+
+class _Fate(Enum):
+    """What the broker said of a message."""
+
+    UNKNOWN = 0
+    CONFIRMED = 1
+    RETURNED = 2
+
+
+class _Slice:
+    """Messages that are on their way together: what became of each, and whether the broker answered for all."""
 
     def __init__(self, messages: Sequence[Outgoing]) -> None:
         self.messages = messages
         self.outstanding = len(messages)
-        self.confirmed = [False] * len(messages)
-        self.complete = threading.Event()
+        self.fates = [_Fate.UNKNOWN] * len(messages)
+        self.refused: dict[str, str] = {}
+        self.lost: str | None = None
+        self.over = threading.Event()
 
-    def settle(self, index: int, confirmed: bool) -> None:
-        self.confirmed[index] = confirmed
+    def settle(self, index: int, fate: _Fate) -> None:
+        self.fates[index] = fate
         self.outstanding -= 1
         if self.outstanding == 0:
-            self.complete.set()
+            self.over.set()
+
+    def tell(self, published: Published) -> None:
+        """Add what is known now."""
+        for message, fate in zip(self.messages, list(self.fates), strict=True):
+            if fate is _Fate.CONFIRMED:
+                published.confirmed.append(message)
+            elif fate is _Fate.RETURNED:
+                published.returned.append(message)
+        published.refused.update(self.refused)
+        published.lost = self.lost
 
 
 class BrokerPublisher(BrokerThread):
-    """The Publisher port over a connection of its own."""
+    """The Publisher port over a connection of its own. One thread publishes at a time."""
 
-    def __init__(self, broker_url: str, name: str) -> None:
-        super().__init__(broker_url, f"{name}.publish")
-        self._must_route = routed_keys()
-        self._next_tag = 1
-        self._oldest = 1
-        self._pending: dict[int, tuple[_Window, int]] = {}
-        self._returned: set[bytes] = set()
+    def __init__(self, broker_url: str, name: str, condition: Condition | None = None) -> None:
+        super().__init__(broker_url, f"{name}.publish", condition)
+        self._next_tag = self._oldest = 1
+        self._pending: dict[int, tuple[_Slice, int]] = {}
+        self._returned: set[str] = set()
         self._redeclaration = Redeclaration()
+        self._delay_queues = DelayQueues(self.parameters)
+        self._blocked_by: str | None = None
 
-    def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> list[Outgoing]:
-        """Publish all; return those confirmed within `timeout_s`. The rest may or may not have arrived."""
+    def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
+        """Publish all, and wait up to `timeout_s` for the broker's word on them.
+
+        What is in none of the answer's lists may or may not have arrived; a nack says no more than that.
+        """
+        deadline = time.monotonic() + timeout_s
+        published = Published()
         if not self.ready.wait(timeout_s):
-            return []
-        window = _Window(messages)
-        if self.call(lambda: self._send(window)):
-            window.complete.wait(timeout_s)
-        return [message for message, ok in zip(messages, list(window.confirmed), strict=True) if ok]
+            return published
+        for part in _slices(messages):
+            one = _Slice(part)
+            if self._blocked_by is None and self.call(partial(self._send, one)):
+                one.over.wait(max(0.0, deadline - time.monotonic()))
+            one.tell(published)
+            if one.outstanding:
+                break  # away, blocked or slow
+        return published
 
     def on_ready(self, channel: Channel) -> None:
         self._next_tag = self._oldest = 1
-        self._redeclaration.end()
-        channel.confirm_delivery(self._confirmed)
         channel.add_on_return_callback(self._unroutable)
+        channel.confirm_delivery(self._answered, callback=lambda _frame: self.works())
 
-    def on_lost(self) -> None:
+    def on_lost(self, reason: BaseException | str) -> None:
         pending, self._pending = self._pending, {}
+        self._blocked_by = None
+        for one in {id(one): one for one, _ in pending.values()}.values():
+            one.lost = reason_of(reason) if blames_message(reason) else None
+        for one, index in pending.values():
+            returned = one.messages[index].message_id in self._returned
+            one.fates[index] = _Fate.RETURNED if returned else _Fate.UNKNOWN
+            one.over.set()
         self._returned.clear()
-        for window, index in pending.values():
-            window.settle(index, confirmed=False)
 
-    def _send(self, window: _Window) -> None:
+    def on_blocked(self, reason: str | None) -> None:
+        """What is on its way has not been read: nobody waits for it."""
+        self._blocked_by = reason
+        for one, _ in self._pending.values() if reason else ():
+            one.over.set()
+
+    def _send(self, one: _Slice) -> None:
         channel = self.channel
         if channel is None or not channel.is_open:
-            window.complete.set()
+            one.over.set()
             return
         encoded = []
-        for index, message in enumerate(window.messages):
-            mandatory = (
-                (message.exchange, message.routing_key) in self._must_route
-                or message.headers is not None
-                or not message.exchange
-            )
-            self._pending[self._next_tag] = (window, index)
+        for index, message in enumerate(one.messages):
+            try:
+                frames = encode(channel, message)
+            except UnsendableError as error:
+                one.refused[message.message_id] = str(error)
+                one.settle(index, _Fate.UNKNOWN)
+                continue
+            self._pending[self._next_tag] = (one, index)
             self._next_tag += 1
-            encoded.append(encode(channel, message, mandatory))
-        write(channel, encoded)
+            encoded.append(frames)
+        if encoded:
+            write(channel, encoded)
 
-    def _confirmed(self, frame: object) -> None:
-        method = frame.method  # type: ignore[attr-defined]
-        tag, ok = method.delivery_tag, isinstance(method, Basic.Ack)
+    def _answered(self, frame: object) -> None:
+        method: Basic.Ack | Basic.Nack = frame.method  # type: ignore[attr-defined]
+        tag = method.delivery_tag or 0
         tags = range(self._oldest, tag + 1) if method.multiple else (tag,)
         for each in tags:
             entry = self._pending.pop(each, None)
             if entry is not None:
-                window, index = entry
-                body = window.messages[index].body
-                window.settle(index, ok and body not in self._returned)
-                self._returned.discard(body)
+                self._settle(*entry, confirmed=isinstance(method, Basic.Ack))
         if method.multiple:
             self._oldest = tag + 1
 
-    def _unroutable(self, channel: Channel, method: Basic.Return, _properties: BasicProperties, body: bytes) -> None:
+    def _settle(self, one: _Slice, index: int, *, confirmed: bool) -> None:
+        message = one.messages[index]
+        if message.message_id in self._returned:
+            self._returned.discard(message.message_id)
+            one.settle(index, _Fate.RETURNED)
+        else:
+            one.settle(index, _Fate.CONFIRMED if confirmed else _Fate.UNKNOWN)
+            self._delay_queues.note(message.exchange, confirmed)
+
+    def _unroutable(self, channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
-        self._returned.add(body)
-        self._redeclaration.start(channel)
+        self._returned.add(properties.message_id or "")
+        self._redeclaration.start(channel.connection)
+
+
+def _slices(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
+    """The messages in order, so many at a time as weigh `SLICE_BYTES` at most; a heavier one goes alone."""
+    begin = held = 0
+    for at, message in enumerate(messages):
+        if held and held + len(message.body) > SLICE_BYTES:
+            yield messages[begin:at]
+            begin, held = at, 0
+        held += len(message.body)
+    if begin < len(messages):
+        yield messages[begin:]

@@ -1,16 +1,33 @@
-"""The one source of bindings: which routing keys each queue must receive, from the tables of steps and commands."""
+"""The one source of bindings: which keys each queue must receive, and of which exchange, from steps and commands."""
 
 from collections import defaultdict
+from functools import lru_cache
+from typing import NamedTuple
 
+from panda_fsm import delays
 from panda_fsm.blocks.table import BLOCK
 from panda_fsm.jobs.commands import COMMANDS
 from panda_fsm.jobs.table import JOB
+from panda_fsm.messages.envelope import EVENTS, REQUESTS
 
 GATEWAY = "gateway"
 """It claims jobs in the database and consumes no queue."""
 SUBMISSIONS = "setupper.submissions"
 _APART = {("setupper", "submit"): SUBMISSIONS}
 """Submissions are up to 1 MB each, so they have a queue of their own, of which few are held at a time."""
+DEAD = "panda.dead"
+"""Where the broker sends what it gave up on."""
+DEAD_LETTERS = "dead_letters"
+EVERYTHING = "#"
+_FACTS = ("job.", "block.")
+
+
+class Binding(NamedTuple):
+    """What is published with this key to this exchange goes to this queue."""
+
+    queue: str
+    exchange: str
+    routing_key: str
 
 
 def bindings() -> dict[str, frozenset[str]]:
@@ -21,3 +38,31 @@ def bindings() -> dict[str, frozenset[str]]:
         if service != GATEWAY:
             keys[_APART.get((service, key), service)].add(key)
     return {queue: frozenset(found) for queue, found in keys.items()}
+
+
+def exchange_of(key: str) -> str:
+    """Facts are events, everything else is a request."""
+    return EVENTS if key.startswith(_FACTS) else REQUESTS
+
+
+@lru_cache(maxsize=1)
+def all_bindings() -> frozenset[Binding]:
+    """Every binding that the broker must have; the queues are those named here."""
+    waiting = (delays.exchange(seconds) for seconds in delays.SECONDS)
+    return frozenset(
+        [
+            *(Binding(queue, exchange_of(key), key) for queue, keys in bindings().items() for key in keys),
+            *(Binding(name, name, EVERYTHING) for name in waiting),
+            Binding(DEAD_LETTERS, DEAD, EVERYTHING),
+        ]
+    )
+
+
+@lru_cache(maxsize=1)
+def _awaited() -> frozenset[tuple[str, str]]:
+    return frozenset((one.exchange, one.routing_key) for one in all_bindings())
+
+
+def must_route(exchange: str, key: str) -> bool:
+    """Whether a message that finds no queue is in trouble: all but the facts that none of ours waits for."""
+    return exchange != EVENTS or (exchange, key) in _awaited()

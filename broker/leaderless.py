@@ -1,0 +1,98 @@
+"""A quorum queue whose node was killed just after its declaration never finds a leader: it is made anew.
+
+It looks well: it can be declared, bound and asked. But consuming it ends the connection with 541, and what is published
+to it is nacked. What was in it is lost with it; the clock says the pending message of each job again.
+"""
+
+import threading
+import time
+
+import pika
+import structlog
+from pika.exceptions import AMQPError, ConnectionClosedByBroker
+
+from broker.reasons import INTERNAL_ERROR, reason_of
+from broker.topology import queues
+from panda_fsm import delays
+
+log = structlog.get_logger()
+
+PATIENCE_S = 10.0
+"""A leader that is being elected is there sooner."""
+_IN_A_ROW = 4
+_DELAYED = frozenset(delays.exchange(seconds) for seconds in delays.SECONDS)
+
+
+class Streak:
+    """Failures in a row: enough of them, over long enough, are no passing trouble."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._since = 0.0
+
+    def failed(self) -> bool:
+        """Note one more; True when something must be done, and then they are counted anew."""
+        now = time.monotonic()
+        if self._failures == 0:
+            self._since = now
+        self._failures += 1
+        if self._failures < _IN_A_ROW or now - self._since < PATIENCE_S:
+            return False
+        self.reset()
+        return True
+
+    def reset(self) -> None:
+        """It works."""
+        self._failures = 0
+
+
+class DelayQueues:
+    """Notices delay queues without a leader by their nacks: nobody consumes them, so nobody else would."""
+
+    def __init__(self, parameters: pika.URLParameters) -> None:
+        self._parameters = parameters
+        self._nacked: dict[str, Streak] = {}
+
+    def note(self, exchange: str, confirmed: bool) -> None:
+        """The broker took a message to this exchange, or nacked it."""
+        if confirmed:
+            if self._nacked:
+                self._nacked.pop(exchange, None)
+        elif exchange in _DELAYED and self._nacked.setdefault(exchange, Streak()).failed():
+            threading.Thread(target=revive, args=(self._parameters, exchange), name="revive", daemon=True).start()
+
+
+def revive(parameters: pika.URLParameters, queue: str) -> bool:
+    """Make the queue anew if it has no leader. True when that was done."""
+    try:
+        if not _is_leaderless(parameters, queue):
+            return False
+        _make_anew(parameters, queue)
+    except (AMQPError, OSError) as error:
+        log.warning("not_revived", queue=queue, reason=reason_of(error))
+        return False
+    log.error("queue_made_anew", queue=queue, reason="it had no leader; what was in it will be said again")
+    return True
+
+
+def _is_leaderless(parameters: pika.URLParameters, queue: str) -> bool:
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=1)  # what comes meanwhile goes back
+        try:
+            channel.basic_consume(queue, lambda *_: None)
+        except ConnectionClosedByBroker as error:
+            if error.reply_code != INTERNAL_ERROR:
+                raise
+            return True
+    return False
+
+
+def _make_anew(parameters: pika.URLParameters, queue: str) -> None:
+    declared = next(one for one in queues() if one.name == queue)
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.queue_delete(queue)
+        channel.queue_declare(queue, durable=True, arguments=dict(declared.arguments))
+        for exchange, key in declared.bindings:
+            channel.queue_bind(queue, exchange, key)

@@ -1,0 +1,166 @@
+"""Compares the broker with the topology of this program, and removes what left it: for an operator after an upgrade.
+
+AMQP lists no bindings. Those that earlier programs made are kept in the database and given as `retired`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from broker.connection import parameters
+from broker.reasons import NOT_FOUND, reason_of
+from broker.topology import EXCHANGES, queues
+from panda_fsm.bindings import Binding
+from panda_fsm.errors import TransientError
+
+POLICY = "panda-fsm"
+_TUNABLE = {"delivery-limit": 200}
+"""What a policy says rather than an argument. RabbitMQ 4 gives a message up after 20 deliveries, and each crash of a
+process is one for all it held; our own limit (`panda_fsm.trouble.KILLER_AFTER`) finds the guilty one."""
+
+
+def check(broker_url: str, retired: Sequence[Binding]) -> list[str]:
+    """One sentence for each difference; none when all is as this program would make it. Changes nothing."""
+    with _Broker(broker_url) as broker:
+        found = [_exchange_differs(broker, one.name, one.type) for one in EXCHANGES]
+        found += [_queue_differs(broker, one.name, dict(one.arguments)) for one in queues()]
+        found += [_left(broker, queue, bindings) for queue, bindings in _by_queue(retired)]
+        return [sentence for sentence in found if sentence]
+
+
+def prune(broker_url: str, retired: Sequence[Binding]) -> tuple[list[str], list[Binding]]:
+    """Remove retired bindings, and queues that left the table once they are empty and nobody consumes them.
+
+    Returns a sentence for each, and the bindings that need not be remembered any longer.
+    """
+    present = {one.name for one in queues()}
+    with _Broker(broker_url) as broker:
+        pruning = _Pruning(broker)
+        for queue, bindings in _by_queue(retired):
+            if queue not in present:
+                pruning.delete(queue, bindings)
+            else:
+                pruning.removed += [one for one in bindings if pruning.unbind(one)]
+        return pruning.sentences, pruning.removed
+
+
+def policy_command(broker_url: str | None = None) -> list[str]:
+    """The arguments of `rabbitmqctl` that set what is tunable, for the virtual host of the address."""
+    names = "|".join(re.escape(one.name) for one in queues())
+    where = ["-p", parameters(broker_url, POLICY).virtual_host] if broker_url else []
+    return ["set_policy", *where, "--apply-to", "queues", POLICY, f"^({names})$", json.dumps(_TUNABLE)]
+
+
+class _Broker:
+    """A connection to ask with: an answer that closes a channel is an answer like others."""
+
+    def __init__(self, broker_url: str) -> None:
+        try:
+            self._connection = pika.BlockingConnection(parameters(broker_url, "topology"))
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise TransientError(f"no message broker at PANDA_FSM_BROKER_URL: {reason_of(error)}") from error
+
+    def __enter__(self) -> "_Broker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def refusal(self, call: Callable[[BlockingChannel], object]) -> ChannelClosedByBroker | None:
+        """Why the broker would not; None when it did."""
+        channel = self._connection.channel()
+        try:
+            call(channel)
+        except ChannelClosedByBroker as error:
+            return error
+        channel.close()
+        return None
+
+    def contents(self, queue: str) -> tuple[int, int] | None:
+        """Messages that wait and consumers of a queue; None when there is no such queue."""
+        channel = self._connection.channel()
+        try:
+            found = channel.queue_declare(queue, passive=True).method
+        except ChannelClosedByBroker as error:
+            if error.reply_code != NOT_FOUND:
+                raise
+            return None
+        channel.close()
+        return found.message_count, found.consumer_count
+
+
+def _exchange_differs(broker: _Broker, name: str, kind: str) -> str | None:
+    if broker.refusal(lambda channel: channel.exchange_declare(name, passive=True)):
+        return f"exchange {name} is missing; it is declared at the next connection"
+    refusal = broker.refusal(lambda channel: channel.exchange_declare(name, kind, durable=True))
+    return f"exchange {name} differs: {reason_of(refusal)}" if refusal else None
+
+
+def _queue_differs(broker: _Broker, name: str, arguments: dict[str, object]) -> str | None:
+    if broker.contents(name) is None:
+        return f"queue {name} is missing; it is declared at the next connection"
+    refusal = broker.refusal(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
+    return f"queue {name} differs: {reason_of(refusal)}" if refusal else None
+
+
+def _left(broker: _Broker, queue: str, bindings: list[Binding]) -> str | None:
+    """What is still there of a queue's bindings that left the table, or of the whole queue."""
+    contents = broker.contents(queue)
+    if contents is None:
+        return None
+    if queue in {one.name for one in queues()}:
+        keys = ", ".join(f"{one.routing_key} of {one.exchange}" for one in bindings)
+        return f"queue {queue} may still receive what left the table: {keys}"
+    messages, consumers = contents
+    return f"queue {queue} left the table and is still there, with {messages} messages and {consumers} consumers"
+
+
+class _Pruning:
+    """What was done, and what of the retired bindings is no more."""
+
+    def __init__(self, broker: _Broker) -> None:
+        self._broker = broker
+        self.sentences: list[str] = []
+        self.removed: list[Binding] = []
+
+    def unbind(self, one: Binding) -> bool:
+        """Remove a binding; one that is not there is removed too."""
+        refusal = self._broker.refusal(lambda channel: channel.queue_unbind(one.queue, one.exchange, one.routing_key))
+        what = f"binding of {one.routing_key} of {one.exchange} to queue {one.queue}"
+        self.sentences.append(f"{what} is kept: {reason_of(refusal)}" if refusal else f"{what} is removed")
+        return refusal is None
+
+    def delete(self, queue: str, bindings: Sequence[Binding]) -> None:
+        """Delete a queue, unless it is in use. Its bindings are remembered as long as it is there."""
+        kept = self._why_kept(queue, bindings)
+        if kept is None:
+            self.removed += bindings
+        else:
+            self.sentences.append(f"queue {queue} is kept: {kept}")
+
+    def _why_kept(self, queue: str, bindings: Sequence[Binding]) -> str | None:
+        contents = self._broker.contents(queue)
+        if contents is None:
+            return None
+        if contents[1]:
+            return f"it has {contents[1]} consumers"
+        for one in bindings:  # first, so that nothing comes in between
+            if not self.unbind(one):
+                return "it is still bound"
+        contents = self._broker.contents(queue)
+        if contents is not None and contents[0]:
+            return f"it holds {contents[0]} messages"
+        refusal = self._broker.refusal(lambda channel: channel.queue_delete(queue))
+        if refusal is None:
+            self.sentences.append(f"queue {queue} is deleted")
+        return reason_of(refusal) if refusal else None
+
+
+def _by_queue(bindings: Sequence[Binding]) -> Iterator[tuple[str, list[Binding]]]:
+    for queue, group in groupby(sorted(bindings), key=lambda one: one.queue):
+        yield queue, list(group)
