@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 from typing import Any
 
 import psycopg
@@ -13,62 +13,22 @@ from consumers.closer import Closer
 from consumers.finisher import Finisher
 from consumers.setupper import Setupper
 from consumers.watcher import Watcher
-from panda_fsm.errors import TransientError
-from panda_fsm.events import AnyMessage, BlockClosed, DeadlinePassed, JobEvent, KillJob, OutputsAdded
-from panda_fsm.process import SLOW_TRIES, UNKNOWN_TRIES
-from panda_fsm.states import State
-from plugins.registry import EntryPointRegistry
-from sql.housekeeping import Housekeeping
+from panda_fsm.codes import Verdict
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import AnyMessage, BlockClosed, CheckBlock, DeadlinePassed, JobEvent, KillJob, OutputsAdded
+from panda_fsm.trouble import SLOW_FOR_S
+from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
+from tests.clockwork import Clock, said
 from tests.driver import Database
-from tests.inprocess import InProcess, Outlet, Serve, put, steps
+from tests.inprocess import LIMITS, InProcess, Outlet, Serve, put, steps
 
 
-@pytest.fixture
-def housekeeping(database_url: str) -> Iterator[Housekeeping]:
-    """The clock and the dead letters, as the relay has them."""
-    one = Housekeeping(database_url, 30)
-    yield one
-    one.close()
-
-
-def create(serve: Serve, registry: EntryPointRegistry, *job_ids: int, **fields: Any) -> InProcess:
+def create(serve: Serve, registry: IsolatedExperiments, *job_ids: int, **fields: Any) -> InProcess:
     """A Setupper that created these jobs; their events are in its outlet."""
     setupper = serve(Setupper(registry))
     setupper.handle(factories.submit(*(factories.draft(number, **fields) for number in job_ids)))
     return setupper
-
-
-def overdue(database: Database) -> None:
-    """Make all deadlines pass now."""
-    for table in ("job", "job_deadline"):
-        database.rows(f"UPDATE {table} SET deadline_at = now() - interval '1 s' RETURNING job_id")  # noqa: S608
-
-
-def announced(database: Database) -> list[tuple[Any, ...]]:
-    """What the clock left in the outbox: jobs by number."""
-    query = "SELECT (body::json ->> 'job_id')::int FROM outbox WHERE routing_key = %s ORDER BY 1"
-    return database.rows(query, ("deadline",))
-
-
-def test_the_clock_leaves_a_job_alone_that_somebody_moves(
-    serve: Serve, registry: EntryPointRegistry, database: Database, database_url: str, housekeeping: Housekeeping
-) -> None:
-    """Else an old deadline could be written over the appointment of, say, a claim that commits a moment later."""
-    create(serve, registry, 1, 2)
-    overdue(database)
-    appointment = "SELECT deadline_at FROM job_deadline WHERE job_id = 1"
-    before = database.value(appointment)
-    with psycopg.connect(database_url) as claim:
-        claim.execute("SELECT FROM job WHERE job_id = 1 FOR UPDATE")
-        assert housekeeping.tick() == 1, "job 2 only"
-        assert housekeeping.tick() == 0
-        assert database.value(appointment) == before
-        assert announced(database) == [(2,)]
-    assert housekeeping.tick() == 1
-    assert announced(database) == [(1,), (2,)]
-    assert database.value(appointment) > before
-    assert housekeeping.tick() == 0
 
 
 def blocks_of(database: Database, job_id: int, kind: str) -> list[tuple[Any, ...]]:
@@ -79,7 +39,7 @@ def blocks_of(database: Database, job_id: int, kind: str) -> list[tuple[Any, ...
 
 
 def test_a_fresh_job_gets_no_block_of_a_job_that_went_on(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     """The event of job 1 comes again with that of job 2: bunched together, 2 would write into 1's closed blocks."""
     setupper = create(serve, registry, 1)
@@ -87,26 +47,28 @@ def test_a_fresh_job_gets_no_block_of_a_job_that_went_on(
     setupper.handle(old)
     put(database, [1], State.HOLDING)
     finisher = serve(Finisher())
-    finisher.handle(OutputsAdded(job_id=1, version=5, verdict="failed"))
+    finisher.handle(OutputsAdded(job_id=1, version=5, verdict=Verdict.FAILED))
     serve(Closer()).handle(*finisher.outlet.messages("job.failed"))
     closed = blocks_of(database, 1, "sub")
     assert [status for _, status in closed] == ["closed", "closed"]
     (new,) = create(serve, registry, 2).outlet.messages("job.defined")
     setupper.handle(old, new)
-    assert blocks_of(database, 2, "sub") == [("user.lab.log.7_sub2", "open"), ("user.lab.output.7_sub2", "open")]
+    fresh = blocks_of(database, 2, "sub")
+    assert [status for _, status in fresh] == ["open", "open"]
+    assert not {name for name, _ in fresh} & {name for name, _ in closed}
     assert blocks_of(database, 1, "sub") == closed
     assert database.states() == {"failed": 1, "activated": 1}
 
 
 def test_killed_jobs_give_up_their_inputs_and_the_last_one_closes_the_dispatch_block(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+    serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
     """A dispatch block under way belongs to several jobs: it stays open for as long as one of them waits for it."""
     setupper = create(serve, registry, 1, 2, inputs=("far.csv",))
     setupper.handle(*setupper.outlet.messages("job.defined"))
     assert database.states() == {"assigned": 2}
     ((name, _),) = blocks_of(database, 1, "dispatch")
-    watcher, closer = serve(Watcher()), serve(Closer())
+    watcher, closer = serve(Watcher(LIMITS)), serve(Closer())
     for job_id, status in ((1, "open"), (2, "closed")):
         watcher.handle(KillJob(job_id=job_id, code=9, actor="user"))
         closer.handle(*watcher.outlet.messages("job.cancelled")[-1:])
@@ -115,92 +77,116 @@ def test_killed_jobs_give_up_their_inputs_and_the_last_one_closes_the_dispatch_b
         assert blocks_of(database, job_id, "dispatch") == [(name, status)]
     assert database.states() == {"cancelled": 2}
     closed = [message.block for message in closer.outlet.messages() if isinstance(message, BlockClosed)]
-    assert sorted(closed) == ["user.lab.log.7_sub1", "user.lab.output.7_sub1"], "nobody is told of dispatch blocks"
+    subs = [name for name, _ in blocks_of(database, 1, "sub")]
+    assert sorted(closed) == subs, "nobody is told of dispatch blocks"
 
 
-def remind(database: Database, watcher: InProcess, version: int) -> list[AnyMessage]:
-    """The holding deadline of job 1 passes; what the Watcher publishes then."""
-    overdue(database)
-    watcher.handle(DeadlinePassed(job_id=1, state=State.HOLDING, version=version))
-    assert database.states() == {"holding": 1}, "not the fault of the job"
-    assert database.value("SELECT deadline_at > now() + interval '1 min' FROM job"), "asked again, but not at once"
-    return watcher.outlet.messages()
+def reminded(database: Database, clock: Clock) -> list[AnyMessage]:
+    """What the clock says of job 1 once the time for it has come."""
+    assert said(database) == []
+    database.rows("UPDATE job SET state_changed_at = state_changed_at - interval '10 min' RETURNING 1")
+    database.rows("UPDATE job_deadline SET deadline_at = now() RETURNING 1")
+    clock.round("deadlines")
+    return said(database)
 
 
-def test_a_holding_job_whose_messages_were_lost_is_finished_by_reminders(
-    serve: Serve, registry: EntryPointRegistry, database: Database
+def lost() -> Outlet:
+    """Where a service publishes when everything gets lost: the test takes it out of the outbox too."""
+    return Outlet(silent=True)
+
+
+def test_a_job_whose_every_message_is_lost_is_finished_by_reminders(
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
 ) -> None:
-    """Neither the Adder nor the Finisher hears of it at first: the broker and the outbox have lost both messages."""
-    create(serve, registry, 1)
+    """The broker and the outbox lose all that any service says, from the first to the last: the clock is enough."""
+    clock = Clock(database_url)
+    serve(Setupper(registry), lost()).handle(factories.submit(factories.draft(1)))
+    said(database)
+    (event,) = reminded(database, clock)
+    assert isinstance(event, JobEvent)
+    serve(Setupper(registry), lost()).handle(event)
     put(database, [1], State.RUNNING)
-    serve(Watcher(), Outlet(silent=True)).handle(factories.report(1, "finished"))
-    (reminder,) = remind(database, serve(Watcher()), 6)
-    assert isinstance(reminder, JobEvent)
-    assert (reminder.routing_key, reminder.version, reminder.task_id) == ("job.holding", 6, 7)
-    serve(Adder(registry), Outlet(silent=True)).handle(reminder)
-    (added,) = remind(database, serve(Watcher()), 6)
+    serve(Watcher(LIMITS), lost()).handle(factories.report(1, "finished"))
+    said(database)
+    (event,) = reminded(database, clock)
+    assert isinstance(event, JobEvent)
+    assert (event.routing_key, event.version, event.task_id) == ("job.holding", 6, 7)
+    serve(Adder(registry), lost()).handle(event)
+    said(database)
+    (added,) = reminded(database, clock)
     assert isinstance(added, OutputsAdded)
     assert (added.verdict, added.version) == ("finished", 6)
-    serve(Finisher()).handle(added)
-    assert steps(database, 1)[1:] == [(6, "pilot_ended"), (7, "outputs_done")]
-    watcher = serve(Watcher())
-    watcher.handle(DeadlinePassed(job_id=1, state=State.HOLDING, version=6))
-    assert (watcher.outlet.taken, database.states()) == ([], {"finished": 1}), "a late reminder is not needed"
+    serve(Finisher(), lost()).handle(added)
+    assert steps(database, 1)[-2:] == [(6, "pilot_ended"), (7, "outputs_done")]
+    said(database)
+    database.rows("UPDATE data_block SET created_at = now() - interval '1 h' RETURNING 1")
+    clock.round("blocks")
+    checks = said(database)
+    assert [type(message) for message in checks] == [CheckBlock] * 2, "one for each of its blocks"
+    serve(Closer(), lost()).handle(*checks)
+    assert [status for _, status in blocks_of(database, 1, "sub")] == ["closed", "closed"]
+    assert {type(message) for message in said(database)} == {BlockClosed}
     assert database.value("SELECT count(*) FROM dead_letter") == 0
+    clock.close()
 
 
-def test_a_dead_letter_that_waited_is_replayed_to_its_service(
-    serve: Serve, database: Database, housekeeping: Housekeeping
-) -> None:
-    """The broker notes the delay queue as the first one it died in; there it would wait and reach nobody's reader."""
-    report = factories.report(1, "running")
-    headers = {"x-first-death-queue": "panda.delay.1", "x-first-death-reason": "expired", "retries": UNKNOWN_TRIES}
-    serve(Watcher()).handle(report, queue="watcher", retries=UNKNOWN_TRIES, headers=headers)
-    (letter,) = housekeeping.dead_letters("open", 10)
-    assert letter["queue"] == "watcher"
-    assert database.value("SELECT headers ->> 'x-first-death-queue' FROM dead_letter") == "panda.delay.1"
-    assert housekeeping.settle_dead_letters([letter["dead_letter_id"]], "replayed", "test") == 1
-    query = "SELECT exchange, routing_key, body FROM outbox"
-    assert database.rows(query) == [("", "watcher", report.encode().decode())]
-    assert housekeeping.settle_dead_letters([letter["dead_letter_id"]], "replayed", "test") == 0, "only once"
+def test_a_late_deadline_is_not_needed(serve: Serve, registry: IsolatedExperiments, database: Database) -> None:
+    create(serve, registry, 1)
+    put(database, [1], State.FINISHED)
+    watcher = serve(Watcher(LIMITS))
+    watcher.handle(DeadlinePassed(job_id=1, state=State.HOLDING, version=4))
+    assert (watcher.outlet.taken, database.states()) == ([], {"finished": 1})
+
+
+def slow(database_url: str, job_id: int) -> None:
+    """Whatever is written of this job takes for ever."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'"
+        )
+        connection.execute(
+            psycopg.sql.SQL(
+                "CREATE TRIGGER slow BEFORE UPDATE ON job FOR EACH ROW WHEN (NEW.job_id = {}) EXECUTE FUNCTION sleep()"
+            ).format(job_id)
+        )
 
 
 @pytest.mark.parametrize("guilty", [1, 5, 8], ids=["first", "middle", "last"])
-def test_a_message_that_is_always_too_slow_ends_alone_among_the_dead_letters(
-    serve: Serve, registry: EntryPointRegistry, database: Database, database_url: str, guilty: int
+def test_a_message_that_is_too_slow_is_put_off_alone_and_ends_among_the_dead_letters_by_age(
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str, guilty: int
 ) -> None:
     """Else it would block its queue for ever: the consumer tries the same batch again and again."""
     jobs = range(1, 9)
     create(serve, registry, *jobs)
     put(database, jobs, State.SENT)
-    watcher = serve(Watcher(), timeout_s=0.2)
+    watcher = serve(Watcher(LIMITS), timeout_s=0.2)
     reports = [factories.report(number, "running") for number in jobs]
-    with psycopg.connect(database_url) as other:
-        other.execute("SELECT FROM job WHERE job_id = %s FOR UPDATE", (guilty,))
-        for _ in range(SLOW_TRIES - 1):
-            with pytest.raises(TransientError, match="statement timeout"):
-                watcher.handle(*reports)
-            assert database.value("SELECT count(*) FROM dead_letter") == 0
-        watcher.handle(*reports)
+    slow(database_url, guilty)
+    watcher.handle(*reports)
     assert database.states() == {"running": len(jobs) - 1, "sent": 1}
-    assert sorted(message.job_ids for message in watcher.outlet.messages()) == [(n,) for n in jobs if n != guilty]
+    (waiting,) = [message for message in watcher.outlet.taken if message.exchange.startswith("panda.delay")]
+    assert waiting.body == reports[guilty - 1].encode()
+    assert database.value("SELECT count(*) FROM dead_letter") == 0
+    watcher.handle(factories.report(2 if guilty == 1 else 1, "holding"))
+    watcher.handle(reports[guilty - 1], waiting_since=time.time() - SLOW_FOR_S)
     ((payload, reason),) = database.rows("SELECT payload, reason FROM dead_letter")
     assert bytes(payload) == reports[guilty - 1].encode()
     assert "statement timeout" in reason
 
 
 def test_a_message_that_was_slow_for_a_while_is_handled(
-    serve: Serve, registry: EntryPointRegistry, database: Database, database_url: str
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
 ) -> None:
     create(serve, registry, 1)
     put(database, [1], State.SENT)
     report = factories.report(1, "running")
-    watcher = serve(Watcher(), timeout_s=0.2)
-    with psycopg.connect(database_url) as other:
-        other.execute("SELECT FROM job FOR UPDATE")
-        for _ in range(SLOW_TRIES - 1):
-            with pytest.raises(TransientError, match="statement timeout"):
-                watcher.handle(report)
+    watcher = serve(Watcher(LIMITS), timeout_s=0.2)
+    slow(database_url, 1)
+    for _ in range(3):
+        watcher.handle(report)
+    assert database.states() == {"sent": 1}
+    with psycopg.connect(database_url) as mender:
+        mender.execute("DROP TRIGGER slow ON job")
     watcher.handle(report)
     assert database.states() == {"running": 1}
     assert database.value("SELECT count(*) FROM dead_letter") == 0

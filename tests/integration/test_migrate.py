@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +11,13 @@ import pytest
 
 from lab import debian
 from lab.services import Services
-from panda_fsm import lifecycle
 from panda_fsm.errors import SettingsError, TransientError
-from panda_fsm.states import FINAL, State
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import JOB
 from sql import schema
 from sql.migrate import latest, migrate, migrations
+from tests.clockwork import Clock
 from tests.driver import Database
 
 NAME = "migrate_test"
@@ -66,7 +69,7 @@ def test_no_database_is_said_in_a_sentence() -> None:
 def test_the_database_knows_the_lifecycle_table(database_url: str) -> None:
     found = rows(database_url, "SELECT event, source, destination, service FROM job_transition")
     assert len(found) == len(set(found))
-    assert set(found) == set(lifecycle.rows())
+    assert set(found) == set(JOB.rows())
     states = rows(database_url, "SELECT state, final FROM job_state")
     assert set(states) == {(state.value, state in FINAL) for state in State}
 
@@ -83,13 +86,58 @@ def test_ids_of_transitions_stay_and_services_may_change(database_url: str) -> N
 def test_history_goes_to_the_partition_of_its_month(database_url: str) -> None:
     insert = """INSERT INTO job_history (job_id, version, transition_id, service, host, at)
                 SELECT 1, n, min(transition_id), 's', 'h', now() + (n - 1) * interval '1 month'
-                FROM job_transition, generate_series(1, 3) n WHERE event = 'submitted' GROUP BY n
+                FROM job_transition, generate_series(1, 5) n WHERE event = 'submitted' GROUP BY n
                 RETURNING tableoid::regclass::text, 'job_history_' || to_char(at, 'YYYY_MM')"""
     with psycopg.connect(database_url) as connection:
-        # One by one, since these three are no history of one job.
+        # One by one, since these are no history of one job.
         found = connection.execute(insert.replace("1, n, min", "n, 1, min").encode()).fetchall()
-    assert [table == month for table, month in found] == [True, True, False]
-    assert found[2][0] == "job_history_default"
+    assert [table == month for table, month in found] == [True, True, True, True, False]
+    assert found[-1][0] == "job_history_default"
+
+
+_JOB = """INSERT INTO {table} (job_id, state, version, attempt_nr, vo, site, label, priority, task_id,
+    job_definition_id, jobset_id, name, owner, user_name, core_count, min_ram, max_disk, max_walltime, resource_type,
+    destination, deadline_at, ended_at)
+    VALUES ({job_id}, '{state}', 1, 1, 'v', 's', 'l', 0, 1, 1, 1, '', '', '', 1, 1, 1, 1, '', '', now(), {ended_at})"""
+
+
+def older(url: str, version: int, *statements: str) -> None:
+    """A database of an older release, with something in it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE schema_version (version text PRIMARY KEY, checksum text NOT NULL,"
+                           " applied_at timestamptz NOT NULL DEFAULT now())")  # fmt: skip
+        for path in migrations()[:version]:
+            checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+            connection.execute(path.read_text().encode())
+            connection.execute("INSERT INTO schema_version VALUES (%s, %s)", (path.stem, checksum))
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_a_database_in_use_is_brought_to_the_foundation(empty_url: str) -> None:
+    """What is in the archive is known by its id; and for how long everything was stopped, nobody knows."""
+    older(
+        empty_url,
+        3,
+        _JOB.format(table="job", job_id=1, state="running", ended_at="NULL"),
+        "INSERT INTO job_deadline (job_id, deadline_at) VALUES (1, now())",
+        *(_JOB.format(table="job_archive", job_id=2, state="failed", ended_at=at) for at in ("now()", "'2025-01-01'")),
+    )
+    assert migrate(empty_url) == [path.stem for path in migrations()[3:]]
+    archived = (
+        "SELECT e.job_id, e.ended_at = max(a.ended_at) FROM job_ended e JOIN job_archive a USING (job_id) GROUP BY 1"
+    )
+    assert rows(empty_url, archived + ", e.ended_at") == [(2, True)]
+    clock = Clock(empty_url)
+    clock.round("pulse")
+    clock.round("deadlines")
+    clock.close()
+    assert rows(empty_url, "SELECT count(*) FROM outbox") == [(0,)], "its pilot may have had nobody to speak to"
+    assert rows(empty_url, "SELECT grace_until > now() + interval '30 min' FROM pulse") == [(True,)]
+
+
+def test_an_empty_database_needs_no_grace(database_url: str) -> None:
+    assert rows(database_url, "SELECT name FROM pulse") == []
 
 
 def test_committed_schema_is_what_the_migrations_make(database_url: str) -> None:

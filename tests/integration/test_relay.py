@@ -1,25 +1,22 @@
-"""The relay, the clock, the delay queues and the end of a process, with real processes on a real broker."""
+"""Relay and clock as processes, the delay queues, and the end of a process, on a real broker."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-import pika
 import pytest
 
 from consumers.watcher import Watcher
-from panda_fsm.events import REQUESTS
-from panda_fsm.states import State
+from panda_fsm.jobs.states import State
 from tests import factories
 from tests.driver import Database, Driver
-from tests.inprocess import Outlet, Serve, put, steps
+from tests.inprocess import LIMITS, Outlet, Serve, put, steps
 from tests.integration.test_process import Creator
 from tests.invariants import dead_letters, depths
 from tests.polling import wait_until
-from tests.processes import PROGRAM, ROOT, Processes
+from tests.processes import Processes
 
 JOBS = 20
 IDS = range(1, JOBS + 1)
@@ -41,15 +38,6 @@ def sent(serve: Serve, database: Database) -> Database:
     return database
 
 
-def panda_fsm(processes: Processes, *arguments: str, code: int = 0) -> str:
-    """Run the command as an operator does."""
-    command = [str(PROGRAM), *arguments]
-    done = subprocess.run(command, env=processes.environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
 def overdue(database: Database) -> None:
     """Make all deadlines pass now."""
     for table in ("job", "job_deadline"):
@@ -64,7 +52,7 @@ def errors_of(database: Database) -> list[Any]:
 def test_relay_publishes_what_a_crash_left_behind(serve: Serve, sent: Database, processes: Processes) -> None:
     """Holding jobs whose events were never published: the Adder gets them, and the Finisher what the Adder left."""
     silent = Outlet(silent=True)
-    serve(Watcher(), silent).handle(*(factories.report(number, "failed") for number in IDS))
+    serve(Watcher(LIMITS), silent).handle(*(factories.report(number, "failed") for number in IDS))
     assert sent.states() == {"holding": JOBS}
     for name in ("adder", "finisher", "relay"):
         processes.start(name)
@@ -74,16 +62,20 @@ def test_relay_publishes_what_a_crash_left_behind(serve: Serve, sent: Database, 
     assert all([event for _, event in steps(sent, number)] == events for number in IDS)
 
 
-def test_two_relays_share_the_outbox_and_the_clock(serve: Serve, sent: Database, processes: Processes) -> None:
-    serve(Watcher(), Outlet(silent=True)).handle(*(factories.report(number, "running") for number in IDS))
+def test_two_of_each_share_the_outbox_and_the_appointments(serve: Serve, sent: Database, processes: Processes) -> None:
+    serve(Watcher(LIMITS), Outlet(silent=True)).handle(*(factories.report(number, "running") for number in IDS))
     overdue(sent)
     processes.start("watcher")
-    for name in ("relay", "relay2"):
-        processes.start("relay", name=name)
+    for name in ("relay", "clock"):
+        processes.start(name)
+        processes.start(name, name=f"{name}2")
     wait_until(lambda: sent.states() == {"failed": JOBS}, "lost jobs")
     wait_until(lambda: sent.value("SELECT count(*) FROM outbox") == 0, "an empty outbox")
     assert all(len(steps(sent, number)) == 3 for number in IDS)
     assert dead_letters(sent) == []
+    for name in ("clock", "clock2"):
+        processes.stop(name)
+        assert '"event": "stopped"' in processes.log(name)
 
 
 def test_message_of_a_job_that_comes_later_returns_from_the_delay_queue(
@@ -98,33 +90,14 @@ def test_message_of_a_job_that_comes_later_returns_from_the_delay_queue(
     assert dead_letters(database) == []
 
 
-ENDS = {
-    "sent": ("failed", 102), "starting": ("failed", 100), "running": ("failed", 100), "holding": ("failed", 103),
-    "transferring": ("failed", 104), "defined": ("closed", None), "activated": ("closed", None),
-}  # fmt: skip
-
-
-def test_a_deadline_ends_the_job_by_what_it_waited_for(sent: Database, processes: Processes) -> None:
-    for number, state in enumerate(ENDS, start=1):
-        put(sent, [number], State(state))
-    put(sent, range(len(ENDS) + 1, JOBS + 1), State.FINISHED)
-    processes.start("watcher")
-    processes.start("relay")
-    overdue(sent)
-    wait_until(lambda: sent.states() == {"failed": 5, "closed": 2}, "ended jobs, and archived those that were")
-    assert errors_of(sent) == list(ENDS.values())
-    assert sent.rows("SELECT DISTINCT status FROM job_file WHERE type IN ('output', 'log')") == [("failed",)]
-    assert sent.value("SELECT count(*) FROM job_archive") == JOBS - len(ENDS)
-
-
 def test_deadlines_can_be_set_and_a_heartbeat_in_time_keeps_the_job(
     sent: Database, processes: Processes, driver: Driver
 ) -> None:
     """Every other job is silent after its first report; the others report on until those are lost."""
     short = json.dumps({"running": 3})
-    for name in ("watcher", "watcher.heartbeats"):
+    for name in ("watcher", "watcher.heartbeats", "clock"):
         processes.start(name, PANDA_FSM_DEADLINES=short)
-    processes.start("relay", PANDA_FSM_DEADLINES=short)
+    processes.start("relay")
     driver.publish(factories.report(number, "running") for number in IDS)
     alive = [number for number in IDS if number % 2]
 
@@ -134,17 +107,6 @@ def test_deadlines_can_be_set_and_a_heartbeat_in_time_keeps_the_job(
 
     wait_until(lost, "the silent jobs lost")
     assert errors_of(sent) == [("running", None) if number in alive else ("failed", 100) for number in IDS]
-
-
-def test_holding_with_a_pending_report_is_not_failed(sent: Database, processes: Processes, driver: Driver) -> None:
-    processes.start("watcher")
-    processes.start("relay")
-    driver.publish([factories.report(1, "finished"), factories.report(2, "holding")])
-    wait_until(lambda: sent.states().get("holding") == 2, "holding jobs")
-    overdue(sent)
-    query = "SELECT deadline_at > now() + interval '1 hour' FROM job WHERE job_id = 1"
-    wait_until(lambda: sent.value(query), "the deadline put off")
-    wait_until(lambda: sent.states() == {"failed": JOBS - 1, "holding": 1}, "the others failed")
 
 
 @pytest.mark.parametrize("copies", [1, 3])
@@ -172,27 +134,3 @@ def test_sigterm_finishes_the_batch_and_loses_nothing(
         processes.restart(name)
     wait_until(lambda: database.states() == {"running": len(jobs)}, "all jobs")
     assert database.value("SELECT count(*) FROM job_history") == 2 * len(jobs)
-
-
-def test_dead_letters_can_be_listed_replayed_and_discarded(
-    sent: Database, processes: Processes, driver: Driver, broker_url: str
-) -> None:
-    """An operator's way: look, mend the cause, send again; what can never be sent again is discarded."""
-    put(sent, [1], State.ACTIVATED)
-    for name in ("watcher", "relay"):
-        processes.start(name)
-    driver.publish([factories.report(1, "running")])
-    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-        connection.channel().basic_publish(REQUESTS, "kill", b"\xff\x00")
-    wait_until(lambda: len(dead_letters(sent)) == 2, "dead letters")
-    listed = [json.loads(line) for line in panda_fsm(processes, "dead-letters", "list", "--json").splitlines()]
-    good, garbage = sorted(listed, key=lambda letter: "schema" in letter["reason"])
-    put(sent, [1], State.SENT)
-    panda_fsm(processes, "dead-letters", "replay", str(garbage["dead_letter_id"]), code=2)
-    panda_fsm(processes, "dead-letters", "replay", str(good["dead_letter_id"]))
-    wait_until(lambda: sent.states().get("running") == 1, "the job that was reported")
-    panda_fsm(processes, "dead-letters", "discard", str(garbage["dead_letter_id"]))
-    assert panda_fsm(processes, "dead-letters", "list").strip() == "no dead letters"
-    assert sent.rows("SELECT action FROM audit ORDER BY audit_id") == [
-        ("dead_letter_replayed",), ("dead_letter_discarded",)
-    ]  # fmt: skip
