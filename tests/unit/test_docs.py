@@ -136,3 +136,15 @@ def test_settings_exist(page: Path) -> None:
 def test_constants_are_those_of_the_code(page: Path) -> None:
     lines = {line.strip() for text in sources().values() for line in text.splitlines()}
     assert {span for span in code(read(page)) if CONSTANT.fullmatch(span)} <= lines
+
+
+def test_tables_exist() -> None:
+    made = {
+        name
+        for path, text in sources().items()
+        if path.suffix == ".sql"
+        for name in re.findall(r"CREATE TABLE (\w+)", text)
+    }
+    named = re.findall(r"`(\w+)`", read(Path("ARCHITECTURE.md")).partition("## Tables")[2])
+    assert named
+    assert set(named) <= made
