@@ -90,7 +90,8 @@ def test_history_goes_to_the_partition_of_its_month(database_url: str) -> None:
                 RETURNING tableoid::regclass::text, 'job_history_' || to_char(at, 'YYYY_MM')"""
     with psycopg.connect(database_url) as connection:
         # One by one, since these are no history of one job.
-        found = connection.execute(insert.replace("1, n, min", "n, 1, min").encode()).fetchall()
+        placed = connection.execute(insert.replace("1, n, min", "n, 1, min").encode()).fetchall()
+    found = sorted(placed, key=lambda row: str(row[1]))
     assert [table == month for table, month in found] == [True, True, True, True, False]
     assert found[-1][0] == "job_history_default"
 
@@ -124,10 +125,8 @@ def test_a_database_in_use_is_brought_to_the_foundation(empty_url: str) -> None:
         *(_JOB.format(table="job_archive", job_id=2, state="failed", ended_at=at) for at in ("now()", "'2025-01-01'")),
     )
     assert migrate(empty_url) == [path.stem for path in migrations()[3:]]
-    archived = (
-        "SELECT e.job_id, e.ended_at = max(a.ended_at) FROM job_ended e JOIN job_archive a USING (job_id) GROUP BY 1"
-    )
-    assert rows(empty_url, archived + ", e.ended_at") == [(2, True)]
+    archived = "SELECT job_id, ended_at > now() - interval '1 h' FROM job_ended"
+    assert rows(empty_url, archived) == [(2, True)], "once, and the last time, though an old mistake archived it twice"
     clock = Clock(empty_url)
     clock.round("pulse")
     clock.round("deadlines")
