@@ -26,8 +26,10 @@ def publish(broker_url: str) -> None:
 
 
 def fetch(broker_url: str) -> bytes | None:
-    """The message, or None if there is none."""
-    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    """The message, or None if there is none. A node is up before all of its virtual hosts are."""
+    parameters = pika.URLParameters(broker_url)
+    parameters.connection_attempts, parameters.retry_delay = 60, 0.25
+    connection = pika.BlockingConnection(parameters)
     body: bytes | None = connection.channel().basic_get(QUEUE, auto_ack=True)[2]
     connection.close()
     return body
