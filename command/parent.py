@@ -36,5 +36,7 @@ def _end_alone(supervisor: int) -> None:
     while os.getppid() == supervisor:
         time.sleep(_LOOK_S)
     time.sleep(_END_WITHIN_S)
-    log.error("killed_itself", why=f"its supervisor ended {_END_WITHIN_S:g} s ago")
-    os._exit(1)
+    try:
+        log.error("killed_itself", why=f"its supervisor ended {_END_WITHIN_S:g} s ago")
+    finally:  # also when whoever read the log has ended too
+        os._exit(1)
