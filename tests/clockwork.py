@@ -9,7 +9,7 @@ import psycopg
 
 from panda_fsm.jobs.facts import FINAL, Limits
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import AnyMessage, decode
+from panda_fsm.messages import AnyMessage, DeadlinePassed, decode
 from panda_fsm.trouble import Condition
 from periodic import archive, blocks, deadlines, pulse
 from periodic.schedule import Duty
@@ -116,3 +116,23 @@ def add_ended(database_url: str, job_ids: range) -> None:
                SELECT i, now() - interval '1 h', true FROM generate_series(%(first)s::bigint, %(last)s) i""",
         ):
             connection.execute(statement, numbers)
+
+
+def lost_for(database: Database, seconds: int) -> None:
+    """Time goes by, and nobody did anything."""
+    database.rows(
+        "UPDATE job SET state_changed_at = state_changed_at - make_interval(secs => %(s)s),"
+        " deadline_at = deadline_at - make_interval(secs => %(s)s) RETURNING 1",
+        {"s": seconds},
+    )
+    database.rows(
+        "UPDATE job_deadline SET deadline_at = deadline_at - make_interval(secs => %s) RETURNING 1", (seconds,)
+    )
+    for table, column in (("pulse", "ticked_at"), ("job_heard", "heard_at")):
+        query = f"UPDATE {table} SET {column} = {column} - make_interval(secs => %s) RETURNING 1"  # noqa: S608
+        database.rows(query, (seconds,))
+
+
+def overdue(messages: list[AnyMessage]) -> list[int]:
+    """The jobs whose deadlines are announced."""
+    return sorted(message.job_id for message in messages if isinstance(message, DeadlinePassed))

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from lab.site import write_lab
 from command.sites import load
+from lab.site import write_lab
 from panda_fsm.handler import Service
 from panda_fsm.trouble import Condition
 from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
+from tests.clockwork import Clock
 from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.inprocess import InProcess, Outlet, Serve
@@ -41,6 +42,14 @@ def serve(database_url: str) -> Iterator[Serve]:
     yield start
     for one in serving:
         one.close()
+
+
+@pytest.fixture
+def clock(database_url: str) -> Iterator[Clock]:
+    """The clock's duties, a slice at a time."""
+    one = Clock(database_url)
+    yield one
+    one.close()
 
 
 @pytest.fixture

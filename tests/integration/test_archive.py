@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -34,14 +33,6 @@ def jobs(serve: Serve, database: Database) -> Database:
     enter(database, IDS, S.FINISHED, 2 * 86400, deadline_at="-1 s")
     database.rows("INSERT INTO job_heard SELECT job_id, now() FROM job RETURNING 1")
     return database
-
-
-@pytest.fixture
-def clock(database_url: str) -> Iterator[Clock]:
-    """The clock's duties, a slice at a time."""
-    one = Clock(database_url)
-    yield one
-    one.close()
 
 
 def as_json(database: Database, table: str) -> dict[tuple[int, int], dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -13,11 +12,11 @@ from consumers.watcher import Watcher
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import LIVE, TableLimits
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import AnyMessage, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, TransferRequested
+from panda_fsm.messages import CheckBlock, JobEvent, OutputsAdded, TransferRequested
 from periodic.schedule import Schedule
 from sql.appointments import make_appointments_now
 from tests import factories
-from tests.clockwork import Clock, add_ended, appointment_s, enter, in_block, said
+from tests.clockwork import Clock, add_ended, appointment_s, enter, in_block, lost_for, overdue, said
 from tests.driver import Database
 from tests.inprocess import LIMITS, Serve
 from tests.integration.test_process import Creator
@@ -33,34 +32,6 @@ def jobs(serve: Serve, database: Database) -> Database:
     """Jobs 1..20, defined; what was said of them is said."""
     serve(Creator()).handle(factories.submit(*(factories.draft(number) for number in IDS)))
     return database
-
-
-@pytest.fixture
-def clock(database_url: str) -> Iterator[Clock]:
-    """The clock's duties, a slice at a time."""
-    one = Clock(database_url)
-    yield one
-    one.close()
-
-
-def lost_for(database: Database, seconds: int) -> None:
-    """Time goes by, and nobody did anything."""
-    database.rows(
-        "UPDATE job SET state_changed_at = state_changed_at - make_interval(secs => %(s)s),"
-        " deadline_at = deadline_at - make_interval(secs => %(s)s) RETURNING 1",
-        {"s": seconds},
-    )
-    database.rows(
-        "UPDATE job_deadline SET deadline_at = deadline_at - make_interval(secs => %s) RETURNING 1", (seconds,)
-    )
-    for table, column in (("pulse", "ticked_at"), ("job_heard", "heard_at")):
-        query = f"UPDATE {table} SET {column} = {column} - make_interval(secs => %s) RETURNING 1"  # noqa: S608
-        database.rows(query, (seconds,))
-
-
-def overdue(messages: list[AnyMessage]) -> list[int]:
-    """The jobs whose deadlines are announced."""
-    return sorted(message.job_id for message in messages if isinstance(message, DeadlinePassed))
 
 
 PENDING: dict[str, tuple[State, dict[str, Any], tuple[str, str] | None, type]] = {
@@ -187,88 +158,6 @@ def test_a_job_that_cannot_be_read_is_put_off_alone(jobs: Database, clock: Clock
     clock.round("deadlines")
     assert 7 in overdue(said(jobs))
     assert jobs.value("SELECT count(*) FROM job_deadline WHERE trouble IS NOT NULL") == 0
-
-
-def test_no_more_losses_a_second_than_agreed(jobs: Database, database_url: str) -> None:
-    """If all pilots seem silent at once, it is not they who are to blame."""
-    clock = Clock(database_url, losses_per_s=10)
-    enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
-    enter(jobs, [1, 2], S.ACTIVATED, deadline_at="-1 s")
-    assert not clock.slice("deadlines")
-    announced = overdue(said(jobs))
-    assert len(announced) == 2 + 10, "what nobody is silent in ends as it should"
-    assert {1, 2} <= set(announced)
-    assert "silent jobs wait" in (clock.condition.trouble or "")
-    assert jobs.value("SELECT count(*) FROM job_deadline WHERE deadline_at < now() + interval '1 s'") == 0
-
-    def all_announced() -> bool:
-        clock.slice("deadlines")
-        announced.extend(overdue(said(jobs)))
-        return len(announced) == JOBS
-
-    wait_until(all_announced, "the others, in their turns")
-    wait_until(lambda: clock.slice("deadlines") or clock.condition.trouble is None, "the end of the alarm")
-    assert sorted(announced) == list(IDS)
-    clock.close()
-
-
-def heard(database: Database, *job_ids: int) -> None:
-    """The gateway acknowledged a heartbeat of these jobs just now."""
-    database.rows(
-        "INSERT INTO job_heard SELECT unnest(%s::bigint[]), now() ON CONFLICT (job_id) DO UPDATE SET heard_at = now()"
-        " RETURNING 1",
-        (list(job_ids),),
-    )
-
-
-def test_a_heartbeat_that_was_acknowledged_counts_whenever_it_is_handled(jobs: Database, clock: Clock) -> None:
-    """The queue of heartbeats may be long; whoever says thank you writes down when."""
-    enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
-    heard(jobs, *range(1, 11))
-    clock.round("deadlines")
-    assert overdue(said(jobs)) == list(range(11, JOBS + 1))
-    assert 7100 < appointment_s(jobs, 1) <= 7200
-
-
-def test_after_an_outage_of_two_hours_nobody_is_lost_for_the_silence_that_was_ours(
-    jobs: Database, clock: Clock
-) -> None:
-    """Clock and gateway were down. Half an hour and a little more, and who still says nothing is lost."""
-    enter(jobs, IDS, S.RUNNING, deadline_at="2 h")
-    clock.round("pulse")
-    lost_for(jobs, 2 * 3600 + 600)
-    clock.round("deadlines")
-    assert overdue(said(jobs)) == [], "whichever loop is the first to come up again"
-    clock.round("pulse")
-    lost_for_all = "UPDATE job_deadline SET deadline_at = now() - interval '1 s' RETURNING 1"
-    jobs.rows(lost_for_all)
-    clock.round("deadlines")
-    assert overdue(said(jobs)) == []
-    assert 2000 < appointment_s(jobs, 1) <= 2100, "one period of heartbeats"
-    heard(jobs, *range(1, 11))
-    jobs.rows("UPDATE pulse SET grace_until = grace_until - interval '35 min' RETURNING 1")
-    jobs.rows(lost_for_all)
-    clock.round("pulse")
-    clock.round("deadlines")
-    assert overdue(said(jobs)) == list(range(11, JOBS + 1))
-
-
-def test_while_no_gateway_listens_nobody_is_lost(jobs: Database, clock: Clock) -> None:
-    """The clock was never down; but pilots had nobody to speak to."""
-    enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
-    enter(jobs, [1], S.ACTIVATED, deadline_at="-1 s")
-    jobs.rows("INSERT INTO pulse (name, ticked_at) VALUES ('gateway', now() - interval '2 min') RETURNING 1")
-    clock.round("pulse")
-    clock.round("deadlines")
-    assert overdue(said(jobs)) == [1], "this one waits for no pilot's word"
-    assert "nobody listens to pilots: gateway for 2 min" in (clock.condition.trouble or "")
-    assert 0 < appointment_s(jobs, 2) <= 60
-    jobs.rows("UPDATE pulse SET ticked_at = now() WHERE name = 'gateway' RETURNING 1")
-    jobs.rows("UPDATE job_deadline SET deadline_at = now() WHERE job_id > 1 RETURNING 1")
-    clock.round("pulse")
-    clock.round("deadlines")
-    assert overdue(said(jobs)) == list(IDS)[1:]
-    assert clock.condition.trouble is None
 
 
 def test_replay_makes_every_appointment_now(jobs: Database, database_url: str, clock: Clock) -> None:

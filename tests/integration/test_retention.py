@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from command import compose
 from command.settings import Settings
 from panda_fsm.errors import TransientError
-from panda_fsm.jobs.states import State
 from panda_fsm.trouble import Condition
 from periodic import counts, partitions, requests, retention, snapshots
 from sql.counts import Counts
@@ -21,7 +19,7 @@ from sql.queries import load
 from sql.retention import Retention
 from sql.snapshots import Snapshots
 from tests import factories
-from tests.clockwork import enter, in_block
+from tests.clockwork import in_block
 from tests.driver import Database
 from tests.inprocess import Serve
 from tests.integration.test_process import Creator
@@ -124,6 +122,16 @@ def test_the_file_of_a_sandbox_goes_with_its_row(jobs: Database, database_url: s
     (run_dir / "outside").write_text("not ours")
     forget(database_url, "sandboxes", folder=cache)
     assert (run_dir / "outside").exists()
+
+
+@pytest.mark.parametrize("wanted", ["add_cache_file", "cache_file_with"])
+def test_a_sandbox_that_somebody_wants_again_is_kept_longer(jobs: Database, database_url: str, wanted: str) -> None:
+    """Else the client is told that it is there, and it is gone when its job runs."""
+    execute(database_url, ROWS["sandboxes"].replace("{old}", OLD), "DELETE FROM cache_file WHERE name = '78'")
+    with psycopg.connect(database_url) as gateway:
+        gateway.execute(load("registers")[wanted], {"name": "77", "owner": "", "size": 1, "checksum": 1})
+    forget(database_url, "sandboxes")
+    assert jobs.rows("SELECT name FROM cache_file") == [("77",)]
 
 
 def months(database: Database, parent: str) -> set[str]:
@@ -289,11 +297,3 @@ def test_a_transaction_that_stays_open_is_an_alarm(database_url: str) -> None:
     duty.run()
     assert condition.trouble is None
     duty.rest()
-
-
-def test_reports_of_live_jobs_stay_however_old(jobs: Database, database_url: str) -> None:
-    enter(jobs, [1], State.HOLDING, has_report=True)
-    execute(database_url, ROWS["reports"].replace("{old}", "now() - interval '400 days'"))
-    forget(database_url, "reports")
-    left: list[tuple[Any, ...]] = jobs.rows("SELECT job_id FROM pilot_report ORDER BY 1")
-    assert left == [(1,), (78,)]
