@@ -25,7 +25,7 @@ WITH picked AS MATERIALIZED (
     DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
 ), moved AS (
     UPDATE job j SET state = 'sent', version = j.version + 1, holder = %(holder)s, modified_at = now(),
-        state_changed_at = now(), deadline_at = now() + interval '30 min'
+        state_changed_at = now(), deadline_at = now() + interval '30 min', waits_for = NULL
     FROM picked p WHERE j.job_id = p.job_id RETURNING j.job_id, j.version, j.site, j.vo
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + interval '30 min'
@@ -53,6 +53,10 @@ class Database:
     def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises psycopg.OperationalError while the server is away."""
         return self._connected().execute(query.encode(), parameters).fetchall()
+
+    def execute(self, query: str, parameters: Any = None) -> int:
+        """Change rows; how many."""
+        return self._connected().execute(query.encode(), parameters).rowcount
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:

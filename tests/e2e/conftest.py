@@ -7,11 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests import factories
+from tests.crowd import Crowd
 from tests.driver import Driver
 from tests.invariants import Listener
 from tests.processes import Processes
 
-ENGINE = ("setupper", "activator", "watcher", "adder", "closer", "finisher", "ddm", "relay")
+CONSUMERS = ("setupper", "setupper.submissions", "activator", "watcher", "adder", "closer", "finisher", "ddm")
+ENGINE = (*CONSUMERS, "relay", "clock")
+"""What jobs of the tests go through; heartbeats and large reports have queues of their own, which few tests use."""
+APART = ("watcher.heartbeats", "watcher.large", "dead_letters")
 
 
 @pytest.fixture
@@ -35,3 +39,10 @@ def engine(processes: Processes) -> Processes:
     for service in ENGINE:
         processes.start(service)
     return processes
+
+
+@pytest.fixture
+def crowd(processes: Processes, database_url: str, listener: Listener) -> Crowd:
+    """A user and pilots before a gateway, which the test starts; their input lies at their site."""
+    factories.store_file(processes.lab.queue_storage, factories.INPUT)
+    return Crowd(processes.gateway_url, database_url, processes.lab.queue_storage)

@@ -9,7 +9,7 @@ import pytest
 from lab.site import QUEUE
 from tests.driver import Driver
 from tests.e2e.conftest import ENGINE
-from tests.e2e.test_chaos import delete_queues, replay
+from tests.faults import command, delete_queues
 from tests.gateway_http import Caller, panda_client
 from tests.invariants import check_jobs, dead_letters, depths, wait_for_end
 from tests.polling import wait_until
@@ -56,7 +56,7 @@ def test_an_emptied_broker_loses_nothing_that_was_accepted(
 
     submitted = [job_id for job_id, *_ in panda_client(processes, SUBMIT)]
     assert delete_queues(broker_url) > 0, "nobody has seen the submission yet"
-    replay(processes)
+    command(processes, "replay")
 
     without_watcher = [service for service in ENGINE if service not in ("watcher", "relay")]
     for service in without_watcher:
@@ -68,7 +68,7 @@ def test_an_emptied_broker_loses_nothing_that_was_accepted(
         for state in ("starting", "running", "finished"):
             report(pilot, job, state)
     assert delete_queues(broker_url) >= 3 * JOBS, "nobody has seen the reports yet"
-    replay(processes)
+    command(processes, "replay")
 
     processes.start("watcher")
     wait_for_end(driver.database, JOBS)

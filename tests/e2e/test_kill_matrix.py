@@ -1,14 +1,13 @@
-"""Killing a job in each state, with real processes: what panda-semantics.md §1.3 says becomes of it."""
+"""Killing a job in each state, with real processes: what docs/semantics.md §1.3 says becomes of it."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from panda_fsm.events import KillJob
+from panda_fsm.messages import KillJob
 from tests import factories
 from tests.driver import Driver
+from tests.faults import age
 from tests.invariants import Listener, check_blocks, check_jobs, dead_letters, depths
 from tests.polling import wait_until
 from tests.processes import Processes
@@ -21,6 +20,7 @@ FAR = "far.csv"
 STATES = ("assigned", "activated", "sent", "starting", "running", "holding", "transferring", "pending")
 ENDED_AT_ONCE = [state for state in STATES if state != "running"]
 FORCED, OBEYS, FINISHES, DIES = 901, 902, 903, 904
+LOST_HEARTBEAT_S = 2 * 3600 + 1
 
 
 def number(state: str, code: int) -> int:
@@ -50,7 +50,7 @@ def bring(driver: Driver, processes: Processes) -> None:
         driver.publish(factories.report(i, state) for i in ids for state in states)
 
     factories.store_file(processes.lab.source_storage, FAR)
-    for name in ("setupper", "watcher", "relay", "adder"):
+    for name in ("setupper", "setupper.submissions", "watcher", "relay", "adder"):
         processes.start(name)
     pilot(jobs("transferring"), "finished")
     wait_for("transferring", jobs("transferring"))
@@ -85,10 +85,8 @@ def test_kill_in_every_state(processes: Processes, driver: Driver, listener: Lis
     # One pilot obeys, one had finished before it heard of it, one dies.
     driver.publish([factories.report(i, "failed") for i in (OBEYS, *jobs("running"))])
     driver.publish([factories.report(FINISHES, "finished")])
-    for table in ("job", "job_deadline"):
-        past: Any = f"UPDATE {table} SET deadline_at = now() - interval '1 s' WHERE job_id = %s RETURNING 1"  # noqa: S608
-        database.rows(past, (DIES,))
-    for name in ("activator", "adder", "closer", "finisher", "ddm"):
+    age(database, LOST_HEARTBEAT_S, [DIES])
+    for name in ("activator", "adder", "closer", "finisher", "ddm", "clock"):
         processes.start(name)
     ends |= dict.fromkeys((OBEYS, *jobs("running")), "cancelled") | {FINISHES: "finished", DIES: "failed"}
     wait_until(lambda: dict(database.rows("SELECT job_id, state FROM job")) == ends, "all jobs ended")
