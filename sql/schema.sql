@@ -8,9 +8,13 @@ DECLARE
     first date := date_trunc('month', day AT TIME ZONE 'UTC');
 BEGIN
     FOREACH parent IN ARRAY ARRAY['job_history', 'job_archive', 'job_file_archive', 'job_spec_archive'] LOOP
-        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-            parent || to_char(first, '_YYYY_MM'), parent,
-            first::timestamp AT TIME ZONE 'UTC', (first + interval '1 month')::timestamp AT TIME ZONE 'UTC');
+        BEGIN
+            EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                parent || to_char(first, '_YYYY_MM'), parent,
+                first::timestamp AT TIME ZONE 'UTC', (first + interval '1 month')::timestamp AT TIME ZONE 'UTC');
+        EXCEPTION WHEN check_violation THEN
+            RAISE WARNING 'the default partition of % holds rows of %: panda-fsm partitions repair', parent, first;
+        END;
     END LOOP;
 END $$;
 
@@ -33,6 +37,33 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.repair_partitions(parent text, key text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    spare text := parent || '_default';
+    month timestamp;
+    name text;
+    moved bigint;
+    total bigint := 0;
+BEGIN
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent);
+    FOR month IN EXECUTE format(
+        'SELECT DISTINCT date_trunc(''month'', %I AT TIME ZONE ''UTC'') FROM %I ORDER BY 1', key, spare)
+    LOOP
+        name := parent || to_char(month, '_YYYY_MM');
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
+        EXECUTE format('WITH gone AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *)
+            INSERT INTO %I SELECT * FROM gone', spare, key, month AT TIME ZONE 'UTC', key,
+            (month + interval '1 month') AT TIME ZONE 'UTC', name);
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name,
+            month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+        total := total + moved;
+    END LOOP;
+    RETURN total;
+END $$;
+
 CREATE TABLE public.audit (
     audit_id bigint NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
@@ -49,6 +80,13 @@ ALTER TABLE public.audit ALTER COLUMN audit_id ADD GENERATED ALWAYS AS IDENTITY 
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.broker_binding (
+    queue text NOT NULL,
+    exchange text NOT NULL,
+    routing_key text NOT NULL,
+    retired_at timestamp with time zone
 );
 
 CREATE TABLE public.cache_file (
@@ -72,7 +110,7 @@ CREATE TABLE public.data_block (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     closed_at timestamp with time zone,
     CONSTRAINT data_block_kind_check CHECK ((kind = ANY (ARRAY['dispatch'::text, 'destination'::text, 'sub'::text]))),
-    CONSTRAINT data_block_status_check CHECK ((status = ANY (ARRAY['open'::text, 'closed'::text, 'failed'::text])))
+    CONSTRAINT data_block_status_check CHECK ((status = ANY (ARRAY['open'::text, 'closed'::text])))
 );
 
 ALTER TABLE public.data_block ALTER COLUMN block_id ADD GENERATED ALWAYS AS IDENTITY (
@@ -96,6 +134,7 @@ CREATE TABLE public.dead_letter (
     error text,
     fingerprint text NOT NULL,
     status text DEFAULT 'open'::text NOT NULL,
+    settled_at timestamp with time zone,
     CONSTRAINT dead_letter_status_check CHECK ((status = ANY (ARRAY['open'::text, 'replayed'::text, 'discarded'::text])))
 );
 
@@ -111,7 +150,8 @@ ALTER TABLE public.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS 
 CREATE TABLE public.inbox (
     message_id uuid NOT NULL,
     received_at timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000');
 
 CREATE TABLE public.job (
     job_id bigint NOT NULL,
@@ -147,6 +187,7 @@ CREATE TABLE public.job (
     deadline_at timestamp with time zone NOT NULL,
     started_at timestamp with time zone,
     ended_at timestamp with time zone,
+    waits_for text,
     CONSTRAINT job_verdict_check CHECK ((verdict = ANY (ARRAY['finished'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='60');
@@ -184,7 +225,8 @@ CREATE TABLE public.job_archive (
     state_changed_at timestamp with time zone DEFAULT now() NOT NULL,
     deadline_at timestamp with time zone NOT NULL,
     started_at timestamp with time zone,
-    ended_at timestamp with time zone NOT NULL
+    ended_at timestamp with time zone NOT NULL,
+    waits_for text
 )
 PARTITION BY RANGE (ended_at);
 
@@ -221,7 +263,8 @@ CREATE TABLE public.job_archive_default (
     state_changed_at timestamp with time zone DEFAULT now() NOT NULL,
     deadline_at timestamp with time zone NOT NULL,
     started_at timestamp with time zone,
-    ended_at timestamp with time zone NOT NULL
+    ended_at timestamp with time zone NOT NULL,
+    waits_for text
 );
 
 CREATE TABLE public.job_count (
@@ -230,11 +273,20 @@ CREATE TABLE public.job_count (
     vo text NOT NULL,
     jobs bigint NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
 CREATE TABLE public.job_deadline (
     job_id bigint NOT NULL,
-    deadline_at timestamp with time zone NOT NULL
+    deadline_at timestamp with time zone NOT NULL,
+    trouble text,
+    ended boolean DEFAULT false NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.job_ended (
+    job_id bigint NOT NULL,
+    ended_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.job_file (
@@ -291,6 +343,12 @@ CREATE TABLE public.job_file_archive_default (
     block_id bigint,
     ended_at timestamp with time zone NOT NULL
 );
+
+CREATE TABLE public.job_heard (
+    job_id bigint NOT NULL,
+    heard_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
 
 CREATE TABLE public.job_history (
     job_id bigint NOT NULL,
@@ -381,8 +439,9 @@ CREATE TABLE public.job_waiting (
     core_count integer NOT NULL,
     task_id bigint NOT NULL,
     user_name text NOT NULL,
-    version integer NOT NULL
-);
+    version integer DEFAULT 0 NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
 
 CREATE TABLE public.outbox (
     message_id uuid NOT NULL,
@@ -390,8 +449,12 @@ CREATE TABLE public.outbox (
     routing_key text NOT NULL,
     body text NOT NULL,
     headers jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    tries smallint DEFAULT 0 NOT NULL,
+    put_off_until timestamp with time zone,
+    trouble text
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
 
 CREATE TABLE public.pilot_report (
     job_id bigint NOT NULL,
@@ -402,26 +465,36 @@ CREATE TABLE public.pilot_report (
     received_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.process (
+    service text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    trouble text,
+    trouble_since timestamp with time zone
+);
+
+CREATE TABLE public.pulse (
+    name text NOT NULL,
+    ticked_at timestamp with time zone NOT NULL,
+    grace_until timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.request (
     message_id uuid NOT NULL,
     routing_key text NOT NULL,
     body text NOT NULL,
-    accepted_at timestamp with time zone DEFAULT now() NOT NULL
-);
+    accepted_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
 
 CREATE TABLE public.schema_version (
     version text NOT NULL,
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
-
-CREATE SEQUENCE public.sub_block_number
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    MAXVALUE 9999999
-    CACHE 1
-    CYCLE;
 
 CREATE TABLE public.worker (
     harvester_id text NOT NULL,
@@ -451,6 +524,9 @@ ALTER TABLE ONLY public.job_spec_archive ATTACH PARTITION public.job_spec_archiv
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
 
+ALTER TABLE ONLY public.broker_binding
+    ADD CONSTRAINT broker_binding_pkey PRIMARY KEY (queue, exchange, routing_key);
+
 ALTER TABLE ONLY public.cache_file
     ADD CONSTRAINT cache_file_pkey PRIMARY KEY (name);
 
@@ -475,6 +551,9 @@ ALTER TABLE ONLY public.job_archive_default
 ALTER TABLE ONLY public.job_deadline
     ADD CONSTRAINT job_deadline_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY public.job_ended
+    ADD CONSTRAINT job_ended_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY public.job_file_archive
     ADD CONSTRAINT job_file_archive_pkey PRIMARY KEY (job_id, seq, ended_at);
 
@@ -483,6 +562,9 @@ ALTER TABLE ONLY public.job_file_archive_default
 
 ALTER TABLE ONLY public.job_file
     ADD CONSTRAINT job_file_pkey PRIMARY KEY (job_id, seq);
+
+ALTER TABLE ONLY public.job_heard
+    ADD CONSTRAINT job_heard_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY public.job_history
     ADD CONSTRAINT job_history_pkey PRIMARY KEY (job_id, version, at);
@@ -520,6 +602,12 @@ ALTER TABLE ONLY public.outbox
 ALTER TABLE ONLY public.pilot_report
     ADD CONSTRAINT pilot_report_pkey PRIMARY KEY (job_id, attempt_nr);
 
+ALTER TABLE ONLY public.process
+    ADD CONSTRAINT process_pkey PRIMARY KEY (service, host, pid);
+
+ALTER TABLE ONLY public.pulse
+    ADD CONSTRAINT pulse_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (message_id);
 
@@ -532,11 +620,23 @@ ALTER TABLE ONLY public.worker_node
 ALTER TABLE ONLY public.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (harvester_id, worker_id);
 
+CREATE INDEX audit_at ON public.audit USING btree (at);
+
 CREATE INDEX cache_file_content ON public.cache_file USING btree (size, checksum);
 
-CREATE INDEX data_block_open ON public.data_block USING btree (kind) WHERE (status = 'open'::text);
+CREATE INDEX cache_file_created ON public.cache_file USING btree (created_at);
+
+CREATE INDEX data_block_closed ON public.data_block USING btree (closed_at) WHERE (closed_at IS NOT NULL);
+
+CREATE INDEX data_block_created ON public.data_block USING btree (created_at) WHERE (closed_at IS NULL);
+
+CREATE INDEX data_block_open ON public.data_block USING btree (block_id) WHERE (status = 'open'::text);
+
+CREATE INDEX data_block_parent ON public.data_block USING btree (parent) WHERE (parent <> ''::text);
 
 CREATE INDEX dead_letter_open ON public.dead_letter USING btree (fingerprint, at) WHERE (status = 'open'::text);
+
+CREATE INDEX dead_letter_settled ON public.dead_letter USING btree (settled_at) WHERE (settled_at IS NOT NULL);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
 
@@ -544,7 +644,11 @@ CREATE INDEX job_archive_task ON ONLY public.job_archive USING btree (task_id);
 
 CREATE INDEX job_archive_default_task_id_idx ON public.job_archive_default USING btree (task_id);
 
-CREATE INDEX job_deadline_at ON public.job_deadline USING btree (deadline_at);
+CREATE INDEX job_deadline_at ON public.job_deadline USING btree (deadline_at) WHERE (NOT ended);
+
+CREATE INDEX job_deadline_ended ON public.job_deadline USING btree (deadline_at) WHERE ended;
+
+CREATE INDEX job_deadline_trouble ON public.job_deadline USING btree (job_id) WHERE (trouble IS NOT NULL);
 
 CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (block_id IS NOT NULL);
 
@@ -552,7 +656,19 @@ CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((
 
 CREATE INDEX job_task ON public.job USING btree (task_id);
 
+CREATE INDEX job_waiting_class ON public.job_waiting USING btree (site, label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
+
 CREATE INDEX job_waiting_order ON public.job_waiting USING btree (site, priority DESC, job_id);
+
+CREATE INDEX job_waiting_task ON public.job_waiting USING btree ((((site || '/'::text) || (task_id)::text)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
+
+CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/'::text) || user_name)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
+
+CREATE INDEX pilot_report_received ON public.pilot_report USING btree (received_at);
+
+CREATE INDEX worker_last_seen ON public.worker USING btree (last_seen_at);
+
+CREATE INDEX worker_node_last_seen ON public.worker_node USING btree (last_seen_at);
 
 ALTER INDEX public.job_archive_pkey ATTACH PARTITION public.job_archive_default_pkey;
 
