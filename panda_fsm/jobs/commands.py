@@ -30,7 +30,6 @@ class Command:
         return Answer.ACT if phase in self.acts_in else Answer.IGNORE
 
 
-ANY = frozenset(P)
 COMMANDS = (
     Command("heartbeat", "watcher.heartbeats", ("heartbeat",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
     Command("large_report", "watcher.large", ("large.report",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),

@@ -1,0 +1,68 @@
+"""Files join open blocks only, however late their jobs come and whoever closes the block meanwhile."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+
+from consumers.closer import Closer
+from consumers.setupper import Setupper
+from panda_fsm import messages as events
+from plugins.experiments.registry import IsolatedExperiments
+from tests import factories
+from tests.driver import Database
+from tests.inprocess import InProcess, Serve
+from tests.polling import wait_until
+
+
+def set_up(serve: Serve, registry: IsolatedExperiments, job_id: int) -> InProcess:
+    """A Setupper that created and set up one job."""
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(factories.draft(job_id)))
+    setupper.handle(*setupper.outlet.messages("job.defined"))
+    return setupper
+
+
+def blocks_of(database: Database, job_id: int) -> set[tuple[str, str]]:
+    """Names and statuses of the blocks that the job's files are in."""
+    query = "SELECT DISTINCT b.name, b.status FROM job_file f JOIN data_block b USING (block_id) WHERE f.job_id = %s"
+    return {(name, status) for name, status in database.rows(query, (job_id,))}
+
+
+def test_a_late_file_never_enters_a_closed_block(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """Jobs of one bunch share a block; one comes when the block is closed already, and gets the next."""
+    set_up(serve, registry, 1)
+    database.rows("UPDATE job_file SET status = 'ready' RETURNING 1")
+    serve(Closer()).handle(events.CheckBlock(job_id=1))
+    first = blocks_of(database, 1)
+    assert {status for _, status in first} == {"closed"}
+    set_up(serve, registry, 2)
+    second = blocks_of(database, 2)
+    assert {status for _, status in second} == {"open"}
+    assert first.isdisjoint(second)
+    set_up(serve, registry, 3)
+    assert blocks_of(database, 3) == second, "while it is open the bunch goes on in it"
+    assert database.states() == {"activated": 3}
+
+
+def test_a_block_is_not_closed_over_a_file_that_is_just_joining(
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
+) -> None:
+    """The Closer found it complete, waits for its lock, and must look again: a snapshot is no proof."""
+    set_up(serve, registry, 1)
+    database.rows("UPDATE job_file SET status = 'ready' RETURNING 1")
+    closer = serve(Closer())
+    with psycopg.connect(database_url) as joining:
+        joining.execute("SELECT FROM data_block FOR SHARE")
+        thread = threading.Thread(target=closer.handle, args=(events.CheckBlock(job_id=1),))
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'closer'"
+        wait_until(lambda: database.value(waiting), "the Closer at the lock")
+        joining.execute("UPDATE job_file SET status = 'unknown' WHERE type = 'log'")
+        joining.commit()
+        thread.join(30)
+    assert {status for name, status in blocks_of(database, 1) if "log" in name} == {"open"}
+    assert {status for name, status in blocks_of(database, 1) if "output" in name} == {"closed"}
