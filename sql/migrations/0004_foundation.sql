@@ -33,7 +33,6 @@ DROP INDEX job_deadline_at;
 CREATE INDEX job_deadline_at ON job_deadline (deadline_at) WHERE NOT ended;
 CREATE INDEX job_deadline_ended ON job_deadline (deadline_at) WHERE ended;
 CREATE INDEX job_deadline_trouble ON job_deadline (job_id) WHERE trouble IS NOT NULL;
-CREATE INDEX job_deadline_trouble ON job_deadline (job_id) WHERE trouble IS NOT NULL;
 
 -- Who ticks: the clock, and the gateways that listen to pilots. After a gap nobody is lost for a while.
 CREATE TABLE pulse (
