@@ -45,6 +45,11 @@ class Batch:
     is_oldest: bool
     """Nothing older is held, so that one acknowledgement settles all."""
 
+    @property
+    def is_suspect(self) -> bool:
+        """One that may kill the process."""
+        return bool(self.deliveries) and self.deliveries[0].deliveries >= ALONE_AFTER
+
 
 class Buffer:
     """Deliveries that wait for the worker. Guarded by whoever owns it."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pika
@@ -51,6 +52,7 @@ class BrokerThread:
         self._backoff = Backoff(*RECONNECT_S)
         self._reason: BaseException | str | None = None
         self._renewing = False
+        self._expected = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -97,7 +99,8 @@ class BrokerThread:
     def renew_channel(self) -> None:
         """Close the channel and open another, in the connection's thread; nothing may be in hand."""
         channel, self.channel = self.channel, None
-        if channel is not None and channel.is_open:
+        if channel is not None and channel.is_open and self._connection is not None:
+            self._expect_ready(self._connection)
             self._renewing = True
             channel.close()
 
@@ -124,7 +127,7 @@ class BrokerThread:
         )
         connection.add_on_connection_blocked_callback(self._blocked)
         connection.add_on_connection_unblocked_callback(self._unblocked)
-        connection.ioloop.call_later(READY_WITHIN_S, lambda: self._check_ready(connection))
+        self._expect_ready(connection)
         if self._stopping.is_set():  # `stop` found no connection to close
             self._close()
         try:
@@ -147,8 +150,13 @@ class BrokerThread:
         self.channel = channel
         self.on_ready(channel)
 
-    def _check_ready(self, connection: SelectConnection) -> None:
-        if connection is self._connection and not self.ready.is_set():
+    def _expect_ready(self, connection: SelectConnection) -> None:
+        self.ready.clear()
+        self._expected += 1
+        connection.ioloop.call_later(READY_WITHIN_S, partial(self._check_ready, self._expected))
+
+    def _check_ready(self, expected: int) -> None:
+        if expected == self._expected and not self.ready.is_set():
             self.reconnect(f"the message broker does not answer within {READY_WITHIN_S:g} s")
 
     def _blocked(self, _connection: object, frame: Any) -> None:

@@ -30,6 +30,7 @@ _PASSING_TRIES = 2
 _LINGER_S = 0.05
 _LOOK_UP_S = 1.0
 _IDLE_S = 5.0
+_SETTLE_S = 5.0
 
 
 class BatchConsumer(BrokerThread):
@@ -78,6 +79,8 @@ class BatchConsumer(BrokerThread):
                 self._busy = bool(batch.deliveries)
             pace.note(len(batch.deliveries))
             if batch.deliveries:  # while we lingered, the connection may have been lost and the buffer with it
+                if batch.is_suspect:
+                    self._await_acknowledged(channel)
                 self._work(batch, channel)
                 self._busy, self._idle_since = False, time.monotonic()
         self.stop()
@@ -148,6 +151,17 @@ class BatchConsumer(BrokerThread):
                 channel.basic_ack(tag)
 
         self.call(ack)
+
+    def _await_acknowledged(self, channel: Channel | None) -> None:
+        """Return once the broker has our acknowledgements: this message may be our last, and those before it done."""
+        settled = threading.Event()
+
+        def ask() -> None:
+            if channel is not None and channel is self.channel and channel.is_open:
+                channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _frame: settled.set())
+
+        if self.call(ask):
+            settled.wait(_SETTLE_S)
 
     def on_ready(self, channel: Channel) -> None:
         channel.basic_qos(prefetch_count=self._prefetch)

@@ -37,7 +37,8 @@ class Declaration:
         self._open_channel()
 
     def _open_channel(self) -> None:
-        self._connection.channel(on_open_callback=self._opened)
+        if self._connection.is_open:
+            self._connection.channel(on_open_callback=self._opened)
 
     def _opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._closed)

@@ -12,7 +12,7 @@ import structlog
 from pika.exceptions import AMQPError, ConnectionClosedByBroker
 
 from broker.reasons import INTERNAL_ERROR, reason_of
-from broker.topology import queues
+from broker.topology import Queue, queues
 from panda_fsm import delays
 
 log = structlog.get_logger()
@@ -63,11 +63,12 @@ class DelayQueues:
 
 
 def revive(parameters: pika.URLParameters, queue: str) -> bool:
-    """Make the queue anew if it has no leader. True when that was done."""
+    """Make a queue of ours anew if it has no leader. True when that was done."""
+    declared = next((one for one in queues() if one.name == queue), None)
     try:
-        if not _is_leaderless(parameters, queue):
+        if declared is None or not _is_leaderless(parameters, queue):
             return False
-        _make_anew(parameters, queue)
+        _make_anew(parameters, declared)
     except (AMQPError, OSError) as error:
         log.warning("not_revived", queue=queue, reason=reason_of(error))
         return False
@@ -88,11 +89,10 @@ def _is_leaderless(parameters: pika.URLParameters, queue: str) -> bool:
     return False
 
 
-def _make_anew(parameters: pika.URLParameters, queue: str) -> None:
-    declared = next(one for one in queues() if one.name == queue)
+def _make_anew(parameters: pika.URLParameters, queue: Queue) -> None:
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
-        channel.queue_delete(queue)
-        channel.queue_declare(queue, durable=True, arguments=dict(declared.arguments))
-        for exchange, key in declared.bindings:
-            channel.queue_bind(queue, exchange, key)
+        channel.queue_delete(queue.name)
+        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        for exchange, key in queue.bindings:
+            channel.queue_bind(queue.name, exchange, key)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from broker.publish import BrokerPublisher
 from lab.services import Services
 from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Delivery
-from panda_fsm.trouble import ALONE_AFTER
+from panda_fsm.trouble import ALONE_AFTER, KILLER_AFTER
 from tests.broker_side import Consuming, channel_of, consumers, kill, put, waiting
 from tests.polling import wait_until
 from tests.proxy import Proxy
@@ -207,3 +208,33 @@ def test_a_process_whose_batch_does_not_end_ends_itself(broker_url: str, publish
     assert done.returncode == 70, done.stderr
     assert "in hang" in done.stdout + done.stderr  # where it hung
     wait_until(lambda: waiting(broker_url, "watcher") == 1, "the message is given back")
+
+
+KILLED = """
+import os, sys
+from broker.consume import BatchConsumer
+
+def handle(batch):
+    if any(one.body == b"killer" for one in batch):
+        os._exit(9)
+    with open(sys.argv[2], "a") as file:
+        file.writelines(one.body.decode() + "\\n" for one in batch)
+
+BatchConsumer(sys.argv[1], "watcher", 5, handle).run()
+"""
+
+
+def test_all_others_are_handled_though_one_message_kills_every_process(
+    broker_url: str, publisher: BrokerPublisher, run_dir: Path
+) -> None:
+    """Each life handles those that its lot puts before the killer; at last the killer is alone."""
+    others = [f"{number:02}".encode() for number in range(24)]
+    put(broker_url, "watcher", *others[:3], b"killer", *others[3:])
+    handled = run_dir / "handled"
+    command = [sys.executable, "-c", KILLED, broker_url, str(handled)]
+    lives = 0
+    while not handled.exists() or {*handled.read_text().split()} != {one.decode() for one in others}:
+        lives += 1
+        assert lives <= KILLER_AFTER, "the killer would be buried, and others with it"
+        assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 9
+    wait_until(lambda: waiting(broker_url, "watcher") == 1, "the killer alone is left")
