@@ -60,9 +60,6 @@ class ReadStore(Protocol):
 
     async def task_progress(self, task_id: int) -> TaskProgress: ...
 
-    async def schema_version(self) -> str:
-        """The newest migration that was applied."""
-
 
 class RegisterStore(Protocol):
     """Workers, machines and sandboxes."""
@@ -92,6 +89,9 @@ class Store(Protocol):
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
+
+    async def schema_version(self) -> str:
+        """The newest migration that was applied; an answer means that every part of the store works."""
 
 
 class Publisher(Protocol):

@@ -5,6 +5,7 @@ While the database is away whoever asks is told so at once; it is looked for eve
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -19,6 +20,7 @@ from panda_fsm.errors import TransientError
 from sql.connections import CLIENT_GRACE_S, KEEPALIVES, LimitedAsyncConnection, is_spoiled, translated
 
 log = structlog.get_logger()
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # a line for each attempt to connect; we say it once
 
 _WAIT_FOR_CONNECTION_S = 10.0
 _LOOK_AGAIN_S = 1.5
@@ -33,12 +35,14 @@ class Pool:
     """Connections for one kind of work. Raises what `translated` makes of a database error, or the error itself."""
 
     def __init__(self, database_url: str, name: str, size: int, statement_timeout_s: float) -> None:
+        self._name = name
         self._limit_s = statement_timeout_s + CLIENT_GRACE_S
         self._is_away = False
         self._tidying: asyncio.Task[None] | None = None
         options = f"-c statement_timeout={int(statement_timeout_s * 1000)} {_PLANNER} {_JIT}"
         self._pool = AsyncConnectionPool(
             database_url,
+            name=name,
             connection_class=LimitedAsyncConnection,
             min_size=min(2, size),
             max_size=size,
@@ -77,7 +81,7 @@ class Pool:
                     if connection.closed:
                         self._tidy()
                     raise
-                self._is_away = False
+                self._works()
         except (PoolTimeout, PoolClosed) as error:
             raise TransientError(f"no database connection: {error}") from error
         except psycopg.Error as error:
@@ -103,7 +107,7 @@ class Pool:
     async def _configure(self, connection: LimitedAsyncConnection) -> None:
         connection.limit_s = self._limit_s
         set_json_loads(orjson.loads, connection)
-        self._is_away = False
+        self._works()
 
     def _tidy(self) -> None:
         """A connection was lost: its neighbours are looked at, behind the answer and once for all who lost one."""
@@ -117,6 +121,11 @@ class Pool:
     async def _look_again(self, pool: AsyncConnectionPool[LimitedAsyncConnection]) -> None:
         """Connecting failed for a while. It goes on, and if no connection works nobody is kept waiting for one."""
         await self._check()
-        was_away, self._is_away = self._is_away, pool.get_stats()["pool_available"] == 0
-        if self._is_away and not was_away:
-            log.warning("database_away")
+        if not self._is_away and pool.get_stats()["pool_available"] == 0:
+            self._is_away = True
+            log.warning("database_away", pool=self._name)
+
+    def _works(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            log.info("database_back", pool=self._name)

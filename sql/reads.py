@@ -44,10 +44,6 @@ class ReadStore:
         ]
         return TaskProgress(states, hops)
 
-    async def schema_version(self) -> str:
-        """The newest migration that was applied."""
-        return str((await self._pool.row(_Q["schema_version"]))[0])
-
 
 def _description(row: dict[str, Any]) -> JobDescription:
     spec, files = row.pop("spec"), row.pop("files")

@@ -11,7 +11,8 @@ import httpx
 import pika
 
 from lab.site import unsigned_token
-from panda_fsm.events import decode
+from panda_fsm.messages import decode
+from tests.polling import wait_until
 from tests.processes import Processes
 
 
@@ -74,3 +75,15 @@ def queued(broker_url: str, queue: str) -> list[Any]:
                 return found
             assert properties.delivery_mode == 2
             found.append(decode(body))
+
+
+def received(broker_url: str, queue: str, count: int) -> list[Any]:
+    """So many messages of a queue: they are published behind the answer, so they are waited for."""
+    found: list[Any] = []
+
+    def enough() -> bool:
+        found.extend(queued(broker_url, queue))
+        return len(found) >= count
+
+    wait_until(enough, f"{count} messages in {queue}")
+    return found

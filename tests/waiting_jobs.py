@@ -15,8 +15,7 @@ _JOB: dict[str, Any] = {
     "holder": None, "command": None, "has_report": False,
 }  # fmt: skip
 _WAITING = (
-    "job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,"
-    " version"
+    "job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name"
 )
 
 
@@ -32,7 +31,8 @@ def add_jobs(database_url: str, job_ids: range, **fields: Any) -> None:
             " FROM generate_series(%(first)s::bigint, %(last)s) i",
             'INSERT INTO job_spec SELECT i, \'{"transformation": "http://x/trf/user/run"}\''
             " FROM generate_series(%(first)s::bigint, %(last)s) i",
-            "INSERT INTO job_deadline SELECT job_id, deadline_at FROM job WHERE job_id BETWEEN %(first)s AND %(last)s",
+            "INSERT INTO job_deadline (job_id, deadline_at) SELECT job_id, deadline_at FROM job"
+            " WHERE job_id BETWEEN %(first)s AND %(last)s",
             f"INSERT INTO job_waiting ({_WAITING}) SELECT {_WAITING} FROM job"  # noqa: S608
             " WHERE state = 'activated' AND job_id BETWEEN %(first)s AND %(last)s",
             "INSERT INTO job_file SELECT i, k.seq - 1, k.kind, k.kind || '.' || i, 'user.lab', 'set', 'block', '', '',"

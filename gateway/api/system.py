@@ -57,6 +57,6 @@ async def readyz(gateway: Gateway, call: Call, _ask: None) -> Response:
 
 async def _schema_version(gateway: Gateway) -> str | None:
     try:
-        return await asyncio.wait_for(gateway.store.reads.schema_version(), _READY_WITHIN_S)
+        return await asyncio.wait_for(gateway.store.schema_version(), _READY_WITHIN_S)
     except (TransientError, TimeoutError):
         return None

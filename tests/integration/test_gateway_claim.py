@@ -3,70 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict
-from typing import Any, TypeVar
 
 import psycopg
 import pytest
 
-from gateway.claims import Claims
+from gateway.work.claims import Claims
+from gateway.work.publishing import Publishing
 from lab.site import QUEUE
-from panda_fsm.dispatch import Filters, Seat
-from panda_fsm.effects import Outgoing
-from panda_fsm.errors import NotPublishedError, TransientError
-from panda_fsm.events import JobEvent, decode, new_message_id
-from panda_fsm.lifecycle import DEADLINES
-from panda_fsm.states import State
+from panda_fsm.claims import Filters
+from panda_fsm.effects import Effects, Outgoing
+from panda_fsm.errors import NotPublishedError
+from panda_fsm.jobs.facts import TableLimits
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.messages import JobEvent, decode, new_message_id
 from sql.gateway_store import GatewayStore
-from sql.queries import load
+from sql.store import PostgresStore
 from tests.driver import Database
+from tests.gateway_stores import claimed, seat, with_store
 from tests.waiting_jobs import add_jobs
-
-Answer = TypeVar("Answer")
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A connection to look with."""
-    connection = Database(database_url)
-    yield connection
-    connection.close()
-
-
-def seat(holder: str = "iss|pilot", **pilot: Any) -> Seat:
-    """A place for one job."""
-    return Seat(new_message_id(), holder, "node-1", pilot)
-
-
-def seconds(state: State) -> int:
-    """The table's deadlines."""
-    return DEADLINES[state].seconds
-
-
-def with_store(database_url: str, scene: Callable[[GatewayStore], Awaitable[Answer]]) -> Answer:
-    """Play a scene with a store that is open."""
-
-    async def play() -> Answer:
-        store = GatewayStore(database_url, 8, 20, seconds)
-        await store.open()
-        try:
-            return await scene(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(play())
-
-
-def claimed(database_url: str, wanted: int = 1, **filters: Any) -> list[int]:
-    """The ids that one claim gives."""
-
-    async def scene(store: GatewayStore) -> list[int]:
-        claim = await store.claim(Filters(QUEUE, **filters), [seat() for _ in range(wanted)])
-        return [job.job_id for job in claim.jobs if job is not None]
-
-    return with_store(database_url, scene)
 
 
 def test_a_claim_writes_everything_at_once(database_url: str, database: Database) -> None:
@@ -74,7 +29,7 @@ def test_a_claim_writes_everything_at_once(database_url: str, database: Database
     one = seat(worker_id="77")
 
     async def scene(store: GatewayStore) -> None:
-        claim = await store.claim(Filters(QUEUE), [one])
+        claim = await store.claims.claim(Filters(QUEUE), [one])
         job = claim.jobs[0]
         assert job is not None
         assert (job.job_id, job.spec["transformation"], [f.lfn for f in job.files]) == (
@@ -101,48 +56,50 @@ def test_a_claim_writes_everything_at_once(database_url: str, database: Database
     )  # fmt: skip
 
 
+_MUST_EQUAL = """
+SELECT (j.state, j.version, j.attempt_nr, j.command, j.verdict, j.has_report, j.errors, j.waits_for, j.started_at,
+        j.ended_at, j.modified_at = j.state_changed_at, j.deadline_at - j.state_changed_at)::text,
+    (SELECT d.deadline_at - j.state_changed_at FROM job_deadline d WHERE d.job_id = j.job_id),
+    (SELECT array_agg((h.version, h.transition_id, h.service, h.host, h.detail, h.message_id IS NULL)::text)
+     FROM job_history h WHERE h.job_id = j.job_id),
+    (SELECT count(*) FROM job_waiting w WHERE w.job_id = j.job_id),
+    (SELECT array_agg((c.state, c.vo, c.jobs)::text ORDER BY c.state) FROM job_count c WHERE c.site = j.site),
+    (SELECT array_agg((o.exchange, o.routing_key, o.headers)::text) FROM outbox o
+     WHERE o.body::json ->> 'job_id' = j.job_id::text),
+    (SELECT o.body FROM outbox o WHERE o.body::json ->> 'job_id' = j.job_id::text)
+FROM job j WHERE job_id = %s"""
+
+
+def test_the_claim_makes_the_step_that_effects_make(database_url: str, database: Database) -> None:
+    """Two jobs alike: one is claimed, the other moved as services move jobs. What is in the tables must be the same."""
+    limits = TableLimits({State.SENT: 700}, {State.SENT: 300})
+    for job_id, queue in ((1, "CLAIMED"), (2, "STEPPED")):
+        add_jobs(database_url, range(job_id, job_id + 1), site=queue)
+    database.rows("UPDATE job SET waits_for = 'something', modified_at = now() - interval '1 h' RETURNING 1")
+
+    async def scene(store: GatewayStore) -> None:
+        await store.claims.claim(Filters("CLAIMED"), [seat()])
+
+    with_store(database_url, scene, limits)
+    store = PostgresStore(database_url, "gateway", 20, limits, 600)
+    with store.transaction() as transaction:
+        effects = Effects()
+        effects.step(
+            transaction.load_locked([2], files=False, report=False)[2], Trigger.ACQUIRED, new_message_id(), None
+        )
+        transaction.write(effects)
+    store.close()
+    (*claimed, claimed_event), (*stepped, stepped_event) = (database.rows(_MUST_EQUAL, (n,))[0] for n in (1, 2))
+    assert claimed == stepped
+    one, other = (decode(body.encode()) for body in (claimed_event, stepped_event))
+    own = {"message_id", "cause", "at", "job_id", "site"}
+    assert one.model_dump(exclude=own) == other.model_dump(exclude=own)
+
+
 def test_best_first(database_url: str) -> None:
     for first, priority in ((1, 10), (11, 30), (21, 20)):
         add_jobs(database_url, range(first, first + 2), priority=priority)
     assert claimed(database_url, 5) == [11, 12, 21, 22, 1]
-
-
-FITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
-    ({}, {}, True),
-    ({"site": "OTHER"}, {}, False),
-    ({"label": "managed"}, {"labels": ("managed", "test")}, True),
-    ({"label": "managed"}, {"labels": ("user",)}, False),
-    ({"min_ram": 4000}, {"memory": 4000}, True),
-    ({"min_ram": 4001}, {"memory": 4000}, False),
-    ({"min_ram": 0}, {"memory": 1}, True),
-    ({"min_ram": 10**9}, {}, True),
-    ({"max_disk": 501}, {"disk": 500}, False),
-    ({"max_disk": 500}, {"disk": 500}, True),
-    ({"max_walltime": 3601}, {"remaining_time": 3600}, False),
-    ({"max_walltime": 0}, {"remaining_time": 60}, True),
-    ({"core_count": 8}, {"core_count": 4}, False),
-    ({"core_count": 8}, {"core_count": 8}, True),
-    ({"resource_type": "MCORE"}, {"resource_type": "SCORE"}, False),
-    ({"resource_type": "MCORE"}, {"resource_type": "MCORE"}, True),
-    ({"task_id": 9}, {"task_id": 7}, False),
-    ({"task_id": 9}, {"task_id": 9}, True),
-    ({"user_name": "Jane"}, {"user_name": "John"}, False),
-    ({"user_name": "Jane"}, {"user_name": "Jane"}, True),
-]
-
-
-def test_only_what_fits_is_handed_out(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        for job, filters, fits in FITS:
-            add_jobs(database_url, range(1, 2), **job)
-            assert claimed(database_url, **filters) == ([1] if fits else []), (job, filters)
-            connection.execute("TRUNCATE job, job_spec, job_waiting, job_deadline, job_file, job_history, outbox")
-
-
-def test_the_one_that_fits_is_found_behind_many_that_do_not(database_url: str) -> None:
-    add_jobs(database_url, range(1, 3001), priority=5000, min_ram=64_000)
-    add_jobs(database_url, range(9001, 9002), priority=1)
-    assert claimed(database_url, 2, memory=2000) == [9001]
 
 
 @pytest.mark.parametrize("lock", ["job_waiting", "job"])
@@ -150,7 +107,7 @@ def test_a_locked_job_is_skipped_and_known_to_wait(database_url: str, lock: str)
     add_jobs(database_url, range(1, 3))
 
     async def scene(store: GatewayStore) -> None:
-        claim = await store.claim(Filters(QUEUE), [seat(), seat()])
+        claim = await store.claims.claim(Filters(QUEUE), [seat(), seat()])
         assert [job and job.job_id for job in claim.jobs] == [2, None]
         assert claim.more_waiting
 
@@ -178,7 +135,8 @@ def test_a_job_that_is_locked_for_a_moment_is_waited_for(database_url: str) -> N
         locker = await psycopg.AsyncConnection.connect(database_url)
         async with locker:
             await locker.execute("SELECT FROM job WHERE job_id = 1 FOR UPDATE")
-            asked = asyncio.create_task(Claims(store, Silent()).acquire(Filters(QUEUE), [seat()]))
+            claims = Claims(store.claims, Publishing(Silent()))
+            asked = asyncio.create_task(claims.acquire(Filters(QUEUE), [seat()]))
             done, _ = await asyncio.wait((asked,), timeout=0.1)
             assert not done
             await locker.rollback()
@@ -200,13 +158,13 @@ def test_no_job_is_handed_out_twice_and_none_is_left(database_url: str, database
                 got[job.job_id] = number
 
     async def scene(store: GatewayStore) -> dict[int, int]:
-        second = GatewayStore(database_url, 8, 20, seconds)
+        second = GatewayStore(database_url, 8, 20, TableLimits({}, {}))
         await second.open()
-        gateways = [Claims(store, Silent()), Claims(second, Silent())]
+        behind = Publishing(Silent())
+        gateways = [Claims(store.claims, behind), Claims(second.claims, behind)]
         got: dict[int, int] = {}
         await asyncio.gather(*(pilot(gateways[number % 2], number, got) for number in range(24)))
-        for claims in gateways:
-            await claims.drain()
+        await behind.drain()
         await second.close()
         return got
 
@@ -217,36 +175,3 @@ def test_no_job_is_handed_out_twice_and_none_is_left(database_url: str, database
     assert database.value("SELECT count(*) FROM job_waiting") == 0
     assert database.value("SELECT count(*) FROM job_history") == 600
     assert database.value("SELECT count(*) FROM outbox") == 600, "the relay has them, the broker being away"
-
-
-def test_the_index_finds_the_jobs_whatever_the_statistics_say(database_url: str) -> None:
-    """A database that was never analysed, and yet: no sort of all that wait, no scan of a table."""
-    add_jobs(database_url, range(1, 20_001))
-
-    plan: list[str] = []
-
-    async def scene(store: GatewayStore) -> str:
-        parameters = [asdict(Filters(QUEUE, memory=1000)) | {"wanted": 1}, store._claim_parameters([1], [seat()])]
-        async with store._connection() as connection:
-            for query, values in zip(("pick", "claim"), parameters, strict=True):
-                explained = await connection.execute("EXPLAIN " + load("gateway")[query], values)
-                plan.extend(line for (line,) in await explained.fetchall())
-        return "\n".join(plan)
-
-    explained = with_store(database_url, scene)
-    assert "Index Scan using job_waiting_order" in explained
-    assert not re.search(r"Seq Scan on (?!job_transition)", explained), explained
-
-
-def test_a_database_that_is_away_is_transient(database_url: str) -> None:
-    away = database_url.rpartition("/")[0] + "/nothing"
-
-    async def scene() -> None:
-        store = GatewayStore(away, 2, 1, seconds)
-        store._pool.timeout = 0.5
-        await store.open()
-        with pytest.raises(TransientError):
-            await store.claim(Filters(QUEUE), [seat()])
-        await store.close()
-
-    asyncio.run(scene())

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from lab.site import QUEUE
-from panda_fsm.events import PilotReport
+from panda_fsm.messages import PilotReport
 from tests.driver import Database
-from tests.gateway_http import Caller, queued
+from tests.gateway_http import Caller, queued, received
 from tests.invariants import Listener
 from tests.polling import wait_until
 from tests.processes import Processes
@@ -42,11 +42,11 @@ def test_old_pilot_gets_reports_and_is_told_to_stop(
     database.rows("UPDATE job SET state = 'running', command = 'tobekilled' WHERE job_id = 1 RETURNING 1")
     assert pilot.post(UPDATE_JOB, report | {"state": "running"})["command"] == "tobekilled"
     assert pilot.post(UPDATE_JOB, report | {"attemptNr": "2"})["command"] == "tobekilled"
-    reports = queued(broker_url, "watcher")
+    reports = received(broker_url, "watcher", 1)
     assert [(type(r), r.state, r.job_id, r.attempt_nr, r.heartbeat) for r in reports] == [
         (PilotReport, "starting", 1, 1, False)
     ]
-    assert [r.heartbeat for r in queued(broker_url, "watcher.heartbeats")] == [True]
+    assert [r.heartbeat for r in received(broker_url, "watcher.heartbeats", 1)] == [True]
     # The heartbeat needs no copy, the other report keeps one until it is handled.
     assert database.value("SELECT array_agg(message_id::text) FROM request") == [reports[0].message_id]
 

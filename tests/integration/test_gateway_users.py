@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 
 from lab.site import QUEUE
-from panda_fsm.events import KillJob, SubmitJobs
+from panda_fsm.messages import KillJob, SubmitJobs
 from tests.driver import Database
-from tests.gateway_http import Caller, queued
+from tests.gateway_http import Caller, received
 from tests.polling import wait_until
 from tests.processes import Processes
 from tests.waiting_jobs import add_jobs
@@ -30,7 +30,7 @@ def test_users_jobs(user: Caller, gateway: Processes, database_url: str, broker_
     add_jobs(database_url, range(4, 5), owner="somebody|else")
     ask = {"job_ids": [1, UNKNOWN, 2, 3, 4], "code": 9, "kill_options": ["keepUnmerged"]}
     assert user.post("/api/v1/job/kill", ask)["data"] == [True, False, True, False, False]
-    kills = queued(broker_url, "watcher")
+    kills = received(broker_url, "watcher", 2)
     assert {type(kill) for kill in kills} == {KillJob}
     assert sorted((k.job_id, k.code, k.actor, k.forced, k.reason) for k in kills) == [
         (1, 9, "user-1", False, "keepUnmerged"), (2, 9, "user-1", False, "keepUnmerged"),
@@ -51,6 +51,7 @@ def test_archived_jobs_are_described_and_known(
     with psycopg.connect(database_url) as connection:
         for statement in (
             "UPDATE job SET ended_at = now()",
+            "INSERT INTO job_ended SELECT job_id, ended_at FROM job",
             "INSERT INTO job_archive SELECT * FROM job",
             "INSERT INTO job_spec_archive SELECT s.*, now() FROM job_spec s",
             "INSERT INTO job_file_archive SELECT f.*, now() FROM job_file f",
@@ -66,13 +67,13 @@ def test_archived_jobs_are_described_and_known(
     assert pilot.post(UPDATE_JOB, report | {"state": "running"})["command"] == "tobekilled"
 
 
-def test_submission_is_one_kept_message_with_ids_in_order(user: Caller, broker_url: str, database: Database) -> None:
+def test_submission_is_kept_and_published_with_ids_in_order(user: Caller, broker_url: str, database: Database) -> None:
     jobs: list[Any] = [["NULL"] * 47 + [QUEUE] + ["NULL"] * 78 + [[]] for _ in range(1200)]
     answer = user.post("/api/v1/job/submit", {"jobs": json.dumps(jobs)})
     ids = [job_id for job_id, _definition, _jobset in answer["data"]]
     assert ids == sorted(set(ids))
     assert len({jobset["jobsetID"] for _, _, jobset in answer["data"]}) == 1
-    messages = queued(broker_url, "setupper")
+    messages = received(broker_url, "setupper.submissions", 12)
     assert {type(message) for message in messages} == {SubmitJobs}
     assert {message.owner for message in messages} == {user.key}
     assert sorted(job.job_id for message in messages for job in message.jobs) == ids
@@ -130,6 +131,7 @@ def test_the_api_document_and_its_reader(pilot: Caller) -> None:
 
 def test_hops_of_a_task(pilot: Caller, database: Database, database_url: str) -> None:
     add_jobs(database_url, range(1, 2))
+    database.rows("UPDATE job SET created_at = now() - interval '1 minute' RETURNING 1")
     database.rows(
         "INSERT INTO job_history (job_id, version, transition_id, service, host, at)"
         " SELECT 1, 3, transition_id, 'activator', 'h', now() - interval '1 second' FROM job_transition"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.coalesce import Coalescer, Lanes
+from gateway.work.coalesce import Coalescer, Lanes
+from panda_fsm.errors import TransientError
 
 
 class Doubler:
@@ -82,6 +83,73 @@ def test_who_has_gone_disturbs_nobody() -> None:
         doubler.go.set()
         assert await tasks[1] == 4
         assert tasks[0].cancelled()
+
+    asyncio.run(scene())
+
+
+async def _turns(count: int) -> None:
+    """Let everybody else run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("turns", [0, 3], ids=["before it began", "in a batch"])
+def test_a_cancelled_worker_leaves_nobody_waiting_and_is_followed_by_another(turns: int) -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        coalescer: Coalescer[int, int] = Coalescer(doubler.handle, max_batch=2)
+        asked = [asyncio.create_task(coalescer.ask(n)) for n in range(5)]
+        await _turns(1)
+        await _turns(turns)
+        assert coalescer._worker is not None
+        coalescer._worker.cancel()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [TransientError] * 5
+        doubler.go.set()
+        assert await coalescer.ask(7) == 14
+        assert coalescer.is_idle
+
+    asyncio.run(scene())
+
+
+def test_a_cancelled_worker_takes_nobody_along_who_asks_at_that_moment() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        coalescer: Coalescer[int, int] = Coalescer(doubler.handle)
+        first = asyncio.create_task(coalescer.ask(1))
+        await _turns(3)
+        assert coalescer._worker is not None
+        coalescer._worker.cancel()
+        doubler.go.set()
+        later = asyncio.create_task(coalescer.ask(2))
+        answers = await asyncio.gather(first, later, return_exceptions=True)
+        assert isinstance(answers[0], TransientError)
+        assert answers[1] == 4 or isinstance(answers[1], TransientError)
+        assert await coalescer.ask(3) == 6
+
+    asyncio.run(scene())
+
+
+def test_a_handler_that_answers_too_little_fails_its_batch_only() -> None:
+    async def forgetful(numbers: Sequence[int]) -> Sequence[int | Exception]:
+        return list(numbers)[1:]
+
+    async def scene() -> None:
+        coalescer: Coalescer[int, int] = Coalescer(forgetful)
+        for _ in range(2):
+            answers = await asyncio.gather(*(coalescer.ask(n) for n in (1, 2)), return_exceptions=True)
+            assert [type(answer) for answer in answers] == [RuntimeError] * 2
+
+    asyncio.run(scene())
+
+
+def test_a_batch_is_bounded_by_weight_but_for_a_single_item() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        doubler.go.set()
+        coalescer: Coalescer[int, int] = Coalescer(doubler.handle, 100, lambda n: n, 10)
+        await asyncio.gather(*(coalescer.ask(n) for n in (4, 6, 1, 50, 3)))
+        assert doubler.batches == [[4, 6], [1], [50], [3]]
 
     asyncio.run(scene())
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import decode_fields, read_limited
-from gateway.refusal import TooLargeError, UndecodableError
+from gateway.http.decode import decode_fields, read_limited
+from gateway.http.refusal import TooLargeError, UndecodableError
 
 LIMIT = 100_000
 REPORT = {"jobId": "7", "state": "running", "startTime": 1795389117.5}

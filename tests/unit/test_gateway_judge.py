@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway.identity import Identity, TrustedLoopback, provider
-from gateway.job_routes import _is_forced, _may_kill
-from gateway.reports import Judgement, judge
-from panda_fsm.dispatch import JobRow
+from gateway.access.identity import TrustedLoopback, provider
 from panda_fsm.errors import SettingsError
-from panda_fsm.events import PilotReport
-from panda_fsm.states import State
+from panda_fsm.jobs.judgement import JobRow, Judgement, judge
+from panda_fsm.jobs.kills import Killer, is_forced, may_kill
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import PilotReport
 
-NEWS, REPEAT, GHOST = Judgement.PUBLISH, Judgement.ALREADY_DONE, Judgement.GHOST
+NEWS, HEARD, REPEAT, GHOST = Judgement.NEWS, Judgement.HEARD, Judgement.ALREADY_DONE, Judgement.GHOST
 HOLDER = "issuer|pilot"
 
 
@@ -45,7 +44,8 @@ TABLE: list[tuple[State, bool, str, Judgement]] = [
     (State.HOLDING, False, "finished", NEWS),
     (State.HOLDING, True, "finished", REPEAT),
     (State.HOLDING, True, "running", REPEAT),
-    (State.HOLDING, False, "holding", REPEAT),
+    (State.HOLDING, False, "holding", HEARD),
+    (State.HOLDING, False, "running", HEARD),
     (State.TRANSFERRING, True, "finished", REPEAT),
     (State.TRANSFERRING, True, "running", REPEAT),
     (State.FINISHED, True, "finished", REPEAT),
@@ -137,9 +137,7 @@ def test_unknown_provider_is_a_wrong_setting() -> None:
         provider("nobody", "127.0.0.1")
 
 
-OWNER = Identity("issuer", "user", "u")
-STRANGER = Identity("issuer", "other", "o")
-MANAGER = Identity("issuer", "boss", "b", frozenset({"production"}))
+OWNER, STRANGER, MANAGER = Killer(True, False), Killer(False, False), Killer(False, True)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,6 @@ MANAGER = Identity("issuer", "boss", "b", frozenset({"production"}))
         (MANAGER, "test", 52, True, True),
     ],
 )
-def test_who_may_kill_what(who: Identity, label: str, code: int, may: bool, forced: bool) -> None:
-    job = row(State.RUNNING, label=label)
-    assert _may_kill(who, job, code) is may
-    assert _is_forced(who, job, code) is forced
+def test_who_may_kill_what(who: Killer, label: str, code: int, may: bool, forced: bool) -> None:
+    assert may_kill(who, label, code) is may
+    assert is_forced(who, label, code) is forced

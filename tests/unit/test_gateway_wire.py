@@ -12,15 +12,15 @@ import pytest
 from pandaclient.FileSpec import FileSpec
 from pandaclient.JobSpec import JobSpec
 
-from gateway.refusal import RefusalError
+from gateway.http.refusal import RefusalError
 from gateway.wire.description import describe
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, snake
 from gateway.wire.pilot_job import pilot_job
 from gateway.wire.pilot_report import pilot_report
 from gateway.wire.pilot_requests import UpdateRequest
 from gateway.wire.submission import draft, read_jobs
-from panda_fsm.dispatch import FileRow, JobDescription
-from panda_fsm.drafts import JobDraft
+from panda_fsm.descriptions import FileRow, JobDescription
+from panda_fsm.jobs.drafts import JobDraft
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the pilot's, not ours

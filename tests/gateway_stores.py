@@ -1,0 +1,49 @@
+"""The gateway's store inside a test: a scene with an open one, and claims as a gateway makes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from lab.site import QUEUE
+from panda_fsm.claims import Filters, Seat
+from panda_fsm.jobs.facts import Limits, TableLimits
+from panda_fsm.messages import new_message_id
+from sql.gateway_store import GatewayStore
+
+Answer = TypeVar("Answer")
+
+
+def seat(holder: str = "iss|pilot", **pilot: Any) -> Seat:
+    """A place for one job."""
+    return Seat(new_message_id(), holder, "node-1", pilot)
+
+
+def with_store(
+    database_url: str,
+    scene: Callable[[GatewayStore], Awaitable[Answer]],
+    limits: Limits | None = None,
+    connections: int = 8,
+) -> Answer:
+    """Play a scene with a store that is open."""
+
+    async def play() -> Answer:
+        store = GatewayStore(database_url, connections, 20, limits or TableLimits({}, {}))
+        await store.open()
+        try:
+            return await scene(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(play())
+
+
+def claimed(database_url: str, wanted: int = 1, **filters: Any) -> list[int]:
+    """The ids that one claim gives."""
+
+    async def scene(store: GatewayStore) -> list[int]:
+        claim = await store.claims.claim(Filters(QUEUE, **filters), [seat() for _ in range(wanted)])
+        return [job.job_id for job in claim.jobs if job is not None]
+
+    return with_store(database_url, scene)

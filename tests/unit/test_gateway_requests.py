@@ -1,0 +1,259 @@
+"""What is accepted: kept first and published behind it; who was heard is written down; the broker decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from gateway.http.refusal import TooLargeError
+from gateway.work import publishing, submissions
+from gateway.work.ids import BLOCK, JobIds
+from gateway.work.publishing import Publishing
+from gateway.work.pulse import Pulse
+from gateway.work.reports import Reports
+from gateway.work.requests import Requests
+from panda_fsm.effects import Outgoing
+from panda_fsm.errors import NotPublishedError, TransientError
+from panda_fsm.jobs.facts import HEARTBEAT_PERIOD_S
+from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import LARGEST_BODY, KillJob, PilotReport, SubmitJobs, decode
+from tests import factories
+
+HOLDER = "iss|pilot"
+
+
+class Memory:
+    """A database that remembers, in the order of what was asked of it; `trouble` is what it raises."""
+
+    def __init__(self, *jobs: JobRow) -> None:
+        self.known = {job.job_id: job for job in jobs}
+        self.did: list[tuple[str, Any]] = []
+        self.trouble: Exception | None = None
+        self.next_block = 1
+
+    async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
+        return {job_id: self.known[job_id] for job_id in job_ids if job_id in self.known}
+
+    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int]) -> None:
+        await self._do("keep", ([message.routing_key for message in messages], list(heard)))
+
+    async def hear(self, job_ids: Sequence[int]) -> None:
+        await self._do("hear", sorted(job_ids))
+
+    async def tick(self, name: str, grace_s: float) -> None:
+        await self._do("tick", (name, grace_s))
+
+    async def job_id_block(self) -> int:
+        await self._do("block", self.next_block)
+        self.next_block += BLOCK
+        return self.next_block - BLOCK
+
+    async def last_job_id_block(self) -> int:
+        return self.next_block - BLOCK
+
+    async def job_set_id(self) -> int:
+        return 1
+
+    async def _do(self, what: str, whom: Any) -> None:
+        self.did.append((what, whom))
+        await asyncio.sleep(0)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+class Broker:
+    """Takes messages, each when it is let through; or is away."""
+
+    def __init__(self, away: bool = False) -> None:
+        self.published: list[str] = []
+        self.away = away
+        self.go = asyncio.Event()
+        self.go.set()
+        self.is_connected = not away
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def publish(self, message: Outgoing) -> None:
+        await self.go.wait()
+        if self.away:
+            raise NotPublishedError("away")
+        self.published.append(message.routing_key)
+
+
+def job(state: State, **fields: Any) -> JobRow:
+    """A job as it is read before a report is judged."""
+    values: dict[str, Any] = {
+        "job_id": 1, "attempt_nr": 0, "owner": "iss|user", "holder": HOLDER, "label": "user", "command": None,
+        "batch_id": None, "has_report": False,
+    }  # fmt: skip
+    return JobRow(state=state, **(values | fields))
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a scene."""
+    asyncio.run(scene())
+
+
+REPORTS = [
+    # state of the job, has a report, what the pilot says, what is written, what is published, answer
+    (State.SENT, False, "starting", [("keep", (["report.starting"], [1]))], ["report.starting"], "NULL"),
+    (State.STARTING, False, "running", [("keep", (["report.running"], [1]))], ["report.running"], "NULL"),
+    (State.RUNNING, False, "running", [("hear", [1])], ["heartbeat"], "NULL"),
+    (State.RUNNING, False, "finished", [("keep", (["report.finished"], [1]))], ["report.finished"], "NULL"),
+    (State.HOLDING, False, "running", [("hear", [1])], [], "NULL"),
+    (State.HOLDING, False, "finished", [("keep", (["report.finished"], [1]))], ["report.finished"], "NULL"),
+    (State.HOLDING, True, "finished", [("hear", [1])], [], "NULL"),
+    (State.TRANSFERRING, True, "running", [("hear", [1])], [], "NULL"),
+    (State.FINISHED, True, "finished", [], [], "NULL"),
+    (State.FAILED, False, "running", [], [], "tobekilled"),
+    (State.ACTIVATED, False, "running", [], [], "tobekilled"),
+]
+
+
+@pytest.mark.parametrize(("state", "has_report", "said", "written", "published", "answer"), REPORTS)
+def test_every_report_but_a_ghosts_is_written_down(
+    state: State, has_report: bool, said: Any, written: list[Any], published: list[str], answer: str
+) -> None:
+    async def scene() -> None:
+        store, broker = Memory(job(state, has_report=has_report)), Broker()
+        behind = Publishing(broker)
+        reports = Reports(store, Requests(store, behind))
+        assert await reports.accept(PilotReport(job_id=1, state=said), HOLDER) == answer
+        await behind.drain()
+        assert (store.did, broker.published) == (written, published)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("state", [State.SENT, State.RUNNING, State.HOLDING])
+def test_what_cannot_be_written_down_is_not_acknowledged(state: State) -> None:
+    async def scene() -> None:
+        store, broker = Memory(job(state)), Broker()
+        store.trouble = TransientError("away")
+        behind = Publishing(broker)
+        with pytest.raises(TransientError):
+            await Reports(store, Requests(store, behind)).accept(PilotReport(job_id=1, state="running"), HOLDER)
+        await behind.drain()
+        assert broker.published == []
+
+    play(scene)
+
+
+def test_reports_that_come_together_share_a_statement() -> None:
+    async def scene() -> None:
+        store, behind = Memory(*(job(State.RUNNING, job_id=n) for n in range(1, 8))), Publishing(Broker())
+        reports = Reports(store, Requests(store, behind))
+        said = [PilotReport(job_id=n, state="running" if n < 6 else "finished") for n in (7, 3, 1, 2, 3, 6)]
+        await asyncio.gather(*(reports.accept(one, HOLDER) for one in said))
+        await behind.drain()
+        assert sorted(store.did) == [("hear", [1, 2, 3, 3]), ("keep", (["report.finished"] * 2, [7, 6]))]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["a broker that says nothing", "no broker"])
+def test_a_kept_request_is_accepted_whatever_the_broker_does(silent: bool) -> None:
+    async def scene() -> None:
+        store, broker = Memory(), Broker(away=True)
+        if silent:
+            broker.go.clear()
+        behind = Publishing(broker)
+        requests = Requests(store, behind)
+        await requests.accept([Outgoing.of(KillJob(job_id=n)) for n in (1, 2)])
+        assert store.did == [("keep", (["kill", "kill"], []))]
+        broker.go.set()
+        await behind.drain()
+        assert store.did == [("keep", (["kill", "kill"], []))], "nothing is taken back or handed over"
+
+    play(scene)
+
+
+def test_what_can_never_be_sent_is_refused_before_it_is_kept() -> None:
+    async def scene() -> None:
+        store = Memory()
+        large = PilotReport(job_id=1, state="finished", output_report="x" * LARGEST_BODY)
+        with pytest.raises(TooLargeError) as refused:
+            await Requests(store, Publishing(Broker())).accept_report(large)
+        assert (refused.value.status, store.did) == (413, [])
+
+    play(scene)
+
+
+def test_what_is_on_its_way_is_bounded_and_the_rest_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_MOST_MESSAGES", 3)
+
+    async def scene() -> None:
+        broker = Broker()
+        broker.go.clear()
+        behind = Publishing(broker)
+        confirmed: list[str] = []
+
+        async def note(messages: Sequence[Outgoing]) -> None:
+            confirmed.extend(message.routing_key for message in messages)
+
+        for number in range(1, 6):
+            behind.publish([Outgoing.of(KillJob(job_id=number))], note)
+        broker.go.set()
+        await behind.drain()
+        assert len(broker.published) == len(confirmed) == 3
+        behind.publish([Outgoing.of(KillJob(job_id=9))])
+        await behind.drain()
+        assert len(broker.published) == 4
+
+    play(scene)
+
+
+def test_a_submission_is_split_by_jobs_and_by_bytes() -> None:
+    small = [factories.draft(number) for number in range(1, 251)]
+    sent = [decode(message.body) for message in submissions.messages("me", small)]
+    assert [len(message.jobs) for message in sent if isinstance(message, SubmitJobs)] == [100, 100, 50]
+    large = [factories.draft(number, spec={"job_parameters": "x" * (1000 * number)}) for number in range(1, 101)]
+    large.append(factories.draft(500, spec={"job_parameters": "x" * 3_000_000}))
+    messages = list(submissions.messages("me", large))
+    parts = [part for part in map(decode, (message.body for message in messages)) if isinstance(part, SubmitJobs)]
+    assert [one.job_id for part in parts for one in part.jobs] == [one.job_id for one in large]
+    for message, part in zip(messages, parts, strict=True):
+        assert len(message.body) <= submissions.BYTES_PER_MESSAGE or len(part.jobs) == 1
+    assert len(messages) < 20, "full messages, not one a job"
+
+
+def test_the_pulse_goes_on_whatever_happens() -> None:
+    async def scene() -> None:
+        store = Memory()
+        pulse = Pulse(store, every_s=0)
+        pulse.start()
+        for trouble in (None, TransientError("away"), RuntimeError("a bug"), None):
+            store.trouble = trouble
+            before = len(store.did)
+            while len(store.did) < before + 3:
+                await asyncio.sleep(0)
+        await pulse.stop()
+        assert set(store.did) == {("tick", ("gateway", HEARTBEAT_PERIOD_S))}
+        ticks = len(store.did)
+        await asyncio.sleep(0)
+        assert len(store.did) == ticks
+
+    play(scene)
+
+
+def test_ids_are_given_once_and_trouble_is_told_to_all_who_wait() -> None:
+    async def scene() -> None:
+        store = Memory()
+        ids = JobIds(store)
+        given = await asyncio.gather(*(ids.take(count) for count in (300, 900, 1)))
+        assert sorted(one for some in given for one in some) == list(range(1, 1202))
+        assert [some == sorted(some) for some in given] == [True] * 3
+        asked = len(store.did)
+        store.trouble = TransientError("away")
+        answers = await asyncio.gather(*(ids.take(5000) for _ in range(50)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {TransientError}
+        assert len(store.did) <= asked + 2, "one asks for all"
+        store.trouble = None
+        assert len(await ids.take(1)) == 1
+
+    play(scene)
