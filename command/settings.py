@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="seconds until the message of a state is said again, as JSON; unset: the table",
     )
-    losses_per_s: float = Field(100, gt=0, description="most jobs a second that the clock calls lost or expired")
+    losses_per_s: float = Field(100, gt=0, description="most jobs a second that the clock calls lost")
     archive_after_s: float = Field(600, ge=0, description="final jobs stay among the live ones this long, in seconds")
     retain_reports_days: Days = Field(30, description="pilots' final reports of ended jobs are kept so many days")
     retain_blocks_days: Days = Field(90, description="closed data blocks are kept so many days")

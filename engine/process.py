@@ -1,9 +1,10 @@
 """One batch of deliveries → one transaction → confirmed messages. The only place where order matters."""
 
 import contextlib
+import time
 import traceback
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from panda_fsm.ports import Publisher, Store, Transaction
 from panda_fsm.trouble import (
     HOPELESS_FOR_S,
     KILLER_AFTER,
+    NEWBORN_S,
     SLOW_FOR_S,
     SUSPECT_FOR_S,
     Breaker,
@@ -64,11 +66,20 @@ class _BlocksClosedError(Exception):
 class Processor:
     """Handles batches for one service. Any number of processes may do so at once."""
 
-    def __init__(self, service: Service[Any], store: Store, publisher: Publisher, confirm_timeout_s: float) -> None:
+    def __init__(
+        self,
+        service: Service[Any],
+        store: Store,
+        publisher: Publisher,
+        confirm_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._service = service
         self._store = store
         self._publisher = publisher
         self._confirm_timeout_s = confirm_timeout_s
+        self._clock = clock
+        self._born = clock()
         self._breaker = Breaker()
         self._probes = 0
         self._successes = 0
@@ -96,7 +107,7 @@ class Processor:
         self._succeeded()
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        if len(deliveries) == 1 and deliveries[0].deliveries >= KILLER_AFTER:
+        if len(deliveries) == 1 and self._may_kill(deliveries[0]):
             self._bury(deliveries[0], f"handed out {deliveries[0].deliveries} times, and each time the process ended")
             return
         try:
@@ -114,6 +125,10 @@ class Processor:
             self._handle(deliveries[middle:])
         else:
             self._succeeded()
+
+    def _may_kill(self, delivery: Delivery) -> bool:
+        """Whether handling it is what ended this process again and again."""
+        return delivery.deliveries >= KILLER_AFTER and self._clock() - self._born < NEWBORN_S
 
     def _succeeded(self) -> None:
         self._breaker.succeeded()

@@ -28,8 +28,10 @@ UNSENT_FOR_S = 600.0
 """A message that no queue takes, or that closes the channel, is put off and tried again for so long, then buried."""
 ALONE_AFTER = 3
 """A message handed out so often without an answer is handled alone and last: it may be what kills the process."""
-KILLER_AFTER = 20
-"""Handed out alone so often without an answer, it is buried: nobody else can be to blame."""
+KILLER_AFTER = 30
+"""Handed out alone so often without an answer, it is buried: nobody else can be to blame..."""
+NEWBORN_S = 300.0
+"""...by a process that has just been started again. One that lived on held it while the database was away, say."""
 IN_A_ROW = 5
 """So many messages that fail alike without a success between are not to blame: the process stops taking any."""
 

@@ -18,7 +18,7 @@ from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.outcomes import Advance, Create, Outcome
-from panda_fsm.trouble import KILLER_AFTER, NEWER_FOR_S, SUSPECT_FOR_S, UNKNOWN_FOR_S
+from panda_fsm.trouble import KILLER_AFTER, NEWBORN_S, NEWER_FOR_S, SUSPECT_FOR_S, UNKNOWN_FOR_S
 from tests import factories
 from tests.driver import Database
 from tests.inprocess import LIMITS, Outlet, Serve, put
@@ -108,6 +108,14 @@ def test_a_message_that_ends_the_process_each_time_is_buried_unhandled(serve: Se
     assert sent.states() == {"sent": JOBS}
     watcher.handle(factories.report(1, "running"), deliveries=KILLER_AFTER - 1)
     assert sent.states() == {"sent": JOBS - 1, "running": 1}
+
+
+def test_a_message_that_a_long_outage_gave_back_is_no_killer(serve: Serve, sent: Database) -> None:
+    """The broker counts each time it takes a message back; a process that lived on is not its victim."""
+    watcher = serve(Watcher(LIMITS))
+    watcher.processor._clock = lambda: time.monotonic() + NEWBORN_S
+    watcher.handle(factories.report(1, "running"), deliveries=KILLER_AFTER)
+    assert (sent.states(), letters(sent)) == ({"sent": JOBS - 1, "running": 1}, [])
 
 
 def test_a_newer_schema_waits_for_a_newer_program(serve: Serve, sent: Database) -> None:
