@@ -36,7 +36,7 @@ _CLAIMED = (
 )  # fmt: skip
 
 
-_SEARCHES = ("pick_front", "pick_classes", "pick_all")
+_SEARCHES = ("pick_front", "look_behind", "pick_classes", "pick_all")
 _SITE: LiteralString = "w.site = %(site)s"
 _TASK: LiteralString = "w.site || '/' || w.task_id::text = %(site)s::text || '/' || %(task_id)s::bigint::text"
 _USER: LiteralString = "w.site || '/' || w.user_name = %(site)s::text || '/' || %(user_name)s::text"
@@ -48,7 +48,7 @@ def _below(leading: LiteralString) -> dict[str, LiteralString]:
 
     Below it there is no order of dispatch, but the classes are few: no look at the front.
     """
-    return {name: _Q[name].replace(_SITE, leading) for name in _SEARCHES[1:]}
+    return {name: _Q[name].replace(_SITE, leading) for name in _SEARCHES[2:]}
 
 
 _QUERIES: Mapping[tuple[bool, bool], Mapping[str, LiteralString]] = {

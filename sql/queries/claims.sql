@@ -1,44 +1,51 @@
--- The claim: three searches for waiting jobs that fit a pilot, each taking what it finds, and the step of what was found.
+-- The claim: searches for waiting jobs that fit a pilot, each taking what it finds, and the step of what was found.
 --
 -- A search answers with the ids of the jobs it took, best first; whether there may be jobs that fit but that it did not
 -- look at (`unseen`); and, where it looked at all, whether one fits that it could not have (`missed`): somebody holds
--- it for a moment. All skip what is locked instead of waiting for it, so they can be in no deadlock. Only `claim`, in
--- the same transaction, makes a step of it. For pilots that ask for one task or user, sql/claims.py puts another
--- condition in the place of `w.site = ...`.
+-- it for a moment. All skip jobs that are locked instead of waiting for them, so they can be in no deadlock; a row of
+-- job_waiting is touched only by who has locked its job. Only `claim`, in the same transaction, makes a step of it. For
+-- pilots that ask for one task or user, sql/claims.py puts another condition in the place of `w.site = ...`.
 
 -- name: pick_front
--- The usual case: among the first jobs in the order of dispatch there are enough that fit. It
--- reads as far as it must.
-WITH front AS NOT MATERIALIZED (
-    SELECT w.* FROM job_waiting w WHERE w.site = %(site)s ORDER BY w.priority DESC, w.job_id LIMIT %(front)s
-), fitting AS NOT MATERIALIZED (
-    SELECT w.job_id, w.priority FROM front w
+-- The usual case: among the first jobs in the order of dispatch there are enough that fit.
+WITH picked AS MATERIALIZED (
+    SELECT w.job_id, w.priority
+    FROM (
+        SELECT w.job_id, w.priority, w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk
+        FROM job_waiting w WHERE w.site = %(site)s ORDER BY w.priority DESC, w.job_id LIMIT %(front)s
+    ) AS w
+    JOIN job j ON j.job_id = w.job_id
     WHERE (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
       AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
       AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
       AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
-), picked AS MATERIALIZED (
-    SELECT w.job_id, w.priority
-    FROM fitting f
-    JOIN job_waiting w ON w.job_id = f.job_id
-    JOIN job j ON j.job_id = f.job_id
-    WHERE j.state = 'activated'
-    ORDER BY f.priority DESC, f.job_id
+      AND j.state = 'activated'
+    ORDER BY w.priority DESC, w.job_id
     LIMIT %(wanted)s
-    FOR UPDATE OF w, j SKIP LOCKED
+    FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
     DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
 )
-SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), behind.unseen,
-    CASE WHEN NOT short.is_short OR behind.unseen THEN false ELSE EXISTS (
-        SELECT FROM fitting f WHERE f.job_id NOT IN (SELECT job_id FROM picked)
-          AND (SELECT j.state FROM job j WHERE j.job_id = f.job_id) = 'activated'
-    ) END AS missed
-FROM (SELECT count(*) < %(wanted)s AS is_short FROM picked) AS short, LATERAL (
-    SELECT CASE WHEN NOT short.is_short THEN false ELSE EXISTS (
+SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), true AS unseen, false AS missed
+
+-- name: look_behind
+-- The front was not enough: is it all there is? Takes nothing. What was taken is gone already.
+SELECT ARRAY[]::bigint[], behind.unseen, CASE WHEN behind.unseen THEN false ELSE EXISTS (
+    SELECT FROM (
+        SELECT w.job_id, w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk
+        FROM job_waiting w WHERE w.site = %(site)s ORDER BY w.priority DESC, w.job_id LIMIT %(front)s
+    ) AS w
+    WHERE (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
+      AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
+      AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+      AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
+      AND (SELECT j.state FROM job j WHERE j.job_id = w.job_id) = 'activated'
+) END AS missed
+FROM (
+    SELECT EXISTS (
         SELECT FROM job_waiting w WHERE w.site = %(site)s
         ORDER BY w.priority DESC, w.job_id OFFSET %(front)s LIMIT 1
-    ) END AS unseen OFFSET 0
+    ) AS unseen OFFSET 0
 ) AS behind
 
 -- name: pick_classes
@@ -83,14 +90,13 @@ WITH RECURSIVE class AS (
     WHERE c.fits_to = 5 AND (SELECT max(number) FROM class) < %(classes)s
     ORDER BY b.priority DESC, b.job_id LIMIT %(candidates)s
 ), picked AS MATERIALIZED (
-    SELECT w.job_id, w.priority
+    SELECT b.job_id, b.priority
     FROM (SELECT * FROM best ORDER BY priority DESC, job_id LIMIT %(candidates)s) AS b
-    JOIN job_waiting w ON w.job_id = b.job_id
     JOIN job j ON j.job_id = b.job_id
     WHERE j.state = 'activated'
     ORDER BY b.priority DESC, b.job_id
     LIMIT %(wanted)s
-    FOR UPDATE OF w, j SKIP LOCKED
+    FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
     DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
 )
@@ -102,29 +108,37 @@ FROM (SELECT count(*) AS jobs FROM picked) AS got, (SELECT count(*) AS jobs FROM
 
 -- name: pick_all
 -- Reads all that wait: where there are too many classes, or where too many of the best are locked.
-WITH fitting AS NOT MATERIALIZED (
-    SELECT w.job_id, w.priority FROM job_waiting w
-    WHERE w.site = %(site)s
-      AND (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
-      AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
-      AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
-      AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
-    ORDER BY w.priority DESC, w.job_id
-), picked AS MATERIALIZED (
-    SELECT w.job_id, w.priority
-    FROM fitting f
-    JOIN job_waiting w ON w.job_id = f.job_id
+WITH picked AS MATERIALIZED (
+    SELECT f.job_id, f.priority
+    FROM (
+        SELECT w.job_id, w.priority FROM job_waiting w
+        WHERE w.site = %(site)s
+          AND (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
+          AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
+          AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+          AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
+        ORDER BY w.priority DESC, w.job_id
+    ) AS f
     JOIN job j ON j.job_id = f.job_id
     WHERE j.state = 'activated'
     ORDER BY f.priority DESC, f.job_id
     LIMIT %(wanted)s
-    FOR UPDATE OF w, j SKIP LOCKED
+    FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
     DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
 )
 SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS unseen,
     CASE WHEN (SELECT count(*) FROM picked) >= %(wanted)s THEN false ELSE EXISTS (
-        SELECT FROM fitting f WHERE f.job_id NOT IN (SELECT job_id FROM picked)
+        SELECT FROM (
+            SELECT w.job_id FROM job_waiting w
+            WHERE w.site = %(site)s
+              AND (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
+              AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
+              AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+              AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
+            ORDER BY w.priority DESC, w.job_id
+        ) AS f
+        WHERE f.job_id NOT IN (SELECT job_id FROM picked)
           AND (SELECT j.state FROM job j WHERE j.job_id = f.job_id) = 'activated'
     ) END AS missed
 

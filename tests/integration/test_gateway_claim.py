@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import psycopg
-import pytest
 
 from gateway.work.claims import Claims
 from gateway.work.publishing import Publishing
@@ -100,20 +99,6 @@ def test_best_first(database_url: str) -> None:
     for first, priority in ((1, 10), (11, 30), (21, 20)):
         add_jobs(database_url, range(first, first + 2), priority=priority)
     assert claimed(database_url, 5) == [11, 12, 21, 22, 1]
-
-
-@pytest.mark.parametrize("lock", ["job_waiting", "job"])
-def test_a_locked_job_is_skipped_and_known_to_wait(database_url: str, lock: str) -> None:
-    add_jobs(database_url, range(1, 3))
-
-    async def scene(store: GatewayStore) -> None:
-        claim = await store.claims.claim(Filters(QUEUE), [seat(), seat()])
-        assert [job and job.job_id for job in claim.jobs] == [2, None]
-        assert claim.more_waiting
-
-    with psycopg.connect(database_url) as connection:
-        connection.execute(f"SELECT FROM {lock} WHERE job_id = 1 FOR UPDATE".encode())
-        with_store(database_url, scene)
 
 
 class Silent:

@@ -137,7 +137,7 @@ def test_every_search_finds_the_same_as_the_rule(
 def test_locked_jobs_are_skipped_by_every_search_and_known_to_wait(
     database_url: str, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """More of the best are locked than a search may leave out: still the first free one is found."""
+    """Even where more of the best are locked than a search may leave out, the first free one is found."""
     if way != "front":
         monkeypatch.setattr(claims, "_FRONT", -2)
     monkeypatch.setattr(claims, "_SPARE", 1 if way == "all" else 100)
