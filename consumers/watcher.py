@@ -1,10 +1,11 @@
 """Watcher: sent → starting → running → holding by pilot reports; ends jobs by kill and by deadline."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from panda_fsm.codes import Component
+from panda_fsm.codes import Component, SupCode
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs import kills
 from panda_fsm.jobs.appointments import is_overdue
@@ -23,17 +24,17 @@ _BY_REPORT = {
     "finished": Trigger.PILOT_ENDED,
     "failed": Trigger.PILOT_ENDED,
 }
-_ERROR_FIELDS = {
-    Component.PILOT: ("pilot_error_code", "pilot_error_diag"),
-    Component.EXE: ("exe_error_code", "exe_error_diag"),
-    Component.TRANS: ("trans_exit_code", ""),
-}
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-_KEPT = (
-    "node", "pilot_id", "batch_id", "scheduler_id", "core_count", "mean_core_count", "cpu_consumption_time",
-    "cpu_consumption_unit", "cpu_conversion_factor", "max_rss", "max_pss", "n_events", "job_metrics", "pilot_timing",
-    "start_time", "end_time",
-)  # fmt: skip
+_ERROR_FIELDS = {
+    component: (f"{component}_error_code", f"{component}_error_diag")
+    for component in Component
+    if component not in (Component.TRANS, Component.KILL)
+} | {Component.TRANS: ("trans_exit_code", "")}
+_KEPT_ELSEWHERE = frozenset(name for fields in _ERROR_FIELDS.values() for name in fields) - {"trans_exit_code"} | {
+    "metadata", "pilot_log", "timestamp", "site_name",
+}  # fmt: skip
+"""Not among the job's own values: errors have their column, the large texts stay with the last words."""
+_CLOSED_BY_PILOT = "pilot_closed"
 
 
 class Watcher(Service[None]):
@@ -55,28 +56,30 @@ class Watcher(Service[None]):
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:
-        if report.attempt_nr != job.attempt_nr:
+        if report.attempt_nr not in (None, job.attempt_nr):
             return Ignore(f"attempt {report.attempt_nr} reported, job is at {job.attempt_nr}")
+        if report.foreign_batch:
+            diagnostic = f"got an update of another batch: {report.attributes.get('batch_id', '')}"
+            return Record(Changes(errors=(JobError(Component.SUP, SupCode.INVALID_BATCH_ID, diagnostic),)))
         final = report.state in ("finished", "failed")
-        pilot = {key: report.attributes[key] for key in _KEPT if key in report.attributes}
+        pilot = {name: value for name, value in report.attributes.items() if name not in _KEPT_ELSEWHERE}
         if not final and _says_nothing_new(report, job):
-            return Record(Changes(pilot=pilot), renews=True)
-        changes = Changes(
-            pilot=pilot,
-            errors=_errors(report) if final else (),
-            report=_stored(report) if final else None,
-        )
+            return Record(Changes(pilot=pilot, errors=_errors(report)), renews=True)
+        changes = Changes(pilot=pilot, errors=_errors(report), report=_stored(report, job) if final else None)
+        if report.state == "failed" and pilot.get("job_sub_status") == _CLOSED_BY_PILOT and _is_awaited(job):
+            return _closed_by_pilot(job, changes)
         return Advance(_BY_REPORT[report.state], changes)
 
     def _kill(self, kill: KillJob, job: Job) -> Outcome:
         reason = f": {kill.reason}" if kill.reason else ""
         diagnostic = f"killed by {kill.actor} with code {kill.code}{reason}"
         error = JobError(Component.TASK_BUFFER, kills.error_code(kill.code), diagnostic)
+        note = JobError(Component.KILL, error.code, diagnostic)
         match kills.effect(job.state, job.command, kill.forced):
             case kills.Kill.NOTHING:
                 return Ignore(f"job is {job.state}, its pilot told: {job.command}")
             case kills.Kill.ASK_PILOT:
-                return Record(Changes(command=kills.TO_BE_KILLED, errors=(error,)))
+                return Record(Changes(command=kills.TO_BE_KILLED, errors=(note,)))
         job.forced_kill = kill.forced
         return Advance(kills.trigger(kill.code), Changes(errors=(error,)), detail=diagnostic)
 
@@ -97,19 +100,36 @@ def _says_nothing_new(report: PilotReport, job: Job) -> bool:
     return job.state is State.HOLDING and not job.has_report
 
 
+def _is_awaited(job: Job) -> bool:
+    """Whether the pilot's last words are still to come."""
+    return FACTS[job.state].phase is Phase.WITH_PILOT or (job.state is State.HOLDING and not job.has_report)
+
+
+def _closed_by_pilot(job: Job, changes: Changes) -> Outcome:
+    """A pilot that gives its job back before it ran: nothing of it is looked at."""
+    job.forced_kill = True  # nobody need be asked
+    diagnostic = "closed by its pilot"
+    error = JobError(Component.TASK_BUFFER, kills.error_code(kills.CLOSED_BY_PILOT), diagnostic)
+    closed = replace(changes, errors=(*changes.errors, error))
+    return Advance(kills.trigger(kills.CLOSED_BY_PILOT), closed, detail=diagnostic)
+
+
 def _errors(report: PilotReport) -> tuple[JobError, ...]:
+    """Codes that say that something is wrong, and what is said without a code."""
     errors = []
     for component, (code_field, diag_field) in _ERROR_FIELDS.items():
-        code = str(report.attributes.get(code_field, "")).strip()
-        if _NUMBER.fullmatch(code) and int(code) != 0:
-            errors.append(JobError(component, int(code), str(report.attributes.get(diag_field, ""))[:500]))
+        found = str(report.attributes.get(code_field, "")).strip()
+        code = int(found) if _NUMBER.fullmatch(found) else 0
+        diagnostic = str(report.attributes.get(diag_field, ""))
+        if code != 0 or diagnostic:
+            errors.append(JobError(component, code, diagnostic[:500]))
     return tuple(errors)
 
 
-def _stored(report: PilotReport) -> dict[str, Any]:
+def _stored(report: PilotReport, job: Job) -> dict[str, Any]:
     return {
         "job_id": report.job_id,
-        "attempt_nr": report.attempt_nr,
+        "attempt_nr": job.attempt_nr,
         "state": report.state,
         "output_report": report.output_report,
         "attributes": report.attributes,

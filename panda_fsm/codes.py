@@ -14,6 +14,8 @@ class Component(StrEnum):
     BROKERAGE = "brokerage"
     JOB_DISPATCHER = "job_dispatcher"
     TASK_BUFFER = "task_buffer"
+    KILL = "kill"
+    """A kill that the pilot was asked for: the task buffer's error once the job has ended by it, till then a note."""
 
 
 class TaskBufferCode(IntEnum):
@@ -34,6 +36,12 @@ class DispatcherCode(IntEnum):
     SENT_TIMEOUT = 102
     HOLDING_TIMEOUT = 103
     TRANSFERRING_TIMEOUT = 104
+
+
+class SupCode(IntEnum):
+    """Errors found by comparing what pilots say of themselves."""
+
+    INVALID_BATCH_ID = 1
 
 
 class DdmCode(IntEnum):

@@ -1,5 +1,6 @@
 """What pilots and Harvester tell of workers and machines, and the small questions pilots ask once."""
 
+from dataclasses import astuple
 from typing import Any
 
 import orjson
@@ -18,15 +19,10 @@ from gateway.wire.pilot_requests import (
     WorkerStatusRequest,
 )
 from panda_fsm.descriptions import Worker
+from panda_fsm.resources import RESOURCE_TYPES
 
 _MAX_DESCRIPTION = 16_384
 _WORKER_STATES = ("started", "finished")
-_RESOURCE_TYPES = (
-    ("SCORE", 1, 1, None, 2000),
-    ("MCORE", 2, None, None, 2000),
-    ("SCORE_HIMEM", 1, 1, 2001, None),
-    ("MCORE_HIMEM", 2, None, 2001, None),
-)
 _RESOURCE_FIELDS = ("resource_name", "mincore", "maxcore", "minrampercore", "maxrampercore")
 _NO_RENEWAL = "this server renews no tokens"
 _NO_DEBUG_MODE = "debug mode is not available yet"
@@ -80,13 +76,13 @@ def _without_nul(value: Any) -> Any:
 
 async def resource_types_legacy(gateway: Gateway, call: Call, ask: Ask) -> Response:
     """A Python list as text: the pilot reads it by replacing quotes."""
-    text = str([dict(zip(_RESOURCE_FIELDS, row, strict=True)) for row in _RESOURCE_TYPES])
+    text = str([dict(zip(_RESOURCE_FIELDS, row, strict=True)) for row in map(astuple, RESOURCE_TYPES)])
     return json_response({"StatusCode": StatusCode.OK, "Returns": 0, "ResourceTypes": text})
 
 
 async def resource_types(gateway: Gateway, call: Call, ask: Ask) -> Response:
     """The new form."""
-    return success([dict(zip(_RESOURCE_FIELDS, row, strict=True)) for row in _RESOURCE_TYPES])
+    return success([dict(zip(_RESOURCE_FIELDS, row, strict=True)) for row in map(astuple, RESOURCE_TYPES)])
 
 
 async def access_token_legacy(gateway: Gateway, call: Call, ask: AccessTokenRequest) -> Response:

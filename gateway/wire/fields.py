@@ -1,4 +1,8 @@
-"""Field types that take what pilots and clients really send: numbers as text, "NULL" for nothing, single for list."""
+"""Field types that take what pilots and clients really send: numbers as text, "NULL" for nothing, single for list.
+
+What decides (ids, states, filters) is strict; what is only noted or limits (sizes, names of machines) is adapted: cut,
+replaced, brought into its bounds. Bounds stand inside the nullable type, so that nothing at all is always taken.
+"""
 
 import math
 import re
@@ -7,8 +11,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 MAX_BIGINT = 2**63 - 1
+MAX_INT = 2**31 - 1
+LONGEST_TEXT = 256
 _ABSENT = ("", "NULL", "None", "null")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_UNWRITABLE = re.compile(r"[\ud800-\udfff]")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,32}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def absent_to_none(value: Any) -> Any:
@@ -16,23 +26,43 @@ def absent_to_none(value: Any) -> Any:
     return None if isinstance(value, str) and value.strip() in _ABSENT else value
 
 
-def whole(value: Any) -> int | None:
-    """A whole number from a number or its text. Raises ValueError."""
+def number(value: Any) -> int | float | None:
+    """A finite number from a number or its text; None if there is no value. Raises ValueError."""
     value = absent_to_none(value)
     if value is None:
         return None
     if isinstance(value, str):
-        if len(value) > 32:
+        value = value.strip()
+        if _INTEGER.fullmatch(value):
+            value = int(value)
+        elif len(value) <= 64 and _DECIMAL.fullmatch(value):
+            value = float(value)
+        else:
             raise ValueError("is not a number")
-        try:
-            value = float(value) if re.search(r"[.eE]", value) else int(value)
-        except ValueError:
-            raise ValueError("is not a number") from None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("is not a number")
-    if not -MAX_BIGINT <= value <= MAX_BIGINT:
+    return value
+
+
+def whole(value: Any) -> int | None:
+    """A whole number from a number or its text. Raises ValueError."""
+    found = number(value)
+    if found is None:
+        return None
+    if isinstance(found, float) and not found.is_integer():
+        raise ValueError("is not a whole number")
+    if not -MAX_BIGINT <= found <= MAX_BIGINT:
         raise ValueError("is out of range")
-    return int(value)
+    return int(found)
+
+
+def amount(value: Any) -> int | None:
+    """How much of something: rounded down, within bounds; what cannot be read was not said."""
+    try:
+        found = number(value)
+    except ValueError:
+        return None
+    return None if found is None else int(max(0, min(found, MAX_INT)))
 
 
 def text(value: Any) -> str | None:
@@ -48,9 +78,17 @@ def text(value: Any) -> str | None:
     return clean
 
 
+def remark(value: Any) -> str | None:
+    """A short text that nothing depends on: cut, and what cannot be kept is left out."""
+    value = absent_to_none(value)
+    if value is None or isinstance(value, dict | list):
+        return None
+    return printable(str(value), LONGEST_TEXT).strip() or None
+
+
 def printable(value: str, limit: int) -> str:
-    """Free text for storing: control characters out (the database refuses NUL), cut to `limit`."""
-    return _CONTROL.sub("", value)[:limit]
+    """Free text for storing: cut to `limit`, without control characters (the database refuses NUL) and half pairs."""
+    return _CONTROL.sub("", _UNWRITABLE.sub(_REPLACEMENT, value[: 2 * limit]))[:limit]
 
 
 def as_list(value: Any) -> Any:
@@ -61,7 +99,10 @@ def as_list(value: Any) -> Any:
 
 
 Whole = Annotated[int | None, BeforeValidator(whole)]
-NonNegative = Annotated[int | None, Field(ge=0), BeforeValidator(whole)]
+NonNegative = Annotated[Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None, BeforeValidator(whole)]
+Amount = Annotated[int | None, BeforeValidator(amount)]
 JobId = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(whole)]
-Text = Annotated[str | None, Field(max_length=256), BeforeValidator(text)]
+Text = Annotated[Annotated[str, Field(max_length=LONGEST_TEXT)] | None, BeforeValidator(text)]
+Remark = Annotated[str | None, BeforeValidator(remark)]
+Anything = Annotated[Any, BeforeValidator(absent_to_none)]
 JobIds = Annotated[list[JobId], BeforeValidator(as_list)]

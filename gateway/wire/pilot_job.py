@@ -1,26 +1,46 @@
 """The job as pilots read it: a flat dict with comma lists, one entry a file, nothing written as "NULL" or ""."""
 
-from collections.abc import Iterable
+import base64
+import json
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from panda_fsm.descriptions import FileRow, JobDescription
+from panda_fsm.jobs.states import FileType
 
 NOTHING = "NULL"
+FILE_TOKENS = "file_tokens"
+"""Where a specification keeps the destination tokens of its outputs, by LFN."""
 _ALLOW_NO_OUTPUT = "an"
-_SPECIAL = {"nc": ("noExecStrCnv", True), "lc": ("loopingCheck", False)}
-"""Tags of special_handling that the pilot must know about."""
+_STEPS = ("<MULTI_STEP_EXEC>", "</MULTI_STEP_EXEC>")
+_TAGS = {
+    "nc": ("noExecStrCnv", "True"), "lc": ("loopingCheck", "False"), "dm": ("debug", "True"),
+    "debug": ("debug", "True"), "po": ("putLogToOS", "True"), "if": ("inFilePosEvtNum", "True"),
+    "up": ("usePrefetcher", "True"), "ho": ("isHPO", "True"), "om": ("onSiteMerging", "True"),
+}  # fmt: skip
+"""Tags of special_handling, and what they tell the pilot."""
+_ALTERNATIVE_STAGE_OUT, _ENCODED_PARAMETERS, _INPUTS_TO_FILE = "ao:", "ej", "wf"
 
 
 def pilot_job(job: JobDescription, storage: str) -> dict[str, Any]:
     """The answer to getJob for one job at a queue that reads and writes `storage`."""
-    inputs = [file for file in job.files if file.type == "input"]
-    outputs = [file for file in job.files if file.type in ("output", "log")]
+    inputs = _once(file for file in job.files if file.type == FileType.INPUT)
+    outputs = [file for file in job.files if file.type in (FileType.OUTPUT, FileType.LOG)]
     return (
-        _plain(job)
+        _parameters(job)
+        | _plain(job)
         | _inputs(inputs, storage)
-        | _outputs(outputs, storage, str(job.spec.get("destination_se") or NOTHING))
+        | _outputs(job, outputs, storage)
         | _extras(job, outputs)
+        | _of_tags(job, inputs)
     )
+
+
+def destination_token(job: JobDescription, file: FileRow) -> str:
+    """The space token of an output's destination, "" for none."""
+    tokens = job.spec.get(FILE_TOKENS)
+    return str(tokens.get(file.lfn, "")) if isinstance(tokens, dict) else ""
 
 
 def _plain(job: JobDescription) -> dict[str, Any]:
@@ -36,7 +56,6 @@ def _plain(job: JobDescription) -> dict[str, Any]:
         "processingType": spec.get("processing_type", NOTHING),
         "prodUserID": spec.get("prod_user_id") or columns["user_name"],
         "transformation": spec.get("transformation", ""),
-        "jobPars": spec.get("job_parameters", ""),
         "homepackage": spec.get("home_package", NOTHING),
         "swRelease": spec.get("software_release", NOTHING),
         "cmtConfig": spec.get("cmt_config", ""),
@@ -51,27 +70,63 @@ def _plain(job: JobDescription) -> dict[str, Any]:
         "nucleus": spec.get("nucleus", NOTHING),
         "sourceSite": spec.get("source_site", NOTHING),
         "cloud": spec.get("cloud", ""),
-        "debug": "False",
     }
 
 
-def _inputs(files: list[FileRow], storage: str) -> dict[str, Any]:
+def _parameters(job: JobDescription) -> dict[str, Any]:
+    """What the payload is called with. Several steps stand behind it in tags, as an object of the pilot's own keys."""
+    parameters = str(job.spec.get("job_parameters", ""))
+    fields: dict[str, Any] = {}
+    begin, end = _STEPS
+    before, opened, behind = parameters.partition(begin)
+    steps, closed, _ = behind.partition(end)
+    if opened and closed:
+        try:
+            read = json.loads(steps)
+        except (ValueError, RecursionError):
+            read = None
+        if isinstance(read, dict):
+            parameters, fields = before, read
+    if _ENCODED_PARAMETERS in _tags(job):
+        parameters = base64.b64encode(parameters.encode(errors="replace")).decode()
+    return fields | {"jobPars": parameters}
+
+
+def _tags(job: JobDescription) -> list[str]:
+    return [tag.strip() for tag in str(job.spec.get("special_handling") or "").split(",")]
+
+
+def _once(files: Iterable[FileRow]) -> list[FileRow]:
+    """One file of two datasets is one file to the pilot."""
+    found: dict[str, FileRow] = {}
+    for file in files:
+        found.setdefault(file.lfn, file)
+    return list(found.values())
+
+
+def _inputs(files: Sequence[FileRow], storage: str) -> dict[str, Any]:
     return {
         "inFiles": _list(file.lfn for file in files),
         "GUID": _list(file.guid or NOTHING for file in files),
         "fsize": _list(str(file.size) for file in files),
-        "checksum": _list(file.checksum or NOTHING for file in files),
+        "checksum": _list(_checksum(file.checksum) for file in files),
         "scopeIn": _list(file.scope for file in files),
         "realDatasetsIn": _list(file.dataset or NOTHING for file in files),
         "ddmEndPointIn": _list(storage for _ in files),
         "prodDBlockToken": _list(file.token or NOTHING for file in files),
         "prodDBlocks": _list(file.dataset or NOTHING for file in files),
-        "dispatchDblock": NOTHING,
+        "dispatchDblock": _list(NOTHING for _ in files),
         "dispatchDBlockToken": _list(NOTHING for _ in files),
     }
 
 
-def _outputs(files: list[FileRow], storage: str, destination: str) -> dict[str, Any]:
+def _checksum(checksum: str) -> str:
+    """The pilot takes what it does not know for an adler32; it calls an MD5 sum `md`."""
+    return checksum.replace("md5:", "md:", 1) or NOTHING
+
+
+def _outputs(job: JobDescription, files: Sequence[FileRow], storage: str) -> dict[str, Any]:
+    tokens = (re.sub("^ddd:", "dst:", destination_token(job, file).split(",")[0]) for file in files)
     log = next((file for file in files if file.type == "log"), None)
     return {
         "outFiles": _list(file.lfn for file in files),
@@ -83,8 +138,8 @@ def _outputs(files: list[FileRow], storage: str, destination: str) -> dict[str, 
         "realDatasets": _list(file.dataset or file.destination_block or NOTHING for file in files),
         "ddmEndPointOut": _list(storage for _ in files),
         "destinationDblock": _list(file.destination_block or NOTHING for file in files),
-        "destinationDBlockToken": _list(NOTHING for _ in files),
-        "destinationSE": destination,
+        "destinationDBlockToken": _list(token or NOTHING for token in tokens),
+        "destinationSE": str(job.spec.get("destination_se") or NOTHING),
         "fileDestinationSE": _list(file.destination or NOTHING for file in files),
         "dispatchDBlockTokenForOut": _list(file.token or NOTHING for file in files),
     }
@@ -100,11 +155,27 @@ def _extras(job: JobDescription, outputs: list[FileRow]) -> dict[str, Any]:
         extras["reqID"] = job.spec["req_id"]
     if image := job.spec.get("container_name"):
         extras["container_name"] = image
-    for tag in str(job.spec.get("special_handling", "")).split(","):
-        if tag in _SPECIAL:
-            name, value = _SPECIAL[tag]
-            extras[name] = str(value)
     return extras
+
+
+def _of_tags(job: JobDescription, inputs: Sequence[FileRow]) -> dict[str, Any]:
+    """What the tags of special_handling tell the pilot."""
+    tags = _tags(job)
+    fields = dict(_TAGS[tag] for tag in tags if tag in _TAGS)
+    for tag in tags:
+        if tag.startswith(_ALTERNATIVE_STAGE_OUT):
+            fields["altStageOut"] = tag.removeprefix(_ALTERNATIVE_STAGE_OUT)
+    if _INPUTS_TO_FILE in tags:
+        fields["writeToFile"] = _by_dataset(inputs)
+    return fields
+
+
+def _by_dataset(inputs: Sequence[FileRow]) -> str:
+    """`tmpin_<dataset>:<lfn>,<lfn>^tmpin_<dataset>:...`: files that the pilot writes, with the names of inputs."""
+    datasets: dict[str, list[str]] = {}
+    for file in inputs:
+        datasets.setdefault(file.dataset.removesuffix("/").rpartition(":")[2], []).append(file.lfn)
+    return "^".join(f"tmpin_{dataset}:{','.join(lfns)}" for dataset, lfns in datasets.items())
 
 
 def _list(values: Iterable[str]) -> str:

@@ -1,51 +1,64 @@
-"""Makes a PilotReport message of what a pilot sent, whichever generation of names it uses."""
+"""Makes a PilotReport message of what a pilot sent, whichever generation of names it uses.
 
-import math
+Job, state, attempt and the list of outputs can refuse a report. Everything else is kept as well as it can be: cut,
+replaced, or left out if nothing of it can be read.
+"""
+
+import json
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, get_args
 
 from gateway.http.refusal import RefusalError, TooLargeError
-from gateway.wire.fields import absent_to_none, printable
+from gateway.wire.fields import absent_to_none, number, printable
 from gateway.wire.names import snake, words
 from gateway.wire.pilot_requests import UpdateRequest
+from panda_fsm.codes import Component
 from panda_fsm.messages import PilotReport, ReportState, new_message_id
 
 REPORT_STATES = frozenset(get_args(ReportState))
 MAX_OUTPUT_REPORT = 10 * 1024 * 1024
-
+MAX_METADATA = 1024 * 1024
+_LARGEST_NUMBER = 2**62
+_LONGEST_METRICS = 10_000
+Value = str | int | float
 _NUMBERS = words(
     """
-    core_count mean_core_count n_events cpu_consumption_time cpu_conversion_factor
-    pilot_error_code trans_exit_code exe_error_code sup_error_code ddm_error_code
+    core_count mean_core_count n_events n_input_files cpu_consumption_time cpu_conversion_factor trans_exit_code
     max_rss max_vmem max_swap max_pss avg_rss avg_vmem avg_swap avg_pss
     tot_rchar tot_wchar tot_rbytes tot_wbytes rate_rchar rate_wchar rate_rbytes rate_wbytes
-    memory_leak memory_leak_x2
+    memory_leak memory_leak_x2 hs06sec disk_io remaining_space
     """
 )
+_TIMES = ("start_time", "end_time")
 _TEXTS = {
     "site_name": 128, "node": 128, "scheduler_id": 128, "pilot_id": 256, "batch_id": 80, "timestamp": 40,
     "cpu_consumption_unit": 128, "cpu_architecture_level": 40, "job_metrics": 500, "job_sub_status": 80,
-    "pilot_timing": 100, "pilot_log": 4096, "stdout": 4096, "meta_data": 1024 * 1024, "metadata": 1024 * 1024,
-    "pilot_error_diag": 500, "exe_error_diag": 500, "sup_error_diag": 250, "ddm_error_diag": 500,
-    "source_site": 36, "destination_site": 36, "computing_element": 128, "grid": 50,
+    "pilot_timing": 100, "pilot_log": 4096, "stdout": 4096, "metadata": MAX_METADATA, "corrupted_files": 4096,
+    "source_site": 128, "destination_site": 128, "computing_element": 128, "grid": 50,
 }  # fmt: skip
-_TIMES = ("start_time", "end_time")
+_LONGEST_DIAGNOSTIC = 500
+_RENAMED = {"meta_data": "metadata"}
 _REPORT_NAMES = ("job_output_report", "xml")
+_LEAKS = {
+    "memory_leak": re.compile(r"leak=(-?[0-9]+\.?[0-9]*)"),
+    "memory_leak_x2": re.compile(r"chi2=(-?[0-9]+\.?[0-9]*)"),
+}
 
 
 def pilot_report(ask: UpdateRequest) -> PilotReport:
-    """The message. Raises RefusalError when state, sizes or the numbers that identify the job are wrong."""
+    """The message. Raises RefusalError when the state or the list of outputs cannot be taken."""
     if ask.state not in REPORT_STATES:
         known = ", ".join(sorted(REPORT_STATES))
         raise RefusalError(f"state: {ask.state!r:.40} is none of {known}")
-    if (ask.attempt_nr or 0) > 32767:
-        raise RefusalError("attempt_nr: is out of range")
     sent = {snake(name): value for name, value in (ask.model_extra or {}).items()}
     # Checked field by field above; naming the id spares pydantic a look at its factory's signature each time.
     return PilotReport.model_construct(
         message_id=new_message_id(),
         job_id=ask.job_id,
-        attempt_nr=ask.attempt_nr or 0,
+        attempt_nr=ask.attempt_nr,
         state=ask.state,
         output_report=_output_report(sent),
         attributes=_attributes(sent),
@@ -54,54 +67,82 @@ def pilot_report(ask: UpdateRequest) -> PilotReport:
 
 def _output_report(sent: dict[str, Any]) -> str | None:
     for name in _REPORT_NAMES:
-        value = sent.get(name)
-        if isinstance(value, str) and absent_to_none(value) is not None:
-            if len(value) > MAX_OUTPUT_REPORT:
-                raise TooLargeError(f"{name}: larger than {MAX_OUTPUT_REPORT} characters")
-            return value.replace("\x00", "")
+        value = absent_to_none(sent.get(name))
+        if value is None:
+            continue
+        text = _as_text(value)
+        if len(text) > MAX_OUTPUT_REPORT:
+            raise TooLargeError(f"{name}: larger than {MAX_OUTPUT_REPORT} characters")
+        return text.replace("\x00", "").encode(errors="replace").decode()
     return None
 
 
-def _attributes(sent: dict[str, Any]) -> dict[str, str | int | float]:
-    """What is known and readable; a garbled extra never costs a pilot its report."""
-    attributes: dict[str, str | int | float] = {}
+def _attributes(sent: dict[str, Any]) -> dict[str, Value]:
+    """All that is known and readable."""
+    attributes: dict[str, Value] = {}
     for name, value in sent.items():
+        known = _RENAMED.get(name, name)
+        reader = _READERS.get(known)
         value = absent_to_none(value)
-        if value is None:
+        if reader is None or value is None:
             continue
-        if name in _NUMBERS:
-            found: str | int | float | None = _number(value)
-        elif name in _TIMES:
-            found = _time(value)
-        elif name in _TEXTS and isinstance(value, str | int | float):
-            found = printable(str(value), _TEXTS[name])
-        else:
-            continue
+        found = reader(value)
         if found is not None:
-            attributes[name] = found
+            attributes[known] = found
+    if "job_metrics" in attributes:
+        attributes = _leaks(_as_text(sent["job_metrics"])) | attributes
     return attributes
+
+
+def _as_text(value: Any) -> str:
+    """A text for what is none: pilots send some fields as objects."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _cut(limit: int, value: Any) -> str:
+    return printable(_as_text(value), limit)
 
 
 def _number(value: Any) -> int | float | None:
     """A number that JSON and PostgreSQL can hold."""
-    if isinstance(value, str):
-        try:
-            value = float(value) if len(value) < 40 else None
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        found = number(value)
+    except ValueError:
         return None
-    if abs(value) > 2**62:
+    if found is None or abs(found) > _LARGEST_NUMBER:
         return None
-    return int(value) if float(value).is_integer() else value
+    return int(found) if float(found).is_integer() else found
 
 
 def _time(value: Any) -> str | None:
-    """UTC in ISO form, from seconds since 1970 or from `YYYY-mm-dd HH:MM:SS`."""
+    """UTC in ISO form, from seconds since 1970 (forms have them as text) or from `YYYY-mm-dd HH:MM:SS`."""
+    seconds = _number(value)
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC).isoformat()
-        moment = datetime.fromisoformat(str(value))
+        if seconds is not None:
+            return datetime.fromtimestamp(seconds, UTC).isoformat()
+        moment = datetime.fromisoformat(str(value).strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _leaks(metrics: str) -> dict[str, Value]:
+    """The memory leak that the pilot fitted, which it tells inside its metrics."""
+    found: dict[str, Value] = {}
+    for name, pattern in _LEAKS.items():
+        match = pattern.search(metrics[:_LONGEST_METRICS])
+        value = _number(match[1]) if match else None
+        if value is not None:
+            found[name] = int(value) if name == "memory_leak" else value
+    return found
+
+
+_READERS: dict[str, Callable[[Any], Value | None]] = {
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_TIMES, _time),
+    **{name: partial(_cut, limit) for name, limit in _TEXTS.items()},
+    **{f"{component}_error_code": _number for component in Component},
+    **{f"{component}_error_diag": partial(_cut, _LONGEST_DIAGNOSTIC) for component in Component},
+}

@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from gateway.wire.fields import JobId, JobIds, NonNegative, Text, Whole, whole
+from gateway.http.decode import decode_json
+from gateway.wire.fields import Amount, Anything, JobId, JobIds, NonNegative, Remark, Text, Whole, printable, whole
 
 MAX_JOBS_PER_ACQUIRE = 500
 MAX_BULK = 1000
+MAX_ATTEMPT = 32767
 
 
 class Ask(BaseModel):
@@ -16,38 +18,42 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
 
+def _reports(value: Any) -> Any:
+    """A list, or its JSON text as forms have it."""
+    return decode_json(value) if isinstance(value, str) else value
+
+
 def _either(new: str, *old: str) -> Any:
     return Field(None, validation_alias=AliasChoices(new, *old))
 
 
 class AcquireRequest(Ask):
-    """A pilot asks for jobs."""
+    """A pilot asks for jobs. What decides which is strict; limits that cannot be read or be are adapted."""
 
     site_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         ..., validation_alias=AliasChoices("site_name", "siteName")
     )
     prod_source_label: Text = _either("prod_source_label", "prodSourceLabel")
-    node: Text = None
-    computing_element: Text = _either("computing_element", "computingElement")
-    memory: NonNegative = _either("memory", "mem")
-    disk_space: NonNegative = _either("disk_space", "diskSpace")
-    remaining_time: NonNegative = _either("remaining_time", "remainingTime")
-    core_count: NonNegative = _either("core_count", "coreCount")
+    node: Remark = None
+    computing_element: Remark = _either("computing_element", "computingElement")
+    memory: Amount = _either("memory", "mem")
+    disk_space: Amount = _either("disk_space", "diskSpace")
+    remaining_time: Amount = _either("remaining_time", "remainingTime")
+    core_count: Amount = _either("core_count", "coreCount")
     resource_type: Text = _either("resource_type", "resourceType")
     task_id: NonNegative = _either("task_id", "taskID")
     prod_user_id: Text = _either("prod_user_id", "prodUserID")
-    harvester_id: Text = None
-    worker_id: Text = None
-    scheduler_id: Text = _either("scheduler_id", "schedulerID")
-    n_jobs: Annotated[int, Field(ge=1, le=MAX_JOBS_PER_ACQUIRE)] = Field(
-        1, validation_alias=AliasChoices("n_jobs", "nJobs")
-    )
+    harvester_id: Remark = None
+    worker_id: Remark = None
+    scheduler_id: Remark = _either("scheduler_id", "schedulerID")
+    n_jobs: int = Field(1, validation_alias=AliasChoices("n_jobs", "nJobs"))
 
     @field_validator("n_jobs", mode="before")
     @classmethod
-    def _count(cls, value: Any) -> Any:
+    def _count(cls, value: Any) -> int:
+        """One unless told otherwise, and no more at once than we give."""
         number = whole(value)
-        return 1 if number is None else number
+        return 1 if number is None else max(1, min(number, MAX_JOBS_PER_ACQUIRE))
 
 
 class UpdateRequest(Ask):
@@ -56,13 +62,17 @@ class UpdateRequest(Ask):
     model_config = ConfigDict(extra="allow", populate_by_name=True)
     job_id: JobId = Field(..., validation_alias=AliasChoices("job_id", "jobId", "PandaID"))
     state: Text = _either("job_status", "state", "jobStatus")
-    attempt_nr: NonNegative = _either("attempt_nr", "attemptNr")
+    attempt_nr: Annotated[Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] | None, BeforeValidator(whole)] = _either(
+        "attempt_nr", "attemptNr"
+    )
 
 
 class BulkUpdateRequest(Ask):
-    """Several reports at once."""
+    """Several reports at once; each is read by itself."""
 
-    job_list: Annotated[list[dict[str, Any]], Field(max_length=MAX_BULK)]
+    job_list: Annotated[list[Any], Field(max_length=MAX_BULK), BeforeValidator(_reports)] = Field(
+        ..., validation_alias=AliasChoices("job_list", "jobList")
+    )
 
 
 class JobStatusRequest(Ask):
@@ -74,30 +84,34 @@ class JobStatusRequest(Ask):
 class WorkerStatusRequest(Ask):
     """A worker says that its pilot started or finished."""
 
-    worker_id: Text = _either("worker_id", "workerID")
-    harvester_id: Text = _either("harvester_id", "harvesterID")
+    worker_id: Remark = _either("worker_id", "workerID")
+    harvester_id: Remark = _either("harvester_id", "harvesterID")
     status: Text = None
-    site: Text = None
-    node_id: Text = None
+    site: Remark = None
+    node_id: Remark = None
+
+
+def _name(value: Any) -> Any:
+    return printable(value, 256).strip() if isinstance(value, str) else value
 
 
 class WorkerNodeRequest(Ask):
     """A pilot describes the machine it runs on; the description is kept as sent."""
 
     model_config = ConfigDict(extra="allow")
-    site: Annotated[str, Field(min_length=1, max_length=128)]
-    host_name: Annotated[str, Field(min_length=1, max_length=256)]
+    site: Annotated[str, Field(min_length=1), BeforeValidator(_name)]
+    host_name: Annotated[str, Field(min_length=1), BeforeValidator(_name)]
 
 
 class AccessTokenRequest(Ask):
     """A pilot wants its token renewed."""
 
-    client_name: Text = None
-    token_key: Text = None
+    client_name: Remark = None
+    token_key: Remark = None
 
 
 class DebugModeRequest(Ask):
     """Somebody wants a job's debug mode on or off."""
 
     job_id: Whole = _either("job_id", "pandaID", "PandaID")
-    mode: Any = _either("mode", "modeOn")
+    mode: Anything = _either("mode", "modeOn")

@@ -1,18 +1,22 @@
 """Makes job drafts of what panda-client submits: positional arrays, placeholders, "NULL" for nothing."""
 
+import math
+import re
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooManyError, UndecodableError
-from gateway.wire.fields import absent_to_none, text, whole
+from gateway.wire.fields import absent_to_none, number, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
+from gateway.wire.pilot_job import FILE_TOKENS
 from panda_fsm.errors import first_complaint
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
+from panda_fsm.jobs.kills import USER_LABELS
 
 MAX_JOBS = 10_000
 _DATE = "_datetime_object"
@@ -24,6 +28,11 @@ _SERVERS_OWN = words(
 _FREE_TEXT = frozenset({"job_parameters", "metadata"})
 _MAX_FREE_TEXT = 1024 * 1024
 _USABLE_STATUS = ("ready", "cached")
+_MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt")
+_INSTALL = "install"
+_PRIORITY_OF_INSTALL = 4100
+_PRIORITIES = {"user": 1000, "panda": 2000}
+"""Of jobs that come without one: a build job goes before the jobs that wait for it."""
 
 
 def read_jobs(sent: Any) -> list[Any]:
@@ -61,9 +70,9 @@ def _split(sent: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if value is not None and value != "NULL" and name not in _SERVERS_OWN:
             spec[name] = _value(original, value, name in _FREE_TEXT)
     files = []
-    for number, file in enumerate(sent[-1]):
+    for position, file in enumerate(sent[-1]):
         if not isinstance(file, list):
-            raise ValueError(f"file {number}: must be an array of attributes")
+            raise ValueError(f"file {position}: must be an array of attributes")
         named = zip(FILE_ATTRIBUTES, file, strict=False)
         files.append({name: absent_to_none(value) for name, value in named})
     return spec, files
@@ -94,37 +103,62 @@ def _value(name: str, value: Any, free: bool) -> str | int | float:
 
 
 def _job(spec: dict[str, Any], files: Sequence[dict[str, Any]], job_id: int, jobset_id: int, user: str) -> JobDraft:
-    number = _Numbers(spec)
-    task_id = number("jedi_task_id") or number("task_id") or 0
-    jobset_id = number("jobset_id") or jobset_id
+    numbers = _Numbers(spec)
+    task_id = numbers("jedi_task_id") or numbers("task_id") or 0
+    jobset_id = numbers("jobset_id") or jobset_id
     places = {"$PANDAID": f"{job_id:05d}", "$JOBSETID": f"{jobset_id:06d}", "$JEDITASKID": str(task_id)}
     spec["job_parameters"] = _fill(str(spec.get("job_parameters", "")), places)
     spec["job_name"] = str(spec.get("job_name", "")).replace("$ORIGINPANDAID", str(job_id))
     destination = str(spec.get("destination_se", ""))
-    drafts = [_file(number, file, places, destination) for number, file in enumerate(files)]
+    drafts = [_file(position, file, places, destination) for position, file in enumerate(files)]
     _refuse_double_names(drafts)
+    _derive(spec, numbers, user, {d.lfn: token for d, f in zip(drafts, files, strict=True) if (token := _token(d, f))})
     return JobDraft(
         job_id=job_id,
-        job_definition_id=number("job_definition_id") or 0,
+        job_definition_id=numbers("job_definition_id") or 0,
         jobset_id=jobset_id,
         task_id=task_id,
-        attempt_nr=number("attempt_nr") or 0,
+        attempt_nr=numbers("attempt_nr") or 0,
         name=spec["job_name"],
         vo=str(spec.get("vo", "")),
         site=_site(spec),
-        label=str(spec.get("prod_source_label", "user")),
+        label=spec["prod_source_label"],
         user=user,
-        priority=number("current_priority") or number("assigned_priority") or 0,
-        core_count=number("core_count") or 1,
-        min_ram=number("min_ram_count") or 0,
-        max_disk=number("max_disk_count") or 0,
-        max_walltime=number("max_walltime") or 0,
+        priority=spec["current_priority"],
+        core_count=_or(numbers("core_count"), 1),
+        min_ram=numbers.amount("min_ram_count"),
+        max_disk=numbers.amount("max_disk_count"),
+        max_walltime=numbers.amount("max_walltime"),
         resource_type=str(spec.get("resource_type", "")),
         destination=destination,
         special_handling=str(spec.get("special_handling", "")),
         spec=spec,
         files=drafts,
     )
+
+
+def _derive(spec: dict[str, Any], numbers: "_Numbers", user: str, tokens: dict[str, str]) -> None:
+    """What the server makes of what was sent, and of what was not (docs/dialect.md)."""
+    label = spec["prod_source_label"] = str(spec.get("prod_source_label", "user"))
+    if label in USER_LABELS or not spec.get("prod_user_id"):
+        spec["prod_user_id"] = user
+    wanted = _or(numbers("assigned_priority"), numbers("current_priority"))
+    spec["current_priority"] = _PRIORITY_OF_INSTALL if label == _INSTALL else _or(wanted, _PRIORITIES.get(label, 0))
+    if label in USER_LABELS:
+        attempt, most = numbers("attempt_nr") or 0, numbers("max_attempt") or 0
+        spec["max_attempt"] = attempt if most < 0 else max(most, attempt + 2) if most <= attempt else most
+    if tokens:
+        spec[FILE_TOKENS] = tokens
+
+
+def _or(value: int | None, otherwise: Any) -> Any:
+    """Zero is a value."""
+    return otherwise if value is None else value
+
+
+def _token(draft: FileDraft, sent: dict[str, Any]) -> str:
+    """The destination token of an output."""
+    return _named(sent, "destinationDBlockToken") if draft.type in ("output", "log") else ""
 
 
 def _site(spec: dict[str, Any]) -> str:
@@ -134,6 +168,9 @@ def _site(spec: dict[str, Any]) -> str:
     return site
 
 
+Number = TypeVar("Number", int | None, int | float | None)
+
+
 class _Numbers:
     """Reads whole numbers of a specification; a wrong one is refused by its name."""
 
@@ -141,32 +178,39 @@ class _Numbers:
         self._spec = spec
 
     def __call__(self, name: str) -> int | None:
+        return self._checked(name, whole)
+
+    def amount(self, name: str) -> int:
+        """How much the job needs: rounded up, nothing if it does not say."""
+        found = self._checked(name, number)
+        return 0 if found is None else math.ceil(found)
+
+    def _checked(self, name: str, read: Callable[[Any], Number]) -> Number:
         try:
-            number = whole(self._spec.get(name))
+            found = read(self._spec.get(name))
         except ValueError as error:
             raise ValueError(f"{_original(name)}: {error}") from None
-        if number is not None and number < 0 and not name.endswith("_priority"):
+        if found is not None and found < 0 and name not in _MAY_BE_NEGATIVE:
             raise ValueError(f"{_original(name)}: must not be negative")
-        return number
+        return found
 
 
 def _original(name: str) -> str:
     return JOB_ATTRIBUTES[SNAKE_JOB_ATTRIBUTES.index(name)]
 
 
-def _file(number: int, file: dict[str, Any], places: dict[str, str], destination: str) -> FileDraft:
+def _file(position: int, file: dict[str, Any], places: dict[str, str], destination: str) -> FileDraft:
     try:
         return _file_draft(file, places, destination)
     except ValidationError as error:
-        raise ValueError(f"file {number}: {': '.join(first_complaint(error))}") from None
+        raise ValueError(f"file {position}: {': '.join(first_complaint(error))}") from None
     except ValueError as error:
-        raise ValueError(f"file {number}: {error}") from None
+        raise ValueError(f"file {position}: {error}") from None
 
 
 def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) -> FileDraft:
     kind = file.get("type")
     is_log, is_output = kind == "log", kind in ("output", "log")
-    md5 = file.get("md5sum")
     status = file.get("status")
     draft = FileDraft.model_validate(
         {
@@ -178,7 +222,7 @@ def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) 
             "destination": _named(file, "destinationSE") or (destination if is_output else ""),
             "guid": _named(file, "GUID") or (str(uuid.uuid4()).upper() if is_log else ""),
             "size": _size(file.get("fsize")),
-            "checksum": _named(file, "checksum") or (f"md5:{md5}" if md5 else ""),
+            "checksum": _checksum(_named(file, "checksum") or _named(file, "md5sum")),
             "status": status if status in _USABLE_STATUS else "unknown",
             "token": _named(file, "dispatchDBlockToken" if is_output else "prodDBlockToken"),
         }
@@ -188,6 +232,13 @@ def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) 
         if "," in getattr(draft, name):
             raise ValueError(f"{name}: must not contain a comma")
     return draft
+
+
+def _checksum(sent: str) -> str:
+    """With its kind before it; clients leave it out where the length tells."""
+    if re.fullmatch("[0-9a-fA-F]{32}", sent):
+        return f"md5:{sent}"
+    return f"ad:{sent}" if re.fullmatch("[0-9a-fA-F]{8}", sent) else sent
 
 
 def _named(file: dict[str, Any], name: str) -> str:

@@ -4,10 +4,15 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from gateway.wire.fields import JobIds, NonNegative, Text, as_list
+from gateway.wire.fields import MAX_BIGINT, Anything, JobIds, NonNegative, Remark, as_list, whole
 from gateway.wire.pilot_requests import Ask
 
 MAX_DESCRIBED = 5500
+
+
+def _options(value: Any) -> Any:
+    """A list, whatever stands for none or for one."""
+    return as_list(value) or []
 
 
 class SubmitRequest(Ask):
@@ -26,9 +31,9 @@ class KillRequest(Ask):
     """Which jobs to end. Codes: 2 expire, 3 aborted, 9 force, 50-52 JEDI, 91 and 99 by a production manager..."""
 
     job_ids: Annotated[JobIds, Field(max_length=MAX_DESCRIBED)]
-    code: Annotated[NonNegative, Field(le=999)] = None
-    use_email_as_id: Any = None
-    kill_options: Annotated[list[Text], Field(max_length=20), BeforeValidator(as_list)] = Field(
+    code: Annotated[Annotated[int, Field(ge=0, le=999)] | None, BeforeValidator(whole)] = None
+    use_email_as_id: Anything = None
+    kill_options: Annotated[list[Remark], Field(max_length=20), BeforeValidator(_options)] = Field(
         default_factory=list, validation_alias=AliasChoices("kill_options", "killOpts")
     )
 
@@ -36,11 +41,11 @@ class KillRequest(Ask):
 class TaskRequest(Ask):
     """Which task; none for all jobs."""
 
-    task_id: Annotated[NonNegative, Field(le=2**62)] = None
+    task_id: NonNegative = None
 
 
 class CacheContent(Ask):
     """A sandbox file's size and checksum, to find out whether it is here already."""
 
-    file_size: Annotated[int, Field(ge=0, le=2**62)]
-    checksum: Annotated[int, Field(ge=0, le=2**62)]
+    file_size: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(whole)]
+    checksum: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(whole)]

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from gateway.ports import RequestStore
 from gateway.work.coalesce import Coalescer
 from gateway.work.requests import Requests
+from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.judgement import JobRow, Judgement, judge
+from panda_fsm.jobs.judgement import JobRow, Judgement, judge, note_of_foreign_batch
 from panda_fsm.jobs.kills import TO_BE_KILLED
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import PilotReport
@@ -27,7 +28,9 @@ class Reports:
         """The command for the pilot; its report is kept by then, or that it was heard noted. Raises TransientError."""
         job = await self._lookups.ask(report.job_id)
         judgement = judge(report, job, holder)
-        if job is None or judgement is Judgement.GHOST:
+        if judgement is Judgement.FOREIGN_BATCH:
+            await self._requests.accept([Outgoing.of(note_of_foreign_batch(report))])
+        if job is None or judgement in (Judgement.GHOST, Judgement.FOREIGN_BATCH):
             return TO_BE_KILLED
         if judgement is not Judgement.NEWS:
             if job.state not in FINAL:  # those have no deadline, and go to the archive

@@ -1,9 +1,14 @@
 """Jobs and files to be, and the limits of every value in a message: what is stored was checked here."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from panda_fsm.resources import resource_type
+
+PATTERN = "regex|"
+"""How an output begins that is declared by a regular expression for its names."""
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -15,6 +20,15 @@ Storable = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Lfn = Annotated[
     str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")
 ]
+DeclaredLfn = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=256,
+        pattern=r"^(regex\|[^\x00-\x1f\x7f/]+|[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*)$",
+    ),
+]
+"""An LFN, or an output's pattern for the LFNs that there will be (`regex|...`)."""
 Scope = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*$")]
 
 
@@ -23,7 +37,7 @@ class FileDraft(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     type: Literal["input", "pseudo_input", "output", "log"]
-    lfn: Lfn
+    lfn: DeclaredLfn
     scope: Scope = ""
     dataset: Name = ""
     destination_block: Name = ""
@@ -33,6 +47,18 @@ class FileDraft(BaseModel):
     checksum: Annotated[str, StringConstraints(pattern=r"^((ad|md|md5):[0-9a-fA-F]{8,32})?$")] = ""
     status: Literal["unknown", "ready", "cached"] = "unknown"
     token: Name = ""
+
+    @model_validator(mode="after")
+    def _declared(self) -> Self:
+        """Patterns are for outputs, and can be read as such."""
+        if self.lfn.startswith(PATTERN):
+            if self.type not in ("output", "log"):
+                raise ValueError("lfn: only an output may be declared by a pattern")
+            try:
+                re.compile(self.lfn.removeprefix(PATTERN))
+            except (re.error, OverflowError, RecursionError):
+                raise ValueError("lfn: is not a regular expression") from None
+        return self
 
 
 class JobDraft(BaseModel):
@@ -59,3 +85,10 @@ class JobDraft(BaseModel):
     special_handling: Name = ""
     spec: dict[str, Any] = Field(default_factory=dict)
     files: list[FileDraft] = Field(default_factory=list, max_length=2000)
+
+    @model_validator(mode="after")
+    def _typed(self) -> Self:
+        """A job without a resource type gets the one of its cores and memory: pilots ask for types."""
+        if not self.resource_type:
+            self.resource_type = resource_type(self.core_count, self.min_ram)
+        return self

@@ -1,12 +1,14 @@
 """Which reports are news, which are repeats, and which pilots are ghosts (docs/semantics.md §3.4)."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
-from panda_fsm.jobs.facts import FACTS, OnReport
+from panda_fsm.jobs.facts import FACTS, FINAL, OnReport
 from panda_fsm.jobs.states import State
 from panda_fsm.messages.pilots import PilotReport
 
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 LAST_WORDS = frozenset({"finished", "failed"})
 
 
@@ -17,6 +19,7 @@ class Judgement(Enum):
     HEARD = "it says nothing new, but its pilot lives"
     ALREADY_DONE = "the same was reported before"
     GHOST = "this pilot does not have this job"
+    FOREIGN_BATCH = "the holder's, but of another batch: a ghost that is noted"
 
 
 @dataclass(slots=True)
@@ -32,12 +35,15 @@ class JobRow:
     command: str | None
     batch_id: str | None
     has_report: bool
+    vo: str = ""
 
 
 def judge(report: PilotReport, job: JobRow | None, holder: str) -> Judgement:
     """Compare a report with the job; attempt, identity and batch id are the guards against ghosts."""
-    if job is None or report.attempt_nr != job.attempt_nr or holder != job.holder or _other_batch(report, job):
+    if job is None or report.attempt_nr not in (None, job.attempt_nr) or holder != job.holder:
         return Judgement.GHOST
+    if _other_batch(report, job):
+        return Judgement.GHOST if job.state in FINAL else Judgement.FOREIGN_BATCH
     last_words = report.state in LAST_WORDS
     match FACTS[job.state].on_report:
         case OnReport.NEWS:
@@ -52,10 +58,18 @@ def judge(report: PilotReport, job: JobRow | None, holder: str) -> Judgement:
     return Judgement.GHOST
 
 
+def note_of_foreign_batch(report: PilotReport) -> PilotReport:
+    """What is kept of a report of another batch: that it came."""
+    batch_id = report.attributes["batch_id"]
+    return report.model_copy(
+        update={"foreign_batch": True, "output_report": None, "attributes": {"batch_id": batch_id}}
+    )
+
+
 def _other_batch(report: PilotReport, job: JobRow) -> bool:
     """Batch systems restart jobs under a new id; ids that are numbers say nothing across batch systems."""
     reported = str(report.attributes.get("batch_id", ""))
     known = job.batch_id or ""
-    if not reported or not known or reported.isdigit() or known.isdigit():
+    if not reported or not known or _NUMBER.fullmatch(reported) or _NUMBER.fullmatch(known):
         return False
     return reported != known

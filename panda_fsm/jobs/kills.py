@@ -10,7 +10,8 @@ from panda_fsm.jobs.table import JOB, Trigger
 
 USER_LABELS = frozenset({"user", "panda"})
 TO_BE_KILLED = "tobekilled"
-_CLOSING = frozenset({2, 4, 10, 51, 55, 60})
+CLOSED_BY_PILOT = 60
+_CLOSING = frozenset({2, 4, 10, 51, 55, CLOSED_BY_PILOT})
 """Codes by which the system ends a job (closed); all others are somebody's wish (cancelled)."""
 _MANAGER_MAY = frozenset({2, 4, 7, 8, 9, 10, 50, 51, 52, 91, 99})
 """Codes with which a production manager may end other people's user jobs."""

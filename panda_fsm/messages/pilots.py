@@ -13,18 +13,22 @@ LARGE_REPORT = 64 * 1024
 
 
 class PilotReport(JobMessage):
-    """What a pilot says of its job. `output_report` is the pilot's JSON (or XML) text of the files it stored."""
+    """What a pilot says of its job. `output_report` is the pilot's JSON (or XML) text of the files it stored.
+
+    Without an attempt it is of the job as it is. `foreign_batch`: it comes from a ghost, and nothing of it is taken.
+    """
 
     msg_type: Literal["pilot_report"] = "pilot_report"
-    attempt_nr: Annotated[int, Field(ge=0, le=32767)] = 0
+    attempt_nr: Annotated[int, Field(ge=0, le=32767)] | None = None
     state: ReportState
     heartbeat: bool = False
+    foreign_batch: bool = False
     output_report: Storable | None = None
     attributes: dict[Storable, Storable | int | float] = Field(default_factory=dict)
 
     @property
     def routing_key(self) -> str:
-        if self.heartbeat:
+        if self.heartbeat or self.foreign_batch:
             return "heartbeat"
         return "large.report" if self.is_large else f"report.{self.state}"
 

@@ -1,7 +1,10 @@
 -- What people read.
 
 -- name: describe
+-- What the pilot says of its outputs at length stays with its last words, as long as those are kept.
 SELECT j.*, p.spec,
+    (SELECT r.attributes ->> 'metadata' FROM pilot_report r
+     WHERE r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr) AS metadata,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file f WHERE f.job_id = j.job_id) AS files
@@ -11,6 +14,8 @@ WHERE j.job_id = ANY (%(job_ids)s::bigint[])
 -- name: describe_archived
 -- The month is known, so no other partition is looked into.
 SELECT j.*, p.spec,
+    (SELECT r.attributes ->> 'metadata' FROM pilot_report r
+     WHERE r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr) AS metadata,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file_archive f WHERE f.job_id = e.job_id AND f.ended_at = e.ended_at) AS files

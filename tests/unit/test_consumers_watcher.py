@@ -49,12 +49,14 @@ def test_kill_of_a_live_job(state: State, code: int, forced: bool) -> None:
     job = factories.job(state)
     outcome = decide(KillJob(job_id=1, code=code, actor="somebody", forced=forced), job)
     error = changes_of(outcome).errors[0]
-    assert (error.component, error.code) == ("task_buffer", ERROR_OF.get(code, 100))
+    assert error.code == ERROR_OF.get(code, 100)
     assert "somebody" in error.diagnostic
     if state is S.RUNNING and not forced:
         assert isinstance(outcome, Record), "killing a running job is a request to its pilot"
         assert outcome.changes.command == "tobekilled"
+        assert error.component == "kill", "it is the job's error once its pilot has obeyed"
     else:
+        assert error.component == "task_buffer"
         assert ends_in(outcome, job) is (S.CLOSED if code in CLOSING else S.CANCELLED)
 
 
@@ -129,6 +131,19 @@ def test_report_of_another_attempt_changes_nothing() -> None:
         ({"pilot_error_code": ""}, {}),
         ({"pilot_error_code": "NULL"}, {}),
         ({"pilot_error_code": "--5"}, {}),
+        ({"pilot_error_diag": "why"}, {"pilot": (0, "why")}),
+        (
+            {
+                "sup_error_code": 1,
+                "sup_error_diag": "s",
+                "ddm_error_code": 2,
+                "brokerage_error_code": 3,
+                "job_dispatcher_error_code": 4,
+                "task_buffer_error_code": 5,
+            },
+            {"sup": (1, "s"), "ddm": (2, ""), "brokerage": (3, ""), "job_dispatcher": (4, ""), "task_buffer": (5, "")},
+        ),
+        ({"kill_error_code": 5}, {}),
         ({"pilot_error_code": "²"}, {}),
         ({"pilot_error_code": 1e300}, {}),
         ({}, {}),
@@ -209,3 +224,51 @@ def test_an_expired_job_says_what_it_waited_for() -> None:
     job = factories.job(S.DEFINED, deadline_at=OVERDUE, waits_for="storage A is unreachable")
     error = changes_of(decide(passed(job), job)).errors[0]
     assert error.diagnostic == "expired in defined (storage A is unreachable)"
+
+
+def test_all_that_a_pilot_says_is_kept_but_what_has_a_place_of_its_own() -> None:
+    told = {"node": "n", "avg_rss": 5, "tot_rbytes": 6, "job_sub_status": "s", "memory_leak": 7, "stdout": "out",
+            "source_site": "A", "end_time": "2026-11-22T23:11:57+00:00", "trans_exit_code": 0}  # fmt: skip
+    elsewhere = {"metadata": "{}", "pilot_log": "log", "pilot_error_code": 1305, "timestamp": "now"}
+    changes = changes_of(decide(factories.report(1, "failed", attributes=told | elsewhere), factories.job(S.RUNNING)))
+    assert changes.pilot == told
+    assert changes.report is not None
+    assert changes.report["attributes"] == told | elsewhere
+
+
+def test_a_report_without_an_attempt_is_of_the_job_as_it_is() -> None:
+    outcome = decide(factories.report(1, "finished", attempt_nr=None), factories.job(S.RUNNING, attempt_nr=2))
+    report = changes_of(outcome).report
+    assert report is not None
+    assert report["attempt_nr"] == 2
+
+
+def test_an_update_of_another_batch_is_noted_and_nothing_else() -> None:
+    outcome = decide(
+        factories.report(1, "running", attributes={"batch_id": "a.b#2"}, foreign_batch=True), factories.job(S.RUNNING)
+    )
+    assert isinstance(outcome, Record)
+    assert not outcome.renews
+    (error,) = outcome.changes.errors
+    assert (error.component, error.code) == ("sup", 1)
+    assert "a.b#2" in error.diagnostic
+    assert outcome.changes.pilot is None
+
+
+GIVEN_BACK = {"job_sub_status": "pilot_closed", "pilot_error_code": 1305}
+
+
+@pytest.mark.parametrize("state", [S.SENT, S.STARTING, S.RUNNING, S.HOLDING])
+def test_a_job_that_its_pilot_gives_back_is_closed(state: State) -> None:
+    job = factories.job(state)
+    outcome = decide(factories.report(1, "failed", attributes=GIVEN_BACK), job)
+    assert ends_in(outcome, job) is S.CLOSED
+    assert {(e.component, e.code) for e in changes_of(outcome).errors} == {("pilot", 1305), ("task_buffer", 100)}
+    assert changes_of(outcome).report is not None
+
+
+@pytest.mark.parametrize("job", [factories.job(S.HOLDING, has_report=True), factories.job(S.FAILED, has_report=True)])
+def test_it_is_closed_only_while_its_last_words_are_awaited(job: Job) -> None:
+    outcome = decide(factories.report(1, "failed", attributes=GIVEN_BACK), job)
+    assert isinstance(outcome, Advance)
+    assert isinstance(Effects().step(job, outcome.trigger, "cause", None), Ignored)

@@ -1,67 +1,21 @@
-"""Names, submissions, reports and the job dict: the wire as the real client and the real pilot have it."""
+"""Names and submissions: the wire as the real client has it, and what is derived of what it sends or leaves out."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 from pandaclient.FileSpec import FileSpec
 from pandaclient.JobSpec import JobSpec
 
 from gateway.http.refusal import RefusalError
-from gateway.wire.description import describe
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, snake
-from gateway.wire.pilot_job import pilot_job
-from gateway.wire.pilot_report import pilot_report
-from gateway.wire.pilot_requests import UpdateRequest
 from gateway.wire.submission import draft, read_jobs
-from panda_fsm.descriptions import FileRow, JobDescription
-from panda_fsm.jobs.drafts import JobDraft
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # the pilot's, not ours
-    from pilot.info.jobdata import JobData
+from tests.wire import QUEUES, drafted, file_spec, job_spec
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-QUEUES = {"LAB_B"}
-
-
-def job_spec(**attributes: Any) -> JobSpec:
-    """A job as a user's script makes it."""
-    job = JobSpec()
-    values = {"computingSite": "LAB_B", "VO": "lab", "transformation": "http://x/trf/user/run"} | attributes
-    for name, value in values.items():
-        setattr(job, name, value)
-    return job
-
-
-def file_spec(**attributes: Any) -> FileSpec:
-    """A file of it."""
-    file = FileSpec()
-    for name, value in ({"type": "output", "lfn": "out.root", "scope": "user.lab"} | attributes).items():
-        setattr(file, name, value)
-    return file
-
-
-def drafted(job: JobSpec, job_id: int = 42) -> JobDraft:
-    """The draft of a job that went over the wire."""
-    sent = json.loads(json.dumps([job.dump_to_json_serializable()], default=str))
-    return draft(sent[0], 0, job_id, 77, "Lab User", QUEUES)
-
-
-def described(job: JobDraft, **columns: Any) -> JobDescription:
-    """The draft as it comes back from the database."""
-    files = [
-        FileRow(seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.guid, f.size,
-                f.checksum, f.status)
-        for seq, f in enumerate(job.files)
-    ]  # fmt: skip
-    values = job.model_dump(exclude={"spec", "files", "user"}) | {"user_name": job.user, "state": "sent"} | columns
-    return JobDescription(job.job_id, values, job.spec, files)
 
 
 def test_names_are_the_clients() -> None:
@@ -139,6 +93,8 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "negative size": ({"fsize": -1}, "job 3: file 0: size"),
     "size that is no number": ({"fsize": "big"}, "job 3: file 0: fsize: is not a number"),
     "scope with a path": ({"scope": "../x"}, "job 3: file 0: scope"),
+    "a pattern of inputs": ({"type": "input", "lfn": "regex|a"}, "job 3: file 0: : lfn: only an output"),
+    "a pattern that is none": ({"lfn": "regex|("}, "job 3: file 0: : lfn: is not a regular expression"),
     "checksum of no kind": ({"checksum": "xx:12"}, "job 3: file 0: checksum"),
 }
 
@@ -176,96 +132,53 @@ def test_a_submission_that_is_no_list_of_jobs_is_refused(sent: Any) -> None:
         read_jobs(sent)
 
 
-def whole_job(**attributes: Any) -> JobDraft:
-    """A job with two inputs, two outputs and a log."""
-    job = job_spec(jobParameters="-i in", prodSourceLabel="user", prodUserID="Lab User", taskID=5, **attributes)
-    for number in (1, 2):
-        job.addFile(file_spec(type="input", lfn=f"in.{number}", GUID=f"G-{number}", fsize=10, checksum="ad:00000001",
-                              dataset="user.lab.in", scope=f"s{number}"))  # fmt: skip
-    job.addFile(file_spec(lfn="out.1", destinationDBlock="user.lab.out", dataset="user.lab.out"))
-    job.addFile(file_spec(type="log", lfn="log.tgz", scope="user.log", destinationDBlock="user.lab.log"))
-    job.addFile(file_spec(lfn="out.2", scope="s9", destinationDBlock="user.lab.out", dispatchDBlockToken="an"))
-    return drafted(job)
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("d" * 32, f"md5:{'d' * 32}"), ("0a2b3c4d", "ad:0a2b3c4d"), ("ad:0a2b3c4d", "ad:0a2b3c4d")]
+)
+def test_a_checksum_without_its_kind_is_known_by_its_length(sent: str, kept: str) -> None:
+    job = job_spec()
+    job.addFile(file_spec(type="input", checksum=sent))
+    assert drafted(job).files[0].checksum == kept
 
 
-def as_the_pilot_reads(job: JobDraft) -> tuple[Any, list[Any], list[Any], list[Any]]:
-    """The real pilot's view of the job, of its inputs, outputs and logs."""
-    data = json.loads(json.dumps(pilot_job(described(job), "STORAGE")))
-    read = JobData(data)
-    return read, read.prepare_infiles(data), *read.prepare_outfiles(data)
+@pytest.mark.parametrize(
+    ("cores", "memory", "sent", "derived"),
+    [
+        (None, None, None, "SCORE"), (1, 2000, None, "SCORE"), (1, 2001, "NULL", "SCORE_HIMEM"),
+        (8, 16000, "", "MCORE"), (8, 16005, None, "MCORE_HIMEM"), (0, 1000, None, "MCORE"), (1, 100, "OWN", "OWN"),
+    ],
+)  # fmt: skip
+def test_a_resource_type_is_derived(cores: int | None, memory: int | None, sent: str | None, derived: str) -> None:
+    assert drafted(job_spec(coreCount=cores, minRamCount=memory, resource_type=sent)).resource_type == derived
 
 
-def test_the_real_pilot_reads_the_job_dict() -> None:
-    job, inputs, outputs, logs = as_the_pilot_reads(whole_job())
-    assert int(job.jobid) == 42
-    assert [(file.lfn, file.guid, file.scope, file.filesize, file.ddmendpoint) for file in inputs] == [
-        ("in.1", "G-1", "s1", 10, "STORAGE"),
-        ("in.2", "G-2", "s2", 10, "STORAGE"),
-    ]
-    assert inputs[0].checksum == {"adler32": "00000001"}
-    assert [(file.lfn, file.scope, file.dataset, file.ddmendpoint) for file in outputs] == [
-        ("out.1", "user.lab", "user.lab.out", "STORAGE"),
-        ("out.2", "s9", "user.lab.out", "STORAGE"),
-    ]
-    assert [(file.lfn, file.scope, file.guid != "") for file in logs] == [("log.tgz", "user.log", True)]
-    assert job.allownooutput == "out.2"
-    assert job.transformation == "http://x/trf/user/run"
+@pytest.mark.parametrize(
+    ("attributes", "priority"),
+    [
+        ({}, 1000), ({"prodSourceLabel": "panda"}, 2000), ({"prodSourceLabel": "managed"}, 0),
+        ({"currentPriority": 0}, 0), ({"currentPriority": 5, "assignedPriority": 900}, 900),
+        ({"currentPriority": 5, "assignedPriority": "NULL"}, 5), ({"prodSourceLabel": "install"}, 4100),
+    ],
+)  # fmt: skip
+def test_a_priority_is_derived(attributes: dict[str, Any], priority: int) -> None:
+    result = drafted(job_spec(**attributes))
+    assert (result.priority, result.spec["current_priority"]) == (priority, priority)
 
 
-def test_a_job_without_files_is_readable_too() -> None:
-    _job, inputs, outputs, logs = as_the_pilot_reads(drafted(job_spec()))
-    assert (inputs, outputs, logs) == ([], [], [])
+def test_users_jobs_are_theirs_and_can_be_tried_again() -> None:
+    spec = drafted(job_spec(prodUserID="somebody else", attemptNr=1)).spec
+    assert (spec["prod_user_id"], spec["max_attempt"]) == ("Lab User", 3)
+    assert drafted(job_spec(maxAttempt=-1)).spec["max_attempt"] == 0
+    assert drafted(job_spec(prodSourceLabel="managed", prodUserID="robot")).spec["prod_user_id"] == "robot"
 
 
-def test_special_handling_reaches_the_pilot() -> None:
-    data = pilot_job(described(whole_job(specialHandling="lc,nc,dd", container_name="image:1")), "S")
-    assert (data["loopingCheck"], data["noExecStrCnv"], data["container_name"]) == ("False", "True", "image:1")
+def test_needs_are_rounded_up() -> None:
+    job = drafted(job_spec(minRamCount=1999.2, maxDiskCount="10.5", maxWalltime=None))
+    assert (job.min_ram, job.max_disk, job.max_walltime) == (2000, 11, 0)
 
 
-def test_description_round_trip_through_the_real_client() -> None:
-    errors = {"pilot": {"code": 1305, "diag": "payload failed"}, "trans": {"code": 7, "diag": ""}}
-    pilot = {"core_count": 8, "pilot_id": "x|PR"}
-    answer = describe(described(whole_job(nEvents=3), state="failed", errors=errors, pilot=pilot, command=None))
-    job = JobSpec()
-    job.load_from_dict(json.loads(json.dumps(answer)))
-    assert (job.PandaID, job.jobStatus, job.taskID, job.computingSite) == (42, "failed", 5, "LAB_B")
-    assert (job.pilotErrorCode, job.pilotErrorDiag, job.transExitCode) == (1305, "payload failed", 7)
-    assert (job.coreCount, job.actualCoreCount, job.pilotID, job.commandToPilot) == (1, 8, "x|PR", "NULL")
-    assert [file.lfn for file in job.Files] == ["in.1", "in.2", "out.1", "log.tgz", "out.2"]
-    assert job.Files[0].PandaID == 42
-
-
-def test_recorded_updates_of_the_real_pilot_become_reports() -> None:
-    calls = json.loads((DATA / "pilot-3.7.0.36.json").read_text())
-    bodies = [dict(parse_qsl(call["body"])) for call in calls if call["path"].endswith("updateJob")]
-    reports = [pilot_report(UpdateRequest.model_validate(body)) for body in bodies]
-    assert [report.state for report in reports][:1] == ["starting"]
-    assert reports[-1].state in ("finished", "failed")
-    assert reports[-1].output_report is not None
-    assert all(isinstance(report.job_id, int) for report in reports)
-
-
-NEW_NAMES = {
-    "job_id": 7, "job_status": "failed", "attempt_nr": 2, "pilot_error_code": 1305, "job_output_report": "{}",
-    "start_time": "2026-11-22 23:11:57", "max_rss": 5, "cpu_conversion_factor": 1.5, "meta_data": "m",
-}  # fmt: skip
-OLD_NAMES = {
-    "jobId": "7", "state": "failed", "attemptNr": "2", "pilotErrorCode": "1305", "startTime": 1795389117.0,
-    "xml": "{}", "maxRSS": "5", "cpuConversionFactor": "1.5", "metaData": "m",
-}  # fmt: skip
-
-
-def test_both_generations_of_names_make_the_same_report() -> None:
-    old, new = (pilot_report(UpdateRequest.model_validate(sent)) for sent in (OLD_NAMES, NEW_NAMES))
-    assert old.model_dump(exclude={"message_id"}) == new.model_dump(exclude={"message_id"})
-    assert new.attributes["pilot_error_code"] == 1305
-    assert new.attributes["start_time"] == "2026-11-22T23:11:57+00:00"
-
-
-def test_a_garbled_extra_costs_no_report() -> None:
-    sent = {"jobId": 1, "state": "running", "maxRSS": "lots", "pilotErrorCode": [1], "startTime": "soon",
-            "nEvents": float("nan"), "pilotLog": "a\x00b\x1b[31m" + "x" * 9999, "unheardOf": {"a": 1}}  # fmt: skip
-    report = pilot_report(UpdateRequest.model_validate(sent))
-    assert set(report.attributes) == {"pilot_log"}
-    assert str(report.attributes["pilot_log"]).startswith("ab[31mx")
-    assert len(str(report.attributes["pilot_log"])) == 4096
+def test_an_output_may_be_declared_by_a_pattern() -> None:
+    job = job_spec()
+    job.addFile(file_spec(lfn=r"regex|out\.\d+\.root"))
+    job.addFile(file_spec(lfn="x+(.root"))
+    assert [file.lfn for file in drafted(job).files] == [r"regex|out\.\d+\.root", "x+(.root"]

@@ -1,0 +1,70 @@
+"""Request models: every optional field may say nothing in three ways; limits are adapted, choices are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.wire import pilot_requests, user_requests
+from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest
+from gateway.wire.user_requests import KillRequest
+
+
+def models() -> list[type[Ask]]:
+    """Every request model there is."""
+    return sorted(
+        (model for module in (pilot_requests, user_requests) for model in vars(module).values()
+         if isinstance(model, type) and issubclass(model, Ask)),
+        key=lambda model: model.__name__,
+    )  # fmt: skip
+
+
+FILLED: dict[str, Any] = {
+    "site_name": "Q", "job_id": 1, "job_ids": [1], "job_list": [], "site": "S", "host_name": "h", "jobs": "[]",
+    "file_size": 1, "checksum": 2,
+}  # fmt: skip
+OPTIONAL = [
+    (model, name) for model in models() for name, field in model.model_fields.items() if not field.is_required()
+]
+
+
+@pytest.mark.parametrize("value", [None, "", "NULL"])
+@pytest.mark.parametrize(("model", "name"), OPTIONAL, ids=lambda value: getattr(value, "__name__", value))
+def test_every_optional_field_may_say_nothing(model: type[Ask], name: str, value: Any) -> None:
+    required = {field: FILLED[field] for field, of in model.model_fields.items() if of.is_required()}
+    absent = model.model_validate(required)
+    said = getattr(model.model_validate(required | {name: value}), name)
+    assert [one for one in said if one] == [] if isinstance(said, list) else said == getattr(absent, name)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ({"mem": 24105.56}, {"memory": 24105}), ({"mem": "lots"}, {"memory": None}), ({"mem": -5}, {"memory": 0}),
+        ({"remaining_time": -5}, {"remaining_time": 0}), ({"diskSpace": 10**12}, {"disk_space": 2**31 - 1}),
+        ({"node": ["x"]}, {"node": None}), ({"node": "n" * 999}, {"node": "n" * 256}),
+        ({"node": "a\x00\udcff"}, {"node": "a\N{REPLACEMENT CHARACTER}"}), ({"worker_id": 77}, {"worker_id": "77"}),
+        ({"n_jobs": 10_000}, {"n_jobs": 500}), ({"n_jobs": 0}, {"n_jobs": 1}), ({"n_jobs": "2"}, {"n_jobs": 2}),
+    ],
+)  # fmt: skip
+def test_limits_of_a_pilot_are_adapted(sent: dict[str, Any], read: dict[str, Any]) -> None:
+    ask = AcquireRequest.model_validate({"siteName": "Q"} | sent)
+    assert {name: getattr(ask, name) for name in read} == read
+
+
+@pytest.mark.parametrize("sent", [{"n_jobs": 1.5}, {"n_jobs": "1_0"}, {"taskID": "x"}, {"prodSourceLabel": ["user"]}])
+def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AcquireRequest.model_validate({"siteName": "Q"} | sent)
+
+
+def test_one_bad_report_of_many_is_read_by_itself() -> None:
+    assert BulkUpdateRequest.model_validate({"job_list": [5, {}, None]}).job_list == [5, {}, None]
+    assert BulkUpdateRequest.model_validate({"jobList": "[{}]"}).job_list == [{}]
+
+
+def test_a_code_of_a_kill_has_bounds_where_there_is_one() -> None:
+    with pytest.raises(ValidationError):
+        KillRequest.model_validate({"job_ids": 1, "code": 1000})

@@ -1,0 +1,100 @@
+"""The job as the real pilot reads it: getJob, key by key (docs/dialect.md)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import pytest
+
+from gateway.wire.description import describe
+from gateway.wire.pilot_job import pilot_job
+from panda_fsm.jobs.drafts import JobDraft
+from tests.wire import described, drafted, file_spec, job_spec, whole_job
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # the pilot's, not ours
+    from pilot.info.jobdata import JobData
+
+
+def as_the_pilot_reads(job: JobDraft) -> tuple[Any, list[Any], list[Any], list[Any]]:
+    """The real pilot's view of the job, of its inputs, outputs and logs."""
+    data = json.loads(json.dumps(pilot_job(described(job), "STORAGE")))
+    read = JobData(data)
+    return read, read.prepare_infiles(data), *read.prepare_outfiles(data)
+
+
+def test_the_real_pilot_reads_the_job_dict() -> None:
+    job, inputs, outputs, logs = as_the_pilot_reads(whole_job())
+    assert int(job.jobid) == 42
+    assert [(file.lfn, file.guid, file.scope, file.filesize, file.ddmendpoint) for file in inputs] == [
+        ("in.1", "G-1", "s1", 10, "STORAGE"),
+        ("in.2", "G-2", "s2", 10, "STORAGE"),
+    ]
+    assert inputs[0].checksum == {"adler32": "00000001"}
+    assert [(file.lfn, file.scope, file.dataset, file.ddmendpoint) for file in outputs] == [
+        ("out.1", "user.lab", "user.lab.out", "STORAGE"),
+        ("out.2", "s9", "user.lab.out", "STORAGE"),
+    ]
+    assert [(file.lfn, file.scope, file.guid != "") for file in logs] == [("log.tgz", "user.log", True)]
+    assert job.allownooutput == "out.2"
+    assert job.transformation == "http://x/trf/user/run"
+
+
+def test_a_job_without_files_is_readable_too() -> None:
+    _job, inputs, outputs, logs = as_the_pilot_reads(drafted(job_spec()))
+    assert (inputs, outputs, logs) == ([], [], [])
+
+
+TAGS = {
+    "": {}, "lc": {"loopingCheck": "False"}, "nc": {"noExecStrCnv": "True"}, "dm": {"debug": "True"},
+    "debug": {"debug": "True"}, "ao:on": {"altStageOut": "on"}, "po": {"putLogToOS": "True"},
+    "if": {"inFilePosEvtNum": "True"}, "up": {"usePrefetcher": "True"}, "ho": {"isHPO": "True"},
+    "om": {"onSiteMerging": "True"}, "wf": {"writeToFile": "tmpin_user.lab.in:in.1,in.2"}, "us,pc,sj,dd": {},
+    "lc, nc,dd": {"loopingCheck": "False", "noExecStrCnv": "True"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tags", TAGS)
+def test_special_handling_reaches_the_pilot(tags: str) -> None:
+    plain = pilot_job(described(whole_job()), "S")
+    data = pilot_job(described(whole_job(specialHandling=tags)), "S") | {"logGUID": plain["logGUID"]}
+    assert dict(data.items() - plain.items()) == TAGS[tags]
+
+
+def test_an_image_reaches_the_pilot() -> None:
+    assert pilot_job(described(whole_job(container_name="image:1")), "S")["container_name"] == "image:1"
+
+
+def test_parameters_of_several_steps_are_taken_apart() -> None:
+    job = whole_job()
+    job.spec["job_parameters"] = (
+        '-i in<MULTI_STEP_EXEC>{"preprocess": {"command": "x"}, "PandaID": 1}</MULTI_STEP_EXEC>'
+    )
+    data = pilot_job(described(job), "S")
+    assert (data["jobPars"], data["preprocess"], data["PandaID"]) == ("-i in", {"command": "x"}, 42)
+    job.spec["job_parameters"] = broken = "-i in<MULTI_STEP_EXEC>{</MULTI_STEP_EXEC>"
+    assert pilot_job(described(job), "S")["jobPars"] == broken
+
+
+def test_parameters_can_be_encoded() -> None:
+    assert pilot_job(described(whole_job(specialHandling="ej")), "S")["jobPars"] == "LWkgaW4="
+
+
+def test_an_input_of_two_datasets_is_listed_once_and_an_md5_is_called_so() -> None:
+    job = job_spec()
+    for dataset in ("user.lab.a", "user.lab.b"):
+        job.addFile(file_spec(type="input", lfn="in.1", dataset=dataset, md5sum="d" * 32, GUID=f"G{dataset[-1]}"))
+    data = pilot_job(described(drafted(job)), "S")
+    assert (data["inFiles"], data["realDatasetsIn"], data["GUID"]) == ("in.1", "user.lab.a", "Ga")
+    assert data["checksum"] == f"md:{'d' * 32}"
+
+
+def test_destination_tokens_reach_the_pilot_and_the_reader() -> None:
+    job = job_spec()
+    job.addFile(file_spec(destinationDBlockToken="ddd:PLACE,other"))
+    job.addFile(file_spec(lfn="more"))
+    assert pilot_job(described(drafted(job)), "S")["destinationDBlockToken"] == "dst:PLACE,NULL"
+    files = describe(described(drafted(job)))["Files"]
+    assert [file["destinationDBlockToken"] for file in files] == ["ddd:PLACE,other", None]
