@@ -1,6 +1,7 @@
 """Everything that the routes work with, put together once at start."""
 
-from gateway.access.identity import IdentityProvider, provider
+from gateway.access.identity import IdentityProvider
+from gateway.access.loopback import provider
 from gateway.config import GatewayConfig
 from gateway.ports import Publisher, Store
 from gateway.work.claims import Claims

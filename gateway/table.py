@@ -1,6 +1,9 @@
-"""THE table of routes, each with who may use it. What is asked most stands first: routes are tried in this order."""
+"""THE table of routes, each with the action that says who may use it. What is asked most stands first.
 
-from gateway.access.policy import Access
+Routes are tried in this order.
+"""
+
+from gateway.access.policy import Action
 from gateway.api import files, jobs, pilots, static, statistics, system, workers
 from gateway.http.answers import Convention
 from gateway.http.route import MB, Handler, Route
@@ -16,11 +19,11 @@ _SUBMIT_LIMIT = 64 * MB
 _COMMAND = "data.command: what the pilot shall do; NULL for nothing, tobekilled to stop"
 _ENVELOPE = "the envelope"
 _DESCRIBED = "data: a list in the order asked, null for an unknown job"
-_A = Access
+_A = Action
 
 
 def _legacy(
-    method: str, name: str, access: Access, handler: Handler, summary: str, answer: str, model: type[pilot.Ask],
+    method: str, name: str, access: Action, handler: Handler, summary: str, answer: str, model: type[pilot.Ask],
     limit: int = MB,
 ) -> Route:  # fmt: skip
     path = f"{_LEGACY}/{name}"
@@ -30,7 +33,7 @@ def _legacy(
 
 
 def _pilot(
-    method: str, name: str, access: Access, handler: Handler, summary: str, answer: str, model: type[pilot.Ask],
+    method: str, name: str, access: Action, handler: Handler, summary: str, answer: str, model: type[pilot.Ask],
     limit: int = MB,
 ) -> Route:  # fmt: skip
     path = f"{_API}/{name}"
@@ -38,7 +41,7 @@ def _pilot(
 
 
 def _user(
-    method: str, name: str, access: Access, handler: Handler, summary: str, answer: str,
+    method: str, name: str, access: Action, handler: Handler, summary: str, answer: str,
     model: type[pilot.Ask] | None, limit: int = MB,
 ) -> Route:  # fmt: skip
     path, tag = f"{_API}/{name}", name.partition("/")[0]
@@ -47,74 +50,74 @@ def _user(
 
 def _open(path: str, handler: Handler, summary: str, answer: str, method: str = "GET", tag: str = "system") -> Route:
     """Files and pages, which are everybody's."""
-    return Route(method, path, handler, Access.ANYBODY, summary, answer, tag=tag)
+    return Route(method, path, handler, Action.LOOK, summary, answer, tag=tag)
 
 
 _PILOT = (
-    _legacy("POST", "updateJob", _A.HOLDER, pilots.update_legacy, "Report on a job", "StatusCode and command",
+    _legacy("POST", "updateJob", _A.REPORT, pilots.update_legacy, "Report on a job", "StatusCode and command",
             pilot.UpdateRequest, _REPORT_LIMIT),
-    _legacy("POST", "getJob", _A.PILOT, pilots.acquire_legacy, "Ask for a job",
+    _legacy("POST", "getJob", _A.ACQUIRE, pilots.acquire_legacy, "Ask for a job",
             "the job as a flat object, or StatusCode 20", pilot.AcquireRequest),
-    _pilot("POST", "pilot/update_job", _A.HOLDER, pilots.update, "Report on a job", _COMMAND,
+    _pilot("POST", "pilot/update_job", _A.REPORT, pilots.update, "Report on a job", _COMMAND,
            pilot.UpdateRequest, _REPORT_LIMIT),
-    _pilot("POST", "pilot/acquire_jobs", _A.PILOT, pilots.acquire, "Ask for jobs", "data.jobs: a list of jobs",
+    _pilot("POST", "pilot/acquire_jobs", _A.ACQUIRE, pilots.acquire, "Ask for jobs", "data.jobs: a list of jobs",
            pilot.AcquireRequest),
-    _pilot("POST", "pilot/update_jobs_bulk", _A.HOLDER, pilots.update_bulk, "Report on many jobs",
+    _pilot("POST", "pilot/update_jobs_bulk", _A.REPORT, pilots.update_bulk, "Report on many jobs",
            "data: one answer a report, in order", pilot.BulkUpdateRequest, _BULK_LIMIT),
-    _pilot("GET", "pilot/get_job_status", _A.PILOT, pilots.job_status, "State and attempt of jobs",
+    _pilot("GET", "pilot/get_job_status", _A.LOOK, pilots.job_status, "State and attempt of jobs",
            "data: a list of job_id, status, attempt_number", pilot.JobStatusRequest),
-    _legacy("POST", "getStatus", _A.PILOT, pilots.job_status_legacy, "State and attempt of jobs", "comma lists",
+    _legacy("POST", "getStatus", _A.LOOK, pilots.job_status_legacy, "State and attempt of jobs", "comma lists",
             pilot.JobStatusRequest),
-    _legacy("POST", "updateWorkerPilotStatus", _A.PILOT, workers.worker_status_legacy,
+    _legacy("POST", "updateWorkerPilotStatus", _A.REGISTER, workers.worker_status_legacy,
             "A pilot started or finished", "StatusCode", pilot.WorkerStatusRequest),
-    _pilot("POST", "pilot/update_worker_status", _A.PILOT, workers.worker_status, "A pilot started or finished",
+    _pilot("POST", "pilot/update_worker_status", _A.REGISTER, workers.worker_status, "A pilot started or finished",
            _ENVELOPE, pilot.WorkerStatusRequest),
-    _pilot("POST", "pilot/update_worker_node", _A.PILOT, workers.worker_node, "Describe the machine", _ENVELOPE,
+    _pilot("POST", "pilot/update_worker_node", _A.REGISTER, workers.worker_node, "Describe the machine", _ENVELOPE,
            pilot.WorkerNodeRequest),
-    _pilot("POST", "pilot/update_worker_node_gpu", _A.PILOT, workers.worker_node, "Describe the machine's GPU",
+    _pilot("POST", "pilot/update_worker_node_gpu", _A.REGISTER, workers.worker_node, "Describe the machine's GPU",
            _ENVELOPE, pilot.WorkerNodeRequest),
-    _legacy("POST", "getResourceTypes", _A.ANYBODY, workers.resource_types_legacy, "Resource types",
+    _legacy("POST", "getResourceTypes", _A.LOOK, workers.resource_types_legacy, "Resource types",
             "a Python list as text", pilot.Ask),
-    _pilot("GET", "metaconfig/get_resource_types", _A.ANYBODY, workers.resource_types, "Resource types",
+    _pilot("GET", "metaconfig/get_resource_types", _A.LOOK, workers.resource_types, "Resource types",
            "data: a list", pilot.Ask),
-    _legacy("GET", "get_access_token", _A.PILOT, workers.access_token_legacy, "Renew a token: refused", "StatusCode",
+    _legacy("GET", "get_access_token", _A.REGISTER, workers.access_token_legacy, "Renew a token: refused", "StatusCode",
             pilot.AccessTokenRequest),
-    _pilot("GET", "creds/get_access_token", _A.PILOT, workers.access_token, "Renew a token: refused", _ENVELOPE,
+    _pilot("GET", "creds/get_access_token", _A.REGISTER, workers.access_token, "Renew a token: refused", _ENVELOPE,
            pilot.AccessTokenRequest),
-    _legacy("POST", "getProxy", _A.PILOT, workers.proxy_legacy, "Get a proxy: refused", "StatusCode", pilot.Ask),
-    _legacy("POST", "setDebugMode", _A.USER, workers.debug_mode_legacy, "Debug mode: refused", "StatusCode",
+    _legacy("POST", "getProxy", _A.REGISTER, workers.proxy_legacy, "Get a proxy: refused", "StatusCode", pilot.Ask),
+    _legacy("POST", "setDebugMode", _A.CONFIGURE, workers.debug_mode_legacy, "Debug mode: refused", "StatusCode",
             pilot.DebugModeRequest),
-    _pilot("POST", "pilot/set_debug_mode", _A.USER, workers.debug_mode, "Debug mode: refused", _ENVELOPE,
+    _pilot("POST", "pilot/set_debug_mode", _A.CONFIGURE, workers.debug_mode, "Debug mode: refused", _ENVELOPE,
            pilot.DebugModeRequest),
-    _pilot("POST", "job/set_debug_mode", _A.USER, workers.debug_mode, "Debug mode: refused", _ENVELOPE,
+    _pilot("POST", "job/set_debug_mode", _A.CONFIGURE, workers.debug_mode, "Debug mode: refused", _ENVELOPE,
            pilot.DebugModeRequest),
 )  # fmt: skip
 
 _JOBS = (
-    _user("POST", "job/submit", _A.USER, jobs.submit, "Submit up to 10,000 jobs",
+    _user("POST", "job/submit", _A.SUBMIT, jobs.submit, "Submit up to 10,000 jobs",
           "data: [PandaID, jobDefinitionID, {jobsetID}] for each job, in order", user.SubmitRequest, _SUBMIT_LIMIT),
-    _user("POST", "job/get_description", _A.ANYBODY, jobs.get_description, "Describe up to 5,500 live jobs",
+    _user("POST", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe up to 5,500 live jobs",
           _DESCRIBED, user.DescribeRequest),
-    _user("GET", "job/get_description", _A.ANYBODY, jobs.get_description, "Describe live jobs", _DESCRIBED,
+    _user("GET", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe live jobs", _DESCRIBED,
           user.DescribeRequest),
-    _user("POST", "job/get_description_incl_archive", _A.ANYBODY, jobs.get_description_incl_archive,
+    _user("POST", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description_incl_archive,
           "Describe jobs, archived ones too", _DESCRIBED, user.DescribeRequest),
-    _user("GET", "job/get_description_incl_archive", _A.ANYBODY, jobs.get_description_incl_archive,
+    _user("GET", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description_incl_archive,
           "Describe jobs, archived ones too", _DESCRIBED, user.DescribeRequest),
-    _user("POST", "job/kill", _A.OWNER, jobs.kill, "End jobs", "data: true for each job whose end is on its way",
+    _user("POST", "job/kill", _A.KILL, jobs.kill, "End jobs", "data: true for each job whose end is on its way",
           user.KillRequest),
-    _user("GET", "job/get_status", _A.ANYBODY, jobs.get_status, "State and pending command",
+    _user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
           "data: status and command a job", user.DescribeRequest),
-    _user("GET", "statistics/active_job_stats_by_site", _A.ANYBODY, statistics.active_job_stats_by_site,
+    _user("GET", "statistics/active_job_stats_by_site", _A.LOOK, statistics.active_job_stats_by_site,
           "Live jobs per queue and state", "data: {queue: {state: jobs}}", pilot.Ask),
-    _user("GET", "statistics/job_states", _A.ANYBODY, statistics.job_states, "How far a task is",
+    _user("GET", "statistics/job_states", _A.LOOK, statistics.job_states, "How far a task is",
           "data: jobs per state, and the time of each hop", user.TaskRequest),
-    _user("POST", "file_server/upload_cache_file", _A.USER, files.upload_cache_file, "Upload a sandbox file",
+    _user("POST", "file_server/upload_cache_file", _A.UPLOAD, files.upload_cache_file, "Upload a sandbox file",
           _ENVELOPE, None),
-    _user("POST", "file_server/validate_cache_file", _A.USER, files.validate_cache_file,
+    _user("POST", "file_server/validate_cache_file", _A.UPLOAD, files.validate_cache_file,
           "Is this content here already?", "message: FOUND:host:name", user.CacheContent),
-    _user("GET", "system/is_alive", _A.ANYBODY, system.is_alive, "A ping", _ENVELOPE, pilot.Ask),
-    _user("GET", "system/get_attributes", _A.ANYBODY, system.get_attributes, "Who am I?", "data.environment",
+    _user("GET", "system/is_alive", _A.LOOK, system.is_alive, "A ping", _ENVELOPE, pilot.Ask),
+    _user("GET", "system/get_attributes", _A.LOOK, system.get_attributes, "Who am I?", "data.environment",
           pilot.Ask),
 )  # fmt: skip
 

@@ -1,22 +1,26 @@
-"""Who acts. Every request gets an identity; the provider behind it is chosen by configuration."""
+"""Who acts: issuer and subject, never a name. The provider that finds it out is chosen by configuration."""
 
 import hashlib
-import ipaddress
-from base64 import urlsafe_b64decode
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
 
-import orjson
-from pydantic import TypeAdapter, ValidationError
+from starlette.requests import HTTPConnection
 
-from panda_fsm.errors import SettingsError
-from panda_fsm.jobs.drafts import Name
+PILOT, PRODUCTION = "pilot", "production"
+"""The roles that decide something, as tokens name them."""
 
-PRODUCTION = "production"
-_MAX_TOKEN = 16_384
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
+VoRole = tuple[str, str]
+"""A VO and a role in it. A role that came without a VO stands beside "", so it counts for jobs that name no VO."""
+
+
+class Shown(Enum):
+    """What a caller showed of itself; each kind has keys that no other kind can have."""
+
+    NOTHING = "a"
+    OPAQUE = "o"
+    """A token that does not say whose it is: equal tokens are one caller, and a renewed one looks like another."""
+    SUBJECT = "s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,95 +30,40 @@ class Identity:
     issuer: str
     subject: str
     name: str
-    roles: frozenset[str] = frozenset()
+    roles: frozenset[VoRole] = frozenset()
+    shown: Shown = Shown.SUBJECT
+    former_key: str | None = None
+    """The key of the release before, where only this caller could have it."""
+    key: str = field(init=False)
+    """What owners and holders of jobs are compared by."""
 
-    @property
-    def key(self) -> str:
-        """What owners and holders of jobs are compared by."""
-        return f"{self.issuer}|{self.subject}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _key(self.shown, self.issuer, self.subject))
 
-    @property
-    def is_production(self) -> bool:
-        return PRODUCTION in self.roles
+    def is_known_as(self, key: str | None) -> bool:
+        """Whether a job's owner or holder is this caller."""
+        return key is not None and (key == self.key or key == self.former_key)
+
+    def may_have_been(self, key: str | None) -> bool:
+        """The same, or an opaque token stands in for another: a renewed one cannot be told from a stranger's."""
+        if key is None or self.is_known_as(key):
+            return key is not None
+        return self.shown is Shown.OPAQUE and key.startswith((f"{Shown.OPAQUE.value}:", "loopback|token-"))
+
+    def has(self, role: str, vo: str) -> bool:
+        """Whether it has the role in that VO."""
+        return (vo, role) in self.roles
 
 
 class IdentityProvider(Protocol):
-    """Says who sent a request, from its headers."""
+    """Says who sent a request."""
 
-    def identify(self, headers: Mapping[str, str]) -> Identity: ...
-
-
-class TrustedLoopback:
-    """Believes what the caller says of itself. Only for addresses that nobody else can reach."""
-
-    issuer = "loopback"
-
-    def __init__(self, host: str) -> None:
-        """Raises SettingsError unless `host` is a loopback address."""
-        if not _is_loopback(host):
-            raise SettingsError(
-                f"PANDA_FSM_GATEWAY_HOST={host}: the identity provider trusted_loopback believes everybody,"
-                " so the gateway binds to loopback addresses only (use 127.0.0.1)"
-            )
-
-    def identify(self, headers: Mapping[str, str]) -> Identity:
-        """The identity that the bearer token claims; without a token, the anonymous one."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            return Identity(self.issuer, "anonymous", "anonymous")
-        return _of_token(token.strip())
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """Raises UnauthenticatedError for credentials that are wrong, ForbiddenError for somebody who is shut out."""
 
 
-def provider(name: str, host: str) -> IdentityProvider:
-    """The identity provider called `name`. Raises SettingsError for an unknown one."""
-    if name != "trusted_loopback":
-        raise SettingsError(f"PANDA_FSM_IDENTITY_PROVIDER={name}: the only provider is trusted_loopback")
-    return TrustedLoopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@lru_cache(maxsize=1024)
-def _of_token(token: str) -> Identity:
-    claims = _claims(token)
-    subject = _label(claims.get("sub"))
-    if not subject:
-        # Not a token that says who it is: equal tokens are one caller, and the token itself is kept nowhere.
-        digest = hashlib.sha256(token.encode(errors="replace")).hexdigest()[:16]
-        return Identity(TrustedLoopback.issuer, f"token-{digest}", f"token-{digest}")
-    roles = [role for claim in ("roles", "groups", "wlcg.groups") for role in _list(claims.get(claim))]
-    issuer = _label(claims.get("iss")) or TrustedLoopback.issuer
-    # A group `vo/production` gives the role production.
-    return Identity(
-        issuer, subject, _label(claims.get("name")) or subject, frozenset(role.rsplit("/", 1)[-1] for role in roles)
-    )
-
-
-def _claims(token: str) -> dict[str, Any]:
-    parts = token.split(".")
-    if len(parts) != 3 or len(token) > _MAX_TOKEN:
-        return {}
-    try:
-        claims = orjson.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
-def _label(claim: Any) -> str:
-    """A claim that may label somebody: a short text without control characters, else nothing."""
-    try:
-        return _NAME.validate_python(claim)[:120]
-    except ValidationError:
-        return ""
-
-
-def _list(claim: Any) -> list[str]:
-    return [item for item in claim if isinstance(item, str)] if isinstance(claim, list) else []
+def _key(shown: Shown, issuer: str, subject: str) -> str:
+    """A hash of kind, issuer and subject, each with its length, so that no two callers share one; always as long."""
+    parts = (part.encode(errors="surrogatepass") for part in (issuer, subject))
+    digest = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
+    return f"{shown.value}:{digest}"

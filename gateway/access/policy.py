@@ -1,16 +1,139 @@
-"""Who may use a route. Each route names one of these, and the API document shows it."""
+"""THE table of who may do what: action × role × relation. Routes name an action, the API document shows its rows."""
 
-from enum import Enum
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from gateway.access.identity import PILOT, PRODUCTION, Identity, Shown
+from gateway.http.refusal import ForbiddenError, UnauthenticatedError
+from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.kills import Killer
 
 
-class Access(Enum):
-    """A policy by name, and what it means today.
+class Action(Enum):
+    """What is asked. Every route names one; some are decided inside a route, for only its handler knows the job."""
 
-    Where it speaks of a relation to a job (holder, owner) the handler checks it, for it alone knows the job.
-    """
+    LOOK = auto()
+    """Files, pages, counts, states."""
+    DESCRIBE = auto()
+    DESCRIBE_WHOLLY = auto()
+    """With what the job was told to do: parameters and file names."""
+    SUBMIT = auto()
+    SUBMIT_PRODUCTION = auto()
+    """Jobs with a label of production."""
+    SUBMIT_URGENT = auto()
+    """Jobs above the priority that users of the VO may ask for."""
+    UPLOAD = auto()
+    KILL = auto()
+    ACQUIRE = auto()
+    REPORT = auto()
+    REGISTER = auto()
+    """What pilots tell of workers and machines."""
+    CONFIGURE = auto()
+    """Debug mode and the like, of the caller's own jobs."""
 
-    ANYBODY = "anybody"
-    PILOT = "pilots: anybody who asks; a job that is handed out belongs to the identity that asked"
-    HOLDER = "the job's holder, the identity to which it was handed out; all others are told to stop"
-    USER = "users: anybody; what is made belongs to the identity that made it"
-    OWNER = "the job's owner, and production managers as far as the kill matrix lets them"
+    @property
+    def who(self) -> str:
+        """The rows of the table in words."""
+        return ", ".join(_WORDS[row] for row in TABLE[self])
+
+
+class Role(Enum):
+    """What somebody is; pilot and production are so in a VO."""
+
+    ANYBODY = ""
+    PILOT = PILOT
+    PRODUCTION = PRODUCTION
+
+
+class Relation(Enum):
+    """What somebody is to a job."""
+
+    ANY = auto()
+    OWNER = auto()
+    HOLDER = auto()
+    SAME_VO = auto()
+    """The role is one in the job's VO."""
+
+
+Row = tuple[Role, Relation]
+_ANYBODY: Row = (Role.ANYBODY, Relation.ANY)
+_OWNER: Row = (Role.ANYBODY, Relation.OWNER)
+_HOLDER: Row = (Role.ANYBODY, Relation.HOLDER)
+_PILOT: Row = (Role.PILOT, Relation.SAME_VO)
+_PRODUCTION: Row = (Role.PRODUCTION, Relation.SAME_VO)
+
+TABLE: Mapping[Action, tuple[Row, ...]] = {
+    Action.LOOK: (_ANYBODY,),
+    Action.DESCRIBE: (_ANYBODY,),
+    Action.DESCRIBE_WHOLLY: (_OWNER, _PRODUCTION),
+    Action.SUBMIT: (_ANYBODY,),
+    Action.SUBMIT_PRODUCTION: (_PRODUCTION,),
+    Action.SUBMIT_URGENT: (_PRODUCTION,),
+    Action.UPLOAD: (_ANYBODY,),
+    Action.KILL: (_OWNER, _PRODUCTION),
+    Action.ACQUIRE: (_ANYBODY,),
+    Action.REPORT: (_HOLDER, _PILOT, _PRODUCTION),
+    Action.REGISTER: (_ANYBODY,),
+    Action.CONFIGURE: (_ANYBODY,),
+}
+"""What is not here is refused."""
+
+_WORDS: Mapping[Row, str] = {
+    _ANYBODY: "anybody",
+    _OWNER: "the job's owner",
+    _HOLDER: "the job's holder",
+    _PILOT: "pilots of the job's VO",
+    _PRODUCTION: "production managers of the job's VO",
+}
+
+
+def is_open(action: Action) -> bool:
+    """Whether everybody may try: what is left depends on the job."""
+    return any(role is Role.ANYBODY for role, _ in TABLE[action])
+
+
+def admit(identity: Identity, action: Action) -> None:
+    """What can be said before anything is known of a job. Raises UnauthenticatedError or ForbiddenError."""
+    held = {role for _, role in identity.roles}
+    if is_open(action) or any(role.value in held for role, _ in TABLE[action]):
+        return
+    if identity.shown is Shown.NOTHING:
+        raise UnauthenticatedError(f"only for {action.who}: please show a token")
+    raise ForbiddenError(f"only for {action.who}")
+
+
+def grounds(
+    identity: Identity, action: Action, vo: str, owner: str | None = None, holder: str | None = None
+) -> list[Row]:
+    """The rows by which it is allowed, for a job of that VO, owner and holder."""
+    return [row for row in TABLE[action] if _applies(row, identity, vo, owner, holder)]
+
+
+def may(identity: Identity, action: Action, vo: str, owner: str | None = None, holder: str | None = None) -> bool:
+    """Whether any row allows it."""
+    return any(_applies(row, identity, vo, owner, holder) for row in TABLE[action])
+
+
+def may_report(identity: Identity, job: JobRow) -> bool:
+    """Whether a report on this job may come from them; that attempt and batch fit is for others to judge."""
+    return may(identity, Action.REPORT, job.vo, job.owner, job.holder)
+
+
+def killer(identity: Identity, job: JobRow) -> Killer:
+    """Who they are to a job that they want gone."""
+    rows = grounds(identity, Action.KILL, job.vo, job.owner, job.holder)
+    return Killer(is_owner=_OWNER in rows, is_production=_PRODUCTION in rows)
+
+
+def _applies(row: Row, identity: Identity, vo: str, owner: str | None, holder: str | None) -> bool:
+    role, relation = row
+    if role is not Role.ANYBODY and not identity.has(role.value, vo):
+        return False
+    match relation:
+        case Relation.OWNER:
+            return identity.is_known_as(owner)
+        case Relation.HOLDER:
+            return identity.may_have_been(holder)
+        case Relation.SAME_VO:
+            return role is not Role.ANYBODY
+    return True

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from starlette.responses import Response
 
+from gateway.access import policy
 from gateway.context import Gateway
 from gateway.http.answers import success
 from gateway.http.route import Call
@@ -20,7 +21,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.jobs.kills import TO_BE_KILLED, Killer, is_forced, may_kill
+from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
 from panda_fsm.messages import KillJob
 
 _JOBS_AT_ONCE = 50
@@ -86,7 +87,7 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
     reason = ", ".join(option for option in ask.kill_options if option)[:_MAX_REASON]
     accepted: dict[int, Outgoing] = {}
     for job in found.values():
-        killer = Killer(call.identity.key == job.owner, call.identity.is_production)
+        killer = policy.killer(call.identity, job)
         if job.state not in FINAL and may_kill(killer, job.label, code):
             forced = is_forced(killer, job.label, code)
             message = KillJob(job_id=job.job_id, code=code, actor=call.identity.name, reason=reason, forced=forced)

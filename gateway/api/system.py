@@ -27,7 +27,7 @@ async def get_attributes(_gateway: Gateway, call: Call, _ask: Ask) -> Response:
                 "issuer": who.issuer,
                 "subject": who.subject,
                 "name": who.name,
-                "roles": ",".join(sorted(who.roles)),
+                "roles": ",".join(sorted(f"{vo}/{role}" if vo else role for vo, role in who.roles)),
             }
         }
     )

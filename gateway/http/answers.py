@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gateway.http.refusal import RefusalError, UndecodableError
 
 RETRY_AFTER_S = 5
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class Convention(Enum):
@@ -42,15 +43,15 @@ def success(data: Any = None, message: str = "") -> Response:
     return json_response({"success": True, "message": message, "data": data})
 
 
-def failure(message: str, status: int = 200, data: Any = None) -> Response:
+def failure(message: str, status: int = 200, data: Any = None, headers: dict[str, str] | None = None) -> Response:
     """The envelope of something that did not."""
-    return json_response({"success": False, "message": message, "data": data}, status)
+    return json_response({"success": False, "message": message, "data": data}, status, headers)
 
 
 def refusal(error: RefusalError, convention: Convention) -> Response:
     """The answer to a request that was refused."""
     if isinstance(error, UndecodableError) or convention is Convention.USER:
-        return failure(error.message, error.status)
+        return failure(error.message, error.status, headers=_CHALLENGE if error.status == 401 else None)
     code = StatusCode.PERMISSION if error.status == 403 else StatusCode.INVALID
     if convention is Convention.LEGACY_PILOT:
         return json_response({"StatusCode": code, "errorDialog": error.message})

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from gateway.access import policy
 from gateway.context import Gateway
 from gateway.http.answers import failure, refusal, unavailable
 from gateway.http.decode import decode_fields, form_fields, read_limited
@@ -23,10 +24,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def endpoint(gateway: Gateway, route: Route) -> Endpoint:
     """The function that answers a request for `route`; it raises nothing."""
+    is_open = policy.is_open(route.access)
 
     async def answer(request: Request) -> Response:
         try:
-            call = Call(gateway.identities.identify(request.headers), request)
+            call = Call(await gateway.identities.identify(request), request)
+            if not is_open:
+                policy.admit(call.identity, route.access)
             ask = None if route.model is None else _validate(route, await _fields(route, request))
             return await route.handler(gateway, call, ask)
         except RefusalError as error:

@@ -47,7 +47,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         responses["200"]["description"] += f". Refusals: {route.convention.value}"
     operation: dict[str, Any] = {
         "summary": route.summary,
-        "description": f"{(route.handler.__doc__ or '').strip()}\n\nAccess: {route.access.value}.".strip(),
+        "description": f"{(route.handler.__doc__ or '').strip()}\n\nAccess: {route.access.who}.".strip(),
         "x-access": route.access.name.lower(),
         "tags": [route.tag],
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()} {route.path}").strip("_"),

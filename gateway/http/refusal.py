@@ -27,6 +27,18 @@ class TooManyError(RefusalError):
     status = 413
 
 
+class UnauthenticatedError(RefusalError):
+    """Who asks is not known, or what was shown is not valid."""
+
+    status = 401
+
+
+class ForbiddenError(RefusalError):
+    """Who asks is known, and may not."""
+
+    status = 403
+
+
 class NotFoundError(RefusalError):
     """There is no such thing."""
 

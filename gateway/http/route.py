@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.identity import Identity
-from gateway.access.policy import Access
+from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.answers import Convention
 
@@ -31,13 +31,13 @@ Handler = Callable[[Gateway, Call, Any], Awaitable[Response]]
 class Route:
     """One path. `model` is what its body or query must be; without a model the handler reads the request itself.
 
-    Who may use it is said by each route: a default would be a forgotten decision.
+    What it asks, and so who may use it, is said by each route: a default would be a forgotten decision.
     """
 
     method: str
     path: str
     handler: Handler
-    access: Access
+    access: Action
     summary: str
     answer: str
     model: type[BaseModel] | None = None

@@ -1,0 +1,112 @@
+"""The identity provider of a laboratory: believes what the caller says of itself, on loopback addresses only."""
+
+import hashlib
+import ipaddress
+import re
+from base64 import urlsafe_b64decode
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import HTTPConnection
+
+from gateway.access.identity import Identity, IdentityProvider, Shown, VoRole
+from panda_fsm.errors import SettingsError
+from panda_fsm.jobs.drafts import Name
+
+_MAX_TOKEN = 16_384
+_MAX_LABEL = 120
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+_VO_ROLE = re.compile(r"/?([^/\s]+)/([^/\s]+)")
+_ROLE = re.compile(r"[^/\s]+")
+_FORMER_ISSUER = "loopback"
+_ANONYMOUS = Identity("", "", "anonymous", shown=Shown.NOTHING, former_key=f"{_FORMER_ISSUER}|anonymous")
+
+
+class TrustedLoopback:
+    """Believes what the caller says of itself. Only for addresses that nobody else can reach."""
+
+    def __init__(self, host: str) -> None:
+        """Raises SettingsError unless `host` is a loopback address."""
+        if not _is_loopback(host):
+            raise SettingsError(
+                f"PANDA_FSM_GATEWAY_HOST={host}: the identity provider trusted_loopback believes everybody,"
+                " so the gateway binds to loopback addresses only (use 127.0.0.1)"
+            )
+
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """The identity that the bearer token claims; without a token, the anonymous one."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return _ANONYMOUS
+        return _of_token(token.strip())
+
+
+def provider(name: str, host: str) -> IdentityProvider:
+    """The identity provider called `name`. Raises SettingsError for an unknown one."""
+    if name != "trusted_loopback":
+        raise SettingsError(f"PANDA_FSM_IDENTITY_PROVIDER={name}: the only provider is trusted_loopback")
+    return TrustedLoopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _of_token(token: str) -> Identity:
+    claims = _claims(token)
+    subject, issuer = claims.get("sub"), claims.get("iss") or ""
+    if not isinstance(subject, str) or not subject or not isinstance(issuer, str):
+        # Not a token that says whose it is: it is told from others by its hash, and kept nowhere.
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+        label = f"token-{digest[:16]}"
+        return Identity("", digest, label, shown=Shown.OPAQUE, former_key=f"{_FORMER_ISSUER}|{label}")
+    name = _label(claims.get("name")) or _label(subject) or "unnamed"
+    return Identity(issuer, subject, name, _roles(claims), former_key=_former_key(issuer, subject))
+
+
+def _claims(token: str) -> dict[str, Any]:
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > _MAX_TOKEN:
+        return {}
+    try:
+        claims = orjson.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _roles(claims: dict[str, Any]) -> frozenset[VoRole]:
+    """A group `vo/role` gives a role in a VO; a role may be named without one. A group of a group gives nothing."""
+    groups = [group for claim in ("groups", "wlcg.groups", "roles") for group in _texts(claims.get(claim))]
+    roles = [role for role in _texts(claims.get("roles")) if _ROLE.fullmatch(role)]
+    found = (_VO_ROLE.fullmatch(group) for group in groups)
+    return frozenset([(match[1], match[2]) for match in found if match] + [("", role) for role in roles])
+
+
+def _former_key(issuer: str, subject: str) -> str | None:
+    """`issuer|subject`, unless another pair, an opaque token or nobody could have had the same."""
+    ambiguous = "|" in issuer or "|" in subject or len(issuer) > _MAX_LABEL or len(subject) > _MAX_LABEL
+    reserved = not issuer and (subject == "anonymous" or subject.startswith("token-"))
+    if ambiguous or reserved or issuer == _FORMER_ISSUER:
+        return None
+    return f"{issuer or _FORMER_ISSUER}|{subject}"
+
+
+def _label(claim: Any) -> str:
+    """A claim that may label somebody: a short text without control characters, else nothing."""
+    try:
+        return _NAME.validate_python(claim)[:_MAX_LABEL]
+    except ValidationError:
+        return ""
+
+
+def _texts(claim: Any) -> list[str]:
+    return [item for item in claim if isinstance(item, str)] if isinstance(claim, list) else []

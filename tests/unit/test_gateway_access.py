@@ -1,0 +1,194 @@
+"""Who may do what: the table, row by row and by what is not in it, and how a refusal is told."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import product
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
+import pytest
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from gateway.access import policy
+from gateway.access.identity import Identity, IdentityProvider
+from gateway.access.loopback import TrustedLoopback
+from gateway.access.policy import TABLE, Action
+from gateway.context import Gateway
+from gateway.http.answers import Convention, success
+from gateway.http.endpoint import endpoint
+from gateway.http.refusal import ForbiddenError, RefusalError, UnauthenticatedError
+from gateway.http.route import Call, Route
+from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.kills import Killer
+from panda_fsm.jobs.states import State
+from tests.callers import NOBODY, opaque, seen
+from tests.gateway_http import bearer
+
+JOB_VO, OTHER_VO = "lab", "era"
+WHO = {
+    "nothing": set[tuple[str, str]](),
+    "pilot": {(JOB_VO, "pilot")},
+    "production": {(JOB_VO, "production")},
+    "pilot elsewhere": {(OTHER_VO, "pilot")},
+    "production elsewhere": {(OTHER_VO, "production")},
+    "production of no VO": {("", "production")},
+    "a role that means nothing": {(JOB_VO, "operator")},
+}
+RELATIONS = ("owner", "holder", "stranger")
+EVERYBODY = set(product(WHO, RELATIONS))
+
+
+def held_by(*names: str) -> set[tuple[str, str]]:
+    """Whoever is this, whatever their relation to the job."""
+    return set(product(names, RELATIONS))
+
+
+def related(*relations: str) -> set[tuple[str, str]]:
+    """Whoever is this to the job, whatever their roles."""
+    return set(product(WHO, relations))
+
+
+ALLOWED = {
+    Action.LOOK: EVERYBODY,
+    Action.DESCRIBE: EVERYBODY,
+    Action.DESCRIBE_WHOLLY: related("owner") | held_by("production"),
+    Action.SUBMIT: EVERYBODY,
+    Action.SUBMIT_PRODUCTION: held_by("production"),
+    Action.SUBMIT_URGENT: held_by("production"),
+    Action.UPLOAD: EVERYBODY,
+    Action.KILL: related("owner") | held_by("production"),
+    Action.ACQUIRE: EVERYBODY,
+    Action.REPORT: related("holder") | held_by("pilot", "production"),
+    Action.REGISTER: EVERYBODY,
+    Action.CONFIGURE: EVERYBODY,
+}
+
+
+def test_each_action_has_its_rows() -> None:
+    assert set(TABLE) == set(Action) == set(ALLOWED)
+    assert all(action.who for action in Action)
+
+
+@pytest.mark.parametrize("action", Action, ids=lambda action: action.name)
+@pytest.mark.parametrize("roles", WHO)
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_action_role_relation(action: Action, roles: str, relation: str) -> None:
+    who = Identity("iss", "me", "Me", frozenset(WHO[roles]))
+    parts = {part: who.key if part == relation else "s:other" for part in ("owner", "holder")}
+    assert policy.may(who, action, JOB_VO, **parts) is ((roles, relation) in ALLOWED[action])
+
+
+def test_a_role_without_a_vo_counts_for_jobs_without_one() -> None:
+    who = Identity("iss", "me", "Me", frozenset({("", "production")}))
+    assert policy.may(who, Action.KILL, "", "s:other")
+    assert not policy.may(Identity("iss", "me", "Me", frozenset({("lab", "production")})), Action.KILL, "", "s:other")
+
+
+def job(**fields: Any) -> JobRow:
+    """A job of somebody else, held by somebody else."""
+    values: dict[str, Any] = {
+        "job_id": 1, "state": State.RUNNING, "attempt_nr": 1, "owner": "s:other", "holder": "s:harvester",
+        "label": "user", "command": None, "batch_id": None, "has_report": False, "vo": JOB_VO,
+    }  # fmt: skip
+    return JobRow(**(values | fields))
+
+
+def test_harvester_acquires_and_a_pilot_reports() -> None:
+    harvester, pilot = Identity("iss", "harvester", ""), Identity("iss", "p", "", frozenset({(JOB_VO, "pilot")}))
+    assert policy.may_report(pilot, job(holder=harvester.key))
+    assert not policy.may_report(pilot, job(holder=harvester.key, vo=OTHER_VO))
+    assert not policy.may_report(Identity("iss", "p", ""), job(holder=harvester.key))
+    assert not policy.may_report(pilot, job(holder=harvester.key, vo=""))
+
+
+def test_a_renewed_token_is_the_same_pilot() -> None:
+    before, after = (seen(bearer({"iss": "i", "sub": "pilot", "exp": at})) for at in (1, 2))
+    assert policy.may_report(after, job(holder=before.key))
+    for holder in (opaque("before").key, opaque("before").former_key):
+        assert policy.may_report(opaque("after"), job(holder=holder))
+    assert not policy.may_report(opaque("after"), job(holder=before.key))
+    assert not policy.may_report(before, job(holder=opaque("before").key))
+    assert not policy.may_report(seen({}), job(holder=opaque("before").key))
+    assert not policy.may_report(opaque("after"), job(holder=None))
+    # It stands for a holder only: another opaque token owns nothing of theirs.
+    assert not policy.may(opaque("after"), Action.KILL, JOB_VO, opaque("before").key)
+
+
+def test_who_kills_is_told_by_the_role_in_the_jobs_vo() -> None:
+    manager = Identity("iss", "m", "", frozenset({(JOB_VO, "production"), (OTHER_VO, "pilot")}))
+    assert policy.killer(manager, job()) == Killer(is_owner=False, is_production=True)
+    assert policy.killer(manager, job(vo=OTHER_VO)) == Killer(is_owner=False, is_production=False)
+    assert policy.killer(manager, job(vo=OTHER_VO, owner=manager.key)) == Killer(is_owner=True, is_production=False)
+
+
+def test_what_is_decided_before_a_job_is_known() -> None:
+    manager = Identity("iss", "m", "", frozenset({(OTHER_VO, "production")}))
+    for action in Action:
+        policy.admit(manager, action)
+        if policy.is_open(action):
+            policy.admit(NOBODY, action)
+            continue
+        with pytest.raises(UnauthenticatedError, match="production managers"):
+            policy.admit(NOBODY, action)
+        with pytest.raises(ForbiddenError, match="production managers"):
+            policy.admit(Identity("iss", "u", ""), action)
+
+
+class Refusing:
+    """An identity provider that turns everybody away."""
+
+    def __init__(self, error: RefusalError) -> None:
+        self._error = error
+
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """Nobody."""
+        raise self._error
+
+
+def answer(route: Route, identities: IdentityProvider) -> Response:
+    """What a request without headers is told."""
+    gateway = cast("Gateway", SimpleNamespace(identities=identities))
+    scope = {"type": "http", "method": "GET", "path": route.path, "query_string": b"", "headers": []}
+
+    async def ask() -> Response:
+        return await endpoint(gateway, route)(Request(scope))
+
+    return asyncio.run(ask())
+
+
+def route(convention: Convention, action: Action = Action.LOOK) -> Route:
+    """A route that does nothing."""
+
+    async def handle(_gateway: Gateway, call: Call, _ask: None) -> Response:
+        return success(call.identity.name)
+
+    return Route("GET", "/x", handle, action, "", "", convention=convention)
+
+
+@pytest.mark.parametrize(
+    ("convention", "error", "status", "told"),
+    [
+        (Convention.USER, UnauthenticatedError("who?"), 401, {"success": False, "message": "who?", "data": None}),
+        (Convention.USER, ForbiddenError("no"), 403, {"success": False, "message": "no", "data": None}),
+        (Convention.PILOT, UnauthenticatedError("who?"), 200,
+         {"success": False, "message": "who?", "data": {"StatusCode": 50}}),
+        (Convention.PILOT, ForbiddenError("no"), 200, {"success": False, "message": "no", "data": {"StatusCode": 70}}),
+        (Convention.LEGACY_PILOT, UnauthenticatedError("who?"), 200, {"StatusCode": 50, "errorDialog": "who?"}),
+        (Convention.LEGACY_PILOT, ForbiddenError("no"), 200, {"StatusCode": 70, "errorDialog": "no"}),
+    ],
+)  # fmt: skip
+def test_a_provider_turns_callers_away_in_their_convention(
+    convention: Convention, error: RefusalError, status: int, told: dict[str, Any]
+) -> None:
+    refused = answer(route(convention), Refusing(error))
+    assert (refused.status_code, orjson.loads(bytes(refused.body))) == (status, told)
+    assert refused.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+
+
+def test_what_nobody_may_try_is_refused_before_the_handler() -> None:
+    trusting = TrustedLoopback("127.0.0.1")
+    assert answer(route(Convention.USER), trusting).status_code == 200
+    assert answer(route(Convention.USER, Action.SUBMIT_PRODUCTION), trusting).status_code == 401
