@@ -16,6 +16,7 @@ from pathlib import Path
 from lab.account import Account
 
 POLL_S = 0.05
+FREEZE_S = 1.0
 LOG_TAIL_LINES = 25
 
 
@@ -95,12 +96,10 @@ class Daemon:
         pid = self.pid
         if pid is None:
             return
-        family = [pid, *_descendants(pid)]
+        family = _frozen(pid)
         identities = {member: _identity(member) for member in family}
-        # The parent goes first, or it would replace the children that die before it.
         for member in family:
-            if identities[member] is not None and _identity(member) == identities[member]:
-                _send(member, signal.SIGKILL)
+            _send(member, signal.SIGKILL)
         deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline:
             _reap()
@@ -151,6 +150,26 @@ def _stat(pid: int) -> list[str] | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else fields
+
+
+def _frozen(root: int) -> list[int]:
+    """The process and all its children, stopped: who runs would make another child while the others are ended."""
+    family: list[int] = []
+    found = [root]
+    while found:
+        for member in found:
+            _send(member, signal.SIGSTOP)
+        deadline = time.monotonic() + FREEZE_S
+        while not all(_is_stopped(member) for member in found) and time.monotonic() < deadline:
+            time.sleep(POLL_S / 10)
+        family += found
+        found = [member for member in _descendants(root) if member not in family]
+    return family
+
+
+def _is_stopped(pid: int) -> bool:
+    fields = _stat(pid)
+    return fields is None or fields[0] in "Tt"
 
 
 def _identity(pid: int) -> str | None:

@@ -52,16 +52,21 @@ class Database:
 
     def rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises psycopg.OperationalError while the server is away."""
-        return self._connected().execute(query.encode(), parameters).fetchall()
+        return self._run(query, parameters).fetchall()
 
     def execute(self, query: str, parameters: Any = None) -> int:
         """Change rows; how many."""
-        return self._connected().execute(query.encode(), parameters).rowcount
+        return self._run(query, parameters).rowcount
 
-    def _connected(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-        return self._connection
+    def _run(self, query: str, parameters: Any) -> psycopg.Cursor[Any]:
+        if self._connection is not None and not self._connection.closed:
+            try:
+                return self._connection.execute(query.encode(), parameters)
+            except psycopg.OperationalError:
+                if not self._connection.closed:
+                    raise
+        self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+        return self._connection.execute(query.encode(), parameters)
 
     def value(self, query: str, parameters: Any = None) -> Any:
         """The first column of the first row."""

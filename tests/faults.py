@@ -135,4 +135,13 @@ def age(database: Database, seconds: float, job_ids: Sequence[int] | None = None
         query = f"UPDATE {table} SET {moved} WHERE %(job_ids)s::bigint[] IS NULL OR job_id = ANY(%(job_ids)s)"  # noqa: S608
         database.execute(query, past)
     if job_ids is None:
-        database.execute("UPDATE pulse SET ticked_at = ticked_at - %(by)s, grace_until = grace_until - %(by)s", past)
+        query = (
+            "UPDATE pulse SET ticked_at = ticked_at - %(by)s::interval, grace_until = grace_until - %(by)s::interval"
+        )
+        database.execute(query, past)
+
+
+def minute_passes(database: Database) -> None:
+    """For those who look at what has lain about for a minute: kept requests, open blocks."""
+    database.execute("UPDATE request SET sent_at = sent_at - interval '1 min'")
+    database.execute("UPDATE data_block SET created_at = created_at - interval '1 min'")

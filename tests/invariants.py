@@ -151,7 +151,8 @@ def dead_letters(database: Database) -> list[tuple[Any, ...]]:
 def check_jobs(database: Database, expected: dict[int, str]) -> None:
     """Every job in its expected final state, by a history without gap or illegal step."""
     states = dict(database.rows("SELECT job_id, state FROM job"))
-    assert states == expected, Counter((expected.get(j), s) for j, s in states.items() if expected.get(j) != s)
+    wrong = Counter((expected.get(job_id), state) for job_id, state in states.items() if expected.get(job_id) != state)
+    assert states == expected, (wrong, database.rows("SELECT errors::text, count(*) FROM job GROUP BY 1 LIMIT 5"))
     ends = dict(database.rows("SELECT job_id, version FROM job"))
     legal = set(JOB.rows())
     last: dict[int, tuple[int, str | None]] = {}

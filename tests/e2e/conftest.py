@@ -8,7 +8,7 @@ import pytest
 
 from tests import factories
 from tests.crowd import Crowd
-from tests.driver import Driver
+from tests.driver import Database, Driver
 from tests.invariants import Listener
 from tests.processes import Processes
 
@@ -16,6 +16,14 @@ CONSUMERS = ("setupper", "setupper.submissions", "activator", "watcher", "adder"
 ENGINE = (*CONSUMERS, "relay", "clock")
 """What jobs of the tests go through; heartbeats and large reports have queues of their own, which few tests use."""
 APART = ("watcher.heartbeats", "watcher.large", "dead_letters")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A connection to look with."""
+    connection = Database(database_url)
+    yield connection
+    connection.close()
 
 
 @pytest.fixture
@@ -42,7 +50,9 @@ def engine(processes: Processes) -> Processes:
 
 
 @pytest.fixture
-def crowd(processes: Processes, database_url: str, listener: Listener) -> Crowd:
+def crowd(processes: Processes, database: Database, database_url: str, listener: Listener) -> Crowd:
     """A user and pilots before a gateway, which the test starts; their input lies at their site."""
+    # Names of files have at least five digits of a PandaID; with so many there is no difference.
+    database.execute("ALTER SEQUENCE job_id_block RESTART WITH 100001")
     factories.store_file(processes.lab.queue_storage, factories.INPUT)
     return Crowd(processes.gateway_url, database_url, processes.lab.queue_storage)

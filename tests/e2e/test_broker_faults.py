@@ -11,7 +11,7 @@ from lab.services import Services
 from tests.crowd import Crowd
 from tests.driver import Database
 from tests.e2e.conftest import CONSUMERS, ENGINE
-from tests.faults import consumers, delete_and_declare_queues, delete_queues, disk_alarm, memory_alarm
+from tests.faults import consumers, delete_and_declare_queues, delete_queues, disk_alarm, memory_alarm, minute_passes
 from tests.invariants import Listener, check_all
 from tests.polling import wait_until
 from tests.processes import Processes
@@ -22,12 +22,11 @@ REMINDERS = '{"defined": 2, "assigned": 2, "holding": 2, "transferring": 2}'
 
 
 def test_while_the_broker_is_blocked_requests_are_accepted_and_all_is_done_afterwards(
-    processes: Processes, crowd: Crowd, services: Services, database_url: str, broker_url: str, listener: Listener
+    processes: Processes, crowd: Crowd, services: Services, database: Database, broker_url: str, listener: Listener
 ) -> None:
     for name in (*ENGINE, "gateway"):
         processes.start(name)
     processes.wait_until_ready()
-    database = Database(database_url)
     activated = "SELECT job_id FROM job WHERE state = 'activated'"
     for alarm in (memory_alarm, disk_alarm):
         crowd.submit(12)
@@ -40,14 +39,12 @@ def test_while_the_broker_is_blocked_requests_are_accepted_and_all_is_done_after
     assert crowd.journal.answers.keys() == {200}, crowd.journal.answers
     assert crowd.journal.slowest_s < 10.0
     check_all(database, broker_url, listener, crowd.expected(database))
-    database.close()
 
 
 def test_queues_that_vanish_with_their_messages_heal_unattended(
-    processes: Processes, crowd: Crowd, services: Services, database_url: str, broker_url: str, listener: Listener
+    processes: Processes, crowd: Crowd, services: Services, database: Database, broker_url: str, listener: Listener
 ) -> None:
     """Deleted; deleted and declared again before their consumers hear of it; declared just before the broker dies."""
-    database = Database(database_url)
     for name in (*ENGINE, "gateway"):
         processes.start(name, PANDA_FSM_REMINDERS=REMINDERS)
     processes.wait_until_ready()
@@ -68,10 +65,7 @@ def test_queues_that_vanish_with_their_messages_heal_unattended(
             crowd.get_going(30)
             crowd.during(fault)
             wait_until(lambda: all(consumers(broker_url).get(name) for name in CONSUMERS), "a consumer on each queue")
-            # The relay sends kept requests again after a minute, of which we wait for no more than we must.
-            database.execute("UPDATE request SET sent_at = sent_at - interval '1 min'")
-            database.execute("UPDATE data_block SET created_at = created_at - interval '1 min'")
+            minute_passes(database)
             crowd.wait_for_end(database)
     processes.restart("clock")  # it looks at open blocks every minute, and first at its start
     check_all(database, broker_url, listener, crowd.expected(database))
-    database.close()

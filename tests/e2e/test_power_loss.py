@@ -9,7 +9,7 @@ from tests.crowd import Crowd
 from tests.driver import Database, Driver
 from tests.e2e.conftest import CONSUMERS, ENGINE
 from tests.e2e.test_chaos import jobs, made_to_fail, outcome
-from tests.faults import asleep, consumers, power_loss
+from tests.faults import asleep, consumers, minute_passes, power_loss
 from tests.invariants import Listener, check_all, wait_for_end
 from tests.polling import wait_until
 from tests.processes import Processes
@@ -20,19 +20,18 @@ SLEEPY = 150
 
 
 def test_power_loss_of_database_and_broker_loses_nothing_that_was_acknowledged(
-    processes: Processes, crowd: Crowd, services: Services, database_url: str, broker_url: str, listener: Listener
+    processes: Processes, crowd: Crowd, services: Services, database: Database, broker_url: str, listener: Listener
 ) -> None:
     for name in (*ENGINE, "gateway"):
         processes.start(name)
     processes.wait_until_ready()
-    database = Database(database_url)
     with crowd:
         for _ in range(2):
             crowd.get_going(40)
             crowd.during(lambda: power_loss(services))
+        minute_passes(database)
         crowd.wait_for_end(database)
     check_all(database, broker_url, listener, crowd.expected(database))
-    database.close()
 
 
 def test_services_that_sleep_hold_up_nobody_and_do_no_harm_when_they_wake(

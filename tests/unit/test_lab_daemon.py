@@ -33,6 +33,13 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon.kill()
 
 
+def _text(entry: Path) -> str:
+    try:
+        return entry.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def first_line(daemon: Daemon) -> str:
     """Wait for the first line of the log."""
     deadline = time.monotonic() + 10
@@ -68,6 +75,19 @@ def test_a_stubborn_one_is_killed_with_its_children(daemon: Daemon) -> None:
     daemon.stop(timeout=0.2)
     assert not daemon.is_running
     assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
+
+
+def test_one_that_makes_children_all_the_time_leaves_none(daemon: Daemon, tmp_path: Path) -> None:
+    """A server that is killed must not leave a child that was born between the look and the kill."""
+    breeder = "import os, time\nwhile os.fork(): print(1, flush=True); time.sleep(0.0005)\ntime.sleep(60)"
+    for _ in range(3):
+        daemon.start([sys.executable, "-c", breeder, str(tmp_path)], os.environ)
+        first_line(daemon)
+        daemon.kill()
+        alive = [entry.parent.name for entry in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _text(entry)]
+        for pid in alive:
+            os.kill(int(pid), 9)
+        assert not alive
 
 
 def test_a_reused_pid_is_never_signalled(tmp_path: Path) -> None:
