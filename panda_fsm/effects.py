@@ -8,7 +8,7 @@ from typing import Any
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import Job, NewFile, grown
 from panda_fsm.jobs.states import FileStatus, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.machine import Ignored, Step
@@ -71,6 +71,7 @@ class Effects:
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
+    new_files: dict[tuple[int, int], NewFile] = field(default_factory=dict)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
     blocks: dict[str, NewBlock] = field(default_factory=dict)
     joined: dict[str, set[int]] = field(default_factory=dict)
@@ -140,6 +141,9 @@ class Effects:
             }
         self.blocks.update((block.name, block) for block in changes.blocks)
         self.arrived_blocks.update(changes.arrived_blocks)
+        if changes.new_files:
+            self.new_files.update({(job.job_id, new.seq): new for new in changes.new_files})
+            job.files = grown(job.files, changes.new_files)
         self.change_files(job, changes.files)
         for message in changes.messages:
             self.send(message)
@@ -208,4 +212,5 @@ def _merge(before: FileChange, after: FileChange) -> FileChange:
         after.guid if after.guid is not None else before.guid,
         after.size if after.size is not None else before.size,
         after.checksum if after.checksum is not None else before.checksum,
+        after.destination if after.destination is not None else before.destination,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, Verdict
 from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.jobs.job import NewFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages.envelope import Message
@@ -13,7 +14,8 @@ from panda_fsm.messages.envelope import Message
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """New values for one file of the job; None leaves a value as it is. `block` is a data block's name."""
+    """New values for one file of the job; None leaves a value as it is. `block` is a data block's name, `destination`
+    the storage where the file is to be, or is."""
 
     seq: int
     status: FileStatus
@@ -21,6 +23,7 @@ class FileChange:
     guid: str | None = None
     size: int | None = None
     checksum: str | None = None
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,11 @@ class JobError:
 class Changes:
     """What is written beside the step: job attributes, files, blocks, and the messages that go out with it.
 
-    `arrived_blocks` names dispatch blocks to close if no file of theirs is pending any more.
+    `new_files` are there before `files` are changed. `arrived_blocks` names dispatch blocks to close if no file of
+    theirs is pending any more.
     """
 
+    new_files: tuple[NewFile, ...] = ()
     files: tuple[FileChange, ...] = ()
     blocks: tuple[NewBlock, ...] = ()
     arrived_blocks: tuple[str, ...] = ()

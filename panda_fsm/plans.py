@@ -113,8 +113,8 @@ def _fault_of_files(plan: Go, job: Job) -> str | None:
             return f"changes file {change.seq}, which the job does not have, or to {change.status!r:.50}"
         if change.block is not None and change.block != blocks[change.seq] and change.block not in brought:
             return f"puts file {change.seq} into a block that it does not bring"
-        if not (_is_name(change.guid or "") and _is_name(change.checksum or "")):
-            return f"gives file {change.seq} a GUID or checksum that cannot be stored"
+        if not all(_is_name(text or "") for text in (change.guid, change.checksum, change.destination)):
+            return f"gives file {change.seq} a GUID, checksum or destination that cannot be stored"
         if not 0 <= (change.size or 0) < _LARGEST_FILE:
             return f"gives file {change.seq} a size that cannot be"
     for block in brought.values():

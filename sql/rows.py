@@ -70,9 +70,17 @@ def files(effects: Effects) -> list[Row]:
     """Files to change."""
     return [
         {"job_id": job_id, "seq": seq, "status": c.status, "block": c.block, "guid": c.guid, "size": c.size,
-         "checksum": c.checksum}
+         "checksum": c.checksum, "destination": c.destination}
         for (job_id, seq), c in effects.files.items()
     ]  # fmt: skip
+
+
+def new_files(effects: Effects) -> list[Row]:
+    """Files that get a name, or come into being with one."""
+    return [
+        {"job_id": job_id, "seq": seq, "like": new.like, "lfn": new.lfn}
+        for (job_id, seq), new in effects.new_files.items()
+    ]
 
 
 def history(effects: Effects, transitions: Mapping[tuple[str, str | None], int]) -> list[Row]:

@@ -142,6 +142,7 @@ class PostgresTransaction:
             self._create(effects)
         self._move(effects)
         self._rows("create_blocks", rows.blocks(effects))
+        self._rows("name_files", rows.new_files(effects))
         self._rows("change_files", rows.files(effects))
         self._rows("store_reports", effects.reports)
         self._close_blocks(effects)
@@ -216,8 +217,9 @@ def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool,
     if files and jobs:
         read_files(connection, jobs)
     if report and jobs:
-        for job_id, text, state in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
-            jobs[job_id].report, jobs[job_id].report_state = text, state
+        for job_id, text, state, pilot_erred in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
+            job = jobs[job_id]
+            job.report, job.report_state, job.pilot_erred = text, state, pilot_erred
 
 
 def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:

@@ -1,6 +1,7 @@
 """Job and File: the view of database rows that decisions read, moved in memory before it is written."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from panda_fsm.codes import Verdict
@@ -32,12 +33,30 @@ class File:
         return self.type in (FileType.OUTPUT, FileType.LOG)
 
 
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that only its pilot knew of: like file `like` of the job in all but its name; file `like` itself takes the
+    name where `seq` is its number."""
+
+    seq: int
+    like: int
+    lfn: str
+
+
+def grown(files: Iterable[File], new: Iterable[NewFile]) -> list[File]:
+    """The files of a job with its new ones."""
+    by_seq = {file.seq: file for file in files}
+    for one in new:
+        by_seq[one.seq] = replace(by_seq[one.like], seq=one.seq, lfn=one.lfn)
+    return list(by_seq.values())
+
+
 @dataclass(slots=True)
 class Job:
     """One live job. `state` and `version` run ahead of the database while a batch is decided.
 
-    `site` is a PanDA queue, as in the field's own tables. `report` and `report_state` are loaded only for services that
-    need them. `closed_blocks` names blocks that the plugin chose for its files and that take none any more.
+    `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
+    that need them. `closed_blocks` names blocks that the plugin chose for its files and that take none any more.
     """
 
     job_id: int
@@ -59,6 +78,7 @@ class Job:
     waits_for: str | None = None
     report: str | None = None
     report_state: str | None = None
+    pilot_erred: bool = False
     files: list[File] = field(default_factory=list)
     closed_blocks: frozenset[str] = frozenset()
     forced_kill: bool = False

@@ -12,14 +12,25 @@ _MD5 = re.compile(r"^[0-9a-fA-F]{32}$")
 _ADLER = re.compile(r"^[0-9a-fA-F]{1,8}$")
 
 
+_SIZE = re.compile(r"[0-9]{1,20}")
+_ABSENT = (None, "", "NULL", "None")
+_LONGEST_NAME = 256
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A file that the pilot stored. Size in bytes; checksum as `ad:<8 hex>` or `md5:<32 hex>`, "" for an input."""
+    """A file that the pilot stored. Size in bytes; checksum as `ad:<8 hex>` or `md5:<32 hex>`.
+
+    What the pilot did not say is None or "". `endpoint`: the storage that has it, where the pilot chose another than it
+    was told. `full_lfn`: the name that it is to be known by.
+    """
 
     lfn: str
     guid: str
-    size: int
+    size: int | None
     checksum: str
+    endpoint: str = ""
+    full_lfn: str = ""
 
 
 def parse_report(text: str | None) -> dict[str, OutputFile]:
@@ -61,20 +72,42 @@ def _from_xml(text: str) -> dict[str, dict[str, Any]]:
 def _output_file(lfn: str, entry: dict[str, Any]) -> OutputFile:
     if not lfn or not lfn.isprintable():
         raise ReportError(f"output report has a file without a printable name: {ascii(lfn)[:100]}")
-    try:
-        size = int(entry.get("fsize") or 0)
-    except (TypeError, ValueError, OverflowError):
-        raise ReportError(f"fsize of {lfn} is not a number") from None
-    if not 0 <= size < 2**62:
+    return OutputFile(
+        lfn,
+        _remark(entry, "guid", 64),
+        _size(lfn, entry.get("fsize")),
+        _checksum(lfn, entry),
+        _remark(entry, "endpoint", _LONGEST_NAME),
+        _remark(entry, "full_lfn", _LONGEST_NAME),
+    )
+
+
+def _remark(entry: dict[str, Any], name: str, longest: int) -> str:
+    """A value that nothing depends on: one that cannot be kept was not said."""
+    value = entry.get(name)
+    if value in _ABSENT or not isinstance(value, str) or len(value) > longest or not value.isprintable():
+        return ""
+    return value
+
+
+def _size(lfn: str, value: Any) -> int | None:
+    if isinstance(value, str):
+        value = value.strip()
+    if value is None or value in _ABSENT:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and _SIZE.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ReportError(f"fsize of {lfn} is not a number")
+    if not 0 <= value < 2**62:
         raise ReportError(f"fsize of {lfn} is out of range")
-    guid = str(entry.get("guid") or "")[:64]
-    if not guid.isprintable():
-        raise ReportError(f"guid of {lfn} is not printable")
-    return OutputFile(lfn, "" if guid == "NULL" else guid, size, _checksum(lfn, entry))
+    return value
 
 
 def _checksum(lfn: str, entry: dict[str, Any]) -> str:
-    adler, md5 = str(entry.get("adler32") or ""), str(entry.get("md5sum") or "")
+    adler, md5 = (_said(entry.get(name)) for name in ("adler32", "md5sum"))
     if adler:
         if not _ADLER.fullmatch(adler):
             raise ReportError(f"adler32 of {lfn} is not hexadecimal")
@@ -84,3 +117,8 @@ def _checksum(lfn: str, entry: dict[str, Any]) -> str:
             raise ReportError(f"md5sum of {lfn} is not 32 hexadecimal digits")
         return f"md5:{md5.lower()}"
     return ""
+
+
+def _said(value: Any) -> str:
+    """As text, "" for every way of saying nothing."""
+    return "" if isinstance(value, str | None) and value in _ABSENT else str(value)

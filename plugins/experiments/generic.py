@@ -6,7 +6,7 @@ inputs on their way, `sub_bunch` and `sub_name` for outputs.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from uuid import NAMESPACE_OID, uuid5
 
@@ -150,23 +150,29 @@ class GenericPlugin:
                 bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
                 name = self._closed.first_open(map(name_of, bunches))
                 draft.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
-                draft.blocks.append(_sub_block(name, file, job, draft.queue))
+                draft.blocks.append(_sub_block(name, file, job, draft.queue.storage))
                 draft.files.append(FileChange(file.seq, file.status, name))
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
-        checked = {
-            _replica(file)
-            for job, stored in jobs
-            if (queue := self._sites.queues.get(job.site)) is not None and self._is_verified(queue)
-            for file in job.outputs
-            if file.lfn in stored and not _moves(file, job, queue)
-        }
+        checked: set[tuple[str, str]] = set()
+        for job, stored in jobs:
+            self._closed.learn(job.closed_blocks)
+            checked |= {_replica(file) for file in job.outputs if self._stays_verified(file, job, stored.get(file.lfn))}
         found = self._catalogue.replicas(sorted(checked)) if checked else {}
         return {job.job_id: self._add(job, stored, found) for job, stored in jobs}
 
-    def _is_verified(self, queue: Queue) -> bool:
-        storage = self._sites.storages.get(queue.storage)
-        return storage is not None and storage.verify
+    def _stays_verified(self, file: File, job: Job, what: OutputFile | None) -> bool:
+        """Whether an output was stored, stays, and can be looked at."""
+        queue = self._sites.queues.get(job.site)
+        if what is None or queue is None:
+            return False
+        place = self._place(what, queue)
+        storage = self._sites.storages.get(place)
+        return storage is not None and storage.verify and not _moves(file, job, place)
+
+    def _place(self, what: OutputFile, queue: Queue) -> str:
+        """The storage that has an output: the queue's, or another that its pilot chose and that we know."""
+        return what.endpoint if what.endpoint in self._sites.storages else queue.storage
 
     def _add(self, job: Job, stored: Mapping[str, OutputFile], found: _Found) -> Plan:
         queue = self._sites.queues.get(job.site)
@@ -178,19 +184,31 @@ class GenericPlugin:
             what = stored.get(file.lfn)
             if what is None:
                 continue
-            moves = _moves(file, job, queue)
+            place = self._place(what, queue)
+            moves = _moves(file, job, place)
             if moves and _home(file, job) not in self._sites.storages:
                 return Refuse(f"unknown destination {_home(file, job)}")
-            absent = _absent(file, queue.storage, found)
+            absent = _absent(file, place, found)
             if absent is not None:
                 return absent
             status = FileStatus.TRANSFERRING if moves else FileStatus.READY
             guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
-            draft.files.append(FileChange(file.seq, status, None, guid, what.size, what.checksum))
-            if moves:
-                moving[_sub_block(str(file.block), file, job, queue)].append(file.seq)
+            block = self._way_home(file, job, queue, place) if moves else None
+            if block is not None:
+                moving[block].append(file.seq)
+            elsewhere = place if not moves and place != _planned(file, job, queue) else None
+            joined = block.name if block is not None and block.name != file.block else None
+            draft.files.append(FileChange(file.seq, status, joined, guid, what.size, what.checksum, elsewhere))
         draft.transfers = [Transfer(block, tuple(seqs)) for block, seqs in moving.items()]
         return draft.plan()
+
+    def _way_home(self, file: File, job: Job, queue: Queue, place: str) -> NewBlock:
+        """The block in which an output moves: the one it was meant for, or one of its own that says where it starts."""
+        if place == queue.storage:
+            return _sub_block(str(file.block), file, job, place)
+        bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
+        names = (self.sub_name(replace(bunch, queue=f"{bunch.queue} {place}")) for bunch in bunches)
+        return _sub_block(self._closed.first_open(names), file, job, place)
 
 
 def _looked_for(job: Job) -> list[File]:
@@ -206,14 +224,21 @@ def _home(file: File, job: Job) -> str:
     return file.destination or job.destination
 
 
-def _moves(file: File, job: Job, queue: Queue) -> bool:
-    """Whether an output has a home elsewhere, and a block to go there in."""
-    return _home(file, job) not in ("", queue.storage) and file.block is not None
+def _planned(file: File, job: Job, queue: Queue) -> str:
+    return _home(file, job) or queue.storage
 
 
-def _sub_block(name: str, file: File, job: Job, queue: Queue) -> NewBlock:
+def _moves(file: File, job: Job, place: str) -> bool:
+    """Whether an output that is at `place` has a home elsewhere, and a block to go there in.
+
+    One that has no home stays where it is.
+    """
+    return _home(file, job) not in ("", place) and file.block is not None
+
+
+def _sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
     home = _home(file, job)
-    return NewBlock(name, BlockKind.SUB, file.destination_block, job.vo, job.task_id, queue.storage, home)
+    return NewBlock(name, BlockKind.SUB, file.destination_block, job.vo, job.task_id, source, home)
 
 
 def _absent(file: File, storage: str, found: _Found) -> Later | Refuse | None:

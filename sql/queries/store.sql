@@ -30,7 +30,9 @@ FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
 -- name: load_reports
-SELECT j.job_id, coalesce(r.output_report, ''), r.state
+SELECT j.job_id, coalesce(r.output_report, ''), r.state,
+       coalesce(r.attributes ->> 'pilot_error_code', '0') <> '0'
+           OR coalesce(r.attributes ->> 'trans_exit_code', '0') <> '0'
 FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
 WHERE j.job_id = ANY(%(job_ids)s)
 
@@ -138,15 +140,30 @@ FROM json_to_recordset(%(rows)s::json) AS r(
 ORDER BY r.name
 ON CONFLICT (name) DO NOTHING
 
+-- name: name_files
+-- Outputs of which only their pilot knew how many there would be: the first takes the row that was declared, the others
+-- get rows like it.
+WITH r AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, seq smallint, "like" smallint, lfn text)
+), named AS (
+    UPDATE job_file f SET lfn = r.lfn FROM r WHERE f.job_id = r.job_id AND f.seq = r.seq AND r.seq = r."like"
+)
+INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
+                      checksum, status, block_id)
+SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.guid, f.size,
+       f.checksum, f.status, f.block_id
+FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <> r."like"
+
 -- name: change_files
 UPDATE job_file f SET
     status = r.status,
     block_id = coalesce(b.block_id, f.block_id),
     guid = coalesce(r.guid, f.guid),
     size = coalesce(r.size, f.size),
-    checksum = coalesce(r.checksum, f.checksum)
+    checksum = coalesce(r.checksum, f.checksum),
+    destination = coalesce(r.destination, f.destination)
 FROM json_to_recordset(%(rows)s::json) AS r(
-    job_id bigint, seq smallint, status text, block text, guid text, size bigint, checksum text)
+    job_id bigint, seq smallint, status text, block text, guid text, size bigint, checksum text, destination text)
 LEFT JOIN data_block b ON b.name = r.block
 WHERE f.job_id = r.job_id AND f.seq = r.seq
 

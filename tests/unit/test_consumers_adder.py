@@ -94,6 +94,12 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     "no checksum": (
         holding(ALL | {"out.root": {"guid": "G", "fsize": 1}}), "failed", LOG_KEPT, "out.root has no checksum"
     ),
+    "no size": (
+        holding(ALL | {"out.root": factories.entry(fsize=None)}), "failed", LOG_KEPT, "out.root has no size"
+    ),
+    "log without a size": (
+        holding({"log.tgz": factories.entry(fsize="NULL")}, "failed"), "failed", NOTHING_DONE, ""
+    ),
     "input listed, user": (holding(ALL | {"in.root": {"guid": "G"}}), "finished", ALL_READY | {0: F.SKIPPED}, ""),
     "input listed, production": (
         holding(ALL | {"in.root": {"guid": "G"}}, label="managed"), "finished", ALL_READY | {0: F.FAILED}, ""
@@ -204,3 +210,16 @@ def test_experiments_are_asked_once_a_batch_and_about_good_jobs_only() -> None:
     ]
     Adder(experiments).prepare(items)
     assert experiments.asked == [[1, 4]]
+
+
+def test_what_the_pilot_said_itself_is_no_news() -> None:
+    """A pilot that was killed writes no report; its own code says more than that."""
+    assert verdict(decide(holding("NULL", "failed", pilot_erred=True))) == ("failed", NOTHING_DONE, "")
+    assert "not JSON" in verdict(decide(holding("NULL", "failed")))[2]
+    assert "is missing" in verdict(decide(holding(LOG, pilot_erred=True)))[2]
+
+
+def test_a_job_without_outputs_has_nothing_to_report() -> None:
+    job = holding("NULL")
+    job.files = job.files[:1]
+    assert verdict(decide(job)) == ("finished", {}, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,51 @@ def test_outputs_that_stay_are_looked_for_where_that_is_wanted(lab: LabFiles, si
 def test_outputs_that_move_are_looked_for_by_who_moves_them(sites: Sites) -> None:
     job = holding(destination=A)
     assert isinstance(verifying(sites).add_outputs([(job, stored(job))])[1], Go)
+
+
+def at(job: Job, endpoint: str) -> dict[str, OutputFile]:
+    """The pilot says that it stored the outputs there."""
+    return {lfn: replace(one, endpoint=endpoint) for lfn, one in stored(job).items()}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "destination", "statuses", "source", "registered"),
+    [
+        (A, "", F.READY, None, A),
+        (A, A, F.READY, None, None),
+        (A, B, F.TRANSFERRING, A, None),
+        (B, A, F.TRANSFERRING, B, None),
+        ("UNHEARD_OF", "", F.READY, None, None),
+    ],
+    ids=["stays", "is home", "goes home", "as planned", "is no storage of ours"],
+)  # fmt: skip
+def test_an_output_is_registered_where_its_pilot_stored_it(
+    plugin: GenericPlugin, endpoint: str, destination: str, statuses: FileStatus, source: str | None,
+    registered: str | None,
+) -> None:  # fmt: skip
+    job = holding(destination=destination, block="the")
+    plan = going(plugin.add_outputs([(job, at(job, endpoint))])[1])
+    assert {(change.status, change.destination) for change in plan.files} == {(statuses, registered)}
+    assert {one.block.source for one in plan.transfers} == ({source} if source else set())
+    assert fault(plan, job, BlockKind.SUB) is None
+
+
+def test_what_moves_from_another_storage_moves_in_a_block_that_says_so(plugin: GenericPlugin) -> None:
+    """The clock repeats requests by what their block says."""
+    job = holding(destination=B, block="the.data.set")
+    (transfer,) = going(plugin.add_outputs([(job, at(job, A))])[1]).transfers
+    assert (transfer.block.parent, transfer.block.source, transfer.block.destination) == ("the.data.set", A, B)
+    assert transfer.block.name != "the_sub1"
+    job.closed_blocks = frozenset({transfer.block.name})
+    (again,) = going(plugin.add_outputs([(job, at(job, A))])[1]).transfers
+    assert again.block.name not in job.closed_blocks
+
+
+def test_an_output_is_looked_for_where_its_pilot_stored_it(lab: LabFiles, sites: Sites) -> None:
+    job = holding()
+    for lfn in factories.output_lfns(1):
+        factories.store_file(lab.queue_storage, lfn)
+    assert isinstance(verifying(sites).add_outputs([(job, at(job, A))])[1], Refuse)
+    for lfn in factories.output_lfns(1):
+        factories.store_file(lab.source_storage, lfn)
+    assert isinstance(verifying(sites).add_outputs([(job, at(job, A))])[1], Go)

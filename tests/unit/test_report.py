@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panda_fsm.errors import ReportError
-from panda_fsm.report import OutputFile, parse_report
+from panda_fsm.jobs.report import OutputFile, parse_report
 
 GUID = "727E5251-EE36-1F44-8EFB-C8FBA7D9BE52"
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -46,8 +46,13 @@ def one(**entry: Any) -> str:
         (one(adler32="d2a9dc9"), OutputFile("a.root", GUID, 5, "ad:0d2a9dc9")),
         (one(md5sum=MD5.upper()), OutputFile("a.root", GUID, 5, f"md5:{MD5}")),
         (one(fsize="5", adler32="1"), OutputFile("a.root", GUID, 5, "ad:00000001")),
-        (one(fsize=None, guid=None), OutputFile("a.root", "", 0, "")),
-        (one(surl="davs://se/a.root", endpoint="B", extra=[1]), OutputFile("a.root", GUID, 5, "")),
+        (one(fsize=None, guid=None), OutputFile("a.root", "", None, "")),
+        (one(fsize="", guid="NULL", adler32="NULL", md5sum=None), OutputFile("a.root", "", None, "")),
+        (one(fsize="NULL", guid=[1], adler32=""), OutputFile("a.root", "", None, "")),
+        (one(fsize=0, endpoint=None), OutputFile("a.root", GUID, 0, "")),
+        (one(fsize=5.0, guid="\x00", endpoint="\ud800"), OutputFile("a.root", "", 5, "")),
+        (one(surl="davs://se/a.root", endpoint="B", extra=[1]), OutputFile("a.root", GUID, 5, "", "B")),
+        (one(full_lfn="a.b.root", endpoint=["B"]), OutputFile("a.root", GUID, 5, "", "", "a.b.root")),
     ],
 )
 def test_json_entry(text: str, expected: OutputFile) -> None:
@@ -79,6 +84,9 @@ def test_no_files(text: str | None) -> None:
         (one(fsize=2**62), "out of range"),
         (one(fsize="many"), "not a number"),
         (one(fsize=[1]), "not a number"),
+        (one(fsize=True), "not a number"),
+        (one(fsize=5.5), "not a number"),
+        (one(fsize="1_0"), "not a number"),
         (one(fsize=float("inf")), "not a number"),
         (one(fsize=float("nan")), "not a number"),
         (one(adler32="xyz"), "hexadecimal"),
@@ -86,10 +94,8 @@ def test_no_files(text: str | None) -> None:
         (one(md5sum=MD5 + "\n"), "32 hexadecimal"),
         ("[" * 100_000, "not JSON"),
         ('{"a": ' * 100_000, "not JSON"),
-        ('{"a.root": {"guid": "\\u0000", "fsize": 1}}', "guid"),
         ('{"a\\u0000.root": {"guid": "G", "fsize": 1}}', "name"),
         ('{"a\\ud800.root": {"guid": "G", "fsize": 1}}', "name"),
-        ('{"a.root": {"guid": "\\ud800", "fsize": 1}}', "guid"),
         ("<a>\ud800</a>", "not XML"),
     ],
     ids=lambda value: ascii(value)[:30],
@@ -119,5 +125,7 @@ def test_garbage_raises_report_error_and_nothing_else(text: str) -> None:
     with suppress(ReportError):
         for lfn, stored in parse_report(text).items():
             assert stored.lfn == lfn
-            assert (lfn + stored.guid + stored.checksum).isprintable(), "what is read can be stored"
-            assert 0 <= stored.size < 2**62
+            assert (lfn + stored.guid + stored.checksum + stored.endpoint + stored.full_lfn).isprintable(), (
+                "what is read can be stored"
+            )
+            assert stored.size is None or 0 <= stored.size < 2**62

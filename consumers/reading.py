@@ -1,0 +1,148 @@
+"""Reads a job's last words: which files they settle, and what is wrong with them (docs/semantics.md §3.6)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from consumers.patterns import matching
+from panda_fsm.errors import ReportError
+from panda_fsm.jobs.drafts import PATTERN
+from panda_fsm.jobs.job import File, Job, NewFile, grown
+from panda_fsm.jobs.report import OutputFile, parse_report
+from panda_fsm.jobs.states import FileStatus, FileType
+from panda_fsm.outcomes import FileChange
+from panda_fsm.plans import Later, Plan
+
+USER_LABELS = ("user", "panda")
+ALLOW_NO_OUTPUT = "an"
+MOST_FILES = 2000
+"""Files of a job, those that only its pilot knew of included."""
+_NAME = re.compile(r"[^\x00-\x1f\x7f/\\\\,.][^\x00-\x1f\x7f/\\\\,]{0,255}")
+_NUMBERED = re.compile(r"\.*_[0-9]+")
+_NOT_ASKED = Later("the plugin was not asked")
+
+
+@dataclass(slots=True)
+class Reading:
+    """A job's report, read: the job with the files that there really are, what was stored, the files settled by that
+    alone, and what is wrong, if anything.
+
+    `unreadable`: nothing of it could be read, which is no news where the pilot said itself what went wrong. `plan` is
+    the plugin's, which is asked where nothing is wrong and the pilot succeeded.
+    """
+
+    job: Job
+    stored: dict[str, OutputFile] = field(default_factory=dict)
+    new_files: tuple[NewFile, ...] = ()
+    settled: list[FileChange] = field(default_factory=list)
+    wrong: str | None = None
+    unreadable: bool = False
+    plan: Plan = _NOT_ASKED
+
+    @property
+    def is_good(self) -> bool:
+        return self.wrong is None and self.job.report_state != "failed"
+
+
+def read(job: Job) -> Reading:
+    """Read the job's stored report."""
+    reading = Reading(job)
+    if job.report_state != "failed" and not job.outputs:
+        return reading  # nothing was to be stored
+    try:
+        reading.stored = parse_report(job.report)
+    except ReportError as error:
+        reading.wrong, reading.unreadable = str(error), True
+        return reading
+    if job.report_state == "failed":
+        return reading
+    try:
+        _take_names(reading)
+    except ReportError as error:
+        reading.wrong = str(error)
+        return reading
+    for file in reading.job.files:
+        _settle(file, reading)
+    return reading
+
+
+def failed_files(reading: Reading) -> list[FileChange]:
+    """Of a failed job only the log is kept, where the pilot stored it."""
+    changes = []
+    for file in reading.job.outputs:
+        stored = reading.stored.get(file.lfn)
+        if file.type is FileType.LOG and stored is not None and stored.size is not None and stored.checksum:
+            changes.append(
+                FileChange(file.seq, FileStatus.READY, None, stored.guid or None, stored.size, stored.checksum)
+            )
+        else:
+            changes.append(FileChange(file.seq, FileStatus.FAILED))
+    return changes
+
+
+def _take_names(reading: Reading) -> None:
+    """Give the job the files that its pilot named: instead of, or beside, those that were declared.
+
+    Raises ReportError for a name that belongs to none of them.
+    """
+    job, stored = reading.job, reading.stored
+    declared = {file.lfn for file in job.files}
+    families = _families(job.outputs, sorted(stored.keys() - declared))
+    free = max(file.seq for file in job.files) + 1
+    new: dict[int, NewFile] = {}
+    for file, names in families:
+        taken = file.lfn in stored
+        for name in names:
+            seq = free if taken else file.seq
+            new[seq] = NewFile(seq, file.seq, name)
+            free, taken = free + taken, True
+    files = grown(job.files, new.values())
+    if len(files) > MOST_FILES:
+        raise ReportError(f"the report makes it {len(files)} files, more than the {MOST_FILES} that a job may have")
+    full = {one.lfn: one.full_lfn for one in stored.values() if _NAME.fullmatch(one.full_lfn)}
+    for file in files:
+        if file.is_output and file.lfn in full:
+            new[file.seq] = replace(new.get(file.seq, NewFile(file.seq, file.seq, "")), lfn=full[file.lfn])
+    if new:
+        reading.stored = {full.get(lfn, lfn): one for lfn, one in stored.items()}
+        reading.new_files = tuple(new.values())
+        reading.job = replace(job, files=grown(job.files, reading.new_files))
+
+
+def _families(outputs: Sequence[File], names: list[str]) -> list[tuple[File, list[str]]]:
+    """For each declared output the names that were not: `<lfn>._1`, or what its pattern matches."""
+    families: list[tuple[File, list[str]]] = []
+    for file in outputs:
+        if not names:
+            break
+        if file.lfn.startswith(PATTERN):
+            found = set(matching(file.lfn.removeprefix(PATTERN), names))
+        else:
+            found = {n for n in names if n.startswith(file.lfn) and _NUMBERED.fullmatch(n, len(file.lfn))}
+        if found:
+            families.append((file, [name for name in names if name in found]))
+            names = [name for name in names if name not in found]
+    if names:
+        raise ReportError(f"{names[0]} is not an output of the job")
+    unusable = [name for _, found in families for name in found if not _NAME.fullmatch(name)]
+    if unusable:
+        raise ReportError(f"{unusable[0]:.100} cannot be the name of a file")
+    return families
+
+
+def _settle(file: File, reading: Reading) -> None:
+    """Files that the report settles by what it lists or leaves out."""
+    stored = reading.stored.get(file.lfn)
+    if not file.is_output:
+        if stored is not None and file.type is FileType.INPUT:
+            status = FileStatus.SKIPPED if reading.job.label in USER_LABELS else FileStatus.FAILED
+            reading.settled.append(FileChange(file.seq, status))
+    elif stored is None:
+        if ALLOW_NO_OUTPUT in file.token.split(","):
+            reading.settled.append(FileChange(file.seq, FileStatus.NO_OUTPUT))
+        else:
+            reading.wrong = f"{file.lfn} is missing in the pilot's report"
+    elif stored.size is None:
+        reading.wrong = f"{file.lfn} has no size in the pilot's report"
+    elif not stored.checksum:
+        reading.wrong = f"{file.lfn} has no checksum in the pilot's report"

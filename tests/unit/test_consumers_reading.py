@@ -1,0 +1,94 @@
+"""Outputs of which only their pilot knew how many there would be: the rows they get, and what is no output at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from consumers import patterns, reading
+from panda_fsm.effects import Effects
+from panda_fsm.jobs.job import NewFile
+from panda_fsm.jobs.states import FileStatus
+from panda_fsm.outcomes import Advance, Record
+from panda_fsm.plans import Go, Transfer
+from tests import factories
+from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, F, decide, holding, verdict
+
+
+def reported(*lfns: str, lfn: str, **fields: Any) -> tuple[list[tuple[int, int, str]], dict[int, FileStatus], str]:
+    """New files, statuses and the error where a job declares one output `lfn`, and its pilot reports others."""
+    job = holding(LOG | dict.fromkeys(lfns, factories.entry()), **fields)
+    job.files[1].lfn = lfn
+    outcome = decide(job)
+    assert isinstance(outcome, Record)
+    new = [(file.seq, file.like, file.lfn) for file in outcome.changes.new_files]
+    return new, *verdict(outcome)[1:]
+
+
+VARIABLE: dict[str, tuple[str, tuple[str, ...], list[tuple[int, int, str]]]] = {
+    "none but its own": ("x", ("x",), []),
+    "two of them": ("x", ("x._1", "x._2"), [(1, 1, "x._1"), (3, 1, "x._2")]),
+    "its own too": ("x", ("x", "x._7"), [(3, 1, "x._7")]),
+    "with more dots or none": ("x", ("x.._1", "x_2"), [(1, 1, "x.._1"), (3, 1, "x_2")]),
+    "an LFN is no pattern": ("x+(.[", ("x+(.[._1",), [(1, 1, "x+(.[._1")]),
+    "a pattern": ("regex|^o.*\\.root$", ("o1.root", "o2.root"), [(1, 1, "o1.root"), (3, 1, "o2.root")]),
+}
+
+
+@pytest.mark.parametrize("case", VARIABLE)
+def test_a_variable_number_of_outputs(case: str) -> None:
+    lfn, names, new = VARIABLE[case]
+    assert reported(*names, lfn=lfn) == (new, dict.fromkeys({1, 2, *(seq for seq, _, _ in new)}, F.READY), "")
+
+
+@pytest.mark.parametrize(
+    ("lfn", "name", "why"),
+    [
+        ("x", "x._1a", "x._1a is not an output"),
+        ("xy", "x._1", "is not an output"),
+        ("x.y", "xzy._1", "is not an output"),
+        ("x", "x/../y_1", "is not an output"),
+        ("regex|^o$", "p", "p is not an output"),
+        ("regex|o", "o/../../etc", "cannot be the name"),
+        ("regex|o", "o,p", "cannot be the name"),
+        ("regex|o", ".o", "cannot be the name"),
+    ],
+)
+def test_what_is_no_output_fails_the_job(lfn: str, name: str, why: str) -> None:
+    new, statuses, error = reported(name, lfn=lfn)
+    assert (new, statuses) == ([], LOG_KEPT)
+    assert why in error
+
+
+def test_a_pattern_that_runs_for_ever_fails_its_own_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "LIMIT_S", 0.5)
+    _, _, error = reported("a" * 60 + "b", lfn="regex|^(a+)+$")
+    assert "cannot be compared" in error
+
+
+def test_a_job_has_no_more_files_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_FILES", 4)
+    assert reported("x._1", "x._2", lfn="x")[2] == ""
+    assert "more than the 4" in reported("x._1", "x._2", "x._3", lfn="x")[2]
+
+
+def test_an_output_may_get_its_full_name() -> None:
+    job = holding(LOG | {"out.root": factories.entry(full_lfn="out.full.root")})
+    outcome = decide(job, Go(MOVING, transfers=(Transfer(SUB, (1, 2)),)))
+    assert isinstance(outcome, Advance)
+    assert outcome.changes.new_files == (NewFile(1, 1, "out.full.root"),)
+    (request,) = outcome.changes.messages
+    assert {file["lfn"] for file in json.loads(request.encode())["files"]} == {"out.full.root", "log.tgz"}
+
+
+def test_new_files_are_there_for_the_next_message_of_the_batch() -> None:
+    job = holding(LOG | dict.fromkeys(("out.root._1", "out.root._2"), factories.entry()))
+    outcome, effects = decide(job), Effects()
+    assert isinstance(outcome, Record)
+    effects.record(job, outcome.changes)
+    assert [(file.seq, file.lfn, file.status) for file in job.outputs] == [
+        (1, "out.root._1", F.READY), (2, "log.tgz", F.READY), (3, "out.root._2", F.READY)
+    ]  # fmt: skip
+    assert set(effects.new_files) == {(1, 1), (1, 3)}
