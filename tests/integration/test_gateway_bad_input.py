@@ -136,12 +136,6 @@ def test_oversized_body_is_refused_while_it_comes(http: httpx.Client) -> None:
 PILOT_CASES: dict[str, tuple[str, str, Any, str]] = {
     "unknown queue": ("getJob", "pilot/acquire_jobs", {"siteName": "NOWHERE", "site_name": "NOWHERE"}, "unknown queue"),
     "no queue": ("getJob", "pilot/acquire_jobs", {}, "site_name"),
-    "memory of words": ("getJob", "pilot/acquire_jobs", {"site_name": "LAB_B", "mem": "much"}, "mem"),
-    "negative memory": ("getJob", "pilot/acquire_jobs", {"site_name": "LAB_B", "mem": -5}, "mem"),
-    "negative disk": ("getJob", "pilot/acquire_jobs", {"site_name": "LAB_B", "diskSpace": "-5"}, "diskSpace"),
-    "NUL in a node": ("getJob", "pilot/acquire_jobs", {"site_name": "LAB_B", "node": "a\x00b"}, "node"),
-    "no jobs wanted": ("getJob", "pilot/acquire_jobs", {"site_name": "LAB_B", "n_jobs": 0}, "n_jobs"),
-    "too many wanted": ("getJob", "pilot/acquire_jobs", {"site_name": "LAB_B", "n_jobs": 10**6}, "n_jobs"),
     "no job": ("updateJob", "pilot/update_job", {"state": "running"}, "job_id"),
     "a job of words": ("updateJob", "pilot/update_job", {"jobId": "one", "state": "running"}, "jobId"),
     "job 0": ("updateJob", "pilot/update_job", {"jobId": 0, "state": "running"}, "jobId"),

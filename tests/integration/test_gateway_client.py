@@ -39,7 +39,7 @@ def running(
     """A gateway with Setupper and Watcher."""
     with databases.fresh() as database_url:
         processes = Processes(session_dir / "client", database_url, virtual_hosts.fresh())
-        for service in ("gateway", "setupper", "watcher"):
+        for service in ("gateway", "setupper.submissions", "watcher"):
             processes.start(service)
         try:
             processes.wait_until_ready()
@@ -88,7 +88,8 @@ answer = {"ids": ids, "described": facts(described), "full": facts(full), "kills
     assert answer["kills"] == [0, [True, False]]
     assert "datetime" in answer["created"]
     owner, user = database.rows("SELECT DISTINCT owner, user_name FROM job WHERE task_id = 88")[0]
-    assert (owner, user) == (f"{running.gateway_url}|lab-user", "lab-user")
+    with closing(Caller(running.gateway_url)) as caller:
+        assert (owner, user) == (caller.key, "lab-user")
 
 
 def test_refusals_reach_the_user(running: Processes, database: Database) -> None:
