@@ -11,19 +11,16 @@ from gateway.context import Gateway
 from gateway.http.answers import StatusCode, failure, json_response, success
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
+from gateway.wire.pilot_filters import filters
 from gateway.wire.pilot_job import pilot_job
 from gateway.wire.pilot_report import pilot_report
 from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobStatusRequest, UpdateRequest
 from gateway.work.reports import NO_COMMAND
-from panda_fsm.claims import Filters, Seat
+from panda_fsm.claims import Seat
 from panda_fsm.errors import TransientError, first_complaint
 from panda_fsm.messages import new_message_id
 
 NO_JOBS = "No jobs in PanDA"
-_MANAGED = ("managed", "test", "prod_test", "install")
-_USER = ("user", "panda", "install")
-_LABELS = {"": _MANAGED, "managed": _MANAGED, "user": _USER, "unified": (*_MANAGED, "user", "panda")}
-"""A pilot's label stands for a set of job labels; any other stands for itself."""
 
 
 async def acquire_legacy(gateway: Gateway, call: Call, ask: AcquireRequest) -> Response:
@@ -50,26 +47,8 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
         include={"harvester_id", "worker_id", "scheduler_id", "computing_element"}, exclude_none=True
     )
     seats = [Seat(new_message_id(), identity.key, ask.node or "", facts) for _ in range(wanted)]
-    jobs = await gateway.claims.acquire(_filters(ask, queue.status), seats)
+    jobs = await gateway.claims.acquire(filters(ask, queue.status), seats)
     return [pilot_job(job, queue.storage) for job in jobs]
-
-
-def _filters(ask: AcquireRequest, queue_status: str) -> Filters:
-    """What the pilot can take. Zero means that it did not say."""
-    label = ask.prod_source_label or ""
-    if queue_status == "test" and label in ("user", "managed", "unified"):
-        label = "test"
-    return Filters(
-        site=ask.site_name,
-        labels=_LABELS.get(label, (label,)),
-        memory=ask.memory or None,
-        disk=ask.disk_space or None,
-        remaining_time=ask.remaining_time or None,
-        core_count=ask.core_count or None,
-        resource_type=ask.resource_type,
-        task_id=ask.task_id or None,
-        user_name=ask.prod_user_id,
-    )
 
 
 async def update_legacy(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:
@@ -89,7 +68,7 @@ async def update_bulk(gateway: Gateway, call: Call, ask: BulkUpdateRequest) -> R
     return success(answers)
 
 
-async def _update_one(gateway: Gateway, identity: Identity, fields: dict[str, Any]) -> dict[str, Any]:
+async def _update_one(gateway: Gateway, identity: Identity, fields: Any) -> dict[str, Any]:
     try:
         report = pilot_report(UpdateRequest.model_validate(fields))
         return _heard(await gateway.reports.accept(report, identity.key))

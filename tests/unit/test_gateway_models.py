@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.wire import pilot_requests, user_requests
+from gateway.wire.pilot_filters import filters
 from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest
 from gateway.wire.user_requests import KillRequest
 
@@ -68,3 +69,28 @@ def test_one_bad_report_of_many_is_read_by_itself() -> None:
 def test_a_code_of_a_kill_has_bounds_where_there_is_one() -> None:
     with pytest.raises(ValidationError):
         KillRequest.model_validate({"job_ids": 1, "code": 1000})
+
+
+@pytest.mark.parametrize(
+    ("label", "element", "status", "labels"),
+    [
+        (None, "CE", "online", "managed test prod_test install"), ("managed", None, "online", "managed test prod_test install"),
+        ("user", None, "online", "user panda install"),
+        ("unified", None, "online", "managed test prod_test install user panda"),
+        ("test", "CE", "online", "prod_test install test"), ("test", None, "online", "test"),
+        ("user", "CE", "test", "prod_test install test"), ("ptest", "CE", "test", "ptest"),
+    ],
+)  # fmt: skip
+def test_a_pilots_label_stands_for_those_of_jobs(
+    label: str | None, element: str | None, status: str, labels: str
+) -> None:
+    ask = AcquireRequest.model_validate({"siteName": "Q", "prodSourceLabel": label, "computingElement": element})
+    assert filters(ask, status).labels == tuple(labels.split())
+
+
+def test_a_pilot_that_says_zero_or_nothing_has_no_limit() -> None:
+    nothing = filters(AcquireRequest.model_validate({"siteName": "Q"}), "online")
+    zero = {"mem": 0, "diskSpace": "0", "remaining_time": -5, "coreCount": 0, "taskID": 0, "resourceType": "NULL"}
+    assert filters(AcquireRequest.model_validate({"siteName": "Q"} | zero), "online") == nothing
+    some = filters(AcquireRequest.model_validate({"siteName": "Q", "mem": 5, "resourceType": "SCORE"}), "online")
+    assert (some.memory, some.resource_type) == (5, "SCORE")
