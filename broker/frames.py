@@ -12,9 +12,8 @@ from pika.spec import FRAME_END, FRAME_END_SIZE, FRAME_HEADER, FRAME_HEADER_SIZE
 from panda_fsm.bindings import must_route
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import UnsendableError
+from panda_fsm.messages import LARGEST_BODY
 
-MAX_BODY = 15 * 1024 * 1024
-"""Bytes. RabbitMQ 4 takes 16 MiB unless told otherwise, and for one more it closes the channel under all others."""
 _AROUND = FRAME_HEADER_SIZE + FRAME_END_SIZE
 _JSON = "application/json"
 _PERSISTENT = DeliveryMode.Persistent
@@ -33,8 +32,8 @@ def encode(channel: Channel, message: Outgoing) -> bytes:
     """
     frame_max = channel.connection.params.frame_max
     body = message.body
-    if len(body) > MAX_BODY:
-        raise UnsendableError(f"the message has {len(body)} bytes, more than the {MAX_BODY} that a broker takes")
+    if len(body) > LARGEST_BODY:
+        raise UnsendableError(f"the message has {len(body)} bytes, more than the {LARGEST_BODY} that a broker takes")
     number = channel.channel_number
     try:
         header = _header(number, message)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from broker import publish
-from broker.frames import MAX_BODY
 from broker.publish import BrokerPublisher
 from broker.topology import queues
 from lab.services import Services
 from panda_fsm import delays
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import EVENTS, REQUESTS, JobEvent, new_message_id
+from panda_fsm.messages import EVENTS, LARGEST_BODY, REQUESTS, JobEvent, new_message_id
 from panda_fsm.trouble import Condition
 from tests.broker_side import channel_of, kill, waiting
 from tests.polling import wait_until
@@ -70,7 +69,7 @@ def test_a_delayed_message_for_a_queue_is_held_by_the_delay_queue(publisher: Bro
 
 
 def test_what_no_broker_takes_is_refused_and_the_others_are_confirmed(publisher: BrokerPublisher) -> None:
-    heavy = outgoing(REQUESTS, "submit", b"x" * (MAX_BODY + 1))
+    heavy = outgoing(REQUESTS, "submit", b"x" * (LARGEST_BODY + 1))
     endless = outgoing(delays.exchange(1), "watcher", reason="x" * 200_000)
     good = [kill(), kill()]
     published = publisher.publish([good[0], heavy, endless, good[1]], 10)

@@ -12,12 +12,11 @@ import pika
 import pytest
 
 from broker.async_publisher import AsyncPublisher
-from broker.frames import MAX_BODY
 from lab.services import Services
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError, UnsendableError
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import REQUESTS, JobEvent, new_message_id
+from panda_fsm.messages import LARGEST_BODY, REQUESTS, JobEvent, new_message_id
 from tests.broker_side import kill, waiting
 from tests.proxy import Proxy
 
@@ -118,7 +117,7 @@ def test_what_no_broker_takes_fails_alone(broker_url: str) -> None:
     """The channel is not closed under the others."""
 
     async def scene(publisher: AsyncPublisher) -> None:
-        heavy = Outgoing(new_message_id(), REQUESTS, "submit", b"x" * (MAX_BODY + 1))
+        heavy = Outgoing(new_message_id(), REQUESTS, "submit", b"x" * (LARGEST_BODY + 1))
         headers = Outgoing(new_message_id(), REQUESTS, "kill", b"{}", {"reason": "x" * 200_000})
         messages = [*(kill(number) for number in range(1, 101)), heavy, headers]
         messages += [kill(number) for number in range(101, 201)]

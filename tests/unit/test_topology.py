@@ -13,14 +13,14 @@ from pika import frame
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, ProbableAuthenticationError
 
 from broker import publish, upgrade
-from broker.frames import MAX_BODY, encode
+from broker.frames import encode
 from broker.reasons import blames_message, reason_of
 from broker.topology import EXCHANGES, queues
 from panda_fsm import delays
 from panda_fsm.bindings import DEAD_LETTERS, SUBMISSIONS, all_bindings, bindings, exchange_of, must_route
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import UnsendableError
-from panda_fsm.messages import EVENTS, REQUESTS, Message, new_message_id
+from panda_fsm.messages import EVENTS, LARGEST_BODY, REQUESTS, Message, new_message_id
 
 
 def test_every_queue_of_a_service_is_declared_with_its_keys() -> None:
@@ -107,7 +107,7 @@ def test_what_is_sent_is_persistent_mandatory_and_has_its_id(headers: dict[str, 
 @pytest.mark.parametrize(
     ("unsendable", "why"),
     [
-        (message(body=b"x" * (MAX_BODY + 1)), "bytes, more than"),
+        (message(body=b"x" * (LARGEST_BODY + 1)), "bytes, more than"),
         (message(headers={"reason": "x" * 200_000}), "more than a frame"),
         (message(key="k" * 300), "cannot be written in AMQP"),
         (message(key="\ud800"), "cannot be written in AMQP"),
