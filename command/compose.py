@@ -228,14 +228,17 @@ class _Serving:
 @contextmanager
 def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     from broker.async_publisher import AsyncPublisher
+    from gateway.access.submitting import PriorityLimits
     from gateway.config import GatewayConfig
     from gateway.serve import serve
     from sql.gateway_store import GatewayStore
     from sql.migrate import latest
 
     chosen = GatewayConfig(
-        config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest()
-    )
+        config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest(),
+        priority_limits=PriorityLimits(config.priority_limit, config.priority_limits),
+        describe_others=config.describe_others,
+    )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)
     yield _Serving(lambda: serve(chosen, store, publisher, sites.load(config.sites_file)))

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     sites_file: Path | None = Field(None, description="JSON file of queues and storages")
     cache_dir: Path = Field(Path(".run/cache"), description="where uploaded sandboxes are kept")
     identity_provider: str = Field("trusted_loopback", description="who says who a caller is")
+    priority_limit: int = Field(4000, description="highest priority without the production role of the job's VO")
+    priority_limits: dict[str, int] = Field(
+        default_factory=dict, description='the same for single VOs, as JSON: {"vo": 5000}; unset: all alike'
+    )
+    describe_others: bool = Field(True, description="everybody reads parameters and files of everybody's jobs")
     batch_size: int = Field(200, ge=1, le=5000, description="most deliveries in one transaction")
     batch_limit_s: float = Field(300, gt=0, description="a process whose batch takes longer is started again")
     plugin_timeout_s: float = Field(30, gt=0, description="an experiment's plugin that takes longer is asked later")

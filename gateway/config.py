@@ -1,14 +1,19 @@
 """What an installation chooses of the gateway."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from gateway.access.submitting import PriorityLimits
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """Where it listens, where it keeps sandboxes, who says who a caller is.
 
-    `needed_schema` is the schema version below which it is not ready.
+    `needed_schema` is the schema version below which it is not ready. `describe_others`: what a job was told to do is
+    read by everybody, not only by its owner and by production managers. `hosts`: names by which it may be called,
+    beside the loopback ones and `host`. No more than `most_requests` wait at once, none longer than `longest_wait_s`;
+    told to end it serves on for `drain_s`.
     """
 
     host: str
@@ -16,3 +21,9 @@ class GatewayConfig:
     cache_dir: Path
     identity_provider: str = "trusted_loopback"
     needed_schema: str = ""
+    priority_limits: PriorityLimits = field(default_factory=PriorityLimits)
+    describe_others: bool = True
+    hosts: tuple[str, ...] = ()
+    most_requests: int = 1000
+    longest_wait_s: float = 15
+    drain_s: float = 2

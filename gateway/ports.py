@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from panda_fsm.claims import Claim, Filters, Seat
-from panda_fsm.descriptions import CacheFile, JobDescription, TaskProgress, Worker
+from panda_fsm.descriptions import AuditRow, CacheFile, JobDescription, TaskProgress, Worker
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
 
@@ -28,9 +28,10 @@ class RequestStore(Protocol):
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         """Jobs by id, live or archived."""
 
-    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int]) -> None:
+    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
 
+        Who asked for what is written down with them.
         On disk when it returns. When it raises nothing was kept, unless the answer was lost with the connection.
         """
 
@@ -46,14 +47,17 @@ class RequestStore(Protocol):
     async def last_job_id_block(self) -> int:
         """The first id of the block handed out last, to whomever."""
 
+    async def submission_waits(self, age_s: float) -> bool:
+        """Whether a submission that was accepted so long ago or longer still waits for its service."""
+
     async def job_set_id(self) -> int: ...
 
 
 class ReadStore(Protocol):
     """What people read."""
 
-    async def describe(self, job_ids: Sequence[int], archive: bool) -> dict[int, JobDescription]:
-        """Jobs with specification and files; archived ones only if asked for."""
+    async def describe(self, job_ids: Sequence[int]) -> dict[int, JobDescription]:
+        """Jobs with specification and files, live or archived."""
 
     async def job_counts(self) -> list[tuple[str, str, int]]:
         """(state, queue, jobs) from the rollup."""

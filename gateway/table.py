@@ -3,6 +3,8 @@
 Routes are tried in this order.
 """
 
+from dataclasses import replace
+
 from gateway.access.policy import Action
 from gateway.api import files, jobs, pilots, static, statistics, system, workers
 from gateway.http.answers import Convention
@@ -13,7 +15,8 @@ from gateway.wire import user_requests as user
 
 _API = "/api/v1"
 _LEGACY = "/server/panda"
-_REPORT_LIMIT = 16 * MB
+_REPORT_LIMIT = 64 * MB
+"""What is too long in a report is cut, so it must come in first."""
 _BULK_LIMIT = 64 * MB
 _SUBMIT_LIMIT = 64 * MB
 _COMMAND = "data.command: what the pilot shall do; NULL for nothing, tobekilled to stop"
@@ -96,16 +99,16 @@ _PILOT = (
 _JOBS = (
     _user("POST", "job/submit", _A.SUBMIT, jobs.submit, "Submit up to 10,000 jobs",
           "data: [PandaID, jobDefinitionID, {jobsetID}] for each job, in order", user.SubmitRequest, _SUBMIT_LIMIT),
-    _user("POST", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe up to 5,500 live jobs",
+    _user("POST", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe up to 5,500 jobs",
           _DESCRIBED, user.DescribeRequest),
-    _user("GET", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe live jobs", _DESCRIBED,
+    _user("GET", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe jobs", _DESCRIBED,
           user.DescribeRequest),
-    _user("POST", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description_incl_archive,
-          "Describe jobs, archived ones too", _DESCRIBED, user.DescribeRequest),
-    _user("GET", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description_incl_archive,
-          "Describe jobs, archived ones too", _DESCRIBED, user.DescribeRequest),
-    _user("POST", "job/kill", _A.KILL, jobs.kill, "End jobs", "data: true for each job whose end is on its way",
-          user.KillRequest),
+    _user("POST", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description,
+          "Describe jobs: the same by another name", _DESCRIBED, user.DescribeRequest),
+    _user("GET", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description,
+          "Describe jobs: the same by another name", _DESCRIBED, user.DescribeRequest),
+    _user("POST", "job/kill", _A.KILL, jobs.kill, "End up to 10,000 jobs",
+          "data: true for each job whose end is on its way", user.KillRequest),
     _user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
           "data: status and command a job", user.DescribeRequest),
     _user("GET", "statistics/active_job_stats_by_site", _A.LOOK, statistics.active_job_stats_by_site,
@@ -139,4 +142,12 @@ _SYSTEM = (
     _open("/ui/", pages.status_page, "Jobs per state", "HTML"),
 )
 
-ROUTES: tuple[Route, ...] = (*_PILOT, *_JOBS, *_FILES, *_SYSTEM)
+_OTHER_VERB = {"GET": "POST", "POST": "GET"}
+_BY_ANY_VERB = tuple(
+    replace(route, method=_OTHER_VERB[route.method])
+    for route in _PILOT
+    if route.convention is Convention.LEGACY_PILOT
+)
+"""Old pilots say the same by a query or by a body."""
+
+ROUTES: tuple[Route, ...] = (*_PILOT, *_JOBS, *_FILES, *_SYSTEM, *_BY_ANY_VERB)

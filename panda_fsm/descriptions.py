@@ -33,6 +33,16 @@ class JobDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what, and to what; `actor` is an identity's key, its name is in the detail."""
+
+    actor: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CacheFile:
     """An uploaded sandbox file."""
 

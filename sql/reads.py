@@ -18,11 +18,11 @@ class ReadStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def describe(self, job_ids: Sequence[int], archive: bool) -> dict[int, JobDescription]:
-        """Jobs with specification and files; archived ones only if asked for."""
+    async def describe(self, job_ids: Sequence[int]) -> dict[int, JobDescription]:
+        """Jobs with specification and files, live or archived."""
         found = await self._described("describe", list(job_ids))
         missing = [job_id for job_id in job_ids if job_id not in found]
-        if archive and missing:
+        if missing:
             found |= await self._described("describe_archived", missing)
         return found
 

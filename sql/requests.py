@@ -1,8 +1,10 @@
 """What the gateway needs to accept a request: look its jobs up, keep it, write down who was heard."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.states import State
@@ -30,16 +32,19 @@ class RequestStore:
                 found[row[0]] = _job_row(row)
         return found
 
-    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int]) -> None:
-        """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard."""
+    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
+        """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
+
+        Who asked for what is written down with them.
+        """
         first, *others = list(_portions(messages))
         async with self._pool.connection() as connection:
             if not others:
-                await connection.execute(*_keep(first, heard))
+                await connection.execute(*_keep(first, heard, audit))
                 return
             async with connection.transaction():
                 for portion in (first, *others):
-                    await connection.execute(*_keep(portion, heard if portion is first else ()))
+                    await connection.execute(*(_keep(portion, heard, audit) if portion is first else _keep(portion)))
 
     async def hear(self, job_ids: Sequence[int]) -> None:
         """The pilots of these jobs live."""
@@ -57,17 +62,26 @@ class RequestStore:
         """The first id of the block handed out last, to whomever."""
         return int((await self._pool.row(_Q["last_job_id_block"]))[0])
 
+    async def submission_waits(self, age_s: float) -> bool:
+        """Whether a submission that was accepted so long ago or longer still waits for its service."""
+        return bool((await self._pool.row(_Q["submission_waits"], age_s=age_s))[0])
+
     async def job_set_id(self) -> int:
         """A new jobset id."""
         return int((await self._pool.row(_Q["job_set_id"]))[0])
 
 
-def _keep(messages: Sequence[Outgoing], heard: Sequence[int]) -> tuple[Any, dict[str, Any]]:
+def _keep(
+    messages: Sequence[Outgoing], heard: Sequence[int] = (), audit: Sequence[AuditRow] = ()
+) -> tuple[Any, dict[str, Any]]:
     """The statement and its parameters."""
     parameters: dict[str, Any] = {"rows": rows.as_json(rows.outbox(messages))}
-    if not heard:
+    if not heard and not audit:
         return _Q["keep"], parameters
-    return _Q["keep_heard"], parameters | {"job_ids": sorted(set(heard))}
+    parameters["job_ids"] = sorted(set(heard))
+    if not audit:
+        return _Q["keep_heard"], parameters
+    return _Q["keep_audited"], parameters | {"audit": rows.as_json([asdict(row) for row in audit])}
 
 
 def _portions(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from gateway.access import policy
+from gateway.access import audit, policy, submitting
+from gateway.access.identity import Identity
+from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.answers import success
 from gateway.http.route import Call
@@ -26,6 +28,8 @@ from panda_fsm.messages import KillJob
 
 _JOBS_AT_ONCE = 50
 _MAX_REASON = 500
+_WITHHELD: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
+"""What a job was told to do and with what, where that is not everybody's."""
 _WAIT_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 
@@ -38,33 +42,34 @@ async def submit(gateway: Gateway, call: Call, ask: SubmitRequest) -> Response:
     job_ids, jobset_id = await gateway.job_ids.take(len(sent)), await gateway.store.requests.job_set_id()
     drafts: list[JobDraft] = []
     for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
-        drafts.append(draft(one, index, job_id, jobset_id, call.identity.name, gateway.sites.queues))
+        job = draft(one, index, job_id, jobset_id, call.identity.name, gateway.sites.queues)
+        submitting.check(call.identity, index, job, gateway.config.priority_limits)
+        drafts.append(job)
         await _let_others_in(index)
     messages: list[Outgoing] = []
     for message in submissions.messages(call.identity.key, drafts):
         messages.append(message)
         await asyncio.sleep(0)
-    await gateway.requests.accept(messages)
+    await gateway.requests.accept(messages, audit.submitted(call.identity, drafts))
     return success([[job.job_id, job.job_definition_id, {"jobsetID": job.jobset_id}] for job in drafts])
 
 
-async def get_description(gateway: Gateway, _call: Call, ask: DescribeRequest) -> Response:
-    """Live jobs in the order asked; null for what is unknown."""
-    return await _describe(gateway, ask.job_ids, archive=False)
-
-
-async def get_description_incl_archive(gateway: Gateway, _call: Call, ask: DescribeRequest) -> Response:
-    """The same, with archived jobs."""
-    return await _describe(gateway, ask.job_ids, archive=True)
-
-
-async def _describe(gateway: Gateway, job_ids: list[int], archive: bool) -> Response:
-    found = await _patiently(gateway, job_ids, lambda ids: gateway.store.reads.describe(ids, archive))
+async def get_description(gateway: Gateway, call: Call, ask: DescribeRequest) -> Response:
+    """Jobs in the order asked, live or archived; null for what is unknown."""
+    found = await _patiently(gateway, ask.job_ids, gateway.store.reads.describe)
     described = []
-    for index, job_id in enumerate(job_ids):
-        described.append(describe(found[job_id]) if job_id in found else None)
+    for index, job_id in enumerate(ask.job_ids):
+        described.append(_described(gateway, call.identity, found[job_id]) if job_id in found else None)
         await _let_others_in(index)
     return success(described)
+
+
+def _described(gateway: Gateway, identity: Identity, job: JobDescription) -> dict[str, Any]:
+    described = describe(job)
+    vo, owner = job.columns["vo"], job.columns["owner"]
+    if not gateway.config.describe_others and not policy.may(identity, Action.DESCRIBE_WHOLLY, vo, owner):
+        described |= _WITHHELD
+    return described
 
 
 async def get_status(gateway: Gateway, _call: Call, ask: DescribeRequest) -> Response:
@@ -85,14 +90,22 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
     found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
     code = ask.code or 0
     reason = ", ".join(option for option in ask.kill_options if option)[:_MAX_REASON]
-    accepted: dict[int, Outgoing] = {}
-    for job in found.values():
+    kills: list[KillJob] = []
+    messages: list[Outgoing] = []
+    for index, job in enumerate(found.values()):
+        await _let_others_in(index)
         killer = policy.killer(call.identity, job)
-        if job.state not in FINAL and may_kill(killer, job.label, code):
-            forced = is_forced(killer, job.label, code)
-            message = KillJob(job_id=job.job_id, code=code, actor=call.identity.name, reason=reason, forced=forced)
-            accepted[job.job_id] = Outgoing.of(message)
-    await gateway.requests.accept(list(accepted.values()))
+        if job.state in FINAL or not may_kill(killer, job.label, code):
+            continue
+        one = KillJob(
+            job_id=job.job_id, code=code, actor=call.identity.name, actor_key=call.identity.key, reason=reason,
+            forced=is_forced(killer, job.label, code),
+        )  # fmt: skip
+        kills.append(one)
+        messages.append(Outgoing.of(one))
+    if kills:
+        await gateway.requests.accept(messages, audit.killed(call.identity, kills))
+    accepted = {one.job_id for one in kills}
     return success([job_id in accepted for job_id in ask.job_ids])
 
 
@@ -105,14 +118,21 @@ async def _let_others_in(index: int) -> None:
 async def _patiently(
     gateway: Gateway, job_ids: list[int], read: Callable[[list[int]], Awaitable[dict[int, Row]]]
 ) -> dict[int, Row]:
-    """Jobs by id; one that was submitted a moment ago is waited for instead of denied."""
+    """Jobs by id; one that was submitted a moment ago is waited for instead of denied.
+
+    Nobody is waited for once every submission of before the question was handled.
+    """
+    asked_at = time.monotonic()
     found = await read(job_ids)
     missing = await gateway.job_ids.may_still_come([job_id for job_id in job_ids if job_id not in found])
-    give_up_at = time.monotonic() + _WAIT_S
     pause = _FIRST_PAUSE_S
-    while missing and time.monotonic() < give_up_at:
+    while missing:
+        waited_s = time.monotonic() - asked_at
+        may_come = waited_s < _WAIT_S and await gateway.store.requests.submission_waits(waited_s)
+        found |= await read(missing)  # after the question: what was handled meanwhile is seen
+        missing = [job_id for job_id in missing if job_id not in found]
+        if not may_come:
+            break
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_S)
-        found |= await read(missing)
-        missing = [job_id for job_id in missing if job_id not in found]
     return found

@@ -8,6 +8,7 @@ from gateway.wire.fields import MAX_BIGINT, Anything, JobIds, NonNegative, Remar
 from gateway.wire.pilot_requests import Ask
 
 MAX_DESCRIBED = 5500
+MAX_KILLED = 10_000
 
 
 def _options(value: Any) -> Any:
@@ -30,7 +31,7 @@ class DescribeRequest(Ask):
 class KillRequest(Ask):
     """Which jobs to end. Codes: 2 expire, 3 aborted, 9 force, 50-52 JEDI, 91 and 99 by a production manager..."""
 
-    job_ids: Annotated[JobIds, Field(max_length=MAX_DESCRIBED)]
+    job_ids: Annotated[JobIds, Field(max_length=MAX_KILLED)]
     code: Annotated[Annotated[int, Field(ge=0, le=999)] | None, BeforeValidator(whole)] = None
     use_email_as_id: Anything = None
     kill_options: Annotated[list[Remark], Field(max_length=20), BeforeValidator(_options)] = Field(

@@ -7,6 +7,7 @@ from gateway.http.refusal import TooLargeError
 from gateway.ports import RequestStore
 from gateway.work.coalesce import Coalescer
 from gateway.work.publishing import Publishing
+from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.messages import LARGEST_BODY, PilotReport
 
@@ -16,10 +17,11 @@ _BYTES_TOGETHER = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """Messages that are kept all or none, and the job whose pilot sent them."""
+    """Messages that are kept all or none, the job whose pilot sent them, and what is written down of who did."""
 
     messages: Sequence[Outgoing]
     heard: int | None = None
+    audit: AuditRow | None = None
 
     @property
     def weight(self) -> int:
@@ -33,14 +35,14 @@ class Requests:
         self._store = store
         self._publishing = publishing
         self._kept: Coalescer[_Request, None] = Coalescer(
-            self._keep, _TOGETHER, lambda request: request.weight, _BYTES_TOGETHER
+            self._keep, _TOGETHER, lambda request: request.weight, _BYTES_TOGETHER, is_promise=True
         )
         self._heard: Coalescer[int, None] = Coalescer(self._hear, _TOGETHER)
 
-    async def accept(self, messages: Sequence[Outgoing]) -> None:
-        """Returns when all are kept on disk. Raises TransientError: none is. Raises TooLargeError before."""
+    async def accept(self, messages: Sequence[Outgoing], audit: AuditRow | None = None) -> None:
+        """Returns when all are kept on disk, with who asked. Raises TransientError: none is. Raises TooLargeError."""
         if messages:
-            await self._accept(_Request(messages))
+            await self._accept(_Request(messages, audit=audit))
 
     async def accept_report(self, report: PilotReport) -> None:
         """The same for a report; that its pilot was heard is kept with it."""
@@ -67,7 +69,8 @@ class Requests:
 
     async def _keep(self, requests: Sequence[_Request]) -> list[None]:
         messages = [message for request in requests for message in request.messages]
-        await self._store.keep(messages, [request.heard for request in requests if request.heard is not None])
+        heard = [request.heard for request in requests if request.heard is not None]
+        await self._store.keep(messages, heard, [request.audit for request in requests if request.audit is not None])
         return [None] * len(requests)
 
     async def _hear(self, job_ids: Sequence[int]) -> list[None]:

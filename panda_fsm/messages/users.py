@@ -38,11 +38,12 @@ class ReleaseJobs(Message):
 
 
 class KillJob(JobMessage):
-    """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3."""
+    """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3. `actor` is a name, the key says who it was."""
 
     msg_type: Literal["kill_job"] = "kill_job"
     code: Annotated[int, Field(ge=0, le=999)] = 0
     actor: Name = ""
+    actor_key: Name = ""
     reason: Text = ""
     forced: bool = False
 

@@ -116,7 +116,7 @@ def test_archived_jobs_are_found_by_the_month_they_ended_in(database_url: str, d
     async def scene(store: GatewayStore) -> None:
         before = database.value(scans)
         assert {job.state for job in (await store.requests.jobs([1, 2, 3])).values()} == {"finished"}
-        described = await store.reads.describe([1, 2, 3], archive=True)
+        described = await store.reads.describe([1, 2, 3])
         assert {job_id: len(job.files) for job_id, job in described.items()} == {1: 3, 2: 3}
         async with store.reads._pool.connection() as connection:
             await connection.execute("SELECT pg_stat_force_next_flush()")

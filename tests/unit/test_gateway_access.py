@@ -12,18 +12,23 @@ import pytest
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from gateway.access import policy
+from gateway.access import audit, policy, submitting
 from gateway.access.identity import Identity, IdentityProvider
 from gateway.access.loopback import TrustedLoopback
 from gateway.access.policy import TABLE, Action
+from gateway.access.submitting import PriorityLimits
 from gateway.context import Gateway
 from gateway.http.answers import Convention, success
+from gateway.http.bodies import Bodies
 from gateway.http.endpoint import endpoint
 from gateway.http.refusal import ForbiddenError, RefusalError, UnauthenticatedError
 from gateway.http.route import Call, Route
+from gateway.work.waiting import Crowd, Waiting
+from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.kills import Killer
 from panda_fsm.jobs.states import State
+from panda_fsm.messages import KillJob
 from tests.callers import NOBODY, opaque, seen
 from tests.gateway_http import bearer
 
@@ -153,10 +158,13 @@ def answer(route: Route, identities: IdentityProvider) -> Response:
     gateway = cast("Gateway", SimpleNamespace(identities=identities))
     scope = {"type": "http", "method": "GET", "path": route.path, "query_string": b"", "headers": []}
 
-    async def ask() -> Response:
-        return await endpoint(gateway, route)(Request(scope))
+    async def ask() -> Response | None:
+        run = endpoint(gateway, route, Bodies(), Crowd(1, 10))
+        return await run(Request(scope), Waiting(None))
 
-    return asyncio.run(ask())
+    told = asyncio.run(ask())
+    assert told is not None
+    return told
 
 
 def route(convention: Convention, action: Action = Action.LOOK) -> Route:
@@ -192,3 +200,70 @@ def test_what_nobody_may_try_is_refused_before_the_handler() -> None:
     trusting = TrustedLoopback("127.0.0.1")
     assert answer(route(Convention.USER), trusting).status_code == 200
     assert answer(route(Convention.USER, Action.SUBMIT_PRODUCTION), trusting).status_code == 401
+
+
+LAB_MANAGER = Identity("iss", "m", "", frozenset({(JOB_VO, "production")}))
+USER = Identity("iss", "u", "")
+LIMITS = PriorityLimits(4000, {OTHER_VO: 9000, "none": 0})
+
+
+def draft(**fields: Any) -> JobDraft:
+    """A user's job of the laboratory."""
+    values: dict[str, Any] = {"job_id": 1, "site": "Q", "vo": JOB_VO}
+    return JobDraft(**(values | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "user_may", "manager_may"),
+    [
+        ({}, True, True),
+        ({"label": "panda", "priority": 2000}, True, True),
+        ({"priority": -5}, True, True),
+        ({"label": "rc_test"}, True, True),
+        ({"label": "managed"}, False, True),
+        ({"label": "test"}, False, True),
+        ({"label": "prod_test"}, False, True),
+        ({"label": "managed", "vo": OTHER_VO}, False, False),
+        ({"label": "managed", "vo": ""}, False, False),
+        ({"priority": 4000}, True, True),
+        ({"priority": 4001}, False, True),
+        ({"priority": 2**31 - 1}, False, True),
+        ({"priority": 4001, "vo": ""}, False, False),
+        ({"priority": 9000, "vo": OTHER_VO}, True, True),
+        ({"priority": 9001, "vo": OTHER_VO}, False, False),
+        ({"priority": 1, "vo": "none"}, False, False),
+    ],
+    ids=str,
+)
+def test_who_may_submit_what(fields: dict[str, Any], user_may: bool, manager_may: bool) -> None:
+    for who, allowed in ((NOBODY, user_may), (USER, user_may), (LAB_MANAGER, manager_may)):
+        if allowed:
+            submitting.check(who, 7, draft(**fields), LIMITS)
+        else:
+            with pytest.raises(ForbiddenError, match=r"^job 7: .*needs the production role") as refused:
+                submitting.check(who, 7, draft(**fields), LIMITS)
+            assert refused.value.status == 403
+
+
+def kills(*job_ids: int) -> list[KillJob]:
+    """Kills of these jobs."""
+    return [KillJob(job_id=job_id, code=9, reason="why", forced=job_id == 3) for job_id in job_ids]
+
+
+def test_an_audit_row_names_who_and_which_jobs() -> None:
+    row = audit.killed(USER, kills(9, 1, 3, 2, 11))
+    assert (row.actor, row.action, row.object) == (USER.key, "kill_requested", "jobs 1-11")
+    assert row.detail == {
+        "name": "", "jobs": 5, "job_ids": "1-3,9,11", "code": 9, "reason": "why", "forced": 1,
+    }  # fmt: skip
+    assert audit.killed(USER, kills(5)).object == "job 5"
+    jobs = [draft(job_id=job_id, label=label) for job_id, label in ((7, "user"), (8, "panda"))]
+    submitted = audit.submitted(LAB_MANAGER, jobs)
+    assert (submitted.action, submitted.object) == ("jobs_submitted", "jobs 7-8")
+    assert submitted.detail == {"name": "", "jobs": 2, "job_ids": "7-8", "labels": ["panda", "user"], "vos": ["lab"]}
+
+
+def test_an_audit_row_is_bounded() -> None:
+    row = audit.killed(USER, kills(*range(1, 20_001, 2)))
+    assert (row.detail["jobs"], row.detail["more_ranges"]) == (10_000, 9000)
+    assert len(str(row.detail["job_ids"])) < 6000

@@ -15,6 +15,7 @@ from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
 from gateway.work.reports import Reports
 from gateway.work.requests import Requests
+from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError, TransientError
 from panda_fsm.jobs.facts import HEARTBEAT_PERIOD_S
@@ -38,7 +39,7 @@ class Memory:
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         return {job_id: self.known[job_id] for job_id in job_ids if job_id in self.known}
 
-    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int]) -> None:
+    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         await self._do("keep", ([message.routing_key for message in messages], list(heard)))
 
     async def hear(self, job_ids: Sequence[int]) -> None:
@@ -54,6 +55,9 @@ class Memory:
 
     async def last_job_id_block(self) -> int:
         return self.next_block - BLOCK
+
+    async def submission_waits(self, age_s: float) -> bool:
+        return False
 
     async def job_set_id(self) -> int:
         return 1

@@ -1,0 +1,49 @@
+"""What is written down of a change that somebody made over HTTP: who, what, on which jobs; one row a request."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from gateway.access.identity import Identity
+from panda_fsm.descriptions import AuditRow
+from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.messages import KillJob
+
+_MOST_RANGES = 1000
+
+
+def submitted(identity: Identity, jobs: Sequence[JobDraft]) -> AuditRow:
+    """Jobs were submitted."""
+    detail: dict[str, object] = {
+        "labels": sorted({job.label for job in jobs}), "vos": sorted({job.vo for job in jobs}),
+    }  # fmt: skip
+    return _row(identity, "jobs_submitted", [job.job_id for job in jobs], detail)
+
+
+def killed(identity: Identity, kills: Sequence[KillJob]) -> AuditRow:
+    """The end of jobs was asked for, with one code and one reason."""
+    first = kills[0]
+    detail: dict[str, object] = {
+        "code": first.code,
+        "reason": first.reason,
+        "forced": sum(kill.forced for kill in kills),
+    }
+    return _row(identity, "kill_requested", [kill.job_id for kill in kills], detail)
+
+
+def _row(identity: Identity, action: str, job_ids: Sequence[int], detail: dict[str, object]) -> AuditRow:
+    ids = sorted(job_ids)
+    ranges = list(_ranges(ids))
+    what = f"job {ids[0]}" if len(ids) == 1 else f"jobs {ids[0]}-{ids[-1]}"
+    known: dict[str, object] = {"name": identity.name, "jobs": len(ids), "job_ids": ",".join(ranges[:_MOST_RANGES])}
+    if len(ranges) > _MOST_RANGES:
+        known["more_ranges"] = len(ranges) - _MOST_RANGES
+    return AuditRow(identity.key, action, what, known | detail)
+
+
+def _ranges(ids: Sequence[int]) -> Iterable[str]:
+    """Growing ids as `1-5`, `9`."""
+    first = ids[0]
+    for one, following in pairwise([*ids, None]):
+        if following is None or (one is not None and following > one + 1):
+            yield f"{first}" if first == one else f"{first}-{one}"
+            first = following if following is not None else first

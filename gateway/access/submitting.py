@@ -1,0 +1,37 @@
+"""What only production managers of a VO submit: labels of production, and priorities above the VO's limit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.access.identity import Identity
+from gateway.access.policy import Action, may
+from gateway.http.refusal import ForbiddenError
+from panda_fsm.jobs.drafts import JobDraft
+
+PRODUCTION_LABELS = frozenset({"managed", "prod_test", "test"})
+"""What pilots of production take and pilots of users do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityLimits:
+    """The highest priority that anybody may ask for. The field's clients ask for 1000, and 2000 for builds."""
+
+    default: int = 4000
+    by_vo: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, vo: str) -> int:
+        """The VO's own limit, or everybody's."""
+        return self.by_vo.get(vo, self.default)
+
+
+def check(identity: Identity, index: int, job: JobDraft, limits: PriorityLimits) -> None:
+    """Raises ForbiddenError, which names the job by its place in the submission, unless they may submit it."""
+    if job.label in PRODUCTION_LABELS and not may(identity, Action.SUBMIT_PRODUCTION, job.vo):
+        raise ForbiddenError(f"job {index}: prodSourceLabel: {job.label} needs {_role(job.vo)}")
+    limit = limits.of(job.vo)
+    if job.priority > limit and not may(identity, Action.SUBMIT_URGENT, job.vo):
+        raise ForbiddenError(f"job {index}: currentPriority: {job.priority}, more than {limit}, needs {_role(job.vo)}")
+
+
+def _role(vo: str) -> str:
+    return f"the production role of the VO {vo}" if vo else "the production role; the job names no VO"

@@ -1,0 +1,120 @@
+"""Access as callers meet it: who may submit, kill and describe what; what is written down of it; ten thousand kills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gateway.access.identity import Identity
+from gateway.wire.names import JOB_ATTRIBUTES
+from lab.site import QUEUE, VO
+from tests.driver import Database
+from tests.gateway_http import Caller, received
+from tests.processes import Processes
+from tests.waiting_jobs import add_jobs
+
+SUBMIT, KILL, DESCRIBE = "/api/v1/job/submit", "/api/v1/job/kill", "/api/v1/job/get_description"
+AUDIT = "SELECT actor, action, object, detail FROM audit ORDER BY audit_id"
+As = Callable[..., Caller]
+
+
+@pytest.fixture
+def caller(gateway: Processes) -> Iterator[As]:
+    """Somebody with these claims."""
+    made: list[Caller] = []
+
+    def make(subject: str, **claims: Any) -> Caller:
+        made.append(Caller(gateway.gateway_url, subject, **claims))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def job(label: str = "user", priority: int = 1000, vo: str = VO) -> list[Any]:
+    """One job as panda-client sends it."""
+    attributes: list[Any] = ["NULL"] * 126
+    named = {"computingSite": QUEUE, "prodSourceLabel": label, "currentPriority": priority, "VO": vo}
+    for name, value in named.items():
+        attributes[JOB_ATTRIBUTES.index(name)] = value
+    return [*attributes, []]
+
+
+def test_production_submits_for_its_vo_and_each_submission_is_written_down(
+    caller: As, database: Database, broker_url: str
+) -> None:
+    user, manager = caller("user-1"), caller("boss", name="The Boss", groups=[f"{VO}/production"])
+    stranger = caller("boss-2", groups=["era/production"], roles=["production"])
+    managed = {"jobs": json.dumps([job(), job("managed", 9000)])}
+    for one in (user, stranger):
+        refused = one.http.post(SUBMIT, json=managed)
+        assert refused.status_code == 403
+        assert refused.json()["message"] == f"job 1: prodSourceLabel: managed needs the production role of the VO {VO}"
+    urgent = user.http.post(SUBMIT, json={"jobs": json.dumps([job(priority=4001)])})
+    assert (urgent.status_code, "job 0: currentPriority: 4001" in urgent.json()["message"]) == (403, True)
+    assert database.rows(AUDIT) == []
+    ids = [answered[0] for answered in manager.post(SUBMIT, managed)["data"]]
+    assert len(received(broker_url, "setupper.submissions", 1)) == 1
+    assert database.rows(AUDIT) == [
+        (manager.key, "jobs_submitted", f"jobs {ids[0]}-{ids[1]}",
+         {"name": "The Boss", "jobs": 2, "job_ids": f"{ids[0]}-{ids[1]}", "labels": ["managed", "user"], "vos": [VO]})
+    ]  # fmt: skip
+
+
+def test_production_kills_in_its_vo_only(caller: As, database: Database, database_url: str, broker_url: str) -> None:
+    add_jobs(database_url, range(1, 3), state="running", label="managed")
+    add_jobs(database_url, range(3, 5), state="running", label="managed", vo="era")
+    manager = caller("boss", groups=["era/production", f"{VO}/pilot"])
+    ask = {"job_ids": [1, 2, 3, 4], "code": 9, "kill_options": ["keepUnmerged"]}
+    assert manager.post(KILL, ask)["data"] == [False, False, True, True]
+    kills = received(broker_url, "watcher", 2)
+    assert {(kill.actor, kill.actor_key, kill.forced) for kill in kills} == {("boss", manager.key, True)}
+    assert database.rows(AUDIT) == [
+        (manager.key, "kill_requested", "jobs 3-4",
+         {"name": "boss", "jobs": 2, "job_ids": "3-4", "code": 9, "reason": "keepUnmerged", "forced": 2})
+    ]  # fmt: skip
+    assert caller("boss", iss="another").post(KILL, ask)["data"] == [False] * 4
+    assert database.value("SELECT count(*) FROM audit") == 1
+
+
+def test_who_has_a_name_or_a_key_like_the_owner_is_not_the_owner(caller: As, database_url: str) -> None:
+    add_jobs(database_url, range(1, 2), owner=Identity("a", "b|c", "").key, user_name="Jane Doe")
+    for claims in ({"iss": "a|b", "sub": "c", "name": "Jane Doe"}, {"iss": "", "sub": "a|b|c", "name": "Jane Doe"}):
+        assert caller("x", **claims).post(KILL, {"job_ids": [1]})["data"] == [False]
+    assert caller("x", iss="a", sub="b|c", name="John Roe").post(KILL, {"job_ids": [1]})["data"] == [True]
+
+
+def test_ten_thousand_kills_in_one_request(caller: As, database: Database, database_url: str, broker_url: str) -> None:
+    user = caller("user-1")
+    add_jobs(database_url, range(1, 9_001), owner=user.key, state="running")
+    add_jobs(database_url, range(9_001, 9_501), owner=user.key, state="finished")
+    answer = user.post(KILL, {"job_ids": list(range(1, 10_001)), "code": 3})
+    assert answer["data"] == [True] * 9000 + [False] * 1000
+    assert database.value("SELECT count(*) FROM request WHERE routing_key = 'kill'") == 9000
+    ((_, action, what, detail),) = database.rows(AUDIT)
+    assert (action, what, detail["jobs"], detail["job_ids"]) == ("kill_requested", "jobs 1-9000", 9000, "1-9000")
+    assert user.http.post(KILL, json={"job_ids": list(range(1, 10_002))}).status_code == 413
+    assert len({kill.job_id for kill in received(broker_url, "watcher", 9000)}) == 9000
+
+
+def test_parameters_are_described_to_others_where_that_is_allowed(
+    processes: Processes, caller: As, database_url: str
+) -> None:
+    user, other = caller("user-1"), caller("user-2")
+    manager = caller("boss", groups=[f"{VO}/production"])
+    add_jobs(database_url, range(1, 2), owner=user.key)
+    whole = user.post(DESCRIBE, {"job_ids": [1]})["data"]
+    assert len(whole[0]["Files"]) == 3
+    assert other.post(DESCRIBE, {"job_ids": [1]})["data"] == whole
+    processes.stop("gateway")
+    processes.start("gateway", PANDA_FSM_DESCRIBE_OTHERS="false")
+    processes.wait_until_ready()
+    for one in (user, manager):
+        assert one.post(DESCRIBE, {"job_ids": [1]})["data"] == whole
+    withheld: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
+    assert other.post(DESCRIBE, {"job_ids": [1]})["data"] == [whole[0] | withheld]
+    assert other.post("/api/v1/job/get_description_incl_archive", {"job_ids": [1]})["data"] == [whole[0] | withheld]
