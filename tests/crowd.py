@@ -55,7 +55,6 @@ class Crowd:
         self._url = gateway_url
         self._storage = queue_storage
         self._names = [f"pilot-{number}" for number in range(pilots)]
-        self._user = _client(gateway_url, "crowd-user")
         self._noting = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -67,11 +66,12 @@ class Crowd:
         names = [f"crowd.{number}" for number in range(self._numbers, self._numbers + count)]
         self._numbers += count
         body = {"jobs": json.dumps([_as_sent(name, destination) for name in names])}
-        for _ in range(tries):
-            status, answer = self._ask(self._user, "/api/v1/job/submit", body)
-            if status != 503:
-                break
-            self._stop.wait(_PAUSE_S)
+        with _client(self._url, "crowd-user") as user:
+            for _ in range(tries):
+                status, answer = self._ask(user, "/api/v1/job/submit", body)
+                if status != 503:
+                    break
+                self._stop.wait(_PAUSE_S)
         if status == 200:
             job_ids = [job_id for job_id, _definition, _jobset in answer["data"]]
             self.journal.accepted |= dict(zip(names, job_ids, strict=True))
@@ -138,7 +138,6 @@ class Crowd:
         self._stop.set()
         for thread in self._threads:
             thread.join(_PATIENCE_S + 30)
-        self._user.close()
         if self._trouble:
             raise AssertionError(f"the pilots failed: {self._trouble}") from self._trouble[0]
 

@@ -144,4 +144,7 @@ def age(database: Database, seconds: float, job_ids: Sequence[int] | None = None
 def minute_passes(database: Database) -> None:
     """For those who look at what has lain about for a minute: kept requests, open blocks."""
     database.execute("UPDATE request SET sent_at = sent_at - interval '1 min'")
-    database.execute("UPDATE data_block SET created_at = created_at - interval '1 min'")
+    database.execute(
+        "UPDATE data_block SET created_at = created_at - interval '1 min' WHERE block_id = ANY(ARRAY("
+        "SELECT block_id FROM data_block ORDER BY block_id FOR UPDATE))"  # in order, as everybody locks them
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from typing import Any, Self
 
@@ -29,11 +30,12 @@ FROM job_history h LEFT JOIN job_transition t USING (transition_id) ORDER BY h.j
 def waiting(channel: BlockingChannel, queue: str) -> list[tuple[Basic.Deliver, pika.BasicProperties, bytes]]:
     """The messages in a queue, to be acknowledged; many times faster than to get them one by one."""
     taken: list[tuple[Basic.Deliver, pika.BasicProperties, bytes]] = []
-    while channel.queue_declare(queue, passive=True).method.message_count:
+    count = channel.queue_declare(queue, passive=True).method.message_count
+    if count:
         consumer = channel.basic_consume(queue, lambda _channel, *message: taken.append(message))
-        before = -1
-        while len(taken) > before:
-            before = len(taken)
+        deadline = time.monotonic() + 60
+        while len(taken) < count:
+            assert time.monotonic() < deadline, f"{len(taken)} of {count} messages read from {queue}"
             channel.connection.process_data_events(0.2)
         channel.basic_cancel(consumer)
     return taken
@@ -190,7 +192,10 @@ def check_blocks(database: Database, listener: Listener) -> None:
     assert set(blocks.values()) == {"closed"}
     assert database.value("SELECT count(*) FROM data_block WHERE kind = 'dispatch' AND status <> 'closed'") == 0
     listener.drain()
-    assert {name: len(ids) for name, ids in listener.closed_blocks.items()} == dict.fromkeys(blocks, 1)
+    said = {name: len(listener.closed_blocks.get(name, ())) for name in blocks}
+    wrong = {name: times for name, times in said.items() if times != 1}
+    assert not wrong, f"closed blocks, and how often that was said: {wrong}"
+    assert listener.closed_blocks.keys() == blocks.keys()
 
 
 def check_all(database: Database, broker_url: str, listener: Listener, expected: dict[int, str], dead: int = 0) -> None:

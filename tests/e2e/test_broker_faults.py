@@ -34,6 +34,7 @@ def test_while_the_broker_is_blocked_requests_are_accepted_and_all_is_done_after
         with alarm(services.rabbitmq), crowd:
             wait_until(lambda: crowd.journal.ended.keys() >= set(crowd.journal.accepted.values()), "pilots heard")
             crowd.submit(12)
+        minute_passes(database)
         with crowd:
             crowd.wait_for_end(database)
     assert crowd.journal.answers.keys() == {200}, crowd.journal.answers
