@@ -81,7 +81,9 @@ class Watcher(Service[None]):
             case kills.Kill.ASK_PILOT:
                 return Record(Changes(command=kills.TO_BE_KILLED, errors=(note,)))
         job.forced_kill = kill.forced
-        return Advance(kills.trigger(kill.code), Changes(errors=(error,)), detail=diagnostic)
+        # People read the name; the history says for sure who it was.
+        detail = f"{diagnostic} ({kill.actor_key})" if kill.actor_key else diagnostic
+        return Advance(kills.trigger(kill.code), Changes(errors=(error,)), detail=detail)
 
     def _deadline(self, passed: DeadlinePassed, job: Job) -> Outcome:
         if passed.state is not job.state or passed.version != job.version:

@@ -60,6 +60,13 @@ def test_kill_of_a_live_job(state: State, code: int, forced: bool) -> None:
         assert ends_in(outcome, job) is (S.CLOSED if code in CLOSING else S.CANCELLED)
 
 
+def test_history_says_for_sure_who_killed() -> None:
+    outcome = decide(KillJob(job_id=1, actor="Jane Doe", actor_key="s:12"), factories.job(S.ACTIVATED))
+    assert isinstance(outcome, Advance)
+    assert (outcome.detail or "").endswith("(s:12)")
+    assert "s:12" not in changes_of(outcome).errors[0].diagnostic
+
+
 @pytest.mark.parametrize("forced", [False, True])
 @pytest.mark.parametrize("state", sorted(FINAL))
 def test_kill_of_a_final_job_changes_nothing(state: State, forced: bool) -> None:
