@@ -40,6 +40,8 @@ _TEXTS = {
     "source_site": 128, "destination_site": 128, "computing_element": 128, "grid": 50,
 }  # fmt: skip
 _LONGEST_DIAGNOSTIC = 500
+_BLAMED = tuple(component for component in Component if component not in (Component.TRANS, Component.KILL))
+"""Whose errors a pilot may report with a code and a diagnostic of their own."""
 _RENAMED = {"meta_data": "metadata"}
 _REPORT_NAMES = ("job_output_report", "xml")
 _LEAKS = {
@@ -82,7 +84,7 @@ def _attributes(sent: dict[str, Any]) -> dict[str, Value]:
     attributes: dict[str, Value] = {}
     for name, value in sent.items():
         known = _RENAMED.get(name, name)
-        reader = _READERS.get(known)
+        reader = READERS.get(known)
         value = absent_to_none(value)
         if reader is None or value is None:
             continue
@@ -139,10 +141,10 @@ def _leaks(metrics: str) -> dict[str, Value]:
     return found
 
 
-_READERS: dict[str, Callable[[Any], Value | None]] = {
+READERS: dict[str, Callable[[Any], Value | None]] = {
     **dict.fromkeys(_NUMBERS, _number),
     **dict.fromkeys(_TIMES, _time),
     **{name: partial(_cut, limit) for name, limit in _TEXTS.items()},
-    **{f"{component}_error_code": _number for component in Component},
-    **{f"{component}_error_diag": partial(_cut, _LONGEST_DIAGNOSTIC) for component in Component},
+    **{f"{component}_error_code": _number for component in _BLAMED},
+    **{f"{component}_error_diag": partial(_cut, _LONGEST_DIAGNOSTIC) for component in _BLAMED},
 }

@@ -74,7 +74,8 @@ def test_a_code_of_a_kill_has_bounds_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("label", "element", "status", "labels"),
     [
-        (None, "CE", "online", "managed test prod_test install"), ("managed", None, "online", "managed test prod_test install"),
+        (None, "CE", "online", "managed test prod_test install"),
+        ("managed", None, "online", "managed test prod_test install"),
         ("user", None, "online", "user panda install"),
         ("unified", None, "online", "managed test prod_test install user panda"),
         ("test", "CE", "online", "prod_test install test"), ("test", None, "online", "test"),

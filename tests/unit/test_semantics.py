@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from panda_fsm.codes import Component, DdmCode, DispatcherCode, TaskBufferCode
+from panda_fsm.codes import Component, DdmCode, DispatcherCode, SupCode, TaskBufferCode
 from panda_fsm.jobs import kills
 from panda_fsm.jobs.appointments import lives_by_reports
 from panda_fsm.jobs.facts import FACTS
@@ -19,7 +19,10 @@ from tests.pages import ROOT, section, tables
 
 PAGE = (ROOT / "docs/semantics.md").read_text()
 SECONDS = {"min": 60, "h": 3600, "d": 86400}
-CODES = {Component.TASK_BUFFER: TaskBufferCode, Component.JOB_DISPATCHER: DispatcherCode, Component.DDM: DdmCode}
+CODES = {
+    Component.TASK_BUFFER: TaskBufferCode, Component.JOB_DISPATCHER: DispatcherCode, Component.DDM: DdmCode,
+    Component.SUP: SupCode,
+}  # fmt: skip
 PRODUCTION = kills.Killer(is_owner=False, is_production=True)
 SOME_OTHER_CODE = 77
 
