@@ -31,6 +31,8 @@ class Identity:
     subject: str
     name: str
     roles: frozenset[VoRole] = frozenset()
+    vos: frozenset[str] = frozenset()
+    """Where it is a member, with a role or without."""
     shown: Shown = Shown.SUBJECT
     former_key: str | None = None
     """The key of the release before, where only this caller could have it."""
@@ -49,6 +51,11 @@ class Identity:
         if key is None or self.is_known_as(key):
             return key is not None
         return self.shown is Shown.OPAQUE and key.startswith((f"{Shown.OPAQUE.value}:", "loopback|token-"))
+
+    @property
+    def home(self) -> str:
+        """The VO of those who are in one only: that of jobs which name none."""
+        return next(iter(self.vos)) if len(self.vos) == 1 else ""
 
     def has(self, role: str, vo: str) -> bool:
         """Whether it has the role in that VO."""

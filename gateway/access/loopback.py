@@ -18,7 +18,7 @@ from panda_fsm.jobs.drafts import Name
 _MAX_TOKEN = 16_384
 _MAX_LABEL = 120
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
-_VO_ROLE = re.compile(r"/?([^/\s]+)/([^/\s]+)")
+_GROUP = re.compile(r"/?([A-Za-z0-9_.\-]{1,32})(?:/([^/\s]+))?")
 _ROLE = re.compile(r"[^/\s]+")
 _FORMER_ISSUER = "loopback"
 _ANONYMOUS = Identity("", "", "anonymous", shown=Shown.NOTHING, former_key=f"{_FORMER_ISSUER}|anonymous")
@@ -69,7 +69,8 @@ def _of_token(token: str) -> Identity:
         label = f"token-{digest[:16]}"
         return Identity("", digest, label, shown=Shown.OPAQUE, former_key=f"{_FORMER_ISSUER}|{label}")
     name = _label(claims.get("name")) or _label(subject) or "unnamed"
-    return Identity(issuer, subject, name, _roles(claims), former_key=_former_key(issuer, subject))
+    roles, vos = _roles_and_vos(claims)
+    return Identity(issuer, subject, name, roles, vos, former_key=_former_key(issuer, subject))
 
 
 def _claims(token: str) -> dict[str, Any]:
@@ -83,12 +84,17 @@ def _claims(token: str) -> dict[str, Any]:
     return claims if isinstance(claims, dict) else {}
 
 
-def _roles(claims: dict[str, Any]) -> frozenset[VoRole]:
-    """A group `vo/role` gives a role in a VO; a role may be named without one. A group of a group gives nothing."""
-    groups = [group for claim in ("groups", "wlcg.groups", "roles") for group in _texts(claims.get(claim))]
-    roles = [role for role in _texts(claims.get("roles")) if _ROLE.fullmatch(role)]
-    found = (_VO_ROLE.fullmatch(group) for group in groups)
-    return frozenset([(match[1], match[2]) for match in found if match] + [("", role) for role in roles])
+def _roles_and_vos(claims: dict[str, Any]) -> tuple[frozenset[VoRole], frozenset[str]]:
+    """A group `vo/role` gives a role in a VO, `vo` none; a role may be named without a VO.
+
+    A group of a group gives nothing.
+    """
+    roles = _texts(claims.get("roles"))
+    bare = [role for role in roles if _ROLE.fullmatch(role)]
+    groups = [*_texts(claims.get("groups")), *_texts(claims.get("wlcg.groups")), *(set(roles) - set(bare))]
+    found = [match for match in map(_GROUP.fullmatch, groups) if match]
+    in_vos = [(match[1], match[2]) for match in found if match[2]]
+    return frozenset(in_vos + [("", role) for role in bare]), frozenset(match[1] for match in found)
 
 
 def _former_key(issuer: str, subject: str) -> str | None:

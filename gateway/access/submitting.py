@@ -14,21 +14,22 @@ PRODUCTION_LABELS = frozenset({"managed", "prod_test", "test"})
 
 @dataclass(frozen=True, slots=True)
 class PriorityLimits:
-    """The highest priority that anybody may ask for. The field's clients ask for 1000, and 2000 for builds."""
+    """The highest priority that users may ask for. The field's clients ask for 1000, and 2000 for builds."""
 
     default: int = 4000
     by_vo: Mapping[str, int] = field(default_factory=dict)
 
-    def of(self, vo: str) -> int:
-        """The VO's own limit, or everybody's."""
-        return self.by_vo.get(vo, self.default)
+    def of(self, vo: str, is_member: bool) -> int:
+        """The VO's own limit, or everybody's; a stranger gets no more by naming another VO."""
+        limit = self.by_vo.get(vo, self.default)
+        return limit if is_member else min(limit, self.default)
 
 
 def check(identity: Identity, index: int, job: JobDraft, limits: PriorityLimits) -> None:
     """Raises ForbiddenError, which names the job by its place in the submission, unless they may submit it."""
     if job.label in PRODUCTION_LABELS and not may(identity, Action.SUBMIT_PRODUCTION, job.vo):
         raise ForbiddenError(f"job {index}: prodSourceLabel: {job.label} needs {_role(job.vo)}")
-    limit = limits.of(job.vo)
+    limit = limits.of(job.vo, job.vo in identity.vos)
     if job.priority > limit and not may(identity, Action.SUBMIT_URGENT, job.vo):
         raise ForbiddenError(f"job {index}: currentPriority: {job.priority}, more than {limit}, needs {_role(job.vo)}")
 

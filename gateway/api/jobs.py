@@ -43,6 +43,7 @@ async def submit(gateway: Gateway, call: Call, ask: SubmitRequest) -> Response:
     drafts: list[JobDraft] = []
     for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
         job = draft(one, index, job_id, jobset_id, call.identity.name, gateway.sites.queues)
+        job.vo = job.vo or call.identity.home
         submitting.check(call.identity, index, job, gateway.config.priority_limits)
         drafts.append(job)
         await _let_others_in(index)

@@ -229,8 +229,7 @@ def draft(**fields: Any) -> JobDraft:
         ({"priority": 4001}, False, True),
         ({"priority": 2**31 - 1}, False, True),
         ({"priority": 4001, "vo": ""}, False, False),
-        ({"priority": 9000, "vo": OTHER_VO}, True, True),
-        ({"priority": 9001, "vo": OTHER_VO}, False, False),
+        ({"priority": 4001, "vo": OTHER_VO}, False, False),
         ({"priority": 1, "vo": "none"}, False, False),
     ],
     ids=str,
@@ -243,6 +242,14 @@ def test_who_may_submit_what(fields: dict[str, Any], user_may: bool, manager_may
             with pytest.raises(ForbiddenError, match=r"^job 7: .*needs the production role") as refused:
                 submitting.check(who, 7, draft(**fields), LIMITS)
             assert refused.value.status == 403
+
+
+def test_a_vos_own_limit_is_for_its_members() -> None:
+    member = Identity("iss", "u", "", vos=frozenset({OTHER_VO}))
+    submitting.check(member, 0, draft(priority=9000, vo=OTHER_VO), LIMITS)
+    for job in (draft(priority=9001, vo=OTHER_VO), draft(priority=4001), draft(priority=1, vo="none")):
+        with pytest.raises(ForbiddenError):
+            submitting.check(member, 0, job, LIMITS)
 
 
 def kills(*job_ids: int) -> list[KillJob]:

@@ -27,6 +27,7 @@ ROLES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "roles of a VO": ({"roles": ["lab/production"]}, {("lab", "production")}),
     "a role without a VO": ({"roles": ["production"]}, {("", "production")}),
     "a VO called so": ({"groups": ["production"]}, set()),
+    "a VO that no job can name": ({"groups": ["l b/production", "x" * 33 + "/production", "é/production"]}, set()),
     "a group of a group": ({"groups": ["lab/alice/production", "/lab//production", "lab/", "/production"]}, set()),
     "no lists": ({"roles": "production", "groups": {"lab": 1}, "wlcg.groups": [1, None]}, set()),
 }
@@ -36,6 +37,21 @@ ROLES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
 def test_a_role_belongs_to_a_vo(name: str) -> None:
     claims, roles = ROLES[name]
     assert seen(bearer({"sub": "s"} | claims)).roles == roles
+
+
+@pytest.mark.parametrize(
+    ("claims", "home"),
+    [
+        ({}, ""),
+        ({"groups": ["/lab"]}, "lab"),
+        ({"groups": ["lab", "lab/production"], "roles": ["production"]}, "lab"),
+        ({"roles": ["lab/production"]}, "lab"),
+        ({"groups": ["lab"], "wlcg.groups": ["/era"]}, ""),
+        ({"roles": ["production"]}, ""),
+    ],
+)
+def test_who_is_in_one_vo_is_at_home_there(claims: dict[str, Any], home: str) -> None:
+    assert seen(bearer({"sub": "s"} | claims)).home == home
 
 
 def test_two_people_of_one_name_are_two() -> None:
