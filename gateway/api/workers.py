@@ -10,7 +10,7 @@ from gateway.context import Gateway
 from gateway.http.answers import StatusCode, failure, json_response, success
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
-from gateway.wire.fields import printable
+from gateway.wire.fields import MAX_BIGINT, printable
 from gateway.wire.pilot_requests import (
     AccessTokenRequest,
     Ask,
@@ -22,6 +22,8 @@ from panda_fsm.descriptions import Worker
 from panda_fsm.resources import RESOURCE_TYPES
 
 _MAX_DESCRIPTION = 16_384
+_DEEPEST = 32
+_LARGEST_FLOAT = 10**300
 _WORKER_STATES = ("started", "finished")
 _RESOURCE_FIELDS = ("resource_name", "mincore", "maxcore", "minrampercore", "maxrampercore")
 _NO_RENEWAL = "this server renews no tokens"
@@ -53,24 +55,25 @@ async def _record_worker(gateway: Gateway, ask: WorkerStatusRequest) -> None:
 async def worker_node(gateway: Gateway, call: Call, ask: WorkerNodeRequest) -> Response:
     """A machine's description; the part about its GPU comes separately and is added to it."""
     extra = ask.model_extra or {}
-    described = {printable(str(name), 64): value for name, value in extra.items()}
-    text = orjson.dumps(described).decode()
-    if len(text) > _MAX_DESCRIPTION:
-        raise RefusalError(f"the description is longer than {_MAX_DESCRIPTION} characters")
-    await gateway.store.registers.record_worker_node(
-        printable(ask.site, 128), printable(ask.host_name, 256), _without_nul(described)
-    )
+    described = {printable(str(name), 64): _storable(value) for name, value in extra.items()}
+    if len(orjson.dumps(described)) > _MAX_DESCRIPTION:
+        raise RefusalError(f"the description is longer than {_MAX_DESCRIPTION} bytes")
+    await gateway.store.registers.record_worker_node(printable(ask.site, 128), printable(ask.host_name, 256), described)
     return success()
 
 
-def _without_nul(value: Any) -> Any:
-    """The database refuses NUL in JSON, escaped or not."""
+def _storable(value: Any, depth: int = 0) -> Any:
+    """JSON that everybody can write: no NUL, which the database refuses, no number of many digits, nothing deep."""
+    if depth > _DEEPEST:
+        return None
     if isinstance(value, str):
         return value.replace("\x00", "")
     if isinstance(value, list):
-        return [_without_nul(one) for one in value]
+        return [_storable(one, depth + 1) for one in value]
     if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(one) for key, one in value.items()}
+        return {_storable(str(key)): _storable(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, int) and abs(value) > MAX_BIGINT:
+        return f"{float(value):.17g}" if abs(value) < _LARGEST_FLOAT else None
     return value
 
 
