@@ -238,6 +238,8 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest(),
         priority_limits=PriorityLimits(config.priority_limit, config.priority_limits),
         describe_others=config.describe_others,
+        hosts=tuple(name.strip() for name in config.gateway_hosts.split(",") if name.strip()),
+        most_requests=config.gateway_requests, longest_wait_s=config.gateway_wait_s, drain_s=config.gateway_drain_s,
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)

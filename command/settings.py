@@ -34,6 +34,16 @@ class Settings(BaseSettings):
     )
     gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
     gateway_port: int = Field(25080, ge=1, le=65535, description="port the gateway listens on")
+    gateway_hosts: str = Field(
+        "", description="further names by which the gateway may be called, with commas; loopback names always may be"
+    )
+    gateway_requests: int = Field(
+        1000, ge=1, le=100_000, description="most requests that wait in one gateway process; more are sent away"
+    )
+    gateway_wait_s: float = Field(15, gt=0, description="a request that waits longer is told to come later, in seconds")
+    gateway_drain_s: float = Field(
+        2, ge=0, description="told to end, the gateway says that it is not ready and serves on so long, in seconds"
+    )
     sites_file: Path | None = Field(None, description="JSON file of queues and storages")
     cache_dir: Path = Field(Path(".run/cache"), description="where uploaded sandboxes are kept")
     identity_provider: str = Field("trusted_loopback", description="who says who a caller is")

@@ -21,6 +21,8 @@ class Gateway:
         self.store = store
         self.publisher = publisher
         self.sites = sites
+        self.draining = False
+        """It was told to end, and serves those who have not heard of it."""
         self.identities: IdentityProvider = provider(config.identity_provider, config.host)
         self._publishing = Publishing(publisher)
         self._pulse = Pulse(store.requests)

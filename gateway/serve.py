@@ -1,37 +1,84 @@
-"""Runs the gateway: one process, one event loop; SIGTERM lets requests under way finish."""
+"""Runs the gateway: one process, one event loop; told to end, it says so, serves on a little, and finishes."""
 
+import asyncio
+import resource
 import signal
+import socket
+from functools import partial
 
 import uvicorn
 
 from gateway.app import create_app
 from gateway.config import GatewayConfig
+from gateway.http.door import Door
+from gateway.http.protocol import BoundedProtocol, Limits, look_at_all
 from gateway.ports import Publisher, Store
 from panda_fsm.sites import Sites
 
 _BACKLOG = 2048
-_FINISH_WITHIN_S = 15
+_FINISH_WITHIN_S = 25
+"""Uploads under way have so long; a supervisor that waits 30 s does not cut them."""
+_TICK_S = 0.1
+_MOST_CONNECTIONS = 10_000
+_OTHER_FILES = 64
+"""Database, broker, logs."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which also looks at its connections, and goes in two steps."""
+
+    def __init__(self, config: uvicorn.Config, door: Door, drain_s: float) -> None:
+        super().__init__(config)
+        self._door = door
+        self._drain_s = drain_s
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            look_at_all(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """First those who ask whether we are ready hear that we are not, and go elsewhere; then nobody is heard."""
+        self._door.drain()
+        for counter in range(round(self._drain_s / _TICK_S)):
+            if self.force_exit:
+                break
+            await self.on_tick(counter)
+            await asyncio.sleep(_TICK_S)
+        await super().shutdown(sockets)
 
 
 def serve(config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError before anything listens."""
-    app = create_app(config, store, publisher, sites)
+    door = create_app(config, store, publisher, sites)
+    connections, spare = _descriptors()
     # uvicorn raises its signal again when it is done; being told to stop is no reason to die of it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uvicorn.run(
-        app,
+    chosen = uvicorn.Config(
+        door,
         host=config.host,
         port=config.port,
         loop="uvloop",
-        http="httptools",
+        http=partial(BoundedProtocol, Limits(connections)),  # type: ignore[arg-type]  # called as the class would be
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
+        backlog=min(_BACKLOG, spare),
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
     )
+    Server(chosen, door, config.drain_s).run()
+
+
+def _descriptors() -> tuple[int, int]:
+    """How many connections there may be, and how many more can be told that they are too many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = _MOST_CONNECTIONS * 2 if hard == resource.RLIM_INFINITY else hard
+    spare = min(_BACKLOG, max(_OTHER_FILES, files // 4))
+    return max(_OTHER_FILES, min(_MOST_CONNECTIONS, files - spare - _OTHER_FILES)), spare

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway.access.policy import Action
 from gateway.api import files, jobs, pilots, static, statistics, system, workers
-from gateway.http.answers import Convention
+from gateway.http.answers import Convention, no_jobs_now
 from gateway.http.route import MB, Handler, Route
 from gateway.pages import pages
 from gateway.wire import pilot_requests as pilot
@@ -56,11 +56,16 @@ def _open(path: str, handler: Handler, summary: str, answer: str, method: str = 
     return Route(method, path, handler, Action.LOOK, summary, answer, tag=tag)
 
 
+def _health(route: Route) -> Route:
+    """Answered however much is going on."""
+    return replace(route, is_health=True)
+
+
 _PILOT = (
     _legacy("POST", "updateJob", _A.REPORT, pilots.update_legacy, "Report on a job", "StatusCode and command",
             pilot.UpdateRequest, _REPORT_LIMIT),
-    _legacy("POST", "getJob", _A.ACQUIRE, pilots.acquire_legacy, "Ask for a job",
-            "the job as a flat object, or StatusCode 20", pilot.AcquireRequest),
+    replace(_legacy("POST", "getJob", _A.ACQUIRE, pilots.acquire_legacy, "Ask for a job",
+            "the job as a flat object, or StatusCode 20", pilot.AcquireRequest), not_accepted=no_jobs_now),
     _pilot("POST", "pilot/update_job", _A.REPORT, pilots.update, "Report on a job", _COMMAND,
            pilot.UpdateRequest, _REPORT_LIMIT),
     _pilot("POST", "pilot/acquire_jobs", _A.ACQUIRE, pilots.acquire, "Ask for jobs", "data.jobs: a list of jobs",
@@ -119,7 +124,7 @@ _JOBS = (
           _ENVELOPE, None),
     _user("POST", "file_server/validate_cache_file", _A.UPLOAD, files.validate_cache_file,
           "Is this content here already?", "message: FOUND:host:name", user.CacheContent),
-    _user("GET", "system/is_alive", _A.LOOK, system.is_alive, "A ping", _ENVELOPE, pilot.Ask),
+    _health(_user("GET", "system/is_alive", _A.LOOK, system.is_alive, "A ping", _ENVELOPE, pilot.Ask)),
     _user("GET", "system/get_attributes", _A.LOOK, system.get_attributes, "Who am I?", "data.environment",
           pilot.Ask),
 )  # fmt: skip
@@ -133,8 +138,8 @@ _FILES = (
 )
 
 _SYSTEM = (
-    _open("/livez", system.livez, "The process answers", "status"),
-    _open("/readyz", system.readyz, "Database, broker and schema are there", "status; 503 if not"),
+    _health(_open("/livez", system.livez, "The process answers", "status")),
+    _health(_open("/readyz", system.readyz, "Database, broker and schema are there", "status; 503 if not")),
     _open("/openapi.json", pages.openapi, "This document", "JSON"),
     _open("/docs", pages.docs, "This document to read", "HTML"),
     _open("/docs/{name}", pages.docs_asset, "A part of the reader", "a script, a style or an icon"),

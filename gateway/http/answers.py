@@ -9,7 +9,9 @@ from starlette.responses import Response
 from gateway.http.refusal import RefusalError, UndecodableError
 
 RETRY_AFTER_S = 5
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+NOT_ACCEPTED = "not accepted for the moment, please repeat: the server is busy, or a service behind it is away"
+_RETRY = {"Retry-After": str(RETRY_AFTER_S)}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: _RETRY}
 
 
 class Convention(Enum):
@@ -32,33 +34,66 @@ class StatusCode:
     NO_PROXY = 90
 
 
-def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+class Answer(Response):
+    """JSON. `reason`: why a request was refused or not accepted, for the log."""
+
+    media_type = "application/json"
+    reason = ""
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     """Any JSON value."""
-    body = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
-    return Response(body, status, headers, media_type="application/json")
+    return Answer(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS), status, headers)
 
 
-def success(data: Any = None, message: str = "") -> Response:
+def success(data: Any = None, message: str = "") -> Answer:
     """The envelope of something that worked."""
     return json_response({"success": True, "message": message, "data": data})
 
 
-def failure(message: str, status: int = 200, data: Any = None, headers: dict[str, str] | None = None) -> Response:
+def failure(message: str, status: int = 200, data: Any = None, headers: dict[str, str] | None = None) -> Answer:
     """The envelope of something that did not."""
     return json_response({"success": False, "message": message, "data": data}, status, headers)
 
 
-def refusal(error: RefusalError, convention: Convention) -> Response:
+def refusal(error: RefusalError, convention: Convention) -> Answer:
     """The answer to a request that was refused."""
-    if isinstance(error, UndecodableError) or convention is Convention.USER:
-        return failure(error.message, error.status, headers=_CHALLENGE if error.status == 401 else None)
+    true_status = isinstance(error, UndecodableError) or convention is Convention.USER
+    answer = (
+        failure(error.message, error.status, headers=_HEADERS.get(error.status))
+        if true_status
+        else json_response(_for_pilot(error, convention))
+    )
+    answer.reason = error.message
+    return answer
+
+
+def turned_away(error: RefusalError, convention: Convention) -> Answer:
+    """The answer to a request that was not let in: the true status, for a pilot must not take it for accepted."""
+    if convention is Convention.USER:
+        return refusal(error, convention)
+    answer = json_response(_for_pilot(error, convention), error.status)
+    answer.reason = error.message
+    return answer
+
+
+def _for_pilot(error: RefusalError, convention: Convention) -> dict[str, Any]:
     code = StatusCode.PERMISSION if error.status == 403 else StatusCode.INVALID
     if convention is Convention.LEGACY_PILOT:
-        return json_response({"StatusCode": code, "errorDialog": error.message})
-    return failure(error.message, data={"StatusCode": code})
+        return {"StatusCode": code, "errorDialog": error.message}
+    return {"success": False, "message": error.message, "data": {"StatusCode": code}}
 
 
-def unavailable(message: str) -> Response:
-    """Not accepted, nothing lost: the caller may repeat it."""
-    content = {"success": False, "message": message, "data": None}
-    return json_response(content, 503, {"Retry-After": str(RETRY_AFTER_S)})
+def unavailable(reason: str) -> Answer:
+    """Not accepted, nothing lost: the caller may repeat it. `reason` is for the log."""
+    content = {"success": False, "message": NOT_ACCEPTED, "data": None}
+    answer = json_response(content, 503, _RETRY)
+    answer.reason = reason
+    return answer
+
+
+def no_jobs_now(reason: str) -> Answer:
+    """The old getJob when nothing was decided: after two errors the real pilot ends, without jobs it asks later."""
+    answer = json_response({"StatusCode": StatusCode.NO_JOBS, "errorDialog": f"no jobs: {NOT_ACCEPTED}"})
+    answer.reason = reason
+    return answer

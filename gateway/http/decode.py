@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import zlib
 from collections.abc import AsyncIterable
 from typing import Any
@@ -10,12 +11,23 @@ from urllib.parse import parse_qsl
 import orjson
 
 from gateway.http.refusal import TooLargeError, UndecodableError
+from gateway.http.structure import SMALL, check_amount, check_depth
 
 MAX_FORM_FIELDS = 10_000
+_MAX_LENIENT = 1024 * 1024
+_MAX_RATIO = 250
+"""Thousands of equal jobs pack 100 : 1; only what is made to hurt packs 1000 : 1."""
+_FREE_OF_RATIO = 32 * 1024 * 1024
+"""A payload's metadata may be long and all alike; how many values it holds is counted before it is parsed."""
 _GZIP_MAGIC = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
 _DIGITS_OF_64_BITS = 19
 _MOST_MEMBERS = 16
 _GZIP = 31  # zlib's name for "gzip header and trailer"
+_ESCAPE = re.compile(
+    rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+"""Escaped backslashes and whole surrogate pairs, which stay; or half of a pair, which nobody can write down."""
 
 
 async def read_limited(chunks: AsyncIterable[bytes], limit: int) -> bytes:
@@ -30,14 +42,19 @@ async def read_limited(chunks: AsyncIterable[bytes], limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def decode_fields(body: bytes, limit: int) -> dict[str, Any]:
-    """The fields in `body`, whatever its headers claim: pilots send gzip without saying so, and forms as well.
+def is_packed(body: bytes) -> bool:
+    """Whether it is gzip, whatever its headers claim: pilots send gzip without saying so."""
+    return body.startswith(_GZIP_MAGIC)
 
-    Raises UndecodableError or TooLargeError.
-    """
-    if body.startswith(_GZIP_MAGIC):
-        body = _gunzip(body, limit)
-    text = body.strip()
+
+def decode_fields(body: bytes, limit: int) -> dict[str, Any]:
+    """The fields in `body`: gzip or plain, JSON or a form. Raises UndecodableError or TooLargeError."""
+    return decode_plain(unpacked(body, limit) if is_packed(body) else body)
+
+
+def decode_plain(body: bytes) -> dict[str, Any]:
+    """The fields of JSON or of a form. Raises UndecodableError or TooLargeError."""
+    text = body.removeprefix(_BOM).strip()
     if not text:
         return {}
     if text[:1] in b"{[":
@@ -45,10 +62,11 @@ def decode_fields(body: bytes, limit: int) -> dict[str, Any]:
     return form_fields(text)
 
 
-def _gunzip(body: bytes, limit: int) -> bytes:
-    """Every member of a gzip body; stops at `limit` whatever a bomb would inflate to."""
+def unpacked(body: bytes, limit: int) -> bytes:
+    """Every member of a gzip body; stops at `limit`, or where only a bomb would go on."""
+    most = min(limit, max(_FREE_OF_RATIO, len(body) * _MAX_RATIO))
     parts: list[bytes] = []
-    left = limit + 1
+    left = most + 1
     while body and left > 0:
         if len(parts) == _MOST_MEMBERS:
             raise UndecodableError(f"the gzip body has more than {_MOST_MEMBERS} members")
@@ -63,8 +81,9 @@ def _gunzip(body: bytes, limit: int) -> bytes:
             raise UndecodableError("the gzip body ends too early")
         body = member.unused_data.lstrip(b"\0")
     if left <= 0:
-        raise TooLargeError(f"the body is larger than {limit} bytes when unpacked")
-    return b"".join(parts)
+        why = "" if most == limit else f", and more than {_MAX_RATIO} times what was sent"
+        raise TooLargeError(f"the body is larger than {most} bytes when unpacked{why}")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _json_object(text: bytes) -> dict[str, Any]:
@@ -75,21 +94,44 @@ def _json_object(text: bytes) -> dict[str, Any]:
 
 
 def decode_json(text: bytes | str) -> Any:
-    """JSON as Python's own encoder writes it: NaN and infinities, which JSON does not know, become null."""
+    """JSON as others write it: NaN and infinities, which JSON does not know, become null; what is no character, U+FFFD.
+
+    Raises UndecodableError or TooLargeError.
+    """
+    if isinstance(text, str):
+        text = text.encode(errors="replace")
+    if len(text) > SMALL:
+        check_amount(text)
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _lenient_json(text)
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        value = _mended(text, error)
+    check_depth(text, value)
+    return value
 
 
-def _lenient_json(text: bytes | str) -> Any:
+def _mended(text: bytes, error: orjson.JSONDecodeError) -> Any:
+    """Cheap mending first, which any size can have; then the slow parser, for what is not large."""
+    mended = text.decode(errors="replace").encode()
+    if b"\\ud" in mended or b"\\uD" in mended:
+        mended = _ESCAPE.sub(lambda match: match[1] or b"\\ufffd", mended)
+    if mended != text:
+        try:
+            return orjson.loads(mended)
+        except orjson.JSONDecodeError as still:
+            error = still
+    if len(mended) > _MAX_LENIENT:
+        raise UndecodableError(f"the body is not valid JSON: {error.msg} at character {error.pos}")
+    return _lenient_json(mended)
+
+
+def _lenient_json(text: bytes) -> Any:
     try:
-        value = json.loads(text, parse_constant=lambda _name: None, parse_float=_finite, parse_int=_whole)
-        # Half of a surrogate pair parses, but can be written nowhere.
-        json.dumps(value, ensure_ascii=False).encode()
+        return json.loads(
+            text, strict=False, parse_constant=lambda _name: None, parse_float=_finite, parse_int=_whole
+        )  # fmt: skip
     except (ValueError, RecursionError) as error:
         raise UndecodableError(f"the body is not valid JSON: {_reason(error)}") from None
-    return value
 
 
 def _reason(error: ValueError | RecursionError) -> str:
@@ -113,13 +155,31 @@ def _finite(text: str) -> float | None:
 
 
 def form_fields(text: bytes) -> dict[str, Any]:
-    """Fields of a form or a query; a field that is repeated becomes a list."""
+    """Fields of a form; a field that is repeated becomes a list. Raises UndecodableError."""
+    if text.count(b"&") > 2 * MAX_FORM_FIELDS:
+        raise UndecodableError(f"the form has more than {MAX_FORM_FIELDS} fields")
     try:
         pairs = parse_qsl(
-            text.decode(), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
-        )
+            b"&".join(part for part in text.split(b"&") if part).decode(errors="replace"),
+            keep_blank_values=True, strict_parsing=True, errors="replace", max_num_fields=MAX_FORM_FIELDS,
+        )  # fmt: skip
     except ValueError:
         raise UndecodableError("the body is neither a JSON object, nor gzip, nor a form") from None
+    return _by_name(pairs)
+
+
+def query_fields(query: bytes) -> dict[str, Any]:
+    """Fields of a query; one without a value is there, and empty. Raises UndecodableError."""
+    try:
+        pairs = parse_qsl(
+            query.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS
+        )
+    except ValueError:
+        raise UndecodableError(f"the query has more than {MAX_FORM_FIELDS} fields") from None
+    return _by_name(pairs)
+
+
+def _by_name(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name not in fields:

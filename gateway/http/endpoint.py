@@ -5,41 +5,45 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway.access import policy
 from gateway.context import Gateway
-from gateway.http.answers import failure, refusal, unavailable
-from gateway.http.decode import decode_fields, form_fields, read_limited
+from gateway.http.answers import failure, refusal
+from gateway.http.bodies import Bodies
+from gateway.http.decode import query_fields
 from gateway.http.refusal import RefusalError, TooManyError
 from gateway.http.route import Call, Route
+from gateway.work.waiting import Crowd, Waiting
 from panda_fsm.errors import TransientError, first_complaint
 
 log = structlog.get_logger()
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request, Waiting], Awaitable[Response | None]]
 
 
-def endpoint(gateway: Gateway, route: Route) -> Endpoint:
-    """The function that answers a request for `route`; it raises nothing."""
+def endpoint(gateway: Gateway, route: Route, bodies: Bodies, crowd: Crowd) -> Endpoint:
+    """The function that answers a request for `route`; it raises nothing. No answer: nobody is there to read it."""
     is_open = policy.is_open(route.access)
+    is_upload = route.model is None and route.method == "POST"
 
-    async def answer(request: Request) -> Response:
+    async def answer(request: Request, waiting: Waiting) -> Response | None:
         try:
             call = Call(await gateway.identities.identify(request), request)
             if not is_open:
                 policy.admit(call.identity, route.access)
-            ask = None if route.model is None else _validate(route, await _fields(route, request))
+            ask = None if route.model is None else await _ask(bodies, route, route.model, request, waiting)
+            if not is_upload:  # as long as its body comes, that body has its own limits
+                crowd.enter(waiting, route.is_health)
             return await route.handler(gateway, call, ask)
         except RefusalError as error:
             return refusal(error, route.convention)
         except TransientError as error:
-            log.warning("not_accepted", path=route.path, error=str(error))
-            return unavailable("not accepted for the moment, please repeat: a service behind is away")
+            return route.not_accepted(str(error))
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
+            return None
         except Exception:
             error_id = uuid.uuid4().hex
             log.exception("request_failed", path=route.path, error_id=error_id)
@@ -48,21 +52,19 @@ def endpoint(gateway: Gateway, route: Route) -> Endpoint:
     return answer
 
 
-async def _fields(route: Route, request: Request) -> dict[str, Any]:
-    """Query and body together; the body has the last word."""
+async def _ask(bodies: Bodies, route: Route, model: type[BaseModel], request: Request, waiting: Waiting) -> Any:
+    """Query and body together, as the route's model; the body has the last word."""
     query = request.scope["query_string"]
-    fields = form_fields(query) if query else {}
-    if request.method == "POST":
-        body = await read_limited(request.stream(), route.body_limit)
-        fields |= decode_fields(body, route.body_limit)
-    return fields
+    fields = query_fields(query) if query else {}
+    if route.method != "POST":
+        return _validate(model, fields)
+    body = await bodies.read(request, route.body_limit, waiting)
+    return await bodies.decoded(body, route.body_limit, waiting, lambda sent: _validate(model, fields | sent))
 
 
-def _validate(route: Route, fields: dict[str, Any]) -> Any:
-    if route.model is None:
-        return None
+def _validate(model: type[BaseModel], fields: dict[str, Any]) -> Any:
     try:
-        return route.model.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise _refusal(error) from None
 

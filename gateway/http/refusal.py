@@ -21,6 +21,12 @@ class TooLargeError(UndecodableError):
     status = 413
 
 
+class TooMuchNowError(UndecodableError):
+    """Not too large, but more than can be held beside what is held already."""
+
+    status = 429
+
+
 class TooManyError(RefusalError):
     """More items than one request may carry. Refused, never cut silently."""
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.access.identity import Identity
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.http.answers import Convention
+from gateway.http.answers import Convention, unavailable
 
 KB, MB = 1024, 1024 * 1024
 
@@ -32,6 +32,8 @@ class Route:
     """One path. `model` is what its body or query must be; without a model the handler reads the request itself.
 
     What it asks, and so who may use it, is said by each route: a default would be a forgotten decision.
+    `not_accepted` answers when nothing was decided and the caller shall repeat it. What looks at our health
+    (`is_health`) is answered however much is going on, and never logged.
     """
 
     method: str
@@ -44,3 +46,5 @@ class Route:
     convention: Convention = Convention.USER
     body_limit: int = MB
     tag: str = "system"
+    not_accepted: Callable[[str], Response] = unavailable
+    is_health: bool = False

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 MAX_BIGINT = 2**63 - 1
+MAX_IDS, LONGEST_ID = 10_000, 21
 MAX_INT = 2**31 - 1
 LONGEST_TEXT = 256
 _ABSENT = ("", "NULL", "None", "null")
@@ -94,6 +95,8 @@ def printable(value: str, limit: int) -> str:
 def as_list(value: Any) -> Any:
     """A list from a list, from one value, or from a text with commas."""
     if isinstance(value, str):
+        if len(value) > MAX_IDS * LONGEST_ID:
+            raise ValueError("holds too many")
         return [part for part in re.split(r"[,\s\[\]]+", value) if part]
     return value if isinstance(value, list) or value is None else [value]
 
@@ -105,4 +108,5 @@ JobId = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(whole)]
 Text = Annotated[Annotated[str, Field(max_length=LONGEST_TEXT)] | None, BeforeValidator(text)]
 Remark = Annotated[str | None, BeforeValidator(remark)]
 Anything = Annotated[Any, BeforeValidator(absent_to_none)]
-JobIds = Annotated[list[JobId], BeforeValidator(as_list)]
+# The first that is wrong is enough, and how many there are is known before they are read.
+JobIds = Annotated[list[JobId], Field(max_length=MAX_IDS, fail_fast=True), BeforeValidator(as_list)]

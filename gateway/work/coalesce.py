@@ -3,9 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from contextvars import Context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from gateway.work.waiting import CURRENT, Waiting
 from panda_fsm.errors import TransientError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -13,8 +16,30 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True, eq=False)
+class _Asked(Generic[Item, Result]):
+    """An item, who gets its result, and for whom all this is."""
+
+    item: Item
+    future: asyncio.Future[Result]
+    waiting: Waiting | None
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def succeed(self, result: Result) -> None:
+        if not self.future.done():  # else whoever asked has gone
+            if self.waiting is not None:
+                self.waiting.is_due = True
+            self.future.set_result(result)
+
+
 class Coalescer(Generic[Item, Result]):
-    """Batches by themselves: a lone request goes at once, a crowd goes together. No timer, no waiting for more."""
+    """Batches by themselves: a lone request goes at once, a crowd goes together. No timer, no waiting for more.
+
+    Nobody works for those who have gone: what they asked is left out, and a batch that is theirs alone is given up.
+    """
 
     def __init__(
         self,
@@ -22,17 +47,22 @@ class Coalescer(Generic[Item, Result]):
         max_batch: int = 100,
         weigh: Callable[[Item], int] = lambda _item: 0,
         max_weight: int = 0,
+        is_promise: bool = False,
     ) -> None:
         """`handle` answers one result an item, in order; an exception among them is that item's alone.
 
-        A batch weighs at most `max_weight`, or is a single item.
+        A batch weighs at most `max_weight`, or is a single item. `is_promise`: once an item's batch is under way
+        its outcome is told, for it may be done whether anybody still waits or not.
         """
         self._handle = handle
         self._max_batch = max_batch
         self._weigh = weigh
         self._max_weight = max_weight
-        self._gathered: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._is_promise = is_promise
+        self._gathered: deque[_Asked[Item, Result]] = deque()
+        self._batch: list[_Asked[Item, Result]] = []
         self._worker: asyncio.Task[None] | None = None
+        self._gives_up = False
 
     @property
     def is_idle(self) -> bool:
@@ -40,16 +70,27 @@ class Coalescer(Generic[Item, Result]):
 
     async def ask(self, item: Item) -> Result:
         """The result for `item`. Raises what its batch raised, or the item's own exception."""
+        waiting = CURRENT.get()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._gathered.append((item, future))
+        self._gathered.append(_Asked(item, future, waiting))
         if self.is_idle:
-            self._worker = asyncio.create_task(self._work())
+            self._worker = asyncio.create_task(self._work(), context=Context())  # it works for all
             self._worker.add_done_callback(self._ended)
-        return await future
+        try:
+            result = await future
+        except asyncio.CancelledError:
+            self._one_has_gone()
+            raise
+        if waiting is not None:
+            waiting.is_due = False
+        return result
 
     async def _work(self) -> None:
         while self._gathered:
-            await self._answer(self._next_batch())
+            self._batch, self._gives_up = self._next_batch(), False
+            if self._batch:
+                await self._answer(self._batch)
+            self._batch = []
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         """Only a worker that was cancelled leaves anybody behind; the next who asks starts another one."""
@@ -57,40 +98,54 @@ class Coalescer(Generic[Item, Result]):
             left, self._gathered = self._gathered, deque()
             _interrupt(left)
 
-    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        batch = [self._gathered.popleft()]
-        weight = self._weigh(batch[0][0])
+    def _one_has_gone(self) -> None:
+        """The batch under way is given up when it is for nobody any more."""
+        if self._batch and self._worker is not None and all(asked.future.done() for asked in self._batch):
+            self._gives_up = self._worker.cancel()
+
+    def _next_batch(self) -> list[_Asked[Item, Result]]:
+        """Of those for whom somebody still waits."""
+        batch: list[_Asked[Item, Result]] = []
+        weight = 0
         while self._gathered and len(batch) < self._max_batch:
-            weight += self._weigh(self._gathered[0][0])
-            if weight > self._max_weight:
+            asked = self._gathered[0]
+            if asked.future.done() or (asked.waiting is not None and asked.waiting.is_over):
+                self._gathered.popleft()
+                asked.fail(TransientError("nobody waits for it any more"))
+                continue
+            weight += self._weigh(asked.item)
+            if batch and weight > self._max_weight:
                 break
             batch.append(self._gathered.popleft())
+            if self._is_promise and asked.waiting is not None:
+                asked.waiting.is_decided = True
         return batch
 
-    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _answer(self, batch: list[_Asked[Item, Result]]) -> None:
         try:
-            results = await self._handle([item for item, _ in batch])
+            results = await self._handle([asked.item for asked in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         except Exception as error:
             results = [error] * len(batch)
-        except BaseException:
+        except asyncio.CancelledError:
             _interrupt(batch)
-            raise
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue  # whoever asked has gone
+            if not self._gives_up:
+                raise
+            if self._worker is not None:
+                self._worker.uncancel()
+            return
+        for asked, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
-                future.set_exception(result)
+                asked.fail(result)
             else:
-                future.set_result(result)
+                asked.succeed(result)
 
 
-def _interrupt(asked: Iterable[tuple[Any, asyncio.Future[Any]]]) -> None:
+def _interrupt(asked: Iterable[_Asked[Any, Any]]) -> None:
     """Nobody waits for ever for an answer that will not come."""
-    for _, future in asked:
-        if not future.done():
-            future.set_exception(TransientError("interrupted"))
+    for one in asked:
+        one.fail(TransientError("interrupted"))
 
 
 class Lanes(Generic[Key, Item, Result]):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 
 import structlog
 
@@ -31,7 +32,8 @@ class Publishing:
         """Publish in order; `then` is told which of them the broker confirmed."""
         taken = [message for message in messages if self._enter(message)]
         if taken:
-            task = asyncio.create_task(self._publish(taken, then))
+            # No part of the request that began it: that may be given up.
+            task = asyncio.create_task(self._publish(taken, then), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

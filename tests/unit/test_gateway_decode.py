@@ -32,6 +32,14 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "NaN is no value": (b'{"a": NaN, "b": -Infinity, "c": 1e999}', {"a": None, "b": None, "c": None}),
     "a number of 5000 digits": (b'{"a": ' + b"9" * 5000 + b"}", {"a": None}),
     "NaN beside such a number": (b'{"a": NaN, "b": 123456789012345678901}', {"a": None, "b": 123456789012345678901.0}),
+    "half a surrogate pair": (b'{"a": "x\\ud800", "b": "\\ud83d\\ude00\\\\ud800"}', {"a": "x\ufffd", "b": "😀\\ud800"}),
+    "broken UTF-8 in JSON": (b'{"a": "\xff", "\xfe": 1}', {"a": "\ufffd", "\ufffd": 1}),
+    "broken UTF-8 beside NaN": (b'{"a": "\xff\\udcff", "b": NaN}', {"a": "\ufffd\ufffd", "b": None}),
+    "control characters in a text": (b'{"a": "1\n2\t\x01"}', {"a": "1\n2\t\x01"}),
+    "a byte order mark": (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+    "a byte order mark, packed": (gzip.compress(b'\xef\xbb\xbf{"a": 1}'), {"a": 1}),
+    "broken UTF-8 in a form": (b"a=%ff%fe&b=\xff", {"a": "\ufffd\ufffd", "b": "\ufffd"}),
+    "separators around a form": (b"&a=1&&b=2&", {"a": "1", "b": "2"}),
     "a whole number beyond 64 bits": (b'{"a": 123456789012345678901}', {"a": 123456789012345678901.0}),
 }  # fmt: skip
 
@@ -44,9 +52,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "bytes that are nothing": (b"\xff\xfe\x00\x01", "neither"),
     "a form that is none": (b"hello", "neither"),
     "nested too deeply": (b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "not valid JSON"),
-    "half a surrogate pair": (b'{"a": "\\ud800"}', "not valid JSON"),
-    "broken UTF-8 in JSON": (b'{"a": "\xff"}', "not valid JSON"),
-    "broken UTF-8 in a form": (b"a=%ff%fe", "neither"),
+    "nested deeper than anybody means": (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nested more than 64"),
+    "json cut short of a megabyte and more": (b'{"a": NaN, "b": "' + b"x" * 1_100_000, "not valid JSON"),
 }
 
 
@@ -85,6 +92,52 @@ def test_a_body_of_endless_empty_members_is_refused_before_they_are_read() -> No
         decode_fields(gzip.compress(b"") * 100_000, LIMIT)
     assert time.monotonic() - began < 2
     assert refused.value.status == 400
+
+
+RECORD = b'{"a": "' + b"x" * 40 + b'"},'
+
+
+def test_what_packs_as_only_bombs_do_is_refused_where_its_size_would_do() -> None:
+    with pytest.raises(TooLargeError, match="more than 250 times") as refused:
+        decode_fields(gzip.compress(b'{"a": "' + b" " * 50_000_000 + b'"}'), 64_000_000)
+    assert refused.value.status == 413
+
+
+def test_ten_thousand_equal_jobs_are_no_bomb() -> None:
+    job = json.dumps(["NULL"] * 47 + ["QUEUE"] + ["NULL"] * 78 + [[["NULL"] * 18] * 4])
+    body = json.dumps({"jobs": f"[{','.join([job] * 10_000)}]"}).encode()
+    assert len(decode_fields(gzip.compress(body), 64_000_000)["jobs"]) > 10_000_000
+
+
+AMOUNTS: dict[str, tuple[bytes, bool]] = {
+    "empty objects": (b"{}," * 100_000, False),
+    "lists": (b"[1]," * 100_000, False),
+    "numbers": (b"1," * 400_000, False),
+    "small objects": (b'{"a":1},' * 60_000, True),
+    "records": (RECORD * 1_000, True),
+    "ten million bytes of records": (RECORD * 150_000, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AMOUNTS)
+def test_values_are_counted_before_they_are_read(case: str) -> None:
+    text, is_fine = AMOUNTS[case]
+    body = b'{"a": [' + text.rstrip(b",") + b"]}"
+    if is_fine:
+        assert decode_fields(body, 64_000_000)
+        return
+    began = time.thread_time()
+    with pytest.raises(TooLargeError, match="too many values"):
+        decode_fields(body, 64_000_000)
+    assert time.thread_time() - began < 0.1
+
+
+@pytest.mark.parametrize("escapes", [b'\\\\\\"', b'\\"', b"\\\\", b"\\n"])
+@pytest.mark.parametrize("shift", range(4))
+def test_brackets_and_commas_inside_a_text_are_no_values(escapes: bytes, shift: int) -> None:
+    """Wherever the slices in which they are counted begin."""
+    text = b'{"' + b"x" * shift + b'": "' + (escapes + b"{[,") * 300_000 + b'"}'
+    assert decode_fields(text, 64_000_000)
 
 
 def test_a_million_form_fields_are_refused() -> None:

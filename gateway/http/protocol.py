@@ -1,0 +1,232 @@
+"""HTTP/1.1 within bounds: heads, times and the number of connections; what is beyond them is answered and logged."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.http.answers import RETRY_AFTER_S, failure
+from gateway.http.door import WAITING
+from gateway.http.journal import JOURNAL
+
+_MOST_HEAD = 64 * 1024
+_MOST_URL = 64 * 1024
+_MOST_HEADERS = 200
+_LINGER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the parts of a request may take, and how many connections there may be."""
+
+    connections: int
+    first_byte_s: float = 30
+    head_s: float = 15
+    pause_s: float = 20
+    """Between two pieces of a body, or while nobody takes our answer."""
+    body_s: float = 60
+    body_bytes_per_s: int = 32 * 1024
+    """A long body has more time, as long as it comes so fast."""
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    FIRST_BYTE = auto()
+    HEAD = auto()
+    BODY = auto()
+    ANSWER = auto()
+    IDLE = auto()
+    """For the next request: uvicorn has a time-out for that."""
+    LINGER = auto()
+    """For the client to read why it was refused: closed at once, the network would throw that away."""
+
+
+class _BeyondError(Exception):
+    """The head is beyond a bound."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with bounds. `look` is called for all connections once a second: no timer for each."""
+
+    def __init__(self, limits: Limits, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._limits = limits
+        self._phase = Phase.FIRST_BYTE
+        self._since = self._moved_at = self.loop.time()
+        self._is_in_head = False
+        self._head = self._came = self._seen = 0
+        self._fault: tuple[int, str] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections and not self._make_room():
+            self._fault = 503, "too many connections"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        scope: Any = self.scope
+        waiting = scope.get(WAITING) if scope else None
+        if waiting is not None:
+            waiting.leave()
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase is Phase.LINGER:
+            return
+        if self._fault is not None:
+            self._refuse(*self._fault)
+            return
+        if self._phase in (Phase.IDLE, Phase.FIRST_BYTE):
+            self._enter(Phase.HEAD)
+        super().data_received(data)
+        if self._is_in_head:
+            self._head += len(data)
+            if self._head > _MOST_HEAD:  # one endless header, of which the parser has told nothing yet
+                self._refuse(*self._too_long())
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > _MOST_URL:
+            self._stop_at(414, f"the URL is longer than {_MOST_URL} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._came += len(name) + len(value)
+        if self._came > _MOST_HEAD or len(self.headers) > _MOST_HEADERS:
+            self._stop_at(*self._too_long())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head = True
+        self._head = self._came = 0
+
+    def on_headers_complete(self) -> None:
+        self._enter(Phase.BODY)
+        self._is_in_head = False
+        self._came = self._seen = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._came += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._phase = Phase.ANSWER if not self.cycle.response_complete else Phase.IDLE
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._phase is Phase.ANSWER and not self.pipeline:
+            self._phase = Phase.IDLE
+
+    def send_400_response(self, msg: str) -> None:
+        """Called for whatever the parser refuses, and for what we stopped it at."""
+        status, reason = self._fault or (400, "not HTTP")
+        self._refuse(status, reason)
+
+    def look(self, now: float) -> None:
+        """Close what has taken too long, with an answer where one can be given."""
+        limits, taken_s = self._limits, now - self._since
+        match self._phase:
+            case Phase.FIRST_BYTE if taken_s > (limits.first_byte_s if self._fault is None else _LINGER_S):
+                self.transport.close()
+            case Phase.HEAD if taken_s > limits.head_s:
+                self._refuse(408, "the request's head did not come in time")
+            case Phase.BODY:
+                self._look_at_body(now, taken_s)
+            case Phase.LINGER if taken_s > _LINGER_S:
+                self.transport.close()
+            case Phase.ANSWER | Phase.IDLE:
+                self._look_at_answer(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """No request has begun."""
+        return self._phase in (Phase.IDLE, Phase.FIRST_BYTE)
+
+    def _look_at_body(self, now: float, taken_s: float) -> None:
+        if self._came != self._seen or self.flow.read_paused:  # it comes, or it is we who do not take it
+            self._seen, self._moved_at = self._came, now
+        limits = self._limits
+        allowed_s = limits.body_s + self._came / limits.body_bytes_per_s
+        if now - self._moved_at <= limits.pause_s and taken_s <= allowed_s:
+            return
+        if self.cycle.response_complete:
+            self.transport.close()
+        elif not self.cycle.response_started:
+            JOURNAL.note(self.client, 408, "the request's body did not come in time", path=self.scope["path"][:200])
+            task = self.loop.create_task(_answer(self.cycle, 408, "the request's body did not come in time"))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            self._phase = Phase.ANSWER
+
+    def _look_at_answer(self, now: float) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left != self._seen or not left:
+            self._seen, self._moved_at = left, now
+        elif now - self._moved_at > self._limits.pause_s:
+            JOURNAL.note(self.client, 0, "nobody took the answer", path=self.scope["path"][:200])
+            self.transport.abort()
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._since = self._moved_at = self.loop.time()
+
+    def _too_long(self) -> tuple[int, str]:
+        if not self.headers:
+            return 414, f"the URL is longer than {_MOST_URL} bytes"
+        return 431, f"the head has more than {_MOST_HEAD} bytes or {_MOST_HEADERS} headers"
+
+    def _stop_at(self, status: int, reason: str) -> None:
+        self._fault = status, reason
+        raise _BeyondError(reason)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer what is no request, and listen no more."""
+        if self._phase is Phase.LINGER:
+            return
+        JOURNAL.note(self.client, status, reason)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.write(_raw(status, reason))
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        else:
+            cycle.keep_alive = False  # an answer is on its way: it is the last one
+        self._enter(Phase.LINGER)
+
+    def _make_room(self) -> bool:
+        """Close a connection on which nothing is asked, for one on which something may be."""
+        for number, other in enumerate(self.connections):
+            if other is not self and isinstance(other, BoundedProtocol) and other.is_idle:
+                other.transport.close()
+                return True
+            if number > 100:
+                break
+        return False
+
+
+async def _answer(cycle: RequestResponseCycle, status: int, message: str) -> None:
+    answer = failure(message, status, headers={"Connection": "close"})
+    await cycle.send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
+    await cycle.send({"type": "http.response.body", "body": bytes(answer.body), "more_body": False})
+
+
+def _raw(status: int, message: str) -> bytes:
+    answer = failure(message, status)
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    answer.headers["Connection"] = "close"
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() + head + b"\r\n" + bytes(answer.body)
+
+
+def look_at_all(connections: Iterable[Any], now: float) -> None:
+    """Called once a second."""
+    for connection in list(connections):
+        if isinstance(connection, BoundedProtocol):
+            connection.look(now)

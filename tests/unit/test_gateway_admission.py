@@ -1,0 +1,147 @@
+"""The door: who is let in, what a body may hold, how many wait and how long, and what is worked on for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gateway.http.door import Door
+from tests.gateway_inside import QUEUE, Answered, Client, Store, gateway
+
+GET_JOB, UPDATE_JOB = "/server/panda/getJob", "/server/panda/updateJob"
+SUBMIT, DESCRIBE, KILL = "/api/v1/job/submit", "/api/v1/job/get_description", "/api/v1/job/kill"
+BULK, STATUS = "/api/v1/pilot/update_jobs_bulk", "/api/v1/pilot/get_job_status"
+ASK = json.dumps({"siteName": QUEUE, "prodSourceLabel": "user"}).encode()
+
+
+def play(scene: Callable[[Door, Store], Awaitable[None]], **config: Any) -> None:
+    """A scene with an open gateway and a store that the scene rules."""
+
+    async def run() -> None:
+        store = Store()
+        async with gateway(store, **config) as door:
+            try:
+                await asyncio.wait_for(scene(door, store), 60)
+            finally:
+                store.go.set()
+
+    asyncio.run(run())
+
+
+def ask(method: str, path: str, body: bytes = b"", query: bytes = b"", **headers: str) -> Answered:
+    """One request to a gateway of its own."""
+    found: list[Answered] = []
+    sent = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def scene(door: Door, _store: Store) -> None:
+        found.append(await Client(door).ask(method, path, [body], sent, query))
+
+    play(scene)
+    return found[0]
+
+
+OURS = [
+    "127.0.0.1",
+    "127.0.0.1:25080",
+    "localhost:1",
+    "LocalHost",
+    "localhost.",
+    "[::1]:8000",
+    "127.8.8.8",
+    "ip6-localhost",
+]
+STRANGE = [
+    "evil.example", "evil.example:25080", "", "127.0.0.1.evil.example", "0.0.0.0", "10.0.0.1", "a b", "[",  # noqa: S104
+    "localhost:x", "127.0.0.1@evil.example", "[::2]", "x" * 5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_called_by_its_names(host: str) -> None:
+    assert ask("GET", "/api/v1/system/is_alive", host=host).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", SUBMIT, GET_JOB, "/no/such", "/livez"])
+@pytest.mark.parametrize("host", STRANGE)
+def test_what_is_meant_for_others_is_not_taken(host: str, path: str) -> None:
+    answer = ask("POST" if "job" in path.lower() else "GET", path, ASK, host=host)
+    assert answer.status == 421
+
+
+def test_further_names_are_a_setting() -> None:
+    async def scene(door: Door, _store: Store) -> None:
+        assert (await Client(door).ask("GET", "/livez", headers=[(b"host", b"panda.example.org:443")])).status == 200
+        assert (await Client(door).ask("GET", "/livez", headers=[(b"host", b"other.example.org")])).status == 421
+
+    play(scene, hosts=("panda.example.org",))
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "https://evil.example", "null", "http://localhost:3000",
+                                    "http://127.0.0.1:81", "file://", "chrome-extension://abc"])  # fmt: skip
+def test_a_page_of_others_does_not_drive_it(origin: str) -> None:
+    answer = ask("POST", SUBMIT, b"jobs=[]", host="127.0.0.1:80", origin=origin)
+    assert (answer.status, answer.json["success"]) == (403, False)
+
+
+@pytest.mark.parametrize(
+    "origin", ["panda_dev", "panda_dev.pilot", "vo:role", "http://127.0.0.1:80", "https://127.0.0.1:80"]
+)
+def test_pilots_clients_and_our_own_pages_do(origin: str) -> None:
+    assert ask("POST", GET_JOB, ASK, host="127.0.0.1:80", origin=origin).json["StatusCode"] == 20
+
+
+@pytest.mark.parametrize("header", ["forwarded", "x_forwarded_for", "x_forwarded_proto", "via", "x_real_ip"])
+def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(header: str) -> None:
+    assert ask("GET", "/", **{header: "1.2.3.4"}).status == 403
+
+
+def test_what_a_browser_says_of_itself_is_heard() -> None:
+    assert ask("POST", SUBMIT, b"{}", sec_fetch_site="cross-site").status == 403
+    assert ask("GET", "/docs", sec_fetch_site="same-origin").status == 200
+    assert ask("GET", "/docs", sec_fetch_site="none").status == 200
+
+
+def test_who_is_turned_away_reads_it_in_his_own_convention_and_never_as_success() -> None:
+    legacy = ask("POST", UPDATE_JOB, b"jobId=1&state=finished", host="evil.example")
+    assert (legacy.status, legacy.json["StatusCode"]) == (421, 50)
+    assert "evil.example" in legacy.json["errorDialog"]
+    newer = ask("POST", "/api/v1/pilot/update_job", b"{}", origin="http://evil.example")
+    assert (newer.status, newer.json["success"], newer.json["data"]) == (403, False, {"StatusCode": 70})
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    began = time.thread_time()
+    work()
+    return (time.thread_time() - began) * 1000
+
+
+MANY = 22_000_000 // 3
+HURTING: dict[str, tuple[str, bytes]] = {
+    "a bomb of empty reports": (BULK, gzip.compress(b'{"job_list":[' + b"{}," * MANY + b"{}]}")),
+    "empty reports, no bomb": (BULK, b'{"job_list":[' + b"{}," * 21_000 + b"{}]}"),
+    "empty jobs": (SUBMIT, b'{"jobs":[' + b"[]," * 3_000_000 + b"[]]}"),
+    "truncated numbers": (SUBMIT, b'{"jobs":[' + b"1," * 5_000_000),
+    "no numbers": (SUBMIT, b'{"jobs":[' + b"NaN," * 1_000_000 + b"1]}"),
+    "bad ids": (DESCRIBE, b'{"job_ids":[' + b'"a",' * 200_000 + b'"a"]}'),
+    "ids without end": (STATUS, b'{"job_ids":"' + b"1," * 400_000 + b'1"}'),
+    "nested": (UPDATE_JOB, b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "separators": (SUBMIT, b"a=1" + b"&" * 10_000_000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HURTING)
+def test_a_body_made_to_hurt_is_refused_before_it_does(case: str) -> None:
+    """Sixteen seconds and two gigabytes were reached by 63 kB."""
+    path, body = HURTING[case]
+    method = "GET" if path == STATUS else "POST"
+    query = b"job_ids=" + b"1," * 400_000 if path == STATUS else b""
+    answers: list[Answered] = []
+    took = _milliseconds(lambda: answers.append(ask(method, path, body, query)))
+    assert answers[0].status in (400, 413) or not answers[0].json.get("success", False)
+    assert took < 1500, "the event loop's own time"
