@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ def pilot_job(job: JobDescription, storage: str) -> dict[str, Any]:
 def destination_token(job: JobDescription, file: FileRow) -> str:
     """The space token of an output's destination, "" for none."""
     tokens = job.spec.get(FILE_TOKENS)
-    return str(tokens.get(file.lfn, "")) if isinstance(tokens, dict) else ""
+    return str(tokens.get(file.lfn, "")) if tokens else ""
 
 
 def _plain(job: JobDescription) -> dict[str, Any]:
@@ -78,9 +77,9 @@ def _parameters(job: JobDescription) -> dict[str, Any]:
     parameters = str(job.spec.get("job_parameters", ""))
     fields: dict[str, Any] = {}
     begin, end = _STEPS
-    before, opened, behind = parameters.partition(begin)
-    steps, closed, _ = behind.partition(end)
-    if opened and closed:
+    if begin in parameters and end in parameters:
+        before, _, behind = parameters.partition(begin)
+        steps = behind.partition(end)[0]
         try:
             read = json.loads(steps)
         except (ValueError, RecursionError):
@@ -93,7 +92,8 @@ def _parameters(job: JobDescription) -> dict[str, Any]:
 
 
 def _tags(job: JobDescription) -> list[str]:
-    return [tag.strip() for tag in str(job.spec.get("special_handling") or "").split(",")]
+    tags = job.spec.get("special_handling")
+    return [tag.strip() for tag in str(tags).split(",")] if tags else []
 
 
 def _once(files: Iterable[FileRow]) -> list[FileRow]:
@@ -126,7 +126,6 @@ def _checksum(checksum: str) -> str:
 
 
 def _outputs(job: JobDescription, files: Sequence[FileRow], storage: str) -> dict[str, Any]:
-    tokens = (re.sub("^ddd:", "dst:", destination_token(job, file).split(",")[0]) for file in files)
     log = next((file for file in files if file.type == "log"), None)
     return {
         "outFiles": _list(file.lfn for file in files),
@@ -138,11 +137,17 @@ def _outputs(job: JobDescription, files: Sequence[FileRow], storage: str) -> dic
         "realDatasets": _list(file.dataset or file.destination_block or NOTHING for file in files),
         "ddmEndPointOut": _list(storage for _ in files),
         "destinationDblock": _list(file.destination_block or NOTHING for file in files),
-        "destinationDBlockToken": _list(token or NOTHING for token in tokens),
+        "destinationDBlockToken": _list(_place(destination_token(job, file)) for file in files),
         "destinationSE": str(job.spec.get("destination_se") or NOTHING),
         "fileDestinationSE": _list(file.destination or NOTHING for file in files),
         "dispatchDBlockTokenForOut": _list(file.token or NOTHING for file in files),
     }
+
+
+def _place(token: str) -> str:
+    """The first of an output's destination tokens, as pilots call it."""
+    first = token.partition(",")[0]
+    return f"dst:{first[4:]}" if first.startswith("ddd:") else first or NOTHING
 
 
 def _extras(job: JobDescription, outputs: list[FileRow]) -> dict[str, Any]:
@@ -161,6 +166,8 @@ def _extras(job: JobDescription, outputs: list[FileRow]) -> dict[str, Any]:
 def _of_tags(job: JobDescription, inputs: Sequence[FileRow]) -> dict[str, Any]:
     """What the tags of special_handling tell the pilot."""
     tags = _tags(job)
+    if not tags:
+        return {}
     fields = dict(_TAGS[tag] for tag in tags if tag in _TAGS)
     for tag in tags:
         if tag.startswith(_ALTERNATIVE_STAGE_OUT):

@@ -158,7 +158,8 @@ def _or(value: int | None, otherwise: Any) -> Any:
 
 def _token(draft: FileDraft, sent: dict[str, Any]) -> str:
     """The destination token of an output."""
-    return _named(sent, "destinationDBlockToken") if draft.type in ("output", "log") else ""
+    wanted = sent.get("destinationDBlockToken") is not None and draft.type in ("output", "log")
+    return _named(sent, "destinationDBlockToken") if wanted else ""
 
 
 def _site(spec: dict[str, Any]) -> str:
