@@ -129,6 +129,13 @@ def test_who_kills_is_told_by_the_role_in_the_jobs_vo() -> None:
     assert policy.killer(manager, job(vo=OTHER_VO, owner=manager.key)) == Killer(is_owner=True, is_production=False)
 
 
+def test_jobs_of_the_release_before_keep_their_owner_and_holder() -> None:
+    who = seen(bearer({"iss": "https://iam", "sub": "s1"}))
+    before = job(owner="https://iam|s1", holder="https://iam|s1")
+    assert policy.killer(who, before).is_owner
+    assert policy.may_report(who, before)
+
+
 def test_what_is_decided_before_a_job_is_known() -> None:
     manager = Identity("iss", "m", "", frozenset({(OTHER_VO, "production")}))
     for action in Action:
