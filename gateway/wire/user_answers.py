@@ -1,0 +1,128 @@
+"""What users, tools and JEDI are answered."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from gateway.wire.answers import Answer, Envelope, JobId, Scalar
+from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
+from panda_fsm.jobs.states import FileStatus, FileType, State
+
+
+class JobSet(Answer):
+    """The jobs that were submitted together."""
+
+    jobsetID: int
+
+
+class Submitted(Envelope):
+    """The ids of each job, in the order sent: PandaID, jobDefinitionID, and the job set."""
+
+    data: list[tuple[JobId, int, JobSet]]
+
+
+class Moment(Answer):
+    """A time: UTC in ISO form, without saying so."""
+
+    moment: str = Field(alias="__datetime__")
+
+
+Value = Scalar | Moment | None
+_FILE_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(FILE_ATTRIBUTES, (str | None, ...)),
+    **dict.fromkeys(("rowID", "PandaID", "fsize"), (int, ...)),
+    "type": (FileType, ...),
+    "status": (FileStatus, ...),
+}
+DescribedFile: type[BaseModel] = create_model(
+    "DescribedFile",
+    __base__=Answer,
+    __doc__="A file of a job.",
+    **_FILE_FIELDS,
+)
+_DESCRIBED: dict[str, Any] = {
+    **dict.fromkeys(JOB_ATTRIBUTES, (Value, ...)),
+    "PandaID": (JobId, ...),
+    "jobStatus": (State, ...),
+    "Files": (list[DescribedFile], ...),  # type: ignore[valid-type]  # made of a list of names
+}
+DescribedJob: type[BaseModel] = create_model(
+    "DescribedJob",
+    __base__=Answer,
+    __doc__="A job with all attributes of the field's clients; null where there is no value.",
+    **_DESCRIBED,
+)
+
+
+class Described(Envelope):
+    """The jobs in the order asked; null for one that is unknown."""
+
+    data: list[DescribedJob | None]  # type: ignore[valid-type]  # made of a list of names
+
+
+class Killed(Envelope):
+    """True for each job whose end is on its way; false for unknown ones, those of others, and those that ended."""
+
+    data: list[bool]
+
+
+class StateAndCommand(Answer):
+    """Where a job is, and what its pilot will be told."""
+
+    status: State | Literal["unknown"]
+    command: str
+
+
+class States(Envelope):
+    """State and command of each job, in the order asked."""
+
+    data: list[StateAndCommand]
+
+
+class JobsBySite(Envelope):
+    """Live jobs as {queue: {state: jobs}}."""
+
+    data: dict[str, dict[str, int]]
+
+
+class Hop(Answer):
+    """How long jobs took from one state to the next."""
+
+    n: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Progress(Answer):
+    """Jobs per state, and the time of each hop."""
+
+    states: dict[str, int]
+    hops: dict[str, Hop]
+
+
+class JobStates(Envelope):
+    """How far a task is, or all jobs."""
+
+    data: Progress
+
+
+class Environment(Answer):
+    """Who the server takes the caller for. `roles`: vo/role, with commas."""
+
+    issuer: str
+    subject: str
+    name: str
+    roles: str
+
+
+class Attributes(Answer):
+    """What the server knows of the request."""
+
+    environment: Environment
+
+
+class WhoAmI(Envelope):
+    """Who the server takes the caller for; never the token."""
+
+    data: Attributes
