@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,8 +29,40 @@ Handler = Callable[[Gateway, Call, Any], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """An answer that is no envelope: a file or a page. `is_file`: parts of it may be asked for."""
+
+    description: str
+    media_types: tuple[str, ...]
+    is_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that a handler reads."""
+
+    name: str
+    description: str
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What may be asked next: a route, and which part of the answer (an expression of OpenAPI) goes where in it."""
+
+    route: str
+    to: str
+    part: str
+    is_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One path. `model` is what its body or query must be; without a model the handler reads the request itself.
+
+    `answer`: what is answered with 200, one of several models where it is a union. `refusals`: with which statuses its
+    handler refuses, beside those that every request may meet. `upload`: it takes a file, and how
+    large. These are for the API document, as are `links`.
 
     What it asks, and so who may use it, is said by each route: a default would be a forgotten decision.
     `not_accepted` answers when nothing was decided and the caller shall repeat it. What looks at our health
@@ -41,10 +74,14 @@ class Route:
     handler: Handler
     access: Action
     summary: str
-    answer: str
+    answer: type[BaseModel] | UnionType | Content
     model: type[BaseModel] | None = None
     convention: Convention = Convention.USER
     body_limit: int = MB
     tag: str = "system"
     not_accepted: Callable[[str], Response] = unavailable
     is_health: bool = False
+    refusals: tuple[int, ...] = ()
+    headers: tuple[Header, ...] = ()
+    upload: str = ""
+    links: tuple[Link, ...] = ()

@@ -79,6 +79,12 @@ class States(Envelope):
     data: list[StateAndCommand]
 
 
+class Found(Envelope):
+    """The caller has uploaded this content lately. `message`: FOUND:<host>:<name>."""
+
+    data: None
+
+
 class JobsBySite(Envelope):
     """Live jobs as {queue: {state: jobs}}."""
 
