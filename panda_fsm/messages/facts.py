@@ -27,7 +27,7 @@ class JobEvent(JobMessage):
 
     @property
     def routing_key(self) -> str:
-        return f"job.{self.state.value}"
+        return f"job.{self.state}"
 
 
 class OutputsAdded(JobMessage):

@@ -36,8 +36,11 @@ class SubBunch:
 
 
 def neighbours(job: Job, generation: int) -> tuple[int, int]:
-    """The number of the job's neighbours in a generation, and of its life where it has none."""
-    fifty, place = divmod(job.job_id, JOBS_PER_SUB_BLOCK)
+    """The number of the job's neighbours in a generation, and of its life where it has none.
+
+    PandaIDs are given out from 1 of a thousand on, so jobs submitted together are neighbours of each other alone.
+    """
+    fifty, place = divmod(job.job_id - 1, JOBS_PER_SUB_BLOCK)
     if generation == 0:
         return fifty * 100, 0
     if generation == 1:

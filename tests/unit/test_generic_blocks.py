@@ -117,8 +117,16 @@ def together(plugin: GenericPlugin, jobs: Iterable[Job]) -> int:
 
 
 def test_fifty_neighbours_share_a_sub_block() -> None:
-    assert together(anywhere(), (defined(number) for number in range(100, 150))) == 1
-    assert together(anywhere(), (defined(number) for number in range(149, 151))) == 2
+    assert together(anywhere(), (defined(number) for number in range(101, 151))) == 1
+    assert together(anywhere(), (defined(number) for number in range(150, 152))) == 2
+
+
+def test_jobs_that_were_submitted_together_share_their_blocks_with_nobody_else() -> None:
+    """PandaIDs are given out in blocks of a thousand that begin with 1001, 2001..."""
+    plugin = anywhere()
+    first, second = range(1001, 1101), range(1101, 1201)
+    assert together(plugin, map(defined, first)) == 2
+    assert together(plugin, map(defined, [*first, *second])) == 4
 
 
 def test_blocks_say_where_files_come_from_and_go_to() -> None:
