@@ -1,6 +1,7 @@
 """The rows that a batch's effects become, statement by statement; names are those of the SQL column lists."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -9,13 +10,11 @@ from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FACTS, FINAL, Limits, look_s
-from panda_fsm.jobs.states import Phase, State
+from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.trouble import fingerprint
 
 Row = dict[str, Any]
-_ENDING = {State.HOLDING.value, *(state.value for state in FINAL)}
-_STARTED = State.RUNNING.value
 
 
 def as_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
@@ -23,38 +22,64 @@ def as_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     return orjson.dumps(rows).decode()
 
 
-def job(owner: str, trigger: Trigger, draft: JobDraft, limits: Limits) -> Row:
-    """A new job's hot columns."""
-    state = JOB.birth(trigger).destination
-    row = draft.model_dump(exclude={"spec", "files", "special_handling", "user"})
-    return row | {
-        "user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": limits.deadline_s(state),
-        "look_s": look_s(limits, state, 0),
-    }  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """What a state says of the times of a job that enters it, or is heard of in it."""
+
+    started: bool
+    ended: bool
+    final: bool
+    heartbeats: bool
+    deadline_s: float | None
+    look_s: float
+
+
+class Timetable:
+    """The times of each state as this installation sets them, worked out once: every row asks for them."""
+
+    def __init__(self, limits: Limits, archive_after_s: float) -> None:
+        self._times = {
+            state.value: _Times(
+                started=state is State.RUNNING,
+                ended=state is State.HOLDING or state in FINAL,
+                final=state in FINAL,
+                heartbeats=facts.heartbeats,
+                deadline_s=archive_after_s if state in FINAL else limits.deadline_s(state),
+                look_s=look_s(limits, state, archive_after_s),
+            )
+            for state, facts in FACTS.items()
+        }
+
+    def job(self, owner: str, trigger: Trigger, draft: JobDraft) -> Row:
+        """A new job's hot columns."""
+        state = JOB.birth(trigger).destination.value
+        times = self._times[state]
+        row = draft.model_dump(exclude={"spec", "files", "special_handling", "user"})
+        return row | {
+            "user_name": draft.user, "owner": owner, "state": state, "deadline_s": times.deadline_s,
+            "look_s": times.look_s,
+        }  # fmt: skip
+
+    def moves(self, effects: Effects) -> list[Row]:
+        """Jobs that changed. A step, or a heartbeat where those count, moves the deadline; a final job's is its
+        appointment with the archive."""
+        return [self._move(row) for row in effects.jobs.values()]
+
+    def _move(self, row: Row) -> Row:
+        times = self._times[row["state"]]
+        moved = row["version"] > row["expected"]
+        more: Row = {"started": times.started, "ended": times.ended, "final": times.final}
+        if moved or (times.heartbeats and row.get("renewed")):
+            more["deadline_s"] = times.deadline_s
+        if moved and "look_s" not in row:
+            more["look_s"] = times.look_s
+        return row | more
 
 
 def draft_files(draft: JobDraft) -> Iterator[Row]:
     """A new job's files, numbered as they were sent."""
     for seq, file in enumerate(draft.files):
         yield {"job_id": draft.job_id, "seq": seq, **file.model_dump()}
-
-
-def moves(effects: Effects, limits: Limits, archive_after_s: float) -> list[Row]:
-    """Jobs that changed. A step, or a heartbeat where those count, moves the deadline; a final job's is its appointment
-    with the archive."""
-    return [row | _times(row, limits, archive_after_s) for row in effects.jobs.values()]
-
-
-def _times(row: Row, limits: Limits, archive_after_s: float) -> Row:
-    state = State(row["state"])
-    moved = row["version"] > row["expected"]
-    seconds = limits.deadline_s(state)
-    times: Row = {"started": state.value == _STARTED, "ended": state.value in _ENDING, "final": state in FINAL}
-    if moved or (row.get("renewed") and FACTS[state].heartbeats):
-        times["deadline_s"] = archive_after_s if FACTS[state].phase is Phase.FINAL else seconds
-    if moved and "look_s" not in row:
-        times["look_s"] = look_s(limits, state, archive_after_s)
-    return times
 
 
 def blocks(effects: Effects) -> list[Row]:
