@@ -1,6 +1,7 @@
 """Runs the gateway: one process, one event loop; told to end, it says so, serves on a little, and finishes."""
 
 import asyncio
+import logging
 import resource
 import signal
 import socket
@@ -22,6 +23,7 @@ _TICK_S = 0.1
 _MOST_CONNECTIONS = 10_000
 _OTHER_FILES = 64
 """Database, broker, logs."""
+logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what it refuses we write down ourselves
 
 
 class Server(uvicorn.Server):
@@ -48,7 +50,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites) -> None:
+def serve(
+    config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites, limits: Limits | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError before anything listens."""
     door = create_app(config, store, publisher, sites)
     connections, spare = _descriptors()
@@ -60,7 +64,7 @@ def serve(config: GatewayConfig, store: Store, publisher: Publisher, sites: Site
         host=config.host,
         port=config.port,
         loop="uvloop",
-        http=partial(BoundedProtocol, Limits(connections)),  # type: ignore[arg-type]  # called as the class would be
+        http=partial(BoundedProtocol, limits or Limits(connections)),  # type: ignore[arg-type]  # called as the class would be
         ws="none",
         lifespan="on",
         access_log=False,

@@ -45,9 +45,9 @@ class Client:
 
     async def ask(
         self, method: str, path: str, parts: Sequence[bytes] = (b"",), headers: Sequence[tuple[bytes, bytes]] = (),
-        query: bytes = b"",
+        query: bytes = b"", told: Callable[[Any], None] = lambda _message: None,
     ) -> Answered:  # fmt: skip
-        """Send it; a header of the name host replaces the usual one."""
+        """Send it; a header of the name host replaces the usual one. `told` sees the answer while it comes."""
         answered = Answered()
         usual = [] if any(name == b"host" for name, _ in headers) else [(b"host", HOST)]
         left = list(parts)
@@ -70,6 +70,7 @@ class Client:
                 answered.headers = {name.decode(): value.decode() for name, value in message["headers"]}
             else:
                 answered.body += message.get("body", b"")
+            told(message)
 
         await self._door(self.scope, receive, send)
         return answered
@@ -93,7 +94,7 @@ class Store:
     def claims(self) -> Any:
         return self
 
-    requests = reads = registers = claims
+    requests = repeats = reads = registers = claims
 
     async def open(self) -> None: ...
 
@@ -120,8 +121,10 @@ class Store:
                     return Claim(jobs=[None for _, seats in asked[0] for _ in seats], events=[])
                 case "job_id_block" | "last_job_id_block" | "job_set_id":
                     return 1
-                case "keep":
+                case "keep" | "answer_to" | "settle":
                     return None
+                case "keep_once":
+                    return [None for _ in asked[0]]
             return {}
 
         return answer
@@ -130,7 +133,8 @@ class Store:
 class NoBroker:
     """A publisher that has none: everything is left to the relay."""
 
-    is_connected = False
+    is_connected = is_blocked = False
+    trouble: str | None = None
 
     async def open(self) -> None: ...
 

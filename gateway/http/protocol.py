@@ -17,6 +17,7 @@ _MOST_HEAD = 64 * 1024
 _MOST_URL = 64 * 1024
 _MOST_HEADERS = 200
 _LINGER_S = 2.0
+_SILENT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase = Phase.FIRST_BYTE
         self._since = self._moved_at = self.loop.time()
         self._is_in_head = False
-        self._head = self._came = self._seen = 0
+        self._head = self._chunk = 0
+        """Bytes of a head that is not complete, and of what is read at this moment."""
+        self._came = self._seen = 0
+        """Bytes of the body, or of our answer that is left; and when they were looked at last."""
         self._fault: tuple[int, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -82,29 +86,22 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._phase in (Phase.IDLE, Phase.FIRST_BYTE):
             self._enter(Phase.HEAD)
+        self._chunk = len(data)
         super().data_received(data)
         if self._is_in_head:
             self._head += len(data)
             if self._head > _MOST_HEAD:  # one endless header, of which the parser has told nothing yet
                 self._refuse(*self._too_long())
 
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > _MOST_URL:
-            self._stop_at(414, f"the URL is longer than {_MOST_URL} bytes")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._came += len(name) + len(value)
-        if self._came > _MOST_HEAD or len(self.headers) > _MOST_HEADERS:
-            self._stop_at(*self._too_long())
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._is_in_head = True
-        self._head = self._came = 0
+        self._head = 0
 
     def on_headers_complete(self) -> None:
+        if len(self.url) > _MOST_URL or len(self.headers) > _MOST_HEADERS or self._has_long_head():
+            self._fault = self._too_long()
+            raise _BeyondError
         self._enter(Phase.BODY)
         self._is_in_head = False
         self._came = self._seen = 0
@@ -143,10 +140,9 @@ class BoundedProtocol(HttpToolsProtocol):
             case Phase.ANSWER | Phase.IDLE:
                 self._look_at_answer(now)
 
-    @property
-    def is_idle(self) -> bool:
-        """No request has begun."""
-        return self._phase in (Phase.IDLE, Phase.FIRST_BYTE)
+    def is_idle(self, now: float) -> bool:
+        """No request has begun, and if the connection is new none has come for a while."""
+        return self._phase is Phase.IDLE or (self._phase is Phase.FIRST_BYTE and now - self._since > _SILENT_S)
 
     def _look_at_body(self, now: float, taken_s: float) -> None:
         if self._came != self._seen or self.flow.read_paused:  # it comes, or it is we who do not take it
@@ -177,13 +173,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = self._moved_at = self.loop.time()
 
     def _too_long(self) -> tuple[int, str]:
-        if not self.headers:
+        if not self.headers or len(self.url) > _MOST_URL:
             return 414, f"the URL is longer than {_MOST_URL} bytes"
         return 431, f"the head has more than {_MOST_HEAD} bytes or {_MOST_HEADERS} headers"
 
-    def _stop_at(self, status: int, reason: str) -> None:
-        self._fault = status, reason
-        raise _BeyondError(reason)
+    def _has_long_head(self) -> bool:
+        """Only of a large piece it is worth the while to count."""
+        if self._head + self._chunk <= _MOST_HEAD:
+            return False
+        return sum(len(name) + len(value) for name, value in self.headers) > _MOST_HEAD
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer what is no request, and listen no more."""
@@ -202,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _make_room(self) -> bool:
         """Close a connection on which nothing is asked, for one on which something may be."""
         for number, other in enumerate(self.connections):
-            if other is not self and isinstance(other, BoundedProtocol) and other.is_idle:
+            if isinstance(other, BoundedProtocol) and other.is_idle(self._since):
                 other.transport.close()
                 return True
             if number > 100:

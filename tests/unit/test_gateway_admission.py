@@ -98,7 +98,7 @@ def test_pilots_clients_and_our_own_pages_do(origin: str) -> None:
 
 @pytest.mark.parametrize("header", ["forwarded", "x_forwarded_for", "x_forwarded_proto", "via", "x_real_ip"])
 def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(header: str) -> None:
-    assert ask("GET", "/", **{header: "1.2.3.4"}).status == 403
+    assert ask("GET", "/", b"", b"", **{header: "1.2.3.4"}).status == 403
 
 
 def test_what_a_browser_says_of_itself_is_heard() -> None:
