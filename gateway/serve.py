@@ -1,6 +1,7 @@
 """Runs the gateway: one process, one event loop; told to end, it says so, serves on a little, and finishes."""
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -75,6 +76,8 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
     )
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking through it again and again holds everybody up
     Server(chosen, door, config.drain_s).run()
 
 

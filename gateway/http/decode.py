@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from gateway.http.refusal import TooLargeError, UndecodableError
-from gateway.http.structure import SMALL, check_amount, check_depth
+from gateway.http.structure import check
 
 MAX_FORM_FIELDS = 10_000
 _MAX_LENIENT = 1024 * 1024
@@ -24,10 +24,10 @@ _BOM = b"\xef\xbb\xbf"
 _DIGITS_OF_64_BITS = 19
 _MOST_MEMBERS = 16
 _GZIP = 31  # zlib's name for "gzip header and trailer"
-_ESCAPE = re.compile(
-    rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
-"""Escaped backslashes and whole surrogate pairs, which stay; or half of a pair, which nobody can write down."""
+_SURROGATES = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|[89a-fA-F][0-9a-fA-F]{2})")
+"""A pair, or half of one, which nobody can write down."""
+_ONE = 6  # characters of an escape
+_REPLACED = b"\\ufffd"
 
 
 async def read_limited(chunks: AsyncIterable[bytes], limit: int) -> bytes:
@@ -100,21 +100,18 @@ def decode_json(text: bytes | str) -> Any:
     """
     if isinstance(text, str):
         text = text.encode(errors="replace")
-    if len(text) > SMALL:
-        check_amount(text)
+    check(text)
     try:
-        value = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        value = _mended(text, error)
-    check_depth(text, value)
-    return value
+        return _mended(text, error)
 
 
 def _mended(text: bytes, error: orjson.JSONDecodeError) -> Any:
     """Cheap mending first, which any size can have; then the slow parser, for what is not large."""
     mended = text.decode(errors="replace").encode()
     if b"\\ud" in mended or b"\\uD" in mended:
-        mended = _ESCAPE.sub(lambda match: match[1] or b"\\ufffd", mended)
+        mended = _SURROGATES.sub(_whole_pairs, mended)
     if mended != text:
         try:
             return orjson.loads(mended)
@@ -123,6 +120,17 @@ def _mended(text: bytes, error: orjson.JSONDecodeError) -> Any:
     if len(mended) > _MAX_LENIENT:
         raise UndecodableError(f"the body is not valid JSON: {error.msg} at character {error.pos}")
     return _lenient_json(mended)
+
+
+def _whole_pairs(found: re.Match[bytes]) -> bytes:
+    """What was found, without halves. After an odd number of backslashes it begins with no escape, but with text."""
+    before = found.start()
+    while before and found.string[before - 1 : before] == b"\\":
+        before -= 1
+    is_pair, is_text = len(found[0]) > _ONE, (found.start() - before) % 2
+    if is_text:
+        return found[0][:_ONE] + (_REPLACED if is_pair else b"")
+    return found[0] if is_pair else _REPLACED
 
 
 def _lenient_json(text: bytes) -> Any:

@@ -112,7 +112,7 @@ def test_ten_thousand_equal_jobs_are_no_bomb() -> None:
 AMOUNTS: dict[str, tuple[bytes, bool]] = {
     "empty objects": (b"{}," * 100_000, False),
     "lists": (b"[1]," * 100_000, False),
-    "numbers": (b"1," * 400_000, False),
+    "numbers": (b"1," * 4_000_000, False),
     "small objects": (b'{"a":1},' * 60_000, True),
     "records": (RECORD * 1_000, True),
     "ten million bytes of records": (RECORD * 150_000, True),
