@@ -32,6 +32,7 @@ def waiting(channel: BlockingChannel, queue: str) -> list[tuple[Basic.Deliver, p
     taken: list[tuple[Basic.Deliver, pika.BasicProperties, bytes]] = []
     count = channel.queue_declare(queue, passive=True).method.message_count
     if count:
+        channel.basic_qos(prefetch_count=count)  # without, a quorum queue stops at 2000
         consumer = channel.basic_consume(queue, lambda _channel, *message: taken.append(message))
         deadline = time.monotonic() + 60
         while len(taken) < count:
