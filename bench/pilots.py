@@ -25,7 +25,7 @@ PILOTS = 32
 BACKLOG = 2000
 _ACQUIRE = {
     "site_name": QUEUE, "computing_element": QUEUE, "prod_source_label": "user", "disk_space": 20000, "memory": 24000,
-    "node": "wn042.bench", "scheduler_id": "bench", "worker_id": 77,
+    "node": "wn042.bench", "scheduler_id": "bench",
 }  # fmt: skip
 _PAUSE_S = 0.02
 _ANSWER_S = 240.0
@@ -120,8 +120,7 @@ class _Crowd:
         self._start_clock()
         self._user_token = unsigned_token("bench-user", "bench")
         self._token = unsigned_token("bench-pilot", "bench")
-        self._acquire = post("/api/v1/pilot/acquire_jobs", orjson.dumps(_ACQUIRE), self._token)
-        self._submitted = self._taken = self._ended = 0
+        self._submitted = self._taken = self._ended = self._workers = 0
 
     @classmethod
     async def gather(cls, port: int) -> _Crowd:
@@ -159,8 +158,7 @@ class _Crowd:
 
     async def ask_in_vain(self, asks: list[dict[str, Any]]) -> None:
         for fields in asks:
-            request = post("/api/v1/pilot/acquire_jobs", orjson.dumps(_ACQUIRE | fields), self._token)
-            if (await self._send(self._pilots[0], "acquire", request))["success"]:
+            if (await self._send(self._pilots[0], "acquire", self._ask(fields)))["success"]:
                 raise BenchError(f"a job fits a pilot that it should not: {fields}")
 
     async def update(self, states: list[tuple[int, str]]) -> None:
@@ -200,12 +198,18 @@ class _Crowd:
 
     async def _take(self, pilot: HttpConnection) -> dict[str, Any] | None:
         """A job, or None when there is none for us."""
-        answer = await self._send(pilot, "acquire", self._acquire)
+        answer = await self._send(pilot, "acquire", self._ask({}))
         if not answer["success"]:
             return None
         job: dict[str, Any] = answer["data"]["jobs"][0]
         self._served.job_ids.append(job["PandaID"])
         return job
+
+    def _ask(self, fields: dict[str, Any]) -> bytes:
+        """A request of a new worker: one that asks twice is given the same job twice."""
+        self._workers += 1
+        ask = _ACQUIRE | {"worker_id": self._workers} | fields
+        return post("/api/v1/pilot/acquire_jobs", orjson.dumps(ask), self._token)
 
     async def _send(self, connection: HttpConnection, kind: str, request: bytes) -> dict[str, Any]:
         started = time.perf_counter()

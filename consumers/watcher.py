@@ -30,7 +30,8 @@ _ERROR_FIELDS = {
     for component in Component
     if component not in (Component.TRANS, Component.KILL)
 } | {Component.TRANS: ("trans_exit_code", "")}
-_KEPT_ELSEWHERE = frozenset(name for fields in _ERROR_FIELDS.values() for name in fields) - {"trans_exit_code"} | {
+_ERROR_NAMES = frozenset(name for fields in _ERROR_FIELDS.values() for name in fields)
+_KEPT_ELSEWHERE = _ERROR_NAMES - {"trans_exit_code"} | {
     "metadata", "pilot_log", "timestamp", "site_name",
 }  # fmt: skip
 """Not among the job's own values: errors have their column, the large texts stay with the last words."""
@@ -58,6 +59,8 @@ class Watcher(Service[None]):
     def _report(self, report: PilotReport, job: Job) -> Outcome:
         if report.attempt_nr not in (None, job.attempt_nr):
             return Ignore(f"attempt {report.attempt_nr} reported, job is at {job.attempt_nr}")
+        if report.returns not in (None, job.returns):
+            return Ignore("reported by a pilot that had lost the job meanwhile")
         if report.foreign_batch:
             diagnostic = f"got an update of another batch: {report.attributes.get('batch_id', '')}"
             return Record(Changes(errors=(JobError(Component.SUP, SupCode.INVALID_BATCH_ID, diagnostic),)))
@@ -91,6 +94,8 @@ class Watcher(Service[None]):
         deadline = FACTS[job.state].deadline
         if deadline is None or not is_overdue(job, datetime.now(UTC), self._limits):
             return Ignore("a heartbeat came in time, or its outputs are still looked at")
+        if job.state is State.SENT and job.may_be_handed_out_again():
+            return Advance(Trigger.UNCLAIMED, detail=deadline.diagnostic)
         diagnostic = f"{deadline.diagnostic} ({job.waits_for})" if job.waits_for else deadline.diagnostic
         return fail(DEADLINE_TRIGGER[job.state], deadline.component, deadline.code, diagnostic)
 
@@ -118,6 +123,8 @@ def _closed_by_pilot(job: Job, changes: Changes) -> Outcome:
 
 def _errors(report: PilotReport) -> tuple[JobError, ...]:
     """Codes that say that something is wrong, and what is said without a code."""
+    if _ERROR_NAMES.isdisjoint(report.attributes):
+        return ()  # most reports
     errors = []
     for component, (code_field, diag_field) in _ERROR_FIELDS.items():
         found = str(report.attributes.get(code_field, "")).strip()

@@ -1,4 +1,4 @@
-"""A claim: the places that pilots offer, and the jobs that fill them. Values that gateway and store exchange."""
+"""A claim: the seats that pilots offer, and the jobs that fill them. Values that gateway and store exchange."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,12 +27,25 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A place for one job: who will hold it, where it runs, and the id of the request that caused it."""
+    """Room for one job: who will hold it, where it runs, and the id of the request that caused it.
+
+    `place` is what tells this pilot from all others, hashed: it holds one job of which it has not spoken, and gets the
+    same again when it asks again. None where nothing tells pilots apart, and where many jobs are asked for.
+    """
 
     cause: str
     holder: str
     node: str
     pilot: dict[str, Any]
+    place: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A job and the seat that it was given to."""
+
+    seat: Seat
+    job: JobDescription
 
 
 @dataclass(slots=True)

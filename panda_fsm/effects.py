@@ -66,7 +66,8 @@ class Effects:
     """Everything one batch writes.
 
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
-    `joined` the blocks that files join with this batch: they must be open when it is written.
+    `joined` the blocks that files join with this batch: they must be open when it is written. `vacated` names jobs that
+    their pilots lost, and whether for their silence.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class Effects:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     activated: list[int] = field(default_factory=list)
     deactivated: list[int] = field(default_factory=list)
+    vacated: dict[int, bool] = field(default_factory=dict)
 
     def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> JobStep | Ignored[Trigger, State]:
         """Move `job` in memory and note history, event, counts. Raises IllegalTransitionError."""
@@ -106,13 +108,20 @@ class Effects:
         return step
 
     def _note_places(self, job: Job, step: JobStep) -> None:
-        self.counts[(step.destination.value, job.site, job.vo)] += 1
+        self.counts[(step.destination, job.site, job.vo)] += 1
         if step.source is not None:
-            self.counts[(step.source.value, job.site, job.vo)] -= 1
+            self.counts[(step.source, job.site, job.vo)] -= 1
         if step.destination is State.ACTIVATED:
             self.activated.append(job.job_id)
+            if step.source is State.SENT:
+                self._vacate(job, was_silent=step.trigger is Trigger.UNCLAIMED)
         elif step.source is State.ACTIVATED:
             self.deactivated.append(job.job_id)
+
+    def _vacate(self, job: Job, was_silent: bool) -> None:
+        """The job is nobody's any more; who never spoke of it is remembered."""
+        job.returns += was_silent
+        self.vacated[job.job_id] = was_silent
 
     def _settle_outputs(self, job: Job) -> None:
         """Every final step moves output and log files off `unknown`, or their block never closes."""
@@ -171,7 +180,7 @@ class Effects:
                 left.remove(draft.job_id)
                 step = JOB.birth(trigger)
                 self.history.append(HistoryRow(draft.job_id, 1, step, cause, None))
-                self.counts[(step.destination.value, draft.site, draft.vo)] += 1
+                self.counts[(step.destination, draft.site, draft.vo)] += 1
                 self.send(step_event(draft.job_id, 1, step, cause, site=draft.site, vo=draft.vo, task_id=draft.task_id))
 
     def send(self, message: Message) -> None:

@@ -1,15 +1,17 @@
 """The claim: jobs for pilots, found by index whatever waits, moved and announced in one transaction."""
 
+import asyncio
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 
-from panda_fsm.claims import Claim, Filters, Seat
+from panda_fsm.claims import Claim, Filters, Given, Seat
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.effects import Outgoing, step_event
+from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits, look_s
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
@@ -17,6 +19,7 @@ from panda_fsm.machine import Step
 from sql import rows
 from sql.pool import Pool
 from sql.queries import load
+from sql.seats import Asked, SeatMovedError
 
 _Q = load("claims")
 _WRITE_OUTBOX, _FORGET_PUBLISHED = load("store")["write_outbox"], load("store")["forget_published"]
@@ -30,6 +33,9 @@ _SPARE = 100
 _NO_LIMIT = 2**31 - 1
 _LIMITS = ("memory", "disk", "remaining_time", "core_count")
 _ACQUIRED = Step(Trigger.ACQUIRED, State.ACTIVATED, State.SENT)
+_UNDELIVERED = Step(Trigger.UNDELIVERED, State.SENT, State.ACTIVATED)
+_TRIES = 5
+"""How often a claim begins anew because its pilots hold something: only who asks twice at once causes more than two."""
 _CLAIMED = (
     "job_id", "version", "attempt_nr", "vo", "site", "label", "priority", "task_id", "job_definition_id",
     "jobset_id", "name", "user_name", "core_count", "min_ram", "max_disk", "max_walltime", "resource_type",
@@ -64,7 +70,7 @@ class _Search:
     """One group of equal seats: what was found for it so far, and what is known of the rest."""
 
     filters: Filters
-    seats: Sequence[Seat]
+    seats: Sequence[Seat] = ()
     job_ids: list[int] = field(default_factory=list)
     unseen: bool = True
     missed: bool = False
@@ -104,44 +110,101 @@ class ClaimStore:
         return await self.claim_each([(filters, seats)])
 
     async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
-        """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
-        searches = [_Search(filters, seats) for filters, seats in groups]
-        claim = Claim([], [])
+        """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return.
+
+        Whoever holds a job without having spoken of it gets the same again.
+        """
+        asked = Asked.of(groups)
+        for _ in range(_TRIES):
+            try:
+                return await self._claim(groups, asked)
+            except SeatMovedError as moved:
+                asked.begin_anew(moved.held)
+        raise TransientError("the pilots of these places ask again and again")
+
+    async def give_back(self, given: Sequence[Given]) -> list[Outgoing]:
+        """Take back what reached nobody, from those who have not asked again; the events of what waits again."""
+        taken = [
+            {"place": g.seat.place, "cause": g.seat.cause, "job_id": g.job.job_id, "version": g.job.columns["version"]}
+            for g in given
+        ]
+        parameters = self._times(State.ACTIVATED) | {"rows": rows.as_json(taken)}
         async with self._pool.connection() as connection, connection.transaction():
-            await _search(connection, searches)
-            seats = [seat for search in searches for seat in search.seats[: len(search.job_ids)]]
-            job_ids = [job_id for search in searches for job_id in search.job_ids]
-            if job_ids:
-                cursor = await connection.execute(_Q["claim"], self._step_parameters(job_ids, seats))
-                _read_claimed(claim, await cursor.fetchall(), seats)
-                await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(claim.events))})
-        claim.jobs = list(_by_seat(searches, claim.jobs))
-        claim.more_waiting = {search.filters for search in searches if search.missed and search.wanted}
-        return claim
+            cursor = await connection.execute(_Q["give_back"], parameters)
+            events = [
+                Outgoing.of(step_event(job_id, version, _UNDELIVERED, cause, site=site, vo=vo, task_id=task_id))
+                for job_id, version, cause, site, vo, task_id in await cursor.fetchall()
+            ]
+            if events:
+                await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(events))})
+        return events
 
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
         await self._pool.execute(_FORGET_PUBLISHED, message_ids=list(message_ids))
 
-    def _step_parameters(self, job_ids: Sequence[int], seats: Sequence[Seat]) -> dict[str, Any]:
+    async def _claim(self, groups: Sequence[tuple[Filters, Sequence[Seat]]], asked: Asked) -> Claim:
+        searches = [_Search(filters, asked.of_group(number)) for number, (filters, _) in enumerate(groups)]
+        claim = Claim([], [])
+        given: list[Given] = []
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                await _search(connection, searches, asked)
+                await _give_again(connection, asked)
+                given += await self._take(connection, searches, asked, claim)
+        except asyncio.CancelledError:
+            if given:  # nobody waits any more, but it may be committed
+                await self.give_back(given)
+            raise
+        answers = {one.seat.cause: one.job for one in (*given, *asked.again)}
+        claim.jobs = [answers.get(asked.spokesman(seat).cause) for _, seats in groups for seat in seats]
+        claim.more_waiting = {search.filters for search in searches if search.missed and search.wanted}
+        return claim
+
+    async def _take(
+        self, connection: AsyncConnection[Any], searches: Sequence[_Search], asked: Asked, claim: Claim
+    ) -> list[Given]:
+        """Make the step of what was found; its events go to the claim and to the outbox."""
+        seats = [seat for search in searches for seat in search.seats[: len(search.job_ids)]]
+        job_ids = [job_id for search in searches for job_id in search.job_ids]
+        if not job_ids:
+            return []
         taken = [
             {"job_id": job_id, "cause": s.cause, "holder": s.holder, "node": s.node, "pilot": s.pilot, "number": n}
-            for n, (job_id, s) in enumerate(zip(job_ids, seats, strict=True), 1)
+            | asked.seen_of(s)
+            for n, (job_id, s) in enumerate(zip(job_ids, seats, strict=True))
         ]
+        parameters = self._times(State.SENT) | {"rows": rows.as_json(taken)}
+        found = await (await connection.execute(_Q["claim"], parameters)).fetchall()
+        if found and found[0][-1] != sum(seat.place is not None for seat in seats):
+            raise SeatMovedError({})
+        given = [Given(seats[row[0]], _description(row)) for row in found]
+        claim.events = [_acquired(one) for one in given]
+        await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(claim.events))})
+        return given
+
+    def _times(self, state: State) -> dict[str, Any]:
         return {
-            "rows": rows.as_json(taken), "deadline_s": self._limits.deadline_s(State.SENT),
-            "look_s": look_s(self._limits, State.SENT, 0), "host": _HOST,
+            "deadline_s": self._limits.deadline_s(state), "look_s": look_s(self._limits, state, 0), "host": _HOST,
         }  # fmt: skip
 
 
-async def _search(connection: AsyncConnection[Any], searches: Sequence[_Search]) -> None:
-    """Find jobs for all. The searches of one kind go to the server at once; a later one does not see what is taken."""
+async def _search(connection: AsyncConnection[Any], searches: Sequence[_Search], asked: Asked) -> None:
+    """Find jobs for all. The searches of one kind go to the server at once; a later one does not see what is taken.
+
+    With the first of them it is asked what the pilots were given before.
+    """
+    places = asked.places()
     for name in _SEARCHES:
         to_make = [search for search in searches if search.needs(name)]
         if not to_make:
             continue
         async with connection.pipeline():
+            seated = await connection.execute(_Q["seated"], {"places": places}) if places else None
             cursors = [await connection.execute(one.queries[name], one.parameters()) for one in to_make]
+            if seated is not None:
+                places = []
+                asked.note(await seated.fetchall())
             for one, cursor in zip(to_make, cursors, strict=True):
                 found = await cursor.fetchone()
                 if found is not None:
@@ -149,19 +212,32 @@ async def _search(connection: AsyncConnection[Any], searches: Sequence[_Search])
                     one.unseen, one.missed = found[1:]
 
 
-def _by_seat(searches: Sequence[_Search], jobs: Sequence[JobDescription | None]) -> Iterator[JobDescription | None]:
-    given = iter(jobs)
-    for search in searches:
-        for number in range(len(search.seats)):
-            yield next(given) if number < len(search.job_ids) else None
+async def _give_again(connection: AsyncConnection[Any], asked: Asked) -> None:
+    """The same jobs again for those who hold one without having spoken of it."""
+    if not asked.held:
+        return
+    seats = [asked.last[place] for place in asked.held]
+    wanted = [
+        {"number": n, "place": place, "job_id": job_id, "version": version}
+        for n, (place, (job_id, version)) in enumerate(asked.held.items())
+    ]
+    found = await (await connection.execute(_Q["give_again"], {"rows": rows.as_json(wanted)})).fetchall()
+    if len(found) != len(seats):
+        raise SeatMovedError({})
+    asked.again = [Given(seats[row[0]], _description(row)) for row in found]
 
 
-def _read_claimed(claim: Claim, found: Sequence[tuple[Any, ...]], seats: Sequence[Seat]) -> None:
-    for row in found:
-        columns = dict(zip(_CLAIMED, row[1:], strict=False))
-        claim.jobs.append(JobDescription(row[1], columns, row[-2], [FileRow(*file) for file in row[-1]]))
-        event = step_event(
-            row[1], row[2], _ACQUIRED, seats[row[0] - 1].cause,
-            site=columns["site"], vo=columns["vo"], task_id=columns["task_id"],
-        )  # fmt: skip
-        claim.events.append(Outgoing.of(event))
+def _description(row: Sequence[Any]) -> JobDescription:
+    """A row of `claim` or `give_again`: number, columns, specification, files."""
+    columns = dict(zip(_CLAIMED, row[1:], strict=False))
+    spec, files = row[1 + len(_CLAIMED) : 3 + len(_CLAIMED)]
+    return JobDescription(row[1], columns, spec, [FileRow(*file) for file in files])
+
+
+def _acquired(given: Given) -> Outgoing:
+    columns = given.job.columns
+    event = step_event(
+        given.job.job_id, columns["version"], _ACQUIRED, given.seat.cause,
+        site=columns["site"], vo=columns["vo"], task_id=columns["task_id"],
+    )  # fmt: skip
+    return Outgoing.of(event)

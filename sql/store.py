@@ -170,6 +170,9 @@ class PostgresTransaction:
         failing = [job_id for job_id, row in effects.jobs.items() if row.get("fail_files")]
         if failing:
             self._connection.execute(_Q["fail_files"], {"job_ids": failing})
+        if effects.vacated:
+            silent = [job_id for job_id, was_silent in effects.vacated.items() if was_silent]
+            self._connection.execute(_Q["vacate"], {"job_ids": list(effects.vacated), "silent": silent})
         if effects.activated:
             self._connection.execute(_Q["put_waiting"], {"job_ids": effects.activated})
         if effects.deactivated:

@@ -8,11 +8,26 @@ from typing import Any, TypeVar
 
 from lab.site import QUEUE
 from panda_fsm.claims import Filters, Seat
+from panda_fsm.effects import Outgoing
+from panda_fsm.errors import NotPublishedError
 from panda_fsm.jobs.facts import Limits, TableLimits
 from panda_fsm.messages import new_message_id
 from sql.gateway_store import GatewayStore
 
 Answer = TypeVar("Answer")
+
+
+class Silent:
+    """A broker that is away: events stay in the outbox."""
+
+    is_connected = is_blocked = False
+    trouble = "away"
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def publish(self, message: Outgoing) -> None:
+        raise NotPublishedError("away")
 
 
 def seat(holder: str = "iss|pilot", **pilot: Any) -> Seat:

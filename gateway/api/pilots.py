@@ -15,6 +15,7 @@ from gateway.wire.pilot_filters import filters
 from gateway.wire.pilot_job import pilot_job
 from gateway.wire.pilot_report import pilot_report
 from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobStatusRequest, UpdateRequest
+from gateway.work.places import place
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.claims import Seat
 from panda_fsm.errors import TransientError, first_complaint
@@ -46,20 +47,21 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
     facts = ask.model_dump(
         include={"harvester_id", "worker_id", "scheduler_id", "computing_element"}, exclude_none=True
     )
-    seats = [Seat(new_message_id(), identity.key, ask.node or "", facts) for _ in range(wanted)]
+    where = place(identity.key, ask) if wanted == 1 else None
+    seats = [Seat(new_message_id(), identity.key, ask.node or "", facts, where) for _ in range(wanted)]
     jobs = await gateway.claims.acquire(filters(ask, queue.status), seats)
     return [pilot_job(job, queue.storage) for job in jobs]
 
 
 async def update_legacy(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:
     """The old updateJob."""
-    command = await gateway.reports.accept(pilot_report(ask), call.identity.key)
+    command = await gateway.reports.accept(pilot_report(ask), call.identity)
     return json_response({"StatusCode": StatusCode.OK, "command": command})
 
 
 async def update(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:
     """The new update_job."""
-    return json_response(_heard(await gateway.reports.accept(pilot_report(ask), call.identity.key)))
+    return json_response(_heard(await gateway.reports.accept(pilot_report(ask), call.identity)))
 
 
 async def update_bulk(gateway: Gateway, call: Call, ask: BulkUpdateRequest) -> Response:
@@ -71,7 +73,7 @@ async def update_bulk(gateway: Gateway, call: Call, ask: BulkUpdateRequest) -> R
 async def _update_one(gateway: Gateway, identity: Identity, fields: Any) -> dict[str, Any]:
     try:
         report = pilot_report(UpdateRequest.model_validate(fields))
-        return _heard(await gateway.reports.accept(report, identity.key))
+        return _heard(await gateway.reports.accept(report, identity))
     except ValidationError as error:
         message = ": ".join(first_complaint(error))
     except RefusalError as refused:

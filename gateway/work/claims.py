@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextvars import Context
+from dataclasses import dataclass, field
 
 import structlog
 
 from gateway.ports import ClaimStore
 from gateway.work.coalesce import Coalescer, Lanes
 from gateway.work.publishing import Publishing
-from panda_fsm.claims import Filters, Seat
+from gateway.work.waiting import CURRENT
+from panda_fsm.claims import Filters, Given, Seat
 from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import TransientError
@@ -19,60 +21,132 @@ log = structlog.get_logger()
 _MAX_REQUESTS = 50
 _RETRIES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 """Waiting jobs may be locked for a moment by others; a pilot is told "no jobs" only when none matches."""
+_GIVE_BACK_AGAIN_S = (0.1, 1.0, 5.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Request:
     filters: Filters
     seats: tuple[Seat, ...]
+    given: list[Given] = field(default_factory=list)
+    is_answered: bool = False
+    has_gone: bool = False
 
 
-Place = tuple[int, Filters, Seat]
-"""A seat that waits for a job, with the number of its request."""
+Place = tuple[_Request, Seat]
+"""A seat that waits for a job, with its request."""
 
 
 class Claims:
-    """Claims jobs, and publishes the events of committed claims behind the answer."""
+    """Claims jobs, and publishes the events of committed claims behind the answer.
+
+    What was claimed for somebody who has gone meanwhile is given back at once.
+    """
 
     def __init__(self, store: ClaimStore, publishing: Publishing) -> None:
         self._store = store
         self._publishing = publishing
         self._lanes: Lanes[str, _Request, list[JobDescription]] = Lanes(self._claim, _MAX_REQUESTS)
         self._published: Coalescer[str, None] = Coalescer(self._forget, 1000)
+        self._undelivered: Coalescer[Given, None] = Coalescer(self._give_back, 1000)
+        self._under_way: set[asyncio.Future[None]] = set()
 
     async def acquire(self, filters: Filters, seats: Sequence[Seat]) -> list[JobDescription]:
         """At most one job a seat, best first; none only if no waiting job matches."""
-        return await self._lanes.ask(filters.site, _Request(filters, tuple(seats)))
+        request = _Request(filters, tuple(seats))
+        try:
+            jobs = await self._lanes.ask(filters.site, request)
+        except asyncio.CancelledError:
+            self._has_gone(request)
+            raise
+        waiting = CURRENT.get()
+        if waiting is not None and waiting.has_hung_up:
+            self._has_gone(request)
+            return []
+        return jobs
+
+    async def drain(self) -> None:
+        """Wait until no claim is under way and what nobody took is given back."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _has_gone(self, request: _Request) -> None:
+        """Nobody reads its answer. If its claim is under way, that looks whether anybody is still there."""
+        request.has_gone = True
+        if request.is_answered:
+            self._return(request.given)
 
     async def _claim(self, _site: str, requests: Sequence[_Request]) -> list[list[JobDescription]]:
         """One claim for the requests of a site; what is only locked for a moment is tried again."""
-        given: list[list[JobDescription]] = [[] for _ in requests]
-        places = [(number, r.filters, seat) for number, r in enumerate(requests) for seat in r.seats]
-        for pause in (*_RETRIES_S, None):
-            places = await self._fill(places, given)
-            if not places or pause is None:
-                break
-            await asyncio.sleep(pause)
-        return given
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(ended)
+        try:
+            await self._fill_all(requests)
+        except BaseException:
+            for request in requests:
+                request.has_gone = True  # whoever is there still will be told that nothing was decided
+            raise
+        finally:
+            for request in requests:
+                request.is_answered = True
+                if request.has_gone:
+                    self._return(request.given)
+            ended.set_result(None)
+            self._under_way.discard(ended)
+        return [[given.job for given in request.given] for request in requests]
 
-    async def _fill(self, places: list[Place], given: list[list[JobDescription]]) -> list[Place]:
+    async def _fill_all(self, requests: Sequence[_Request]) -> None:
+        places = [(request, seat) for request in requests for seat in request.seats]
+        for pause in (*_RETRIES_S, None):
+            try:
+                places = await self._fill([place for place in places if not place[0].has_gone])
+            except TransientError:
+                if any(request.given for request in requests):
+                    return  # these are committed and must reach their pilots
+                raise
+            if not places or pause is None:
+                return
+            await asyncio.sleep(pause)
+
+    async def _fill(self, places: list[Place]) -> list[Place]:
         """Returns the places that stayed empty although a job that fits is there."""
         groups: dict[Filters, list[Place]] = {}
         for place in places:
-            groups.setdefault(place[1], []).append(place)
+            groups.setdefault(place[0].filters, []).append(place)
         ordered = [place for group in groups.values() for place in group]
-        try:
-            claim = await self._store.claim_each([(f, [seat for _, _, seat in group]) for f, group in groups.items()])
-        except TransientError:
-            if any(given):
-                return []  # these are committed and must reach their pilots
-            raise
+        claim = await self._store.claim_each([(f, [seat for _, seat in group]) for f, group in groups.items()])
         self._publishing.publish(claim.events, self._forget_confirmed)
-        for (number, _, _), job in zip(ordered, claim.jobs, strict=True):
+        for (request, seat), job in zip(ordered, claim.jobs, strict=True):
             if job is not None:
-                given[number].append(job)
+                request.given.append(Given(seat, job))
         empty = [place for place, job in zip(ordered, claim.jobs, strict=True) if job is None]
-        return [place for place in empty if place[1] in claim.more_waiting]
+        return [place for place in empty if place[0].filters in claim.more_waiting]
+
+    def _return(self, given: Sequence[Given]) -> None:
+        """Give back behind everything else: whoever was to have it has gone."""
+        if given:
+            task = asyncio.create_task(self._return_all(tuple(given)), context=Context())
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _return_all(self, given: Sequence[Given]) -> None:
+        """What cannot be given back stays with its seat, until its pilot asks again or its deadline comes."""
+        for pause in (*_GIVE_BACK_AGAIN_S, None):
+            try:
+                await asyncio.gather(*(self._undelivered.ask(one) for one in given))
+            except TransientError as error:
+                if pause is None:
+                    log.warning("jobs_not_given_back", error=str(error), jobs=[one.job.job_id for one in given])
+                    return
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _give_back(self, given: Sequence[Given]) -> list[None]:
+        events = await self._store.give_back(given)
+        self._publishing.publish(events, self._forget_confirmed)
+        log.info("jobs_given_back", jobs=len(events), asked=len(given))
+        return [None] * len(given)
 
     async def _forget_confirmed(self, events: Sequence[Outgoing]) -> None:
         """What was not confirmed stays in the outbox for the relay."""

@@ -99,8 +99,10 @@ class Coalescer(Generic[Item, Result]):
             _interrupt(left)
 
     def _one_has_gone(self) -> None:
-        """The batch under way is given up when it is for nobody any more."""
-        if self._batch and self._worker is not None and all(asked.future.done() for asked in self._batch):
+        """The batch under way is given up when it is for nobody any more; once, for it may have to clean up."""
+        if self._gives_up or self._worker is None:
+            return
+        if self._batch and all(asked.future.done() for asked in self._batch):
             self._gives_up = self._worker.cancel()
 
     def _next_batch(self) -> list[_Asked[Item, Result]]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from gateway.access.identity import Identity
+from gateway.access.policy import may_report
 from gateway.ports import RequestStore
 from gateway.work.coalesce import Coalescer
 from gateway.work.requests import Requests
@@ -24,10 +26,11 @@ class Reports:
         self._requests = requests
         self._lookups: Coalescer[int, JobRow | None] = Coalescer(self._look_up, 200)
 
-    async def accept(self, report: PilotReport, holder: str) -> str:
+    async def accept(self, report: PilotReport, identity: Identity) -> str:
         """The command for the pilot; its report is kept by then, or that it was heard noted. Raises TransientError."""
         job = await self._lookups.ask(report.job_id)
-        judgement = judge(report, job, holder)
+        judgement = judge(report, job, job is not None and may_report(identity, job))
+        report.returns = None if job is None else job.returns
         if judgement is Judgement.FOREIGN_BATCH:
             await self._requests.accept([Outgoing.of(note_of_foreign_batch(report))])
         if job is None or judgement in (Judgement.GHOST, Judgement.FOREIGN_BATCH):

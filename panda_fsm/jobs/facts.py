@@ -57,6 +57,8 @@ class Facts:
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+HANDED_OUT_AGAIN = 3
+"""How often a job goes to another pilot because the one before never spoke of it: then it is the job that ends."""
 HEARTBEAT_PERIOD_S = 35 * _MINUTE
 """Pilots speak every 30 minutes; their last words may take another two and a half."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from panda_fsm.codes import Verdict
+from panda_fsm.jobs.facts import HANDED_OUT_AGAIN
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
 
 
@@ -56,7 +57,8 @@ class Job:
     """One live job. `state` and `version` run ahead of the database while a batch is decided.
 
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
-    that need them. `closed_blocks` names blocks that the plugin chose for its files and that take none any more.
+    that need them. `returns` counts the pilots that were given the job and never spoke of it. `closed_blocks` names
+    blocks that the plugin chose for its files and that take none any more.
     """
 
     job_id: int
@@ -76,6 +78,7 @@ class Job:
     entered_at: datetime
     heard_at: datetime | None = None
     waits_for: str | None = None
+    returns: int = 0
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False
@@ -90,6 +93,11 @@ class Job:
     def awaits_report(self) -> bool:
         """Guard: the pilot declared `holding` itself and its final report has not come yet."""
         return not self.has_report
+
+    def may_be_handed_out_again(self) -> bool:
+        """Guard: its pilot never spoke of it, and it has not come back from too many."""
+        was_heard = self.heard_at is not None and self.heard_at > self.entered_at
+        return self.returns < HANDED_OUT_AGAIN and not was_heard
 
     def kill_is_forced(self) -> bool:
         """Guard: the kill does not ask the pilot."""

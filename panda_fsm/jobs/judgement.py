@@ -36,11 +36,18 @@ class JobRow:
     batch_id: str | None
     has_report: bool
     vo: str = ""
+    node: str | None = None
+    left_by: list[str] | None = None
+
+    @property
+    def returns(self) -> int:
+        """How many pilots were given the job and never spoke of it."""
+        return len(self.left_by or ())
 
 
-def judge(report: PilotReport, job: JobRow | None, holder: str) -> Judgement:
-    """Compare a report with the job; attempt, identity and batch id are the guards against ghosts."""
-    if job is None or report.attempt_nr not in (None, job.attempt_nr) or holder != job.holder:
+def judge(report: PilotReport, job: JobRow | None, may_report: bool) -> Judgement:
+    """Compare a report with the job; attempt, batch id and who may report are the guards against ghosts."""
+    if job is None or not may_report or report.attempt_nr not in (None, job.attempt_nr) or _lost_it(report, job):
         return Judgement.GHOST
     if _other_batch(report, job):
         return Judgement.GHOST if job.state in FINAL else Judgement.FOREIGN_BATCH
@@ -64,6 +71,14 @@ def note_of_foreign_batch(report: PilotReport) -> PilotReport:
     return report.model_copy(
         update={"foreign_batch": True, "output_report": None, "attributes": {"batch_id": batch_id}}
     )
+
+
+def _lost_it(report: PilotReport, job: JobRow) -> bool:
+    """Whether it comes from where a pilot was silent for so long that the job went to another one elsewhere."""
+    if not job.left_by:
+        return False
+    node = report.attributes.get("node")
+    return node != job.node and node in job.left_by
 
 
 def _other_batch(report: PilotReport, job: JobRow) -> bool:

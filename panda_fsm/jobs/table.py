@@ -22,6 +22,8 @@ class Trigger(StrEnum):
     INPUTS_ARRIVED = "inputs_arrived"
     INPUTS_FAILED = "inputs_failed"
     ACQUIRED = "acquired"
+    UNDELIVERED = "undelivered"
+    UNCLAIMED = "unclaimed"
     PILOT_STARTING = "pilot_starting"
     PILOT_RUNNING = "pilot_running"
     PILOT_HOLDING = "pilot_holding"
@@ -54,6 +56,8 @@ TABLE = (
     row(T.INPUTS_ARRIVED, frozenset({S.DEFINED, S.ASSIGNED}), S.ACTIVATED, "activator", "ddm.arrived.dispatch"),
     row(T.INPUTS_FAILED, S.ASSIGNED, S.FAILED, "activator", "ddm.failed.dispatch"),
     row(T.ACQUIRED, S.ACTIVATED, S.SENT, "gateway", ""),
+    row(T.UNDELIVERED, S.SENT, S.ACTIVATED, "gateway", ""),
+    row(T.UNCLAIMED, S.SENT, S.ACTIVATED, "watcher", "deadline", "may_be_handed_out_again"),
     row(T.PILOT_STARTING, S.SENT, S.STARTING, "watcher", "report.starting"),
     row(T.PILOT_RUNNING, frozenset({S.SENT, S.STARTING}), S.RUNNING, "watcher", "report.running"),
     row(T.PILOT_HOLDING, _WITH_PILOT, S.HOLDING, "watcher", "report.holding report.transferring"),
@@ -86,6 +90,8 @@ IGNORED = {
     T.INPUTS_ARRIVED: _PAST_PREPARING,
     T.INPUTS_FAILED: _PAST_PREPARING,
     T.ACQUIRED: frozenset[State](),
+    T.UNDELIVERED: in_phases(*P) - {S.SENT},
+    T.UNCLAIMED: in_phases(*P),
     T.PILOT_STARTING: _PAST_PILOT | {S.STARTING, S.RUNNING},
     T.PILOT_RUNNING: _PAST_PILOT | {S.RUNNING},
     T.PILOT_HOLDING: _PAST_PILOT,
@@ -112,6 +118,8 @@ ILLEGAL = {
     T.INPUTS_ARRIVED: frozenset({S.PENDING}),
     T.INPUTS_FAILED: frozenset({S.PENDING, S.DEFINED}),
     T.ACQUIRED: in_phases(P.PREPARING, P.WITH_PILOT, P.POST_PROCESSING, P.FINAL),
+    T.UNDELIVERED: frozenset[State](),
+    T.UNCLAIMED: frozenset[State](),
     T.PILOT_STARTING: _BEFORE_PILOT,
     T.PILOT_RUNNING: _BEFORE_PILOT,
     T.PILOT_HOLDING: _BEFORE_PILOT,
@@ -130,6 +138,6 @@ ILLEGAL = {
 JOB: Lifecycle[Trigger, State] = Lifecycle(State, Trigger, TABLE, IGNORED)
 
 DEADLINE_TRIGGER = dict.fromkeys(_WAITING, T.EXPIRED) | dict.fromkeys(_WITH_PILOT | _AFTER_PILOT, T.LOST)
-"""By which step a deadline ends a job that has not moved on."""
+"""By which step a deadline ends a job that has not moved on, and does not go out to another pilot."""
 
 assert DEADLINE_TRIGGER.keys() | _FINAL == FACTS.keys()  # noqa: S101  # a state without an end by time stays for ever

@@ -142,22 +142,107 @@ SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS
           AND (SELECT j.state FROM job j WHERE j.job_id = f.job_id) = 'activated'
     ) END AS missed
 
+-- name: seated
+-- What the pilots of these places were given last, and whether they hold it still without a word: the job has not moved
+-- since. Asked for with the first search, and acted upon by `claim` only if it is still so.
+SELECT s.place::text, s.job_id, s.version, EXISTS (
+    SELECT FROM job j WHERE j.job_id = s.job_id AND j.version = s.version AND j.state = 'sent'
+      AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at))
+FROM seat s WHERE s.place = ANY (%(places)s::uuid[])
+
+-- name: give_again
+-- The same job for a pilot that asks again before it spoke: nothing moves, but from now on whoever finds that an answer
+-- was lost must not take the job from it: another answer may have reached it.
+WITH given AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, job_id bigint, version int, number bigint)
+), held AS MATERIALIZED (
+    SELECT s.place, g.job_id, g.version, g.number
+    FROM given g JOIN seat s ON s.place = g.place
+    WHERE s.job_id = g.job_id AND s.version = g.version
+    ORDER BY s.place FOR UPDATE OF s
+), kept AS (
+    UPDATE seat s SET cause = NULL FROM held h WHERE s.place = h.place AND s.cause IS NOT NULL
+)
+SELECT h.number, j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id,
+    j.job_definition_id, j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime,
+    j.resource_type, coalesce(p.spec, '{}') AS spec,
+    (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
+                f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
+     FROM job_file f WHERE f.job_id = j.job_id) AS files
+FROM held h
+JOIN job j ON j.job_id = h.job_id AND j.version = h.version
+LEFT JOIN job_spec p ON p.job_id = j.job_id
+ORDER BY h.number
+
+-- name: give_back
+-- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
+-- asked more than once and was given the same.
+WITH given AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, cause uuid, job_id bigint, version int)
+), locked AS MATERIALIZED (
+    SELECT j.job_id, g.place, g.cause
+    FROM given g JOIN job j ON j.job_id = g.job_id
+    WHERE j.version = g.version
+      AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
+    FOR UPDATE OF j SKIP LOCKED
+), held AS MATERIALIZED (
+    SELECT s.place FROM locked l JOIN seat s ON s.place = l.place WHERE s.cause = l.cause
+    ORDER BY s.place FOR UPDATE OF s
+), left_seats AS (
+    DELETE FROM seat s USING held h WHERE s.place = h.place
+), moved AS (
+    UPDATE job j
+    SET state = 'activated', version = j.version + 1, holder = NULL, node = NULL, pilot = NULL, waits_for = NULL,
+        deadline_at = now() + make_interval(secs => %(deadline_s)s::float8), state_changed_at = now(), modified_at = now()
+    FROM locked l
+    WHERE j.job_id = l.job_id AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
+    RETURNING j.job_id, j.version, j.site, j.vo, j.priority, j.label, j.resource_type, j.min_ram, j.max_disk,
+        j.max_walltime, j.core_count, j.task_id, j.user_name, l.cause
+), waiting AS (
+    INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
+                             task_id, user_name)
+    SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name
+    FROM moved
+), sooner AS (
+    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
+    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => %(look_s)s::float8)
+), noted AS (
+    INSERT INTO job_history (job_id, version, transition_id, message_id, service, host)
+    SELECT m.job_id, m.version, t.transition_id, m.cause, 'gateway', %(host)s
+    FROM moved m, job_transition t
+    WHERE t.event = 'undelivered' AND t.source = 'sent'
+), counted AS (
+    INSERT INTO job_count (state, site, vo, jobs)
+    SELECT c.state, m.site, m.vo, sum(c.change)
+    FROM moved m, (VALUES ('sent', -1), ('activated', 1)) AS c (state, change)
+    GROUP BY c.state, m.site, m.vo
+)
+SELECT job_id, version, cause::text, site, vo, task_id FROM moved
+
 -- name: claim
 -- The step of picked jobs, one a seat: state, holder, deadline, history and counts, as `Effects.step` would write them
--- (ADR 0016); answers with all that a pilot must know.
-WITH seat AS (
+-- (ADR 0016); answers with all that a pilot must know, and with how many places could be noted. One that could not is
+-- not any more as it was seen: its pilot was given something meanwhile.
+WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json)
-        AS s (job_id bigint, cause uuid, holder text, node text, pilot jsonb, number bigint)
+        AS s (job_id bigint, cause uuid, holder text, node text, pilot jsonb, number bigint,
+              place uuid, is_shared boolean, seen_job bigint, seen_version int)
 ), moved AS (
     UPDATE job j
     SET state = 'sent', version = j.version + 1, holder = s.holder, node = s.node,
         pilot = coalesce(j.pilot, '{}') || s.pilot, waits_for = NULL,
         deadline_at = now() + make_interval(secs => %(deadline_s)s::float8), state_changed_at = now(), modified_at = now()
-    FROM seat s
+    FROM given s
     WHERE j.job_id = s.job_id
     RETURNING j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.job_definition_id,
         j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime, j.resource_type,
-        s.number, s.cause
+        s.number, s.cause, s.place, s.is_shared
+), seated AS (
+    INSERT INTO seat AS s (place, job_id, version, cause)
+    SELECT m.place, m.job_id, m.version, CASE WHEN NOT m.is_shared THEN m.cause END FROM moved m WHERE m.place IS NOT NULL ORDER BY m.place
+    ON CONFLICT (place) DO UPDATE SET job_id = excluded.job_id, version = excluded.version, cause = excluded.cause
+    WHERE EXISTS (SELECT FROM given g WHERE g.place = s.place AND g.seen_job = s.job_id AND g.seen_version = s.version)
+    RETURNING 1
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
     FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => %(look_s)s::float8)
@@ -177,7 +262,8 @@ SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.pri
     m.resource_type, coalesce(p.spec, '{}') AS spec,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
-     FROM job_file f WHERE f.job_id = m.job_id) AS files
+     FROM job_file f WHERE f.job_id = m.job_id) AS files,
+    (SELECT count(*) FROM seated) AS noted
 FROM moved m
 LEFT JOIN job_spec p ON p.job_id = m.job_id
 ORDER BY m.number

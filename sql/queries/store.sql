@@ -2,14 +2,16 @@
 
 -- name: load_jobs
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
-       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for,
+       coalesce(cardinality(j.left_by), 0)
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s)
 
 -- name: load_jobs_locked
 -- What somebody else holds is left out: its message waits, and nobody waits for it.
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
-       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for,
+       coalesce(cardinality(j.left_by), 0)
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 
@@ -122,6 +124,12 @@ UPDATE job j SET
     started_at = CASE WHEN r.started THEN coalesce(j.started_at, now()) ELSE j.started_at END,
     ended_at = CASE WHEN r.ended THEN coalesce(j.ended_at, now()) ELSE j.ended_at END
 FROM r WHERE j.job_id = r.job_id
+
+-- name: vacate
+-- Jobs that their pilots lost. Of those that never spoke the nodes are remembered: what they say later is a ghost's.
+UPDATE job SET holder = NULL, node = NULL, pilot = NULL,
+    left_by = CASE WHEN job_id = ANY(%(silent)s) THEN array_append(left_by, coalesce(node, '')) ELSE left_by END
+WHERE job_id = ANY(%(job_ids)s)
 
 -- name: put_waiting
 INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,

@@ -85,8 +85,8 @@ def test_a_deadline_is_announced_and_ends_the_job_by_what_it_waited_for(
     assert overdue(announced) == list(range(1, len(states) + 1))
     serve(Watcher(LIMITS)).handle(*announced)
     ends = {
-        "sent": ("failed", 102), "starting": ("failed", 100), "running": ("failed", 100), "holding": ("failed", 103),
-        "transferring": ("failed", 104), "defined": ("closed", None), "activated": ("closed", None),
+        "sent": ("activated", None), "starting": ("failed", 100), "running": ("failed", 100),
+        "holding": ("failed", 103), "transferring": ("failed", 104), "defined": ("closed", None), "activated": ("closed", None),
         "pending": ("closed", None), "assigned": ("closed", None),
     }  # fmt: skip
     query = "SELECT state, errors -> 'job_dispatcher' -> 'code' FROM job WHERE job_id <= %s ORDER BY job_id"

@@ -10,8 +10,7 @@ from gateway.work.claims import Claims
 from gateway.work.publishing import Publishing
 from lab.site import QUEUE
 from panda_fsm.claims import Filters
-from panda_fsm.effects import Effects, Outgoing
-from panda_fsm.errors import NotPublishedError
+from panda_fsm.effects import Effects
 from panda_fsm.jobs.facts import TableLimits
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
@@ -19,7 +18,7 @@ from panda_fsm.messages import JobEvent, decode, new_message_id
 from sql.gateway_store import GatewayStore
 from sql.store import PostgresStore
 from tests.driver import Database
-from tests.gateway_stores import claimed, seat, with_store
+from tests.gateway_stores import Silent, claimed, seat, with_store
 from tests.waiting_jobs import add_jobs
 
 
@@ -99,18 +98,6 @@ def test_best_first(database_url: str) -> None:
     for first, priority in ((1, 10), (11, 30), (21, 20)):
         add_jobs(database_url, range(first, first + 2), priority=priority)
     assert claimed(database_url, 5) == [11, 12, 21, 22, 1]
-
-
-class Silent:
-    """A broker that is away: events stay in the outbox."""
-
-    is_connected = False
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-
-    async def publish(self, message: Outgoing) -> None:
-        raise NotPublishedError("away")
 
 
 def test_a_job_that_is_locked_for_a_moment_is_waited_for(database_url: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.watcher import Watcher
 from panda_fsm.effects import Effects
-from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, TableLimits
+from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, TableLimits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import State
 from panda_fsm.machine import Ignored
@@ -179,7 +179,7 @@ ENDS_OF_DEADLINES = {
 
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_deadline_ends_the_job(state: State) -> None:
-    job = factories.job(state, deadline_at=OVERDUE)
+    job = factories.job(state, deadline_at=OVERDUE, returns=HANDED_OUT_AGAIN)
     outcome = decide(passed(job), job)
     error = changes_of(outcome).errors[0]
     assert (ends_in(outcome, job), error.component, error.code) == ENDS_OF_DEADLINES[state]

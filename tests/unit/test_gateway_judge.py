@@ -55,21 +55,21 @@ TABLE: list[tuple[State, bool, str, Judgement]] = [
 
 @pytest.mark.parametrize(("state", "has_report", "said", "judgement"), TABLE)
 def test_report_by_state(state: State, has_report: bool, said: str, judgement: Judgement) -> None:
-    assert judge(report(said), row(state, has_report=has_report), HOLDER) is judgement
+    assert judge(report(said), row(state, has_report=has_report), True) is judgement
 
 
 def test_ghosts() -> None:
     running = row(State.RUNNING, batch_id="host.12.a")
-    assert judge(report("running"), None, HOLDER) is GHOST
-    assert judge(report("running", attempt_nr=2), running, HOLDER) is GHOST
-    assert judge(report("running"), running, "issuer|other") is GHOST
+    assert judge(report("running"), None, True) is GHOST
+    assert judge(report("running", attempt_nr=2), running, True) is GHOST
+    assert judge(report("running"), running, False) is GHOST
     foreign = report("running", attributes={"batch_id": "host.13.a"})
-    assert judge(foreign, running, HOLDER) is Judgement.FOREIGN_BATCH
-    assert judge(foreign, row(State.FAILED, batch_id="host.12.a"), HOLDER) is GHOST, "nothing is noted of what is over"
+    assert judge(foreign, running, True) is Judgement.FOREIGN_BATCH
+    assert judge(foreign, row(State.FAILED, batch_id="host.12.a"), True) is GHOST, "nothing is noted of what is over"
 
 
 def test_without_an_attempt_none_is_compared() -> None:
-    assert judge(report("running", attempt_nr=None), row(State.RUNNING), HOLDER) is NEWS
+    assert judge(report("running", attempt_nr=None), row(State.RUNNING), True) is NEWS
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_without_an_attempt_none_is_compared() -> None:
 )
 def test_batch_ids_that_prove_nothing(known: str | None, said: str) -> None:
     running = row(State.RUNNING, batch_id=known)
-    assert judge(report("running", attributes={"batch_id": said}), running, HOLDER) is NEWS
+    assert judge(report("running", attributes={"batch_id": said}), running, True) is NEWS
 
 
 OWNER, STRANGER, MANAGER = Killer(True, False), Killer(False, False), Killer(False, True)

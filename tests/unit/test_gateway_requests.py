@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.access.identity import Identity
 from gateway.http.refusal import TooLargeError
 from gateway.work import publishing, submissions
 from gateway.work.ids import BLOCK, JobIds
@@ -24,7 +25,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import LARGEST_BODY, KillJob, PilotReport, SubmitJobs, decode
 from tests import factories
 
-HOLDER = "iss|pilot"
+PILOT = Identity("iss", "pilot", "pilot")
 
 
 class Memory:
@@ -92,7 +93,7 @@ class Broker:
 def job(state: State, **fields: Any) -> JobRow:
     """A job as it is read before a report is judged."""
     values: dict[str, Any] = {
-        "job_id": 1, "attempt_nr": 0, "owner": "iss|user", "holder": HOLDER, "label": "user", "command": None,
+        "job_id": 1, "attempt_nr": 0, "owner": "iss|user", "holder": PILOT.key, "label": "user", "command": None,
         "batch_id": None, "has_report": False,
     }  # fmt: skip
     return JobRow(state=state, **(values | fields))
@@ -127,7 +128,7 @@ def test_every_report_but_a_ghosts_is_written_down(
         store, broker = Memory(job(state, has_report=has_report)), Broker()
         behind = Publishing(broker)
         reports = Reports(store, Requests(store, behind))
-        assert await reports.accept(PilotReport(job_id=1, state=said), HOLDER) == answer
+        assert await reports.accept(PilotReport(job_id=1, state=said), PILOT) == answer
         await behind.drain()
         assert (store.did, broker.published) == (written, published)
 
@@ -141,7 +142,7 @@ def test_what_cannot_be_written_down_is_not_acknowledged(state: State) -> None:
         store.trouble = TransientError("away")
         behind = Publishing(broker)
         with pytest.raises(TransientError):
-            await Reports(store, Requests(store, behind)).accept(PilotReport(job_id=1, state="running"), HOLDER)
+            await Reports(store, Requests(store, behind)).accept(PilotReport(job_id=1, state="running"), PILOT)
         await behind.drain()
         assert broker.published == []
 
@@ -153,7 +154,7 @@ def test_reports_that_come_together_share_a_statement() -> None:
         store, behind = Memory(*(job(State.RUNNING, job_id=n) for n in range(1, 8))), Publishing(Broker())
         reports = Reports(store, Requests(store, behind))
         said = [PilotReport(job_id=n, state="running" if n < 6 else "finished") for n in (7, 3, 1, 2, 3, 6)]
-        await asyncio.gather(*(reports.accept(one, HOLDER) for one in said))
+        await asyncio.gather(*(reports.accept(one, PILOT) for one in said))
         await behind.drain()
         assert sorted(store.did) == [("hear", [1, 2, 3, 3]), ("keep", (["report.finished"] * 2, [7, 6]))]
 

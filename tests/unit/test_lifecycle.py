@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from panda_fsm.blocks.table import BLOCK, BlockTrigger
 from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.commands import COMMANDS, Answer
-from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, Replay, TableLimits, look_s
+from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, Replay, TableLimits, look_s
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import DEADLINE_TRIGGER, IGNORED, ILLEGAL, JOB, TABLE, Trigger
 from panda_fsm.machine import Ignored, Step
@@ -140,7 +141,8 @@ MUST_BE_IGNORED = {
     (Trigger.PILOT_STARTING, State.RUNNING), (Trigger.PILOT_RUNNING, State.HOLDING),
     (Trigger.PILOT_ENDED, State.FINISHED), (Trigger.INPUTS_ARRIVED, State.RUNNING), (Trigger.LOST, State.ACTIVATED),
     (Trigger.CANCELLED, State.FINISHED), (Trigger.SUBMITTED, State.RUNNING), (Trigger.EXPIRED, State.SENT),
-    (Trigger.CANCELLED, State.RUNNING), (Trigger.CLOSED, State.RUNNING),
+    (Trigger.CANCELLED, State.RUNNING), (Trigger.CLOSED, State.RUNNING), (Trigger.UNDELIVERED, State.STARTING),
+    (Trigger.UNCLAIMED, State.RUNNING), (Trigger.UNCLAIMED, State.ACTIVATED),
 }  # fmt: skip
 
 
@@ -168,6 +170,18 @@ def test_only_the_guard_lets_a_second_final_report_in() -> None:
     assert isinstance(JOB.advance(declared, Trigger.PILOT_ENDED), Step)
     reported = factories.job(State.HOLDING, has_report=True)
     assert isinstance(JOB.advance(reported, Trigger.PILOT_ENDED), Ignored)
+
+
+def test_only_the_guard_lets_a_job_out_again() -> None:
+    silent = factories.job(State.SENT, returns=HANDED_OUT_AGAIN - 1)
+    assert isinstance(JOB.advance(silent, Trigger.UNCLAIMED), Step)
+    too_often = factories.job(State.SENT, returns=HANDED_OUT_AGAIN)
+    assert isinstance(JOB.advance(too_often, Trigger.UNCLAIMED), Ignored)
+    heard = factories.job(State.SENT)
+    heard.heard_at = heard.entered_at + timedelta(seconds=1)
+    assert isinstance(JOB.advance(heard, Trigger.UNCLAIMED), Ignored), "its pilot has it and lives"
+    heard.heard_at = heard.entered_at - timedelta(seconds=1)
+    assert isinstance(JOB.advance(heard, Trigger.UNCLAIMED), Step), "that was a pilot before"
 
 
 @given(st.lists(st.sampled_from(Trigger), max_size=30), st.booleans(), st.booleans())
