@@ -31,6 +31,8 @@ _AGAIN = Header(
     "A name of the request: sent again with the same one, it is done once and answered the same.",
     255,
 )
+_REPORT = (Link(f"POST {_API}/pilot/update_job", "job_id", "$response.body#/data/jobs/0/PandaID"),)
+_REPORT_FLAT = (Link(f"POST {_LEGACY}/updateJob", "jobId", "$response.body#/PandaID"),)
 _JOB = "$response.body#/data/0/0"
 _AFTER_SUBMISSION = tuple(
     Link(f"{verb} {_API}/job/{name}", "job_ids", _JOB, verb == "POST")
@@ -87,11 +89,11 @@ _PILOT = (
     _legacy("POST", "updateJob", _A.REPORT, pilots.update_legacy, "Report on a job", reply.HeardFlat,
             pilot.UpdateRequest, _REPORT_LIMIT),
     replace(_legacy("POST", "getJob", _A.ACQUIRE, pilots.acquire_legacy, "Ask for a job",
-            reply.JobFlat | reply.NoJobFlat, pilot.AcquireRequest), not_accepted=no_jobs_now),
+            reply.JobFlat | reply.NoJobFlat, pilot.AcquireRequest), not_accepted=no_jobs_now, links=_REPORT_FLAT),
     _pilot("POST", "pilot/update_job", _A.REPORT, pilots.update, "Report on a job", reply.Heard,
            pilot.UpdateRequest, _REPORT_LIMIT),
-    _pilot("POST", "pilot/acquire_jobs", _A.ACQUIRE, pilots.acquire, "Ask for jobs", reply.JobsForPilot | Refused,
-           pilot.AcquireRequest),
+    replace(_pilot("POST", "pilot/acquire_jobs", _A.ACQUIRE, pilots.acquire, "Ask for jobs",
+            reply.JobsForPilot | Refused, pilot.AcquireRequest), links=_REPORT),
     _pilot("POST", "pilot/update_jobs_bulk", _A.REPORT, pilots.update_bulk, "Report on many jobs",
            reply.HeardEach, pilot.BulkUpdateRequest, _BULK_LIMIT),
     _pilot("GET", "pilot/get_job_status", _A.LOOK, pilots.job_status, "State and attempt of jobs",
@@ -128,16 +130,16 @@ _JOBS = (
                   user.SubmitRequest, _SUBMIT_LIMIT), refusals=(422,), headers=(_AGAIN,), links=_AFTER_SUBMISSION),
     _user("POST", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe up to 5,500 jobs",
           told.Described, user.DescribeRequest),
-    _user("GET", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe jobs", told.Described,
-          user.DescribeRequest),
+    replace(_user("GET", "job/get_description", _A.DESCRIBE, jobs.get_description, "Describe jobs", told.Described,
+                  user.DescribeQuery), refusals=(413,)),
     _user("POST", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description,
           "Describe jobs: the same by another name", told.Described, user.DescribeRequest),
-    _user("GET", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description,
-          "Describe jobs: the same by another name", told.Described, user.DescribeRequest),
-    _user("POST", "job/kill", _A.KILL, jobs.kill, "End up to 10,000 jobs",
-          told.Killed, user.KillRequest),
-    _user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
-          told.States, user.DescribeRequest),
+    replace(_user("GET", "job/get_description_incl_archive", _A.DESCRIBE, jobs.get_description,
+                  "Describe jobs: the same by another name", told.Described, user.DescribeQuery), refusals=(413,)),
+    replace(_user("POST", "job/kill", _A.KILL, jobs.kill, "End up to 10,000 jobs",
+                  told.Killed, user.KillRequest), refusals=(422,), headers=(_AGAIN,)),
+    replace(_user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
+                  told.States, user.DescribeQuery), refusals=(413,)),
     _user("GET", "statistics/active_job_stats_by_site", _A.LOOK, statistics.active_job_stats_by_site,
           "Live jobs per queue and state", told.JobsBySite, pilot.Ask),
     _user("GET", "statistics/job_states", _A.LOOK, statistics.job_states, "How far a task is",

@@ -50,7 +50,8 @@ _HEADERS: dict[int, Schema] = {
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
     503: {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
 }
-_FORMS = ("application/json", "application/x-www-form-urlencoded")
+_FORMS = {"application/json": False, "application/x-www-form-urlencoded": True}
+"""Whether it is text."""
 
 
 Models = tuple[type[BaseModel], ...]
@@ -147,7 +148,7 @@ class _Document:
             said: Schema = {"type": "string", "maxLength": header.longest}
             yield {"name": header.name, "in": "header", "description": header.description, "schema": said}
         if route.method == "GET" and route.model is not None:
-            asked = self._schemas.components[self._schemas.request(route.model, _is_old(route))]
+            asked = self._schemas.components[self._schemas.request(route.model, _is_old(route), is_text=True)]
             for name, part in asked.get("properties", {}).items():
                 said = {word: value for word, value in part.items() if word != "description"}
                 yield {
@@ -159,9 +160,11 @@ class _Document:
         limit = f"{route.body_limit // MB} MiB at most, unpacked too."
         if route.model is None:
             return _upload(route) if route.upload else None
-        name = self._schemas.request(route.model, _is_old(route))
+        content: Schema = {}
+        for media_type, is_text in _FORMS.items():
+            name = self._schemas.request(route.model, _is_old(route), is_text)
+            content[media_type] = {"schema": reference(name)}
         is_required = bool(self._schemas.components[name].get("required"))
-        content = {form: {"schema": reference(name)} for form in _FORMS}
         return {"description": limit, "required": is_required, "content": content, "x-body-limit": route.body_limit}
 
 

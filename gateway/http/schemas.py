@@ -12,7 +12,7 @@ _NOTHING: Schema = {"type": "string", "nullable": True, "enum": [None]}
 """Null and nothing else: 3.0 knows null only beside a type."""
 _UNKNOWN = ("title", "$defs", "propertyNames")
 """Words that 3.0 does not know, and noise."""
-_OLD = "Old"
+_OLD, _AS_TEXT = "Old", "AsText"
 
 
 class Schemas:
@@ -28,21 +28,24 @@ class Schemas:
         }
         self.components = {name: translated(schema) for name, schema in all_of_them.get("$defs", {}).items()}
         self._requests = {model: self.components[name] for model, name in self._names.items()}
-        self._named: set[str] = set()
 
     def of(self, models: Iterable[type[BaseModel]]) -> Schema:
         """A reference, to one of the models."""
         references = [reference(self._names[model]) for model in dict.fromkeys(models)]
         return references[0] if len(references) == 1 else {"anyOf": references}
 
-    def request(self, model: type[BaseModel], is_old: bool) -> str:
-        """The name of the schema of what a request says. `is_old`: by the old names, where fields have some."""
+    def request(self, model: type[BaseModel], is_old: bool, is_text: bool) -> str:
+        """The name of the schema of what a request says.
+
+        `is_old`: by the old names, where fields have some. `is_text`: in a form or a query, where it differs.
+        """
         schema, name = self._requests[model], self._names[model]
         if is_old and any(len(names) > 1 for names in _names(model)):
             name = _OLD + name
-        if name not in self._named:
-            self._named.add(name)
-            self.components[name] = _by_names(schema, _names(model), is_old)
+        schema = _by_names(schema, _names(model), is_old)
+        if is_text and (in_text := _in_text(schema)) != schema:
+            schema, name = in_text, name + _AS_TEXT
+        self.components[name] = schema
         return name
 
 
@@ -66,11 +69,25 @@ def _by_names(schema: Schema, fields: Iterable[list[str]], is_old: bool) -> Sche
         name = names[min(is_old, len(names) - 1)]
         part = schema["properties"][names[0]]
         others = ", ".join(other for other in names if other != name)
-        described = ". ".join(filter(None, (part.get("description", ""), others and f"Also: {others}")))
+        described = " ".join(filter(None, (part.get("description", ""), others and f"Also: {others}.")))
         properties[name] = part | ({"description": described} if described else {})
         if names[0] in schema.get("required", ()):
             required.append(name)
     return schema | {"properties": properties} | ({"required": required} if required else {})
+
+
+def _in_text(schema: Schema) -> Schema:
+    """In forms and queries a list is a field that is repeated, so none is empty; what has parts is JSON text."""
+    properties = {}
+    for name, part in schema.get("properties", {}).items():
+        lists = [one for one in part.get("anyOf", ()) if one.get("type") == "array"]
+        texts = [one for one in part.get("anyOf", ()) if one.get("type") == "string"]
+        if lists:
+            only = {**lists[0], "minItems": 1} if "anyOf" in lists[0]["items"] else texts[0]
+            described = {"description": part["description"]} if "description" in part else {}
+            part = only | described
+        properties[name] = part
+    return schema | {"properties": properties}
 
 
 def translated(schema: Schema) -> Schema:

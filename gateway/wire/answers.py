@@ -51,6 +51,9 @@ class Alive(Answer):
 
 
 class Ready(OpenAnswer):
-    """Whether all that is needed is there, and with `?verbose` or if it is not, what is wrong with what."""
+    """Whether the gateway can do its part ("not ready": 503), and those behind it theirs ("degraded").
 
-    status: Literal["ok", "not ready", "draining"]
+    With `?verbose`, or if not all is well: what is wrong with what, and what is accepted all the same.
+    """
+
+    status: Literal["ok", "degraded", "not ready"]

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from gateway.wire import sent
+
 MAX_BIGINT = 2**63 - 1
 MAX_IDS, LONGEST_ID = 10_000, 21
 MAX_INT = 2**31 - 1
@@ -101,12 +103,18 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, list) or value is None else [value]
 
 
-Whole = Annotated[int | None, BeforeValidator(whole)]
-NonNegative = Annotated[Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None, BeforeValidator(whole)]
-Amount = Annotated[int | None, BeforeValidator(amount)]
-JobId = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(whole)]
-Text = Annotated[Annotated[str, Field(max_length=LONGEST_TEXT)] | None, BeforeValidator(text)]
-Remark = Annotated[str | None, BeforeValidator(remark)]
+Whole = Annotated[int | None, BeforeValidator(whole), sent.number(-MAX_BIGINT, MAX_BIGINT)]
+NonNegative = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None, BeforeValidator(whole), sent.number(0, MAX_BIGINT)
+]
+Amount = Annotated[int | None, BeforeValidator(amount), sent.AMOUNT]
+JobId = Annotated[
+    int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(whole), sent.number(1, MAX_BIGINT, is_optional=False)
+]
+Text = Annotated[
+    Annotated[str, Field(max_length=LONGEST_TEXT)] | None, BeforeValidator(text), sent.short_text(LONGEST_TEXT)
+]
+Remark = Annotated[str | None, BeforeValidator(remark), sent.REMARK]
 Anything = Annotated[Any, BeforeValidator(absent_to_none)]
 # The first that is wrong is enough, and how many there are is known before they are read.
-JobIds = Annotated[list[JobId], Field(max_length=MAX_IDS, fail_fast=True), BeforeValidator(as_list)]
+JobIds = Annotated[list[JobId], Field(max_length=MAX_IDS, fail_fast=True), BeforeValidator(as_list), sent.ids(MAX_IDS)]

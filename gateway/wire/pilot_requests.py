@@ -5,11 +5,26 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from gateway.http.decode import decode_json
-from gateway.wire.fields import Amount, Anything, JobId, JobIds, NonNegative, Remark, Text, Whole, printable, whole
+from gateway.http.refusal import UndecodableError
+from gateway.wire import sent
+from gateway.wire.fields import (
+    MAX_BIGINT,
+    Amount,
+    Anything,
+    JobId,
+    JobIds,
+    NonNegative,
+    Remark,
+    Text,
+    Whole,
+    printable,
+    whole,
+)
 
 MAX_JOBS_PER_ACQUIRE = 500
 MAX_BULK = 1000
 MAX_ATTEMPT = 32767
+MAX_ASKED = 2000
 
 
 class Ask(BaseModel):
@@ -19,8 +34,13 @@ class Ask(BaseModel):
 
 
 def _reports(value: Any) -> Any:
-    """A list, or its JSON text as forms have it."""
-    return decode_json(value) if isinstance(value, str) else value
+    """A list, or its JSON text as forms have it. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return decode_json(value)
+    except UndecodableError as error:
+        raise ValueError(error.message.replace("the body", "the text", 1)) from None
 
 
 def _either(new: str, *old: str) -> Any:
@@ -46,7 +66,9 @@ class AcquireRequest(Ask):
     harvester_id: Remark = None
     worker_id: Remark = None
     scheduler_id: Remark = _either("scheduler_id", "schedulerID")
-    n_jobs: int = Field(1, validation_alias=AliasChoices("n_jobs", "nJobs"))
+    n_jobs: Annotated[int, sent.number(-MAX_BIGINT, MAX_BIGINT)] = Field(
+        1, validation_alias=AliasChoices("n_jobs", "nJobs")
+    )
 
     @field_validator("n_jobs", mode="before")
     @classmethod
@@ -62,23 +84,25 @@ class UpdateRequest(Ask):
     model_config = ConfigDict(extra="allow", populate_by_name=True)
     job_id: JobId = Field(..., validation_alias=AliasChoices("job_id", "jobId", "PandaID"))
     state: Text = _either("job_status", "state", "jobStatus")
-    attempt_nr: Annotated[Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] | None, BeforeValidator(whole)] = _either(
-        "attempt_nr", "attemptNr"
-    )
+    attempt_nr: Annotated[
+        Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] | None, BeforeValidator(whole), sent.number(0, MAX_ATTEMPT)
+    ] = _either("attempt_nr", "attemptNr")
 
 
 class BulkUpdateRequest(Ask):
     """Several reports at once; each is read by itself."""
 
-    job_list: Annotated[list[Any], Field(max_length=MAX_BULK), BeforeValidator(_reports)] = Field(
-        ..., validation_alias=AliasChoices("job_list", "jobList")
+    job_list: Annotated[list[Any], Field(max_length=MAX_BULK), BeforeValidator(_reports), sent.reports(MAX_BULK)] = (
+        Field(..., validation_alias=AliasChoices("job_list", "jobList"))
     )
 
 
 class JobStatusRequest(Ask):
     """Which jobs to tell the status of."""
 
-    job_ids: JobIds = Field(..., validation_alias=AliasChoices("job_ids", "ids"))
+    job_ids: Annotated[JobIds, Field(max_length=MAX_ASKED), sent.ids(MAX_ASKED)] = Field(
+        ..., validation_alias=AliasChoices("job_ids", "ids")
+    )
 
 
 class WorkerStatusRequest(Ask):

@@ -14,11 +14,11 @@ from gateway.http.refusal import RefusalError, TooManyError, UndecodableError
 from gateway.wire.fields import absent_to_none, number, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import FILE_TOKENS
+from gateway.wire.user_requests import MAX_JOBS
 from panda_fsm.errors import first_complaint
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
 from panda_fsm.jobs.kills import USER_LABELS
 
-MAX_JOBS = 10_000
 _DATE = "_datetime_object"
 _SERVERS_OWN = words(
     "panda_id job_status state_change_time modification_time modification_host creation_time start_time end_time"

@@ -4,11 +4,20 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
+from gateway.wire import sent
 from gateway.wire.fields import MAX_BIGINT, Anything, JobIds, NonNegative, Remark, as_list, whole
 from gateway.wire.pilot_requests import Ask
 
+MAX_JOBS = 10_000
 MAX_DESCRIBED = 5500
+MAX_IN_URL = 2000
+"""Ids of any length fit into the longest URL that is taken."""
 MAX_KILLED = 10_000
+
+
+_Count = Annotated[
+    int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(whole), sent.number(0, MAX_BIGINT, is_optional=False)
+]
 
 
 def _options(value: Any) -> Any:
@@ -19,22 +28,28 @@ def _options(value: Any) -> Any:
 class SubmitRequest(Ask):
     """Jobs as panda-client sends them: the JSON text of a list of positional arrays; a real list is taken too."""
 
-    jobs: str | list[Any]
+    jobs: Annotated[str | list[Any], sent.jobs(MAX_JOBS)]
 
 
 class DescribeRequest(Ask):
     """Which jobs to describe, in which order."""
 
-    job_ids: Annotated[JobIds, Field(max_length=MAX_DESCRIBED)]
+    job_ids: Annotated[JobIds, Field(max_length=MAX_DESCRIBED), sent.ids(MAX_DESCRIBED)]
+
+
+class DescribeQuery(DescribeRequest):
+    """The same in a URL, which does not hold as many."""
+
+    job_ids: Annotated[JobIds, Field(max_length=MAX_IN_URL), sent.ids(MAX_IN_URL)]
 
 
 class KillRequest(Ask):
     """Which jobs to end. Codes: 2 expire, 3 aborted, 9 force, 50-52 JEDI, 91 and 99 by a production manager..."""
 
-    job_ids: Annotated[JobIds, Field(max_length=MAX_KILLED)]
-    code: Annotated[Annotated[int, Field(ge=0, le=999)] | None, BeforeValidator(whole)] = None
+    job_ids: Annotated[JobIds, Field(max_length=MAX_KILLED), sent.ids(MAX_KILLED)]
+    code: Annotated[Annotated[int, Field(ge=0, le=999)] | None, BeforeValidator(whole), sent.number(0, 999)] = None
     use_email_as_id: Anything = None
-    kill_options: Annotated[list[Remark], Field(max_length=20), BeforeValidator(_options)] = Field(
+    kill_options: Annotated[list[Remark], Field(max_length=20), BeforeValidator(_options), sent.OPTIONS] = Field(
         default_factory=list, validation_alias=AliasChoices("kill_options", "killOpts")
     )
 
@@ -48,5 +63,5 @@ class TaskRequest(Ask):
 class CacheContent(Ask):
     """A sandbox file's size and checksum, to find out whether it is here already."""
 
-    file_size: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(whole)]
-    checksum: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(whole)]
+    file_size: _Count
+    checksum: _Count
