@@ -15,8 +15,9 @@ LARGE_REPORT = 64 * 1024
 class PilotReport(JobMessage):
     """What a pilot says of its job. `output_report` is the pilot's JSON (or XML) text of the files it stored.
 
-    Without an attempt it is of the job as it is. `returns`: how often the job had come back from silent pilots when this
-    was accepted; nothing of it is taken when it has gone to another pilot since. `foreign_batch`: it comes from a ghost, and nothing of it is taken.
+    Without an attempt it is of the job as it is. `returns`: how often the job had come back from silent pilots when
+    this was accepted; nothing of it is taken when the job went to another pilot since. `foreign_batch`: it comes from a
+    ghost, and nothing of it is taken.
     """
 
     msg_type: Literal["pilot_report"] = "pilot_report"
