@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from command import sites
 from command.settings import Settings
 from panda_fsm.handler import Service
+from panda_fsm.repeats import KEY_DAYS
 from panda_fsm.trouble import Condition
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ def _forgetting(config: Settings) -> "Iterator[Duty]":
         "worker_nodes": config.retain_workers_days,
         "sandboxes": config.retain_sandboxes_days,
         "inbox": INBOX_DAYS,
+        "keys": KEY_DAYS,
+        "unanswered": 1,
     }
     for kind, age in days.items():
         rows = Retention(config.database_url, kind, config.statement_timeout_s)
@@ -240,6 +243,7 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         describe_others=config.describe_others,
         hosts=tuple(name.strip() for name in config.gateway_hosts.split(",") if name.strip()),
         most_requests=config.gateway_requests, longest_wait_s=config.gateway_wait_s, drain_s=config.gateway_drain_s,
+        sandbox_quota=config.sandbox_quota_mb * 1024 * 1024, services=tuple(name for name in NAMES if name != GATEWAY),
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     )
     sites_file: Path | None = Field(None, description="JSON file of queues and storages")
     cache_dir: Path = Field(Path(".run/cache"), description="where uploaded sandboxes are kept")
+    sandbox_quota_mb: int = Field(10_240, ge=1, description="most megabytes of sandboxes that one user may have")
     identity_provider: str = Field("trusted_loopback", description="who says who a caller is")
     priority_limit: int = Field(4000, description="highest priority without the production role of the job's VO")
     priority_limits: dict[str, int] = Field(
@@ -56,7 +57,10 @@ class Settings(BaseSettings):
     batch_limit_s: float = Field(300, gt=0, description="a process whose batch takes longer is started again")
     plugin_timeout_s: float = Field(30, gt=0, description="an experiment's plugin that takes longer is asked later")
     statement_timeout_s: float = Field(30, gt=0, description="a slower SQL statement is cancelled, in seconds")
-    database_pool: int = Field(8, ge=1, le=100, description="most database connections of one gateway process")
+    database_pool: int = Field(
+        8, ge=3, le=100,
+        description="most database connections of one gateway process: one looks after it, a quarter is for people",
+    )  # fmt: skip
     confirm_timeout_s: float = Field(5, gt=0, description="wait for the broker's confirm, in seconds")
     relay_age_s: float = Field(
         6, gt=0, description="the relay publishes outbox rows older than this, in seconds; more than the confirm's wait"

@@ -13,7 +13,8 @@ class GatewayConfig:
     `needed_schema` is the schema version below which it is not ready. `describe_others`: what a job was told to do is
     read by everybody, not only by its owner and by production managers. `hosts`: names by which it may be called,
     beside the loopback ones and `host`. No more than `most_requests` wait at once, none longer than `longest_wait_s`;
-    told to end it serves on for `drain_s`.
+    told to end it serves on for `drain_s`. `sandbox_quota`: bytes of sandboxes that one owner may have. `services`:
+    what must be served beside it, so that what it accepts is done.
     """
 
     host: str
@@ -27,3 +28,5 @@ class GatewayConfig:
     most_requests: int = 1000
     longest_wait_s: float = 15
     drain_s: float = 2
+    sandbox_quota: int = 10 * 1024 * 1024 * 1024
+    services: tuple[str, ...] = ()

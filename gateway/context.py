@@ -1,15 +1,20 @@
 """Everything that the routes work with, put together once at start."""
 
+import asyncio
+
 from gateway.access.identity import IdentityProvider
 from gateway.access.loopback import provider
 from gateway.config import GatewayConfig
 from gateway.ports import Publisher, Store
 from gateway.work.claims import Claims
+from gateway.work.idempotency import Idempotency
 from gateway.work.ids import JobIds
 from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
+from gateway.work.readiness import Readiness
 from gateway.work.reports import Reports
 from gateway.work.requests import Requests
+from gateway.work.sandboxes import Directory, Sandboxes
 from panda_fsm.sites import Sites
 
 
@@ -28,11 +33,15 @@ class Gateway:
         self._pulse = Pulse(store.requests)
         self.claims = Claims(store.claims, self._publishing)
         self.requests = Requests(store.requests, self._publishing)
+        self.idempotency = Idempotency(store.repeats, self._publishing)
+        self.sandboxes: Sandboxes = Directory(config.cache_dir)
+        self.readiness = Readiness(store, publisher, config.needed_schema, config.services)
         self.reports = Reports(store.requests, self.requests)
         self.job_ids = JobIds(store.requests)
 
     async def open(self) -> None:
         """Connect; requests that come before wait for the connections."""
+        await asyncio.to_thread(self.sandboxes.sweep)
         await self.store.open()
         await self.publisher.open()
         self._pulse.start()
@@ -40,6 +49,8 @@ class Gateway:
     async def close(self) -> None:
         """Let what was accepted leave, then disconnect."""
         await self._pulse.stop()
+        await self.claims.drain()
+        await self.idempotency.drain()
         await self._publishing.drain()
         await self.publisher.close()
         await self.store.close()

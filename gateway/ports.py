@@ -3,13 +3,15 @@
 Every method of a store raises TransientError while the database is away or too slow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from panda_fsm.claims import Claim, Filters, Seat
-from panda_fsm.descriptions import AuditRow, CacheFile, JobDescription, TaskProgress, Worker
+from panda_fsm.claims import Claim, Filters, Given, Seat
+from panda_fsm.descriptions import AuditRow, CacheFile, DatabaseState, JobDescription, TaskProgress, Worker
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.repeats import Earlier, Once
 
 
 class ClaimStore(Protocol):
@@ -17,6 +19,9 @@ class ClaimStore(Protocol):
 
     async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
         """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
+
+    async def give_back(self, given: Sequence[Given]) -> list[Outgoing]:
+        """Take back what reached nobody, from those who have not asked again; the events of what waits again."""
 
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
@@ -53,16 +58,47 @@ class RequestStore(Protocol):
     async def job_set_id(self) -> int: ...
 
 
+class RepeatStore(Protocol):
+    """Requests that a client may send again because it never heard the answer."""
+
+    async def answer_to(self, owner: str, key: str) -> Earlier | None:
+        """What the request with this key was answered."""
+
+    async def keep_once(self, asked: Sequence[Once], here: Collection[str]) -> list[Earlier | None]:
+        """Keep all or none of those that did not come before; of the others, what they were answered.
+
+        `here`: ids of unanswered requests that the caller sees to. On disk when it returns, as with `keep`.
+        """
+
+    async def settle(self, answered: Sequence[str], lost: Sequence[str]) -> None:
+        """The answers of some are given and their ids forgotten; those of others never reached anybody."""
+
+
 class ReadStore(Protocol):
     """What people read."""
 
     async def describe(self, job_ids: Sequence[int]) -> dict[int, JobDescription]:
-        """Jobs with specification and files, live or archived."""
+        """Jobs with specification and files, live or archived. Raises TooMuchError when they are too large together."""
 
     async def job_counts(self) -> list[tuple[str, str, int]]:
         """(state, queue, jobs) from the rollup."""
 
     async def task_progress(self, task_id: int) -> TaskProgress: ...
+
+
+class CacheName(Protocol):
+    """A name of the sandbox cache, held for one upload."""
+
+    known: CacheFile | None
+    """What has the name now."""
+    used: int
+    """Bytes of the owner's other files."""
+
+    async def record(self, file: CacheFile) -> None:
+        """The name is this file's from now on."""
+
+    async def renew(self) -> None:
+        """What has the name is wanted again: it is kept as long as if it had come now."""
 
 
 class RegisterStore(Protocol):
@@ -72,11 +108,14 @@ class RegisterStore(Protocol):
 
     async def record_worker_node(self, queue: str, host_name: str, description: dict[str, Any]) -> None: ...
 
-    async def add_cache_file(self, file: CacheFile) -> CacheFile:
-        """Record a file and return what the name now belongs to: the new file, or the one that was first."""
+    def cache_name(self, name: str, owner: str) -> AbstractAsyncContextManager[CacheName]:
+        """The name alone for the caller, and the owner's uploads one after another, until the context ends.
 
-    async def cache_file_with(self, size: int, checksum: int) -> CacheFile | None:
-        """The newest file with this content."""
+        What was recorded is there then; an exception leaves everything as it was.
+        """
+
+    async def cache_file_with(self, owner: str, size: int, checksum: int) -> CacheFile | None:
+        """The owner's newest file with this content that is young enough to be used again; it is kept longer now."""
 
 
 class Store(Protocol):
@@ -87,6 +126,8 @@ class Store(Protocol):
     @property
     def requests(self) -> RequestStore: ...
     @property
+    def repeats(self) -> RepeatStore: ...
+    @property
     def reads(self) -> ReadStore: ...
     @property
     def registers(self) -> RegisterStore: ...
@@ -94,8 +135,8 @@ class Store(Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
 
-    async def schema_version(self) -> str:
-        """The newest migration that was applied; an answer means that every part of the store works."""
+    async def state(self) -> DatabaseState:
+        """What can be done with it now, whoever else waits for it. Raises TransientError: nothing."""
 
 
 class Publisher(Protocol):
@@ -109,3 +150,10 @@ class Publisher(Protocol):
 
     @property
     def is_connected(self) -> bool: ...
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker reads nothing of what is published: its memory or disk is full."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be published now."""

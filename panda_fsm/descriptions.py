@@ -44,12 +44,16 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class CacheFile:
-    """An uploaded sandbox file."""
+    """An uploaded sandbox file, as the gateway saw it: `checksum` is the CRC of a gzip file's content, or NO_CHECKSUM.
+
+    `digest` tells contents apart; None: recorded by a program that did not compute it.
+    """
 
     name: str
     owner: str
     size: int
     checksum: int
+    digest: str | None = None
 
 
 @dataclass(slots=True)
@@ -80,3 +84,15 @@ class Worker:
     site: str
     node: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """What a database is good for: its newest migration, whether it can only be read, and who works with it.
+
+    `served`: services of which a process lives, with what keeps all of them from working; None: nothing does.
+    """
+
+    schema: str | None
+    is_read_only: bool
+    served: dict[str, str | None]

@@ -19,6 +19,10 @@ class TooSlowError(TransientError):
     """The database cancelled a statement that took too long: fewer messages at once may do."""
 
 
+class TooMuchError(PandaError):
+    """More was asked for than one answer can hold."""
+
+
 class SystemicError(TransientError):
     """Nothing can be handled until somebody mends the system (schema, permissions): no message is to blame."""
 

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
 
 from panda_fsm.errors import PandaError, SystemicError, TooSlowError, TransientError
 
@@ -54,6 +55,18 @@ class LimitedAsyncConnection(psycopg.AsyncConnection[Any]):
         except _SILENT:
             self.pgconn.finish()
             raise psycopg.OperationalError(_NO_ANSWER) from None
+
+
+def session(database_url: str, options: str) -> dict[str, Any]:
+    """Parameters of a connection that notices a vanished server, with server `options`; those of the address win.
+
+    Of several hosts it takes the one that can be written to, as long as the address says nothing else.
+    """
+    given = conninfo_to_dict(database_url)
+    chosen = KEEPALIVES | {"options": f"{options} {given.get('options', '')}".strip()}
+    if "," in str(given.get("host", "")) and "target_session_attrs" not in given:
+        chosen["target_session_attrs"] = "read-write"
+    return chosen
 
 
 def translated(error: psycopg.Error) -> PandaError | None:

@@ -1,44 +1,51 @@
-"""The gateway's database: one pool for what pilots wait for and for requests, a small one for what people read."""
+"""The gateway's database: connections for what pilots wait for, for what people read, and one that looks after all."""
 
+from panda_fsm.descriptions import DatabaseState
+from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
 from sql.claims import ClaimStore
 from sql.pool import Pool
-from sql.queries import load
+from sql.readiness import Readiness
 from sql.reads import ReadStore
 from sql.registers import RegisterStore
+from sql.repeats import RepeatStore
 from sql.requests import RequestStore
 
-_SCHEMA_VERSION = load("reads")["schema_version"]
-_READS_SHARE = 4
-_READ_TIMEOUT_S = 10.0
+_PEOPLES_SHARE = 4
+_PEOPLES_TIMEOUT_S = 5.0
 
 
 class GatewayStore:
-    """The gateway's Store port: at most `pool_size` connections, of which a quarter is for people."""
+    """The gateway's Store port: at most `pool_size` connections (at least 3); a quarter is for people, one looks."""
 
     def __init__(self, database_url: str, pool_size: int, statement_timeout_s: float, limits: Limits) -> None:
-        for_reads = max(1, pool_size // _READS_SHARE)
-        work = Pool(database_url, "gateway", max(1, pool_size - for_reads), statement_timeout_s)
-        reads = work
-        if pool_size > 1:
-            reads = Pool(database_url, "gateway.reads", for_reads, min(statement_timeout_s, _READ_TIMEOUT_S))
-        self._pools = (work, reads) if reads is not work else (work,)
+        for_people = max(1, pool_size // _PEOPLES_SHARE)
+        work = Pool(database_url, "gateway", max(1, pool_size - for_people - 1), statement_timeout_s)
+        peoples_limit_s = min(statement_timeout_s, _PEOPLES_TIMEOUT_S)
+        people = Pool(database_url, "gateway.people", for_people, peoples_limit_s, by_index=False)
+        self._pools = {"requests": work, "people": people}
+        self._readiness = Readiness(database_url)
         self.claims = ClaimStore(work, limits)
         self.requests = RequestStore(work)
-        self.registers = RegisterStore(work)
-        self.reads = ReadStore(reads)
+        self.repeats = RepeatStore(work)
+        self.registers = RegisterStore(work, people)
+        self.reads = ReadStore(people)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""
-        for pool in self._pools:
+        for pool in self._pools.values():
             await pool.open()
 
-    async def schema_version(self) -> str:
-        """The newest migration that was applied; asked of each pool, so an answer means that all of them work."""
-        found = [await pool.row(_SCHEMA_VERSION) for pool in self._pools]
-        return str(found[0][0])
+    async def state(self) -> DatabaseState:
+        """What can be done with the database now, whoever else waits for it. Raises TransientError: nothing."""
+        found = await self._readiness.look()
+        away = [name for name, pool in self._pools.items() if pool.is_away]
+        if away:
+            raise TransientError(f"no database connection for {' and '.join(away)}")
+        return found
 
     async def close(self) -> None:
         """Give all connections back."""
-        for pool in self._pools:
+        await self._readiness.close()
+        for pool in self._pools.values():
             await pool.close()

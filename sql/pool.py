@@ -17,7 +17,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from panda_fsm.errors import TransientError
-from sql.connections import CLIENT_GRACE_S, KEEPALIVES, LimitedAsyncConnection, is_spoiled, translated
+from sql.connections import CLIENT_GRACE_S, LimitedAsyncConnection, is_spoiled, session, translated
 
 log = structlog.get_logger()
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # a line for each attempt to connect; we say it once
@@ -25,21 +25,29 @@ logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # a line for each att
 _WAIT_FOR_CONNECTION_S = 10.0
 _LOOK_AGAIN_S = 1.5
 """The pool doubles its pauses between attempts to connect; it gives each up after so long and begins anew."""
-_PLANNER = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
-"""Every statement here goes by an index. Said outright, the plan is the same with one job waiting and with 100,000,
-with fresh statistics and with none, and it is made once a connection."""
-_JIT = "-c enable_bitmapscan=off -c enable_sort=off -c jit=off -c idle_in_transaction_session_timeout=60000"
+_RENEW_AGAIN_S = 1.0
+_BY_INDEX = (
+    " -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
+    " -c enable_bitmapscan=off -c enable_sort=off"
+)
+"""Every statement goes by an index. Said outright, the plan is the same with one job waiting and with 100,000, with
+fresh statistics and with none, and it is made once a connection."""
+_ALWAYS = " -c jit=off -c idle_in_transaction_session_timeout=60000"
 
 
 class Pool:
     """Connections for one kind of work. Raises what `translated` makes of a database error, or the error itself."""
 
-    def __init__(self, database_url: str, name: str, size: int, statement_timeout_s: float) -> None:
+    def __init__(
+        self, database_url: str, name: str, size: int, statement_timeout_s: float, by_index: bool = True
+    ) -> None:
+        """`by_index`: all that is asked is found by an index; what adds up many rows is planned as usual instead."""
         self._name = name
         self._limit_s = statement_timeout_s + CLIENT_GRACE_S
         self._is_away = False
         self._tidying: asyncio.Task[None] | None = None
-        options = f"-c statement_timeout={int(statement_timeout_s * 1000)} {_PLANNER} {_JIT}"
+        self._renewed_at = 0.0
+        options = f"-c statement_timeout={int(statement_timeout_s * 1000)}{_BY_INDEX if by_index else ''}{_ALWAYS}"
         self._pool = AsyncConnectionPool(
             database_url,
             name=name,
@@ -52,9 +60,14 @@ class Pool:
             open=False,
             configure=self._configure,
             kwargs={
-                "autocommit": True, "prepare_threshold": 0, "application_name": name, "options": options, **KEEPALIVES
+                "autocommit": True, "prepare_threshold": 0, "application_name": name, **session(database_url, options)
             },
         )  # fmt: skip
+
+    @property
+    def is_away(self) -> bool:
+        """Whether whoever asks is told at once that there is no connection."""
+        return self._is_away
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""
@@ -78,6 +91,7 @@ class Pool:
                 except psycopg.Error as error:
                     if is_spoiled(error):
                         await connection.close()  # the pool replaces it
+                        await self._renew()
                     if connection.closed:
                         self._tidy()
                     raise
@@ -117,6 +131,13 @@ class Pool:
     async def _check(self) -> None:
         with contextlib.suppress(psycopg.Error):
             await self._pool.check()
+
+    async def _renew(self) -> None:
+        """What spoiled one connection (a failover, a migration) has spoiled all: new ones, but not again and again."""
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed_at > _RENEW_AGAIN_S:
+            self._renewed_at = now
+            await self._pool.drain()
 
     async def _look_again(self, pool: AsyncConnectionPool[LimitedAsyncConnection]) -> None:
         """Connecting failed for a while. It goes on, and if no connection works nobody is kept waiting for one."""

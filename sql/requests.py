@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from psycopg import AsyncConnection
+
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
@@ -37,14 +39,8 @@ class RequestStore:
 
         Who asked for what is written down with them.
         """
-        first, *others = list(_portions(messages))
         async with self._pool.connection() as connection:
-            if not others:
-                await connection.execute(*_keep(first, heard, audit))
-                return
-            async with connection.transaction():
-                for portion in (first, *others):
-                    await connection.execute(*(_keep(portion, heard, audit) if portion is first else _keep(portion)))
+            await keep(connection, messages, heard, audit)
 
     async def hear(self, job_ids: Sequence[int]) -> None:
         """The pilots of these jobs live."""
@@ -69,6 +65,19 @@ class RequestStore:
     async def job_set_id(self) -> int:
         """A new jobset id."""
         return int((await self._pool.row(_Q["job_set_id"]))[0])
+
+
+async def keep(
+    connection: AsyncConnection[Any], messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow]
+) -> None:
+    """All or none of it, in the transaction of `connection` or one of its own."""
+    first, *others = list(_portions(messages))
+    if not others:
+        await connection.execute(*_keep(first, heard, audit))
+        return
+    async with connection.transaction():
+        for portion in (first, *others):
+            await connection.execute(*(_keep(portion, heard, audit) if portion is first else _keep(portion)))
 
 
 def _keep(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from sql.connections import CLIENT_GRACE_S, KEEPALIVES, LimitedConnection, is_spoiled, translated
+from sql.connections import CLIENT_GRACE_S, LimitedConnection, is_spoiled, session, translated
 
 
 class Session:
@@ -52,7 +52,7 @@ class Session:
 
     def _connect(self) -> LimitedConnection:
         connection = LimitedConnection.connect(
-            self._url, autocommit=True, options=self._options, application_name=self._name, **KEEPALIVES
+            self._url, autocommit=True, application_name=self._name, **session(self._url, self._options)
         )
         connection.limit_s = self._limit_s
         return connection

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.responses import Response
@@ -17,6 +18,8 @@ from gateway.wire.description import describe
 from gateway.wire.submission import draft, read_jobs
 from gateway.wire.user_requests import DescribeRequest, KillRequest, SubmitRequest
 from gateway.work import submissions
+from gateway.work.idempotency import Made
+from gateway.work.reading import reading
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
@@ -27,6 +30,7 @@ from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
 from panda_fsm.messages import KillJob
 
 _JOBS_AT_ONCE = 50
+_LONG = 64 * 1024
 _MAX_REASON = 500
 _WITHHELD: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
 """What a job was told to do and with what, where that is not everybody's."""
@@ -37,8 +41,17 @@ Row = TypeVar("Row", JobDescription, JobRow)
 
 
 async def submit(gateway: Gateway, call: Call, ask: SubmitRequest) -> Response:
-    """Validate everything, keep it, answer with PandaIDs; nothing waits for a consumer or for the broker."""
-    sent = read_jobs(ask.jobs)
+    """Validate everything, keep it, answer with PandaIDs; nothing waits for a consumer or for the broker.
+
+    Sent again because the answer was lost, it is the same submission: by its Idempotency-Key, or by its content.
+    """
+    make = partial(_submission, gateway, call, ask)
+    return success(await gateway.idempotency.answer(call.request, call.identity.key, ask, make))
+
+
+async def _submission(gateway: Gateway, call: Call, ask: SubmitRequest) -> Made:
+    # A long text is read beside the event loop.
+    sent = await asyncio.to_thread(read_jobs, ask.jobs) if len(ask.jobs) > _LONG else read_jobs(ask.jobs)
     job_ids, jobset_id = await gateway.job_ids.take(len(sent)), await gateway.store.requests.job_set_id()
     drafts: list[JobDraft] = []
     for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
@@ -51,13 +64,14 @@ async def submit(gateway: Gateway, call: Call, ask: SubmitRequest) -> Response:
     for message in submissions.messages(call.identity.key, drafts):
         messages.append(message)
         await asyncio.sleep(0)
-    await gateway.requests.accept(messages, audit.submitted(call.identity, drafts))
-    return success([[job.job_id, job.job_definition_id, {"jobsetID": job.jobset_id}] for job in drafts])
+    answer = [[job.job_id, job.job_definition_id, {"jobsetID": job.jobset_id}] for job in drafts]
+    return Made(messages, audit.submitted(call.identity, drafts), answer)
 
 
 async def get_description(gateway: Gateway, call: Call, ask: DescribeRequest) -> Response:
     """Jobs in the order asked, live or archived; null for what is unknown."""
-    found = await _patiently(gateway, ask.job_ids, gateway.store.reads.describe)
+    with reading():
+        found = await _patiently(gateway, ask.job_ids, gateway.store.reads.describe)
     described = []
     for index, job_id in enumerate(ask.job_ids):
         described.append(_described(gateway, call.identity, found[job_id]) if job_id in found else None)
@@ -88,6 +102,11 @@ async def get_status(gateway: Gateway, _call: Call, ask: DescribeRequest) -> Res
 
 async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
     """True for each job whose end is on its way; false for unknown, not yours, and final."""
+    make = partial(_kills, gateway, call, ask)
+    return success(await gateway.idempotency.answer(call.request, call.identity.key, ask, make))
+
+
+async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
     found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
     code = ask.code or 0
     reason = ", ".join(option for option in ask.kill_options if option)[:_MAX_REASON]
@@ -104,10 +123,9 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
         )  # fmt: skip
         kills.append(one)
         messages.append(Outgoing.of(one))
-    if kills:
-        await gateway.requests.accept(messages, audit.killed(call.identity, kills))
     accepted = {one.job_id for one in kills}
-    return success([job_id in accepted for job_id in ask.job_ids])
+    row = audit.killed(call.identity, kills) if kills else None
+    return Made(messages, row, [job_id in accepted for job_id in ask.job_ids])
 
 
 async def _let_others_in(index: int) -> None:

@@ -1,5 +1,6 @@
 """Files that pilots read: queue descriptions, storage endpoints, transformations."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.http.route import Call
 from panda_fsm.sites import Storage
 
 _SUFFIX = ".all.json"
+_SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 
 
 async def queue_description(gateway: Gateway, call: Call, _ask: None) -> Response:
@@ -51,9 +53,6 @@ async def transformation(gateway: Gateway, call: Call, _ask: None) -> Response:
     name = str(call.request.path_params["name"])
     folder = gateway.sites.transformations
     # One plain name only: nothing of a path can lead outside the folder.
-    if folder is None or "/" in name or "\x00" in name or name.startswith("."):
+    if folder is None or not _SCRIPT.fullmatch(name) or not await run_in_threadpool(Path(folder, name).is_file):
         raise NotFoundError(f"no transformation {name!r:.80}")
-    path = Path(folder, name)
-    if not await run_in_threadpool(path.is_file):
-        raise NotFoundError(f"no transformation {name!r:.80}")
-    return FileResponse(path, media_type="text/plain")
+    return FileResponse(Path(folder, name), headers={"X-Content-Type-Options": "nosniff"}, media_type="text/plain")

@@ -1,16 +1,12 @@
 """Is it alive, is it ready, who am I."""
 
-import asyncio
-
 from starlette.responses import Response
 
 from gateway.context import Gateway
 from gateway.http.answers import json_response, success
 from gateway.http.route import Call
 from gateway.wire.pilot_requests import Ask
-from panda_fsm.errors import TransientError
-
-_READY_WITHIN_S = 3.0
+from gateway.work.readiness import OK
 
 
 async def is_alive(_gateway: Gateway, _call: Call, _ask: Ask) -> Response:
@@ -39,24 +35,9 @@ async def livez(_gateway: Gateway, _call: Call, _ask: None) -> Response:
 
 
 async def readyz(gateway: Gateway, call: Call, _ask: None) -> Response:
-    """Database, broker and schema are there; 503 otherwise. `?verbose` tells which."""
-    schema = await _schema_version(gateway)
-    needed = gateway.config.needed_schema
-    checks = {
-        "database": "ok" if schema is not None else "away",
-        "broker": "ok" if gateway.publisher.is_connected else "away",
-        # A newer schema is fine: migrations keep the programs of the release before working.
-        "schema": "ok" if schema is not None and schema >= needed else f"{schema or 'unknown'}, needed: {needed}",
-    }
-    ready = all(check == "ok" for check in checks.values())
-    content = {"status": "ok" if ready else "not ready"}
-    if not ready or "verbose" in call.request.query_params:
-        content |= checks
-    return json_response(content, 200 if ready else 503)
-
-
-async def _schema_version(gateway: Gateway) -> str | None:
-    try:
-        return await asyncio.wait_for(gateway.store.schema_version(), _READY_WITHIN_S)
-    except (TransientError, TimeoutError):
-        return None
+    """503 when this gateway cannot do its part; "degraded" when somebody behind it does not. `?verbose` tells all."""
+    found = await gateway.readiness.look(gateway.draining)
+    content = {"status": found.status}
+    if found.status != OK or "verbose" in call.request.query_params:
+        content |= found.own | found.others | {"accepts": found.accepts}
+    return json_response(content, 200 if found.is_ready else 503)

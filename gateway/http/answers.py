@@ -11,7 +11,7 @@ from gateway.http.refusal import RefusalError, UndecodableError
 RETRY_AFTER_S = 5
 NOT_ACCEPTED = "not accepted for the moment, please repeat: the server is busy, or a service behind it is away"
 _RETRY = {"Retry-After": str(RETRY_AFTER_S)}
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: _RETRY}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: _RETRY, 503: _RETRY}
 
 
 class Convention(Enum):

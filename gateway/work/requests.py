@@ -61,9 +61,7 @@ class Requests:
         await self._heard.ask(job_id)
 
     async def _accept(self, request: _Request) -> None:
-        largest = max(len(message.body) for message in request.messages)
-        if largest > LARGEST_BODY:
-            raise TooLargeError(f"one job or report has {largest} bytes, more than the {LARGEST_BODY} that can be sent")
+        check_sizes(request.messages)
         await self._kept.ask(request)
         self._publishing.publish(request.messages)
 
@@ -76,3 +74,10 @@ class Requests:
     async def _hear(self, job_ids: Sequence[int]) -> list[None]:
         await self._store.hear(job_ids)
         return [None] * len(job_ids)
+
+
+def check_sizes(messages: Sequence[Outgoing]) -> None:
+    """Raises TooLargeError for what no broker takes."""
+    largest = max(len(message.body) for message in messages)
+    if largest > LARGEST_BODY:
+        raise TooLargeError(f"one job or report has {largest} bytes, more than the {LARGEST_BODY} that can be sent")

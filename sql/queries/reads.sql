@@ -2,26 +2,28 @@
 
 -- name: describe
 -- What the pilot says of its outputs at length stays with its last words, as long as those are kept.
-SELECT j.*, p.spec,
-    (SELECT r.attributes ->> 'metadata' FROM pilot_report r
-     WHERE r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr) AS metadata,
+SELECT j.*, p.spec, r.metadata,
+    coalesce(octet_length(p.spec::text), 0) + coalesce(octet_length(r.metadata), 0) AS weight,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file f WHERE f.job_id = j.job_id) AS files
 FROM job j LEFT JOIN job_spec p ON p.job_id = j.job_id
+LEFT JOIN LATERAL (SELECT attributes ->> 'metadata' AS metadata FROM pilot_report
+    WHERE job_id = j.job_id AND attempt_nr = j.attempt_nr OFFSET 0) r ON true
 WHERE j.job_id = ANY (%(job_ids)s::bigint[])
 
 -- name: describe_archived
 -- The month is known, so no other partition is looked into.
-SELECT j.*, p.spec,
-    (SELECT r.attributes ->> 'metadata' FROM pilot_report r
-     WHERE r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr) AS metadata,
+SELECT j.*, p.spec, r.metadata,
+    coalesce(octet_length(p.spec::text), 0) + coalesce(octet_length(r.metadata), 0) AS weight,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file_archive f WHERE f.job_id = e.job_id AND f.ended_at = e.ended_at) AS files
 FROM job_ended e
 JOIN job_archive j ON j.job_id = e.job_id AND j.ended_at = e.ended_at
 LEFT JOIN job_spec_archive p ON p.job_id = e.job_id AND p.ended_at = e.ended_at
+LEFT JOIN LATERAL (SELECT attributes ->> 'metadata' AS metadata FROM pilot_report
+    WHERE job_id = j.job_id AND attempt_nr = j.attempt_nr OFFSET 0) r ON true
 WHERE e.job_id = ANY (%(job_ids)s::bigint[])
 
 -- name: job_counts
@@ -35,12 +37,18 @@ SELECT state, count(*) FROM (
 ) AS jobs GROUP BY state
 
 -- name: task_hops
--- Time from each step of a job to its next one. A job's steps lie between its birth and its last change, which spares
--- the other months of history.
+-- Time from each step of a job to its next one, of the newest jobs. Their steps lie between birth and last change, which
+-- spares the other months of history.
 WITH task_job AS (
-    SELECT job_id, created_at, modified_at + interval '1 hour' AS quiet_from FROM job WHERE task_id = %(task_id)s
+    (SELECT * FROM (
+        SELECT job_id, created_at, modified_at + interval '1 hour' AS quiet_from
+        FROM job WHERE task_id = %(task_id)s OFFSET 0
+    ) AS live ORDER BY job_id DESC LIMIT %(jobs)s)
     UNION ALL
-    SELECT job_id, created_at, modified_at + interval '1 hour' FROM job_archive WHERE task_id = %(task_id)s
+    (SELECT * FROM (
+        SELECT job_id, created_at, modified_at + interval '1 hour'
+        FROM job_archive WHERE task_id = %(task_id)s OFFSET 0
+    ) AS archived ORDER BY job_id DESC LIMIT %(jobs)s)
 ), step AS (
     SELECT t.source, t.destination,
         extract(epoch FROM h.at - lag(h.at) OVER (PARTITION BY h.job_id ORDER BY h.version)) * 1000 AS ms
@@ -53,6 +61,3 @@ SELECT source || '→' || destination, count(*),
     percentile_cont(0.99) WITHIN GROUP (ORDER BY ms)
 FROM step WHERE source IS NOT NULL AND ms IS NOT NULL
 GROUP BY source, destination
-
--- name: schema_version
-SELECT max(version) FROM schema_version

@@ -11,18 +11,35 @@ INSERT INTO worker_node (site, host_name, description) VALUES (%(site)s, %(host_
 ON CONFLICT (site, host_name) DO UPDATE
 SET description = worker_node.description || excluded.description, last_seen_at = now()
 
+-- name: hold_cache_name
+-- Nobody else decides on the name until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 1))
+
+-- name: hold_cache_owner
+-- Uploads of one owner are counted one after another, or two at once would both fit into the quota.
+SELECT pg_advisory_xact_lock(hashtextextended(%(owner)s, 2))
+
+-- name: cache_file_named
+SELECT name, owner, size, checksum, digest FROM cache_file WHERE name = %(name)s FOR UPDATE
+
+-- name: cache_bytes
+SELECT coalesce(sum(size), 0)::bigint FROM cache_file WHERE owner = %(owner)s AND name <> %(name)s
+
 -- name: add_cache_file
--- The first writer of a name keeps it, unless it is the same owner who writes again. Who wants it renews it.
-INSERT INTO cache_file AS known (name, owner, size, checksum)
-VALUES (%(name)s, %(owner)s, %(size)s, %(checksum)s)
-ON CONFLICT (name) DO UPDATE SET
-    size = CASE WHEN known.owner = excluded.owner THEN excluded.size ELSE known.size END,
-    checksum = CASE WHEN known.owner = excluded.owner THEN excluded.checksum ELSE known.checksum END,
-    created_at = now()
-RETURNING name, owner, size, checksum
+INSERT INTO cache_file AS known (name, owner, size, checksum, digest)
+VALUES (%(name)s, %(owner)s, %(size)s, %(checksum)s, %(digest)s)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, size = excluded.size, checksum = excluded.checksum,
+    digest = excluded.digest, created_at = now(), uploaded_at = now()
+
+-- name: renew_cache_file
+UPDATE cache_file SET created_at = now() WHERE name = %(name)s
 
 -- name: cache_file_with
--- Found again, it is kept as long as if it had just been uploaded: its jobs are still to come.
+-- Found again, it is kept as long as if it had just been uploaded: its jobs are still to come. What the gateway did not
+-- read itself is nobody's.
 UPDATE cache_file SET created_at = now() WHERE name = (
-    SELECT name FROM cache_file WHERE size = %(size)s AND checksum = %(checksum)s ORDER BY created_at DESC LIMIT 1)
-RETURNING name, owner, size, checksum
+    SELECT name FROM cache_file
+    WHERE owner = %(owner)s AND size = %(size)s AND checksum = %(checksum)s AND digest IS NOT NULL
+        AND uploaded_at > now() - make_interval(days => %(days)s)
+    ORDER BY uploaded_at DESC LIMIT 1)
+RETURNING name, owner, size, checksum, digest

@@ -56,3 +56,13 @@ DELETE FROM worker_node WHERE ctid = ANY(ARRAY(
 DELETE FROM inbox WHERE message_id = ANY(ARRAY(
     SELECT message_id FROM inbox WHERE received_at < now() - make_interval(days => %(days)s)
     ORDER BY received_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_keys
+DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM idempotency WHERE created_at < now() - make_interval(days => %(days)s)
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_unanswered
+DELETE FROM unanswered WHERE request_id = ANY(ARRAY(
+    SELECT request_id FROM unanswered WHERE kept_at < now() - make_interval(days => %(days)s)
+    ORDER BY kept_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))

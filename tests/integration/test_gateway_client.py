@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -124,24 +123,3 @@ answer = [first, again, got, missing[0]]
     assert got == [0, True]
     assert missing == 404
     assert (folder / "back").read_bytes() == content
-
-
-def test_a_name_belongs_to_its_first_user(running: Processes) -> None:
-    path, name = "/api/v1/file_server/upload_cache_file", "/home/jane/jobO.1.tar.gz"
-
-    def upload(who: Caller, content: bytes) -> int:
-        return who.http.post(path, files={"file": (name, content)}).status_code
-
-    url = running.gateway_url
-    with closing(Caller(url, "jane")) as jane, closing(Caller(url, "john")) as john:
-        assert upload(jane, b"one") == 200
-        assert upload(john, b"two") == 409
-        assert upload(john, b"one") == 200, "the same content harms nobody"
-        assert jane.http.get("/cache/jobO.1.tar.gz").content == b"one"
-        assert upload(jane, b"three") == 200
-        assert john.http.post("/cache/jobO.1.tar.gz").content == b"three"
-        checksum = struct.unpack("<II", b"three".rjust(8, b"\0"))[0]
-        ask = {"file_size": 5, "checksum": checksum}
-        answer = john.post("/api/v1/file_server/validate_cache_file", ask)
-    assert answer["message"] == "FOUND:127.0.0.1:jobO.1.tar.gz"
-    assert [child.name for child in Path(running.environment["PANDA_FSM_CACHE_DIR"]).glob(".upload-*")] == []

@@ -118,8 +118,9 @@ def test_archived_jobs_are_found_by_the_month_they_ended_in(database_url: str, d
         assert {job.state for job in (await store.requests.jobs([1, 2, 3])).values()} == {"finished"}
         described = await store.reads.describe([1, 2, 3])
         assert {job_id: len(job.files) for job_id, job in described.items()} == {1: 3, 2: 3}
-        async with store.reads._pool.connection() as connection:
-            await connection.execute("SELECT pg_stat_force_next_flush()")
+        for pool in (store.requests._pool, store.reads._pool):
+            await pool.execute("SELECT pg_stat_force_next_flush()")
+            await pool.execute("SELECT 1")  # then it is told
         assert database.value(scans) - before == 2 * 4, "job, and job with its spec and files, of each of two jobs"
 
     with_store(database_url, scene, connections=1)

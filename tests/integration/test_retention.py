@@ -40,11 +40,14 @@ ROWS = {
     " at FROM (VALUES ('77', {old}), ('78', now())) AS v (n, at)",
     "sandboxes": "INSERT INTO cache_file (name, owner, size, checksum, created_at)"
     " VALUES ('77', '', 1, 1, {old}), ('78', '', 1, 1, now())",
+    "keys": "INSERT INTO idempotency VALUES ('', '77', '', '', {old}), ('', '78', '', '', now())",
+    "unanswered": "INSERT INTO unanswered"
+    " VALUES (gen_random_uuid(), '77', '', '', false, {old}), (gen_random_uuid(), '78', '', '', false, now())",
 }
 NAMES = {
     "reports": "pilot_report.job_id", "dead_letters": "dead_letter.queue", "audit": "audit.object",
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
-    "sandboxes": "cache_file.name",
+    "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
 }  # fmt: skip
 
 
@@ -70,7 +73,7 @@ def forget(database_url: str, kind: str, days: int = 30, folder: Path | None = N
 
 
 def test_everything_that_can_be_forgotten_is_forgotten(database_url: str) -> None:
-    config = Settings.model_validate({"database_url": database_url, "broker_url": "amqp://nobody"})
+    config = Settings(database_url=database_url, broker_url="amqp://nobody")
     assert {duty.name.replace(" ", "_") for duty in compose._forgetting(config)} == set(load("retention"))
 
 
@@ -124,14 +127,12 @@ def test_the_file_of_a_sandbox_goes_with_its_row(jobs: Database, database_url: s
     assert (run_dir / "outside").exists()
 
 
-@pytest.mark.parametrize("wanted", ["add_cache_file", "cache_file_with"])
+@pytest.mark.parametrize("wanted", ["add_cache_file", "renew_cache_file", "cache_file_with"])
 def test_a_sandbox_that_somebody_wants_again_is_kept_longer(jobs: Database, database_url: str, wanted: str) -> None:
-    """Else the client is told that it is there, and it is gone when its job runs."""
-    execute(database_url, ROWS["sandboxes"].replace("{old}", OLD), "DELETE FROM cache_file WHERE name = '78'")
-    with psycopg.connect(database_url) as gateway:
-        gateway.execute(load("registers")[wanted], {"name": "77", "owner": "", "size": 1, "checksum": 1})
+    execute(database_url, f"INSERT INTO cache_file VALUES ('77', '', 1, 1, {OLD}, 'd')")  # noqa: S608
+    jobs.execute(load("registers")[wanted], dict(name="77", owner="", size=1, checksum=1, digest="d", days=3))
     forget(database_url, "sandboxes")
-    assert jobs.rows("SELECT name FROM cache_file") == [("77",)]
+    assert jobs.value("SELECT count(*) FROM cache_file") == 1, "else it is promised, and gone when its job runs"
 
 
 def months(database: Database, parent: str) -> set[str]:

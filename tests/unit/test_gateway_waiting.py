@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -150,11 +150,12 @@ def test_a_submission_is_dropped_before_it_is_kept_and_told_once_it_is_being_kep
         store.go.set()
         kept = asyncio.Event()
 
-        async def keep(*_asked: Any) -> None:
+        async def keep_once(asked: Any, _here: Any) -> list[None]:
             store.asked.append(("keep", ()))
             await kept.wait()
+            return [None for _ in asked]
 
-        store.__dict__["keep"] = keep
+        store.__dict__["keep_once"] = keep_once
         patient = start(door, 1, SUBMIT, JOBS)
         await until(lambda: ("keep", ()) in store.asked)
         await asyncio.sleep(0.8)
