@@ -203,7 +203,8 @@ def test_a_node_that_describes_itself_strangely(http: httpx.Client) -> None:
 
 
 def test_wrong_method_is_refused_without_redirect(http: httpx.Client) -> None:
-    assert http.get(LEGACY + "getJob").status_code == 405
+    refused = http.get(NEW + "job/kill")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     assert http.post(NEW + "system/is_alive/").status_code == 404
 
 

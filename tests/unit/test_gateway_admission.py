@@ -6,12 +6,16 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.http.door import Door
+from gateway.http.route import Route
+from gateway.table import ROUTES
 from tests.gateway_inside import QUEUE, Answered, Client, Store, gateway
 
 GET_JOB, UPDATE_JOB = "/server/panda/getJob", "/server/panda/updateJob"
@@ -34,16 +38,22 @@ def play(scene: Callable[[Door, Store], Awaitable[None]], **config: Any) -> None
     asyncio.run(run())
 
 
-def ask(method: str, path: str, body: bytes = b"", query: bytes = b"", **headers: str) -> Answered:
-    """One request to a gateway of its own."""
-    found: list[Answered] = []
-    sent = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
+Ask = Callable[..., Answered]
 
-    async def scene(door: Door, _store: Store) -> None:
-        found.append(await Client(door).ask(method, path, [body], sent, query))
 
-    play(scene)
-    return found[0]
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """One request after another to one gateway, which must survive them all."""
+    with asyncio.Runner() as runner:
+        opened = gateway(Store())
+        door = runner.run(opened.__aenter__())
+
+        def one(method: str, path: str, body: bytes = b"", query: bytes = b"", **headers: str) -> Answered:
+            sent = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
+            return runner.run(Client(door).ask(method, path, [body], sent, query))
+
+        yield one
+        runner.run(opened.__aexit__(None, None, None))
 
 
 OURS = [
@@ -63,13 +73,13 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("host", OURS)
-def test_called_by_its_names(host: str) -> None:
+def test_called_by_its_names(ask: Ask, host: str) -> None:
     assert ask("GET", "/api/v1/system/is_alive", host=host).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", SUBMIT, GET_JOB, "/no/such", "/livez"])
 @pytest.mark.parametrize("host", STRANGE)
-def test_what_is_meant_for_others_is_not_taken(host: str, path: str) -> None:
+def test_what_is_meant_for_others_is_not_taken(ask: Ask, host: str, path: str) -> None:
     answer = ask("POST" if "job" in path.lower() else "GET", path, ASK, host=host)
     assert answer.status == 421
 
@@ -84,7 +94,7 @@ def test_further_names_are_a_setting() -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "https://evil.example", "null", "http://localhost:3000",
                                     "http://127.0.0.1:81", "file://", "chrome-extension://abc"])  # fmt: skip
-def test_a_page_of_others_does_not_drive_it(origin: str) -> None:
+def test_a_page_of_others_does_not_drive_it(ask: Ask, origin: str) -> None:
     answer = ask("POST", SUBMIT, b"jobs=[]", host="127.0.0.1:80", origin=origin)
     assert (answer.status, answer.json["success"]) == (403, False)
 
@@ -92,27 +102,64 @@ def test_a_page_of_others_does_not_drive_it(origin: str) -> None:
 @pytest.mark.parametrize(
     "origin", ["panda_dev", "panda_dev.pilot", "vo:role", "http://127.0.0.1:80", "https://127.0.0.1:80"]
 )
-def test_pilots_clients_and_our_own_pages_do(origin: str) -> None:
+def test_pilots_clients_and_our_own_pages_do(ask: Ask, origin: str) -> None:
     assert ask("POST", GET_JOB, ASK, host="127.0.0.1:80", origin=origin).json["StatusCode"] == 20
 
 
 @pytest.mark.parametrize("header", ["forwarded", "x_forwarded_for", "x_forwarded_proto", "via", "x_real_ip"])
-def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(header: str) -> None:
+def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(ask: Ask, header: str) -> None:
     assert ask("GET", "/", b"", b"", **{header: "1.2.3.4"}).status == 403
 
 
-def test_what_a_browser_says_of_itself_is_heard() -> None:
+def test_what_a_browser_says_of_itself_is_heard(ask: Ask) -> None:
     assert ask("POST", SUBMIT, b"{}", sec_fetch_site="cross-site").status == 403
     assert ask("GET", "/docs", sec_fetch_site="same-origin").status == 200
     assert ask("GET", "/docs", sec_fetch_site="none").status == 200
 
 
-def test_who_is_turned_away_reads_it_in_his_own_convention_and_never_as_success() -> None:
+def test_who_is_turned_away_reads_it_in_his_own_convention_and_never_as_success(ask: Ask) -> None:
     legacy = ask("POST", UPDATE_JOB, b"jobId=1&state=finished", host="evil.example")
     assert (legacy.status, legacy.json["StatusCode"]) == (421, 50)
     assert "evil.example" in legacy.json["errorDialog"]
     newer = ask("POST", "/api/v1/pilot/update_job", b"{}", origin="http://evil.example")
     assert (newer.status, newer.json["success"], newer.json["data"]) == (403, False, {"StatusCode": 70})
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+    | st.sampled_from(["", "NULL", "null", "\x00", "a/../b", "x" * 300, "\ufffd", 2**63, -1, 1e308, "1_0", "²", "NaN"]),
+    lambda part: st.lists(part, max_size=4) | st.dictionaries(st.text(max_size=10), part, max_size=4), max_leaves=8,
+)  # fmt: skip
+ROWS = [route for route in ROUTES if route.model is not None]
+PATHS = ["/trf/user/", "/cache/", "/cache/schedconfig/", "/docs/", "/", "/api/v1/", "/server/panda/"]
+
+
+def _names(route: Route) -> list[str]:
+    """What its model reads, by all its names."""
+    assert route.model is not None
+    names: set[str] = set()
+    for name, field in route.model.model_fields.items():
+        alias = field.validation_alias
+        names |= {name, *(str(choice) for choice in getattr(alias, "choices", ()))}
+    return sorted(names | {"xml", "metaData", "stdout", "startTime"})
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_input_is_a_fault_of_ours(ask: Ask, data: st.DataObject) -> None:
+    route = data.draw(st.sampled_from(ROWS))
+    fields = data.draw(st.dictionaries(st.sampled_from(_names(route)), VALUES, max_size=6))
+    query = data.draw(st.binary(max_size=30))
+    answer = ask(route.method, route.path, b"" if route.method == "GET" else json.dumps(fields).encode(), query)
+    assert answer.status in (200, 400, 401, 403, 404, 413), (fields, answer.body)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(place=st.sampled_from(PATHS), name=st.text(max_size=300), body=st.binary(max_size=100),
+       method=st.sampled_from(["GET", "POST", "HEAD", "PUT", "OPTIONS"]))  # fmt: skip
+def test_no_path_is_a_fault_of_ours(ask: Ask, place: str, name: str, body: bytes, method: str) -> None:
+    answer = ask(method, place + name, body)
+    assert answer.status in (200, 400, 404, 405), answer.body
 
 
 def _milliseconds(work: Callable[[], Any]) -> float:
@@ -136,7 +183,7 @@ HURTING: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("case", HURTING)
-def test_a_body_made_to_hurt_is_refused_before_it_does(case: str) -> None:
+def test_a_body_made_to_hurt_is_refused_before_it_does(ask: Ask, case: str) -> None:
     """Sixteen seconds and two gigabytes were reached by 63 kB."""
     path, body = HURTING[case]
     method = "GET" if path == STATUS else "POST"
