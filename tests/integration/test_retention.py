@@ -127,10 +127,10 @@ def test_the_file_of_a_sandbox_goes_with_its_row(jobs: Database, database_url: s
     assert (run_dir / "outside").exists()
 
 
-@pytest.mark.parametrize("wanted", ["add_cache_file", "renew_cache_file", "cache_file_with"])
-def test_a_sandbox_that_somebody_wants_again_is_kept_longer(jobs: Database, database_url: str, wanted: str) -> None:
-    execute(database_url, f"INSERT INTO cache_file VALUES ('77', '', 1, 1, {OLD}, 'd')")  # noqa: S608
-    jobs.execute(load("registers")[wanted], dict(name="77", owner="", size=1, checksum=1, digest="d", days=3))
+@pytest.mark.parametrize("by", ["add_cache_file", "renew_cache_file", "cache_file_with"])
+def test_a_sandbox_that_somebody_wants_again_is_kept_longer(jobs: Database, database_url: str, by: str) -> None:
+    execute(database_url, f"INSERT INTO cache_file VALUES ('77', '', 1, 1, {OLD}, '')")  # noqa: S608
+    jobs.execute(load("registers")[by], {"name": "77", "owner": "", "size": 1, "checksum": 1, "digest": "", "days": 3})
     forget(database_url, "sandboxes")
     assert jobs.value("SELECT count(*) FROM cache_file") == 1, "else it is promised, and gone when its job runs"
 
