@@ -83,9 +83,8 @@ def _in_text(schema: Schema) -> Schema:
         lists = [one for one in part.get("anyOf", ()) if one.get("type") == "array"]
         texts = [one for one in part.get("anyOf", ()) if one.get("type") == "string"]
         if lists:
-            only = {**lists[0], "minItems": 1} if "anyOf" in lists[0]["items"] else texts[0]
-            described = {"description": part["description"]} if "description" in part else {}
-            part = only | described
+            repeated = [{**lists[0], "minItems": 1}] if "anyOf" in lists[0]["items"] else []
+            part = part | {"anyOf": [*repeated, *texts]}
         properties[name] = part
     return schema | {"properties": properties}
 

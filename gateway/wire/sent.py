@@ -13,7 +13,14 @@ _IDS = rf"^[\s,]*({_ID}([\s,]+|$))*$"
 AMOUNT = WithJsonSchema({"description": "A number or its text; what cannot be read was not said."})
 REMARK = WithJsonSchema({"description": "A short text. What is longer is cut, what is no text was not said."})
 
-OPTIONS = WithJsonSchema({"description": "Texts, or a text with commas.", "maxItems": 20})
+_WORD, _GAP = r"[^,\s\[\]]+", r"[,\s\[\]]+"
+OPTIONS = WithJsonSchema(
+    {
+        "description": "Up to 20 texts, or one text with commas.",
+        "maxItems": 20,
+        "pattern": f"^({_GAP})?({_WORD}({_GAP}{_WORD}){{0,19}}({_GAP})?)?$",
+    }
+)
 _JOB = (
     "The attributes of a job by position, and at the end the array of its files. Older clients send fewer: theirs are"
     " the first ones. NULL is nothing."
