@@ -19,6 +19,9 @@ _BACKOFF_S = (0.5, 5.0)
 _WINDOW = 1000
 _LONE_FAILURES = 3
 """A message that alone makes the broker close the channel so often will always do so."""
+_RETURNS = 5
+"""So often a message comes back before it is given up, however old it was when it came back first: queues that were
+deleted are declared again. Accepted requests are not counted, and never given up for this."""
 REQUESTS_AGAIN_S = 60.0
 """An accepted request that is still kept after this goes out again; versions and the inbox make that harmless."""
 
@@ -108,7 +111,8 @@ class Relay:
                 part.bury(one, published.refused[one.message.message_id])
             elif one.message.message_id in returned:
                 where = f"{one.message.exchange or 'queue'} {one.message.routing_key}"
-                self._put_off(part, one, f"no queue takes it: {where}", one.age_s > UNSENT_FOR_S)
+                hopeless = one.age_s > UNSENT_FOR_S and one.tries >= _RETURNS
+                self._put_off(part, one, f"no queue takes it: {where}", hopeless)
             elif lone:
                 reason = f"the broker closes the channel over it: {published.lost}"
                 self._put_off(part, one, reason, one.tries + 1 >= _LONE_FAILURES)

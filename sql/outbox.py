@@ -33,37 +33,35 @@ class OutboxStore:
         """Outbox rows older than `age_s`, oldest first."""
         with self._session.transaction() as connection:
             unsent = _fetch(connection, _Q["left"], age_s, limit)
-            yield OutboxSlice(connection, unsent, "left", forget_sent=True)
+            yield OutboxSlice(connection, unsent, "left", age_s)
 
     @contextmanager
     def unhandled(self, age_s: float, limit: int) -> Iterator["OutboxSlice"]:
         """Kept requests that were sent longer than `age_s` ago."""
         with self._session.transaction() as connection:
             unsent = _fetch(connection, _Q["unhandled"], age_s, limit)
-            yield OutboxSlice(connection, unsent, "unhandled", forget_sent=False)
+            yield OutboxSlice(connection, unsent, "unhandled", age_s)
 
 
 class OutboxSlice:
     """Unsent messages, and what becomes of them in the transaction that holds them."""
 
-    def __init__(self, connection: psycopg.Connection, unsent: list[Unsent], source: str, forget_sent: bool) -> None:
+    def __init__(self, connection: psycopg.Connection, unsent: list[Unsent], source: str, age_s: float) -> None:
         self.unsent = unsent
         self._connection = connection
-        self._forget = _Q[f"forget_{source}"]
+        self._age_s = age_s
+        self._sent, self._forget = _Q[f"sent_{source}"], _Q[f"forget_{source}"]
         self._put_off = _Q[f"put_off_{source}"]
-        self._forget_sent = forget_sent
 
     def sent(self, message_ids: Sequence[str]) -> None:
         """An outbox row has done its work; a request is kept until its service has handled it."""
-        if self._forget_sent:
-            self._execute(self._forget, message_ids)
-        else:
-            self._execute(self._put_off, message_ids)
+        self._execute(self._sent, message_ids)
 
     def put_off(self, unsent: Sequence[Unsent], seconds: float, trouble: str) -> None:
         """Not these for so many seconds."""
         ids = [one.message.message_id for one in unsent]
-        self._connection.execute(self._put_off, {"message_ids": ids, "seconds": seconds, "trouble": trouble})
+        how = {"message_ids": ids, "seconds": seconds, "age_s": self._age_s, "trouble": trouble}
+        self._connection.execute(self._put_off, how)
 
     def bury(self, unsent: Unsent, reason: str) -> None:
         """Keep it among the dead letters, with where it was to go."""

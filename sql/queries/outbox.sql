@@ -8,10 +8,17 @@ WHERE created_at < now() - make_interval(secs => %(age_s)s) AND (put_off_until I
 ORDER BY message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 -- name: unhandled
-SELECT message_id::text, 'panda.requests', routing_key, body, NULL::jsonb, 0,
+-- None is ever tried for the first time here.
+SELECT message_id::text, 'panda.requests', routing_key, body, NULL::jsonb, 1,
        extract(epoch FROM now() - accepted_at)::float8
 FROM request WHERE sent_at < now() - make_interval(secs => %(age_s)s)
 ORDER BY message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+
+-- name: sent_left
+DELETE FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[])
+
+-- name: sent_unhandled
+UPDATE request SET sent_at = now() WHERE message_id = ANY(%(message_ids)s::uuid[])
 
 -- name: forget_left
 DELETE FROM outbox WHERE message_id = ANY(%(message_ids)s::uuid[])
@@ -25,4 +32,6 @@ UPDATE outbox SET tries = least(tries + 1, 1000), put_off_until = now() + make_i
 WHERE message_id = ANY(%(message_ids)s::uuid[])
 
 -- name: put_off_unhandled
-UPDATE request SET sent_at = now() WHERE message_id = ANY(%(message_ids)s::uuid[])
+-- As if it had been sent so long ago that it is due then.
+UPDATE request SET sent_at = now() + make_interval(secs => %(seconds)s - %(age_s)s)
+WHERE message_id = ANY(%(message_ids)s::uuid[])

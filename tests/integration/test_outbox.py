@@ -17,6 +17,7 @@ from panda_fsm.messages import EVENTS, CheckBlock, KillJob, Message, new_message
 from panda_fsm.trouble import UNSENT_FOR_S, Condition
 from sql.outbox import OutboxStore
 from tests.driver import Database
+from tests.faults import delete_queues
 from tests.invariants import depths
 from tests.polling import wait_until
 
@@ -142,6 +143,21 @@ def test_an_orphaned_request_goes_out_again_by_itself(database: Database, databa
         wait_until(lambda: depths(broker_url).get("watcher") == 1, "the old one in the Watcher's queue")
     kept = database.rows("SELECT sent_at > now() - interval '30 s' FROM request")
     assert kept == [(True,), (True,)], "it is kept until somebody has handled it, and not sent twice a minute"
+
+
+def test_what_comes_back_because_its_queue_was_deleted_goes_out_again_soon(
+    database: Database, database_url: str, broker_url: str
+) -> None:
+    """However old it is: the queue is declared again at once, and a request need not wait for its next minute."""
+    with relaying(database_url, broker_url):
+        delete_queues(broker_url)
+        leave(database, CheckBlock(job_id=1))
+        database.execute("UPDATE outbox SET created_at = now() - make_interval(secs => %s)", (UNSENT_FOR_S + 60,))
+        keep(database, KillJob(job_id=1), UNSENT_FOR_S + 60)
+        wait_until(lambda: database.value("SELECT count(*) FROM outbox") == 0, "the message sent")
+        wait_until(lambda: database.value("SELECT sent_at > now() - interval '30 s' FROM request"), "the request sent")
+    assert depths(broker_url) == {"closer": 1, "watcher": 1}
+    assert not database.rows("TABLE dead_letter")
 
 
 def test_a_request_that_no_broker_takes_is_buried(database: Database, database_url: str, broker_url: str) -> None:
