@@ -121,7 +121,7 @@ class Store:
                     return Claim(jobs=[None for _, seats in asked[0] for _ in seats], events=[])
                 case "job_id_block" | "last_job_id_block" | "job_set_id":
                     return 1
-                case "keep" | "answer_to" | "settle":
+                case "keep" | "answer_to" | "settle" | "cache_file_with":
                     return None
                 case "keep_once":
                     return [None for _ in asked[0]]

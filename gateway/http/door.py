@@ -56,10 +56,14 @@ class Door:
         self._bodies = Bodies()
         self._crowd = Crowd(config.most_requests, config.longest_wait_s)
         self._paths: dict[str, dict[str, _Served]] = {}
+        self._places: dict[str, dict[str, _Served]] = {}
+        """Paths that end with a name, without it."""
         for route in routes:
             served = _Served(route, endpoint(gateway, route, self._bodies, self._crowd))
-            self._paths.setdefault(route.path, {})[route.method] = served
-        for methods in self._paths.values():
+            place = route.path.removesuffix(_NAME)
+            paths = self._paths if place == route.path else self._places
+            paths.setdefault(place, {})[route.method] = served
+        for methods in (*self._paths.values(), *self._places.values()):
             if "GET" in methods:
                 methods["HEAD"] = methods["GET"]
 
@@ -102,7 +106,7 @@ class Door:
         methods = self._paths.get(path)
         if methods is None:
             place, _, name = path.rpartition("/")
-            methods = self._paths.get(f"{place}/{_NAME}") if name else None
+            methods = self._places.get(f"{place}/") if name else None
             scope["path_params"] = {"name": name}
         return methods or {}
 

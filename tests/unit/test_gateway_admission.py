@@ -155,7 +155,7 @@ def test_no_input_is_a_fault_of_ours(ask: Ask, data: st.DataObject) -> None:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(place=st.sampled_from(PATHS), name=st.text(max_size=300), body=st.binary(max_size=100),
+@given(place=st.sampled_from(PATHS), name=st.text(max_size=300) | st.just("{name}"), body=st.binary(max_size=100),
        method=st.sampled_from(["GET", "POST", "HEAD", "PUT", "OPTIONS"]))  # fmt: skip
 def test_no_path_is_a_fault_of_ours(ask: Ask, place: str, name: str, body: bytes, method: str) -> None:
     answer = ask(method, place + name, body)
