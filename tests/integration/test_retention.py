@@ -73,7 +73,7 @@ def forget(database_url: str, kind: str, days: int = 30, folder: Path | None = N
 
 
 def test_everything_that_can_be_forgotten_is_forgotten(database_url: str) -> None:
-    config = Settings(database_url=database_url, broker_url="amqp://nobody")
+    config = Settings(database_url=database_url, broker_url="amqp://nobody")  # type: ignore[call-arg]  # defaults
     assert {duty.name.replace(" ", "_") for duty in compose._forgetting(config)} == set(load("retention"))
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -180,7 +181,7 @@ def route(convention: Convention, action: Action = Action.LOOK) -> Route:
     async def handle(_gateway: Gateway, call: Call, _ask: None) -> Response:
         return success(call.identity.name)
 
-    return Route("GET", "/x", handle, action, "", "", convention=convention)
+    return Route("GET", "/x", handle, action, "", BaseModel, convention=convention)
 
 
 @pytest.mark.parametrize(

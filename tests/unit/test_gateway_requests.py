@@ -79,6 +79,8 @@ class Broker:
         self.go = asyncio.Event()
         self.go.set()
         self.is_connected = not away
+        self.is_blocked = False
+        self.trouble = "away" if away else None
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

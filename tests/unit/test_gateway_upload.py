@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.http.refusal import RefusalError, TooLargeError, UndecodableError
+from gateway.work import sandboxes
 from gateway.work import upload as uploads
 from gateway.work.sandboxes import Directory, NoRoomError
 from gateway.work.upload import NO_CHECKSUM, GzipFooter, Upload, safe_name
@@ -194,10 +195,23 @@ def test_uploads_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["jobO.1.tgz", "jobO.2.tgz"]
 
 
+def test_uploads_sweep_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another gateway may have died meanwhile."""
+    cache = Directory(tmp_path)
+    cache.sweep()
+    (tmp_path / ".upload-left").write_bytes(b"half")
+    with cache.incoming():
+        assert (tmp_path / ".upload-left").exists()
+    monkeypatch.setattr(sandboxes, "_SWEEP_S", 0.0)
+    with cache.incoming():
+        assert not (tmp_path / ".upload-left").exists()
+
+
 def test_an_upload_that_is_swept_before_it_is_locked_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, swept = fcntl.flock, []
+    lock = fcntl.flock
+    swept: list[Path] = []
 
     def late(descriptor: int, how: int) -> None:
         if not swept and how == fcntl.LOCK_EX:
