@@ -20,6 +20,8 @@ log = structlog.get_logger()
 _COMING = ".upload-"
 _OLD_S = 24 * 3600.0
 """Where files cannot be locked, an upload this old has no gateway any more."""
+_SWEEP_S = 600.0
+"""Other gateways may die while this one lives: it looks again so often, as long as there are uploads."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -73,9 +75,12 @@ class Directory:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._swept_at = 0.0
 
     def incoming(self) -> "IncomingFile":
         """A place for one upload."""
+        if time.monotonic() - self._swept_at > _SWEEP_S:
+            self.sweep()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             return IncomingFile(self._folder)
@@ -104,6 +109,7 @@ class Directory:
 
     def sweep(self) -> None:
         """Remove what uploads left whose gateway died: theirs are the files that nobody has locked."""
+        self._swept_at = time.monotonic()
         for path in self._folder.glob(f"{_COMING}*"):
             try:
                 if _removed(path):

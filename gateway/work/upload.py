@@ -12,9 +12,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from gateway.http.refusal import RefusalError, TooLargeError, UndecodableError
+from gateway.http.route import MB
 from gateway.work.sandboxes import Incoming, Sandboxes
 
-MB = 1024 * 1024
 NO_CHECKSUM = -1
 """Of what is no gzip file, or one whose footer does not say what it holds: no client can ask for it."""
 _SOURCES = "sources."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import pytest
 from command.compose import GATEWAY, NAMES
 from lab.services import Services
 from lab.site import QUEUE
+from panda_fsm.errors import TransientError
+from sql import pool
 from sql.connections import session
 from sql.migrate import latest
 from tests import faults
@@ -192,6 +195,30 @@ def test_hops_are_taken_of_the_newest_jobs(
     progress = with_store(database_url, scene)
     assert progress.states == {"activated": 10}
     assert [(hop.name, hop.jobs, hop.p50_ms) for hop in progress.hops] == [("sent→starting", 3, 9000.0)]
+
+
+def test_sessions_of_a_read_only_database_do_not_outlive_it(database_url: str, database: Database) -> None:
+    """The first who finds that out finds it out for all."""
+    name = database.value("SELECT current_database()")
+
+    async def heard(store: Any) -> bool:
+        try:
+            await store.requests.hear([1])
+        except TransientError:
+            return False
+        return True
+
+    async def scene(store: Any) -> None:
+        database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await store.requests._pool._pool.drain()
+        while any(await asyncio.gather(*(heard(store) for _ in range(20)))):
+            await asyncio.sleep(0.05)
+        database.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await asyncio.sleep(pool._RENEW_AGAIN_S)
+        assert [await heard(store) for _ in range(20)].count(False) <= 1
+        assert not (await store.state()).is_read_only
+
+    with_store(database_url, scene)
 
 
 def test_it_answers_within_two_seconds_of_the_database(
