@@ -14,7 +14,8 @@ from panda_fsm.trouble import UNSENT_FOR_S, Backoff, Condition
 
 log = structlog.get_logger()
 
-_TICK_S = 1.0
+_TICK_S = 0.5
+"""What the clock says waits for us so long at most."""
 _BACKOFF_S = (0.5, 5.0)
 _WINDOW = 1000
 _LONE_FAILURES = 3
@@ -45,7 +46,7 @@ class Outbox(Protocol):
     """The database side. Each call takes a slice: at most `limit` messages, bounded in bytes."""
 
     def left(self, age_s: float, limit: int) -> AbstractContextManager[Slice]:
-        """Outbox rows older than `age_s`."""
+        """Outbox rows that were handed over, or that nobody published within `age_s`."""
 
     def unhandled(self, age_s: float, limit: int) -> AbstractContextManager[Slice]:
         """Kept requests that were sent longer than `age_s` ago."""

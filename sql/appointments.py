@@ -78,7 +78,7 @@ def _send(connection: psycopg.Connection, messages: Iterable[Message]) -> None:
     said = list(messages)
     transfers = [message for message in said if isinstance(message, TransferRequested)]
     others = [message for message in said if not isinstance(message, TransferRequested)]
-    outbox.write(connection, [Outgoing.of(message) for message in [*others, *merged(transfers)]])
+    outbox.hand_over(connection, [Outgoing.of(message) for message in [*others, *merged(transfers)]])
 
 
 def make_appointments_now(database_url: str, statement_timeout_s: float = 30.0) -> tuple[int, int]:

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from psycopg.rows import dict_row
 
+from panda_fsm.effects import Outgoing
 from panda_fsm.errors import PoisonError
 from panda_fsm.messages import decode, new_message_id
+from sql import outbox
 from sql.queries import load
-from sql.rows import as_json
 from sql.session import Session
 
 _Q = load("dead_letters")
@@ -73,12 +74,12 @@ class DeadLetterBox:
                     return done
                 after = rows[-1][0]
                 messages = self._to_send(rows, done) if fate == "replayed" else []
-                connection.execute(_Q["write_outbox"], {"rows": as_json(messages)})
+                outbox.hand_over(connection, messages)
                 ids = [number for number, _, _ in rows if number not in done.unreadable]
                 connection.execute(_Q["settle"], {"ids": ids, "status": fate, "actor": actor})
             done.letters += len(ids)
 
-    def _to_send(self, rows: Sequence[tuple[int, str, bytes]], done: Settled) -> list[dict[str, str]]:
+    def _to_send(self, rows: Sequence[tuple[int, str, bytes]], done: Settled) -> list[Outgoing]:
         """Each goes to the queue that gave it up; where that is no more, to whoever takes such messages now."""
         messages = []
         for number, queue, payload in rows:
@@ -88,10 +89,7 @@ class DeadLetterBox:
                 done.unreadable[number] = str(error)
                 continue
             place = ("", queue) if queue in self._queues else (message.exchange, message.routing_key)
-            messages.append(
-                {"message_id": new_message_id(), "exchange": place[0], "routing_key": place[1],
-                 "body": bytes(payload).decode()}
-            )  # fmt: skip
+            messages.append(Outgoing(new_message_id(), *place, bytes(payload)))
         return messages
 
 

@@ -32,5 +32,5 @@ class OpenBlocks:
             rows: Sequence[tuple[int, int | None]]
             rows = connection.execute(_Q["look_at"], {"after": after, "limit": limit}).fetchall()
             messages = [about(job_id) for _, job_id in rows if job_id is not None]
-            outbox.write(connection, [Outgoing.of(message) for message in messages])
+            outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
             return rows[-1][0] if len(rows) == limit else None

@@ -13,7 +13,7 @@ from sql.queries import load
 from sql.session import Session
 
 _Q = load("outbox")
-_BURY, _WRITE = load("store")["bury"], load("store")["write_outbox"]
+_BURY = load("store")["bury"]
 _SLICE_BYTES = 4_000_000
 _FETCH = 50
 
@@ -30,7 +30,7 @@ class OutboxStore:
 
     @contextmanager
     def left(self, age_s: float, limit: int) -> Iterator["OutboxSlice"]:
-        """Outbox rows older than `age_s`, oldest first."""
+        """Outbox rows that were handed over, or that nobody published within `age_s`; oldest first."""
         with self._session.transaction() as connection:
             unsent = _fetch(connection, _Q["left"], age_s, limit)
             yield OutboxSlice(connection, unsent, "left", age_s)
@@ -92,7 +92,7 @@ def _fetch(connection: psycopg.Connection, query: LiteralString, age_s: float, l
     return found
 
 
-def write(connection: psycopg.Connection, outgoing: Sequence[Outgoing]) -> None:
-    """Put messages into the outbox within the transaction that is under way."""
+def hand_over(connection: psycopg.Connection, outgoing: Sequence[Outgoing]) -> None:
+    """Let the relay publish these as soon as the transaction that is under way is committed."""
     if outgoing:
-        connection.execute(_WRITE, {"rows": rows.as_json(rows.outbox(outgoing))})
+        connection.execute(_Q["hand_over"], {"rows": rows.as_json(rows.outbox(outgoing))})

@@ -22,11 +22,6 @@ WHERE status = 'open' AND dead_letter_id > %(after)s
   AND (%(queue)s::text IS NULL OR queue = %(queue)s)
 ORDER BY dead_letter_id LIMIT %(limit)s FOR UPDATE
 
--- name: write_outbox
-INSERT INTO outbox (message_id, exchange, routing_key, body)
-SELECT r.message_id, r.exchange, r.routing_key, r.body
-FROM json_to_recordset(%(rows)s::json) AS r(message_id uuid, exchange text, routing_key text, body text)
-
 -- name: settle
 WITH settled AS (
     UPDATE dead_letter SET status = %(status)s, settled_at = now() WHERE dead_letter_id = ANY(%(ids)s)

@@ -1,10 +1,18 @@
 -- Statements of the relay: what is left in the outbox, and requests that nobody has handled.
 
+-- name: hand_over
+-- Nobody but the relay publishes these, so they are due at once.
+INSERT INTO outbox (message_id, exchange, routing_key, body, headers, put_off_until)
+SELECT r.message_id, r.exchange, r.routing_key, r.body, r.headers, now()
+FROM json_to_recordset(%(rows)s::json) AS r(
+    message_id uuid, exchange text, routing_key text, body text, headers jsonb)
+
 -- name: left
+-- What was not handed over may still be on its way for a while: whoever wrote it publishes it, and deletes the row.
 -- Locked row by row as they are fetched, so that a slice is bounded in bytes.
 SELECT message_id::text, exchange, routing_key, body, headers, tries, extract(epoch FROM now() - created_at)::float8
 FROM outbox
-WHERE created_at < now() - make_interval(secs => %(age_s)s) AND (put_off_until IS NULL OR put_off_until <= now())
+WHERE coalesce(put_off_until, created_at + make_interval(secs => %(age_s)s)) <= now()
 ORDER BY message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 -- name: unhandled

@@ -13,9 +13,10 @@ import pytest
 
 from broker.publish import BrokerPublisher
 from engine.outbox import REQUESTS_AGAIN_S, Relay
+from panda_fsm.effects import Outgoing
 from panda_fsm.messages import EVENTS, CheckBlock, KillJob, Message, new_message_id
 from panda_fsm.trouble import UNSENT_FOR_S, Condition
-from sql.outbox import OutboxStore
+from sql.outbox import OutboxStore, hand_over
 from tests.driver import Database
 from tests.faults import delete_queues
 from tests.invariants import depths
@@ -60,6 +61,20 @@ def good() -> list[Message]:
 def reached(broker_url: str) -> bool:
     """Whether the good ones lie in the Closer's queue."""
     return depths(broker_url).get("closer") == GOOD
+
+
+def test_what_is_handed_over_need_not_grow_old(database_url: str, database: Database) -> None:
+    """Nobody else publishes what the clock says: a deadline would come as late as a slow service is waited for."""
+    database.rows(
+        "INSERT INTO outbox (message_id, exchange, routing_key, body) VALUES (%s, %s, %s, %s) RETURNING message_id",
+        (new_message_id(), EVENTS, "block.check", "on its way"),
+    )
+    with psycopg.connect(database_url) as connection:
+        hand_over(connection, [Outgoing(new_message_id(), EVENTS, "block.check", b"handed over")])
+    store = OutboxStore(database_url, 30)
+    with store.left(60, 10) as part:
+        assert [one.message.body for one in part.unsent] == [b"handed over"]
+    store.close()
 
 
 BAD: dict[str, dict[str, Any]] = {
