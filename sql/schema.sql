@@ -94,7 +94,9 @@ CREATE TABLE public.cache_file (
     owner text NOT NULL,
     size bigint NOT NULL,
     checksum bigint NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    digest text,
+    uploaded_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.data_block (
@@ -147,6 +149,14 @@ ALTER TABLE public.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS 
     CACHE 1
 );
 
+CREATE TABLE public.idempotency (
+    owner text NOT NULL,
+    key text NOT NULL,
+    request_hash text NOT NULL,
+    answer text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.inbox (
     message_id uuid NOT NULL,
     received_at timestamp with time zone DEFAULT now() NOT NULL
@@ -188,6 +198,7 @@ CREATE TABLE public.job (
     started_at timestamp with time zone,
     ended_at timestamp with time zone,
     waits_for text,
+    left_by text[],
     CONSTRAINT job_verdict_check CHECK ((verdict = ANY (ARRAY['finished'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='60');
@@ -226,7 +237,8 @@ CREATE TABLE public.job_archive (
     deadline_at timestamp with time zone NOT NULL,
     started_at timestamp with time zone,
     ended_at timestamp with time zone NOT NULL,
-    waits_for text
+    waits_for text,
+    left_by text[]
 )
 PARTITION BY RANGE (ended_at);
 
@@ -264,7 +276,8 @@ CREATE TABLE public.job_archive_default (
     deadline_at timestamp with time zone NOT NULL,
     started_at timestamp with time zone,
     ended_at timestamp with time zone NOT NULL,
-    waits_for text
+    waits_for text,
+    left_by text[]
 );
 
 CREATE TABLE public.job_count (
@@ -496,6 +509,24 @@ CREATE TABLE public.schema_version (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.seat (
+    place uuid NOT NULL,
+    job_id bigint NOT NULL,
+    version integer NOT NULL,
+    cause uuid
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
+
+CREATE TABLE public.unanswered (
+    request_id uuid NOT NULL,
+    owner text NOT NULL,
+    request_hash text NOT NULL,
+    answer text NOT NULL,
+    is_lost boolean DEFAULT false NOT NULL,
+    kept_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
 CREATE TABLE public.worker (
     harvester_id text NOT NULL,
     worker_id text NOT NULL,
@@ -538,6 +569,9 @@ ALTER TABLE ONLY public.data_block
 
 ALTER TABLE ONLY public.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (dead_letter_id);
+
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (owner, key);
 
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (message_id);
@@ -614,6 +648,12 @@ ALTER TABLE ONLY public.request
 ALTER TABLE ONLY public.schema_version
     ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY public.seat
+    ADD CONSTRAINT seat_pkey PRIMARY KEY (place);
+
+ALTER TABLE ONLY public.unanswered
+    ADD CONSTRAINT unanswered_pkey PRIMARY KEY (request_id);
+
 ALTER TABLE ONLY public.worker_node
     ADD CONSTRAINT worker_node_pkey PRIMARY KEY (site, host_name);
 
@@ -626,6 +666,8 @@ CREATE INDEX cache_file_content ON public.cache_file USING btree (size, checksum
 
 CREATE INDEX cache_file_created ON public.cache_file USING btree (created_at);
 
+CREATE INDEX cache_file_owner ON public.cache_file USING btree (owner, size, checksum);
+
 CREATE INDEX data_block_closed ON public.data_block USING btree (closed_at) WHERE (closed_at IS NOT NULL);
 
 CREATE INDEX data_block_created ON public.data_block USING btree (created_at) WHERE (closed_at IS NULL);
@@ -637,6 +679,8 @@ CREATE INDEX data_block_parent ON public.data_block USING btree (parent) WHERE (
 CREATE INDEX dead_letter_open ON public.dead_letter USING btree (fingerprint, at) WHERE (status = 'open'::text);
 
 CREATE INDEX dead_letter_settled ON public.dead_letter USING btree (settled_at) WHERE (settled_at IS NOT NULL);
+
+CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
 
@@ -665,6 +709,12 @@ CREATE INDEX job_waiting_task ON public.job_waiting USING btree ((((site || '/':
 CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/'::text) || user_name)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 
 CREATE INDEX pilot_report_received ON public.pilot_report USING btree (received_at);
+
+CREATE INDEX seat_job ON public.seat USING btree (job_id);
+
+CREATE INDEX unanswered_kept ON public.unanswered USING btree (kept_at);
+
+CREATE INDEX unanswered_request ON public.unanswered USING btree (request_hash);
 
 CREATE INDEX worker_last_seen ON public.worker USING btree (last_seen_at);
 
