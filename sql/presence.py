@@ -3,6 +3,9 @@
 import os
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
 
 from sql.queries import load
 from sql.session import Session
@@ -18,15 +21,25 @@ class Presence:
         self._session = Session(database_url, f"{service}.presence", _TIMEOUT_S)
         self._place = {"service": service, "host": socket.gethostname(), "pid": os.getpid()}
         self._started_at = datetime.now(UTC)
+        self._is_new = True
 
     def show(self, trouble: str | None) -> None:
         """The process lives; `trouble` is what keeps it from working. Rows of the long gone are removed."""
         with self._session.use() as connection:
             connection.execute(_Q["show"], self._place | {"started_at": self._started_at, "trouble": trouble})
             connection.execute(_Q["forget_gone"])
+            if self._is_new:
+                self._take_the_place_of_the_dead(connection)
+                self._is_new = False
+
+    def _take_the_place_of_the_dead(self, connection: psycopg.Connection) -> None:
+        """Who was killed on this machine is replaced by us: nobody need miss it for an hour."""
+        others = [pid for (pid,) in connection.execute(_Q["others_here"], self._place)]
+        dead = [pid for pid in others if not Path("/proc", str(pid)).exists()]
+        connection.execute(_Q["forget"], self._place | {"pids": dead})
 
     def end(self) -> None:
         """The process ends as it should: nobody need miss it."""
         with self._session.use() as connection:
-            connection.execute(_Q["end"], self._place)
+            connection.execute(_Q["forget"], self._place | {"pids": [self._place["pid"]]})
         self._session.close()

@@ -13,8 +13,11 @@ SET started_at = excluded.started_at, seen_at = now(), trouble = excluded.troubl
 -- name: forget_gone
 DELETE FROM process WHERE seen_at < now() - interval '1 hour'
 
--- name: end
-DELETE FROM process WHERE service = %(service)s AND host = %(host)s AND pid = %(pid)s
+-- name: others_here
+SELECT pid FROM process WHERE service = %(service)s AND host = %(host)s AND pid <> %(pid)s
+
+-- name: forget
+DELETE FROM process WHERE service = %(service)s AND host = %(host)s AND pid = ANY(%(pids)s)
 
 -- name: has_versions
 SELECT to_regclass('schema_version') IS NOT NULL

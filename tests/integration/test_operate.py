@@ -93,6 +93,18 @@ def test_a_process_shows_what_keeps_it_from_working(run: Run, processes: Process
     assert health(run)["processes"] == []
 
 
+def test_who_replaces_a_killed_process_takes_its_place(run: Run, processes: Processes) -> None:
+    """Else a service that is killed and started again looks missing for an hour."""
+
+    def is_alone(pid: int | None) -> bool:
+        return [process["pid"] for process in health(run)["processes"]] == [pid]
+
+    for _ in range(2):
+        daemon = processes.start("closer")
+        wait_until(lambda: is_alone(daemon.pid), "the process that runs, and no other")
+        processes.kill("closer")
+
+
 def test_health_sees_an_old_transaction(run: Run, database_url: str) -> None:
     with psycopg.connect(database_url, application_name="sleeper") as connection:
         connection.execute("SELECT 1")
