@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -20,7 +21,7 @@ from panda_fsm.sites import Sites
 _BACKLOG = 2048
 _FINISH_WITHIN_S = 25
 """Uploads under way have so long; a supervisor that waits 30 s does not cut them."""
-_TICK_S = 0.1
+_TICK_S, _LAST_S = 0.1, 0.3
 _MOST_CONNECTIONS = 10_000
 _OTHER_FILES = 64
 """Database, broker, logs."""
@@ -43,12 +44,20 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """First those who ask whether we are ready hear that we are not, and go elsewhere; then nobody is heard."""
         self._door.drain()
-        for counter in range(round(self._drain_s / _TICK_S)):
+        await self._serve_for(self._drain_s)
+        for listener in (one for server in self.servers for one in server.sockets):
+            # Whoever stands in the queue of the closed socket would be reset: it is made short, then emptied.
+            with socket.socket(fileno=os.dup(listener.fileno())) as same:
+                same.listen(0)
+        await self._serve_for(min(self._drain_s, _LAST_S))
+        await super().shutdown(sockets)
+
+    async def _serve_for(self, seconds: float) -> None:
+        for counter in range(round(seconds / _TICK_S)):
             if self.force_exit:
                 break
             await self.on_tick(counter)
             await asyncio.sleep(_TICK_S)
-        await super().shutdown(sockets)
 
 
 def serve(

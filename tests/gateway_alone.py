@@ -47,6 +47,7 @@ class Alone:
     def __init__(self, daemon: Daemon, port: int) -> None:
         self.daemon = daemon
         self.port = port
+        self.answered: list[int] = []
 
     def connect(self) -> socket.socket:
         """A connection; nothing is waited for longer than ten seconds."""

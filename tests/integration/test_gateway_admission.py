@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,33 @@ def test_told_to_end_it_says_so_serves_on_and_finishes_what_it_has(tmp_path: Pat
         wait_until(lambda: not one.daemon.is_running, "it has ended")
         slow.close()
         half.close()
+
+
+def test_the_end_resets_nobody(tmp_path: Path) -> None:
+    """Under load hundreds stood in the queue of the socket that was closed; one or two may come at the last moment."""
+    with alone(tmp_path, drain_s=1) as one:
+        pid = one.daemon.pid
+        assert pid is not None
+        with ThreadPoolExecutor(30) as pilots:
+            ended = [pilots.submit(_until_refused, one) for _ in range(30)]
+            wait_until(lambda: len(one.answered) > 300, "they are at work")
+            os.kill(pid, signal.SIGTERM)
+        assert sum(future.result() for future in ended) <= 2
+        assert set(one.answered) == {200}
+
+
+def _until_refused(gateway: Alone) -> int:
+    """Ask again and again until nobody listens; how often the connection was reset."""
+    resets = 0
+    while True:
+        try:
+            answer = gateway.post(GET_JOB, ASK)
+        except ConnectionRefusedError:
+            return resets
+        except ConnectionResetError:
+            resets += 1
+        else:
+            gateway.answered.append(status(answer))
 
 
 def _one(gateway: Alone) -> bytes:
