@@ -96,13 +96,13 @@ def test_a_process_shows_what_keeps_it_from_working(run: Run, processes: Process
 def test_who_replaces_a_killed_process_takes_its_place(run: Run, processes: Processes) -> None:
     """Else a service that is killed and started again looks missing for an hour."""
 
-    def is_alone(pid: int | None) -> bool:
-        return [process["pid"] for process in health(run)["processes"]] == [pid]
+    def serve_alone() -> None:
+        pid = processes.start("closer").pid
+        wait_until(lambda: [one["pid"] for one in health(run)["processes"]] == [pid], "the process that runs, alone")
 
-    for _ in range(2):
-        daemon = processes.start("closer")
-        wait_until(lambda: is_alone(daemon.pid), "the process that runs, and no other")
-        processes.kill("closer")
+    serve_alone()
+    processes.kill("closer")
+    serve_alone()
 
 
 def test_health_sees_an_old_transaction(run: Run, database_url: str) -> None:
