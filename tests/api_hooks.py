@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 QUEUES = ("LAB_A", "LAB_B")
+"""Jobs wait at the second one."""
 JOBS = 500
 """So many wait when the test begins, from id 1 on."""
 _SITE, _LABEL, _NAME, _PARAMETERS = 47, 12, 19, 49
@@ -64,12 +65,20 @@ def _existing(fields: Any) -> Any:
     found = dict(fields)
     for name, value in fields.items():
         if name in ("site_name", "siteName") and isinstance(value, str) and value:
-            found[name] = QUEUES[len(value) % len(QUEUES)]
+            found = _seat(found, name, len(value))
         elif name in ("job_id", "jobId", "pandaID", "task_id"):
             found[name] = _id(value)
         elif name in ("job_ids", "ids") and isinstance(value, list):
             found[name] = [_id(one) for one in value]
     return found
+
+
+def _seat(fields: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+    """A queue that exists; every second pilot has no wishes that nothing fits."""
+    queue = QUEUES[number % len(QUEUES)]
+    if number % 2:
+        return {name: queue, "prodSourceLabel": "user", "n_jobs": number % 3, "node": fields.get("node")}
+    return fields | {name: queue}
 
 
 def _id(value: Any) -> Any:

@@ -1,4 +1,7 @@
-"""A caller of a gateway under test: one identity, JSON both ways, and the real panda-client beside it."""
+"""A caller of a gateway under test: one identity, JSON both ways, and the real panda-client beside it.
+
+Whatever a caller is answered is held against the API document.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pika
 
 from gateway.access.identity import Identity, Shown
 from panda_fsm.messages import decode
+from tests.api_document import conforms
 from tests.polling import wait_until
 from tests.processes import Processes
 
@@ -30,7 +34,8 @@ class Caller:
         who = Identity(url, subject, subject) if subject else Identity("", "", "", shown=Shown.NOTHING)
         self.key = who.key
         headers = bearer({"sub": subject, "name": subject, "iss": url} | claims) if subject else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+        hooks = {"response": [conforms]}
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False, event_hooks=hooks)
 
     def post(self, path: str, ask: Any) -> Any:
         """The answer's JSON; fails unless the status is 200."""

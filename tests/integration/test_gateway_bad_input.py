@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from lab.services import Services
+from tests.api_document import conforms
 from tests.driver import Database
 from tests.isolation import Databases, VirtualHosts
 from tests.processes import Processes
@@ -39,7 +40,8 @@ def running(
 @pytest.fixture
 def http(running: Processes) -> Iterator[httpx.Client]:
     """A caller; afterwards nothing is stored, and the gateway has nothing to complain of."""
-    with httpx.Client(base_url=running.gateway_url, timeout=30, trust_env=False) as client:
+    hooks = {"response": [conforms]}
+    with httpx.Client(base_url=running.gateway_url, timeout=30, trust_env=False, event_hooks=hooks) as client:
         yield client
     database = Database(running.environment["PANDA_FSM_DATABASE_URL"])
     assert not [row for table in STORED for row in database.rows(f"TABLE {table}")]

@@ -1,0 +1,70 @@
+"""The API document against a running gateway: schemathesis makes requests of it, and finds no 5xx and no violation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.services import Services
+from tests.api_hooks import JOBS
+from tests.driver import Database
+from tests.isolation import Databases, VirtualHosts
+from tests.processes import PROGRAM, ROOT, Processes
+from tests.waiting_jobs import add_jobs
+
+_CHECKS = (
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+    "response_headers_conformance", "unsupported_method", "allow_header_conformance", "missing_required_header",
+    "refused_in_its_convention", "accepted_but_for_a_rule",
+)  # fmt: skip
+_SECONDS = {"coverage,fuzzing": 45, "stateful": 25}
+"""Phases, and for how long. `st run` with the same checks and no limit goes on where this stops."""
+_SEED = 20
+
+
+@pytest.fixture(scope="module")
+def running(
+    session_dir: Path, private_services: Services, databases: Databases, virtual_hosts: VirtualHosts
+) -> Iterator[Processes]:
+    """A gateway with jobs that wait for pilots."""
+    with databases.fresh() as database_url:
+        processes = Processes(session_dir / "api-document", database_url, virtual_hosts.fresh())
+        add_jobs(database_url, range(1, JOBS + 1))
+        processes.start("gateway")
+        try:
+            processes.wait_until_ready()
+            yield processes
+        finally:
+            print(processes.log_tails())
+            processes.close()
+
+
+@pytest.mark.parametrize("phases", _SECONDS)
+def test_no_request_that_the_document_leads_to_breaks_it(running: Processes, phases: str) -> None:
+    done = subprocess.run(
+        [
+            PROGRAM.parent / "schemathesis", "run", f"{running.gateway_url}/openapi.json",
+            "--phases", phases, "--checks", ",".join(_CHECKS), "--seed", str(_SEED), "--generation-database", "none",
+            "--max-time", str(_SECONDS[phases]), "--request-timeout", "30", "--no-shrink", "--no-color",
+        ],
+        env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.api_hooks", "PYTHONPATH": str(ROOT)},
+        cwd=running.directory, capture_output=True, text=True, check=False, timeout=_SECONDS[phases] + 60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5000:]
+    log = running.log("gateway")
+    assert "Traceback" not in log
+    assert "request_failed" not in log
+
+
+def test_what_was_asked_for_was_done(running: Processes) -> None:
+    """Otherwise the requests before found little to break."""
+    database = Database(running.environment["PANDA_FSM_DATABASE_URL"])
+    with_pilots = database.rows("SELECT count(*) FROM job WHERE state = 'sent'")[0][0]
+    submitted = database.rows("SELECT count(*) FROM audit WHERE action = 'jobs_submitted'")[0][0]
+    database.close()
+    assert with_pilots > 0
+    assert submitted > 0
