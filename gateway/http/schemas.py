@@ -77,14 +77,18 @@ def _by_names(schema: Schema, fields: Iterable[list[str]], is_old: bool) -> Sche
 
 
 def _in_text(schema: Schema) -> Schema:
-    """In forms and queries a list is a field that is repeated, so none is empty; what has parts is JSON text."""
+    """In forms and queries all is text: a list is a field that is repeated, so none is empty; parts stand in JSON."""
     properties = {}
     for name, part in schema.get("properties", {}).items():
         lists = [one for one in part.get("anyOf", ()) if one.get("type") == "array"]
         texts = [one for one in part.get("anyOf", ()) if one.get("type") == "string"]
         if lists:
-            repeated = [{**lists[0], "minItems": 1}] if "anyOf" in lists[0]["items"] else []
+            items = lists[0]["items"] or {"type": "string"}
+            has_parts = items.get("type") == "array" or not items.keys() & {"type", "anyOf"}
+            repeated = [] if has_parts else [{**lists[0], "items": items, "minItems": 1}]
             part = part | {"anyOf": [*repeated, *texts]}
+        elif not part.keys() & {"type", "anyOf", "$ref", "allOf"}:
+            part = {"type": "string", **part}
         properties[name] = part
     return schema | {"properties": properties}
 

@@ -17,8 +17,11 @@ _WORD, _GAP = r"[^,\s\[\]]+", r"[,\s\[\]]+"
 OPTIONS = WithJsonSchema(
     {
         "description": "Up to 20 texts, or one text with commas.",
-        "maxItems": 20,
-        "pattern": f"^({_GAP})?({_WORD}({_GAP}{_WORD}){{0,19}}({_GAP})?)?$",
+        "anyOf": [
+            {"type": "array", "maxItems": 20, "items": {}},
+            {"type": "string", "pattern": f"^({_GAP})?({_WORD}({_GAP}{_WORD}){{0,19}}({_GAP})?)?$"},
+            {"type": "null"},
+        ],
     }
 )
 _JOB = (

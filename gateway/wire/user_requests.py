@@ -21,7 +21,9 @@ _Count = Annotated[
 
 
 def _options(value: Any) -> Any:
-    """A list, whatever stands for none or for one."""
+    """A list, whatever stands for none or for one. Raises ValueError."""
+    if value is not None and not isinstance(value, str | list):
+        raise ValueError("must be a list of texts")
     return as_list(value) or []
 
 
