@@ -10,7 +10,7 @@ import structlog
 from panda_fsm import delays
 from panda_fsm.messages import cut
 from panda_fsm.ports import Published, Publisher, Unsent
-from panda_fsm.trouble import UNSENT_FOR_S, Backoff, Condition
+from panda_fsm.trouble import HOPELESS_FOR_S, UNSENT_FOR_S, Backoff, Breaker, Condition
 
 log = structlog.get_logger()
 
@@ -62,6 +62,7 @@ class Relay:
         self._confirm_timeout_s = confirm_timeout_s
         self._condition = condition
         self._backoff = Backoff(*_BACKOFF_S)
+        self._breaker = Breaker()
         self._window = _WINDOW
         self._ending = threading.Event()
         self._sources: dict[str, Callable[[int], AbstractContextManager[Slice]]] = {
@@ -98,6 +99,9 @@ class Relay:
                 return False
             published = self._publisher.publish([one.message for one in part.unsent], self._confirm_timeout_s)
             part.sent([message.message_id for message in published.confirmed])
+            if published.confirmed:
+                self._breaker.succeeded()
+                self._condition.note("publishing", None)
             self._settle(part, published)
             log.info("relayed", source=name, messages=len(published.confirmed), of=len(part.unsent))
         self._adapt(published, len(part.unsent))
@@ -118,9 +122,11 @@ class Relay:
                 reason = f"the broker closes the channel over it: {published.lost}"
                 self._put_off(part, one, reason, one.tries + 1 >= _LONE_FAILURES)
 
-    @staticmethod
-    def _put_off(part: Slice, one: Unsent, reason: str, often_enough: bool) -> None:
-        if often_enough:
+    def _put_off(self, part: Slice, one: Unsent, reason: str, often_enough: bool) -> None:
+        """Or bury it; but where many fail alike in a row, it is the broker that somebody must mend."""
+        is_systemic = self._breaker.failed(one.message.message_id, reason)
+        self._condition.note("publishing", cut(reason) if is_systemic else None)
+        if often_enough and (not is_systemic or one.age_s > HOPELESS_FOR_S):
             log.error("buried", message_id=one.message.message_id, reason=reason)
             part.bury(one, reason)
         else:

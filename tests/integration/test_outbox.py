@@ -7,15 +7,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from broker.publish import BrokerPublisher
 from engine.outbox import REQUESTS_AGAIN_S, Relay
+from lab.rabbitmq import USER
+from lab.services import Services
 from panda_fsm.effects import Outgoing
 from panda_fsm.messages import EVENTS, CheckBlock, KillJob, Message, new_message_id
-from panda_fsm.trouble import UNSENT_FOR_S, Condition
+from panda_fsm.trouble import IN_A_ROW, UNSENT_FOR_S, Condition
 from sql.outbox import OutboxStore, hand_over
 from tests.driver import Database
 from tests.faults import delete_queues
@@ -142,6 +145,30 @@ def test_a_slice_is_bounded_in_bytes(database: Database, database_url: str) -> N
     with store.left(0, 1000) as part:
         assert 1 <= len(part.unsent) <= 4
     store.close()
+
+
+def test_a_broker_that_refuses_all_alike_buries_nothing(
+    database: Database, database_url: str, broker_url: str, services: Services
+) -> None:
+    """Somebody took away a right: none of the messages is to blame, however often each of them failed."""
+
+    def let_write(pattern: str) -> None:
+        vhost = urlsplit(broker_url).path[1:]
+        services.rabbitmq.control("set_permissions", "-p", vhost, USER, ".*", pattern, ".*")
+
+    messages = [CheckBlock(job_id=number) for number in range(1, IN_A_ROW + 2)]
+    with relaying(database_url, broker_url) as condition:
+        let_write(rf"^(?!{EVENTS}).*")
+        leave(database, *messages)
+        wait_until(lambda: database.value("SELECT min(tries) FROM outbox") > 0, "all were tried")
+        database.execute("UPDATE outbox SET tries = 100, put_off_until = NULL")
+        wait_until(lambda: database.value("SELECT min(tries) FROM outbox") > 100, "all were tried again")
+        assert not database.rows("TABLE dead_letter")
+        assert "ACCESS_REFUSED" in (condition.trouble or "")
+        let_write(".*")
+        database.execute("UPDATE outbox SET put_off_until = NULL")
+        wait_until(lambda: database.value("SELECT count(*) FROM outbox") == 0, "all are sent")
+        wait_until(lambda: condition.trouble is None, "all is well")
 
 
 def keep(database: Database, request: Message, age_s: float) -> None:
