@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.messages import KillJob, Message, new_message_id
 from tests import factories
 from tests.driver import Database, Driver
@@ -64,22 +65,15 @@ def test_rows_that_cannot_be_published_hold_up_no_others(
     check_all(database, broker_url, listener, ends, dead=3)
 
 
-def test_locked_jobs_hold_up_no_others(
-    processes: Processes, driver: Driver, listener: Listener, database_url: str, broker_url: str
-) -> None:
-    """One is locked before its inputs arrive, one while it runs, one before its outputs are added."""
-    database = driver.database
+def bring_to_their_waits(processes: Processes, driver: Driver) -> list[JobDraft]:
+    """Job 1 waits for its input (assigned), job 2 runs, job 3 waits for its outputs (holding)."""
     arriving, running = factories.draft(1, inputs=("far.csv",)), factories.draft(2)
     holding = factories.draft(3, destination=factories.SOURCE_STORAGE)
     factories.store_file(processes.lab.source_storage, "far.csv")
-    late = ("activator", "adder")
-    for name in ENGINE:
-        if name not in late:
-            processes.start(name)
 
     def reached(job_id: int, state: str) -> None:
         query = "SELECT state FROM job WHERE job_id = %s"
-        wait_until(lambda: database.rows(query, (job_id,)) == [(state,)], f"job {job_id} {state}")
+        wait_until(lambda: driver.database.rows(query, (job_id,)) == [(state,)], f"job {job_id} {state}")
 
     driver.submit([running, holding])
     reached(2, "activated")
@@ -91,7 +85,18 @@ def test_locked_jobs_hold_up_no_others(
     reached(2, "running")
     reached(3, "holding")
     reached(1, "assigned")
+    return [arriving, running, holding]
 
+
+def test_locked_jobs_hold_up_no_others(
+    processes: Processes, driver: Driver, listener: Listener, database_url: str, broker_url: str
+) -> None:
+    """One is locked before its inputs arrive, one while it runs, one before its outputs are added."""
+    database, late = driver.database, ("activator", "adder")
+    for name in ENGINE:
+        if name not in late:
+            processes.start(name)
+    firsts = bring_to_their_waits(processes, driver)
     drafts = jobs(JOBS, 11)
     driver.fails = made_to_fail
     with driver.pilots():
@@ -105,4 +110,4 @@ def test_locked_jobs_hold_up_no_others(
                 1: "assigned", 2: "running", 3: "holding",
             }  # fmt: skip
         wait_for_end(database, len(drafts) + 3)
-    check_all(database, broker_url, listener, outcome([arriving, running, holding, *drafts]))
+    check_all(database, broker_url, listener, outcome([*firsts, *drafts]))

@@ -23,46 +23,51 @@ pytestmark = pytest.mark.e2e
 
 HEARTBEAT = FACTS[State.RUNNING].deadline
 LONG_S = 3 * 3600
+ANSWERING = (*ENGINE, "watcher.heartbeats", "gateway")
 ACQUIRE, UPDATE = "/api/v1/pilot/acquire_jobs", "/api/v1/pilot/update_job"
+
+
+def acquire(pilot: Caller, n_jobs: int) -> list[int]:
+    """The PandaIDs of the jobs that a pilot found."""
+    asked = {"site_name": factories.QUEUE, "prod_source_label": "user", "n_jobs": n_jobs}
+    return [job["PandaID"] for job in pilot.post(ACQUIRE, asked)["data"]["jobs"]]
+
+
+def report(pilot: Caller, job_ids: list[int], state: str) -> None:
+    """What the pilots of the jobs say, each answered well."""
+    for job_id in job_ids:
+        message = factories.report(job_id, state)
+        told = {"job_id": job_id, "attempt_nr": 0, "job_status": state, **message.attributes}
+        answer = pilot.post(UPDATE, told | {"job_output_report": message.output_report or ""})
+        assert answer["data"]["command"] == "NULL", answer
 
 
 def test_an_outage_longer_than_the_heartbeat_deadline_fails_nobody_who_was_only_unheard(
     processes: Processes, driver: Driver
 ) -> None:
-    services = (*ENGINE, "watcher.heartbeats", "gateway")
-    for name in services:
+    for name in ANSWERING:
         processes.start(name)
     processes.wait_until_ready()
     database, pilot = driver.database, Caller(processes.gateway_url, "pilot")
-    drafts = jobs(30)
-    driver.submit(drafts)
+    driver.submit(jobs(30))
     wait_until(lambda: database.states() == {"activated": 30}, "activated jobs")
-    asked = {"site_name": factories.QUEUE, "prod_source_label": "user", "n_jobs": 30}
-    found = [job["PandaID"] for job in pilot.post(ACQUIRE, asked)["data"]["jobs"]]
-
-    def report(job_ids: list[int], state: str) -> None:
-        for job_id in job_ids:
-            message = factories.report(job_id, state)
-            told = {"job_id": job_id, "attempt_nr": 0, "job_status": state, **message.attributes}
-            answer = pilot.post(UPDATE, told | {"job_output_report": message.output_report or ""})
-            assert answer["data"]["command"] == "NULL", answer
-
+    found = acquire(pilot, 30)
     finishing, speaking, silent = found[:10], found[10:20], found[20:]
-    report(found, "running")
+    report(pilot, found, "running")
     wait_until(lambda: database.states() == {"running": 30}, "running jobs")
-    for name in services:
+    for name in ANSWERING:
         processes.kill(name)
 
     assert HEARTBEAT is not None
     assert HEARTBEAT.seconds < LONG_S
     age(database, LONG_S)
-    for name in services:
+    for name in ANSWERING:
         processes.restart(name)
     processes.wait_until_ready()
     looked = "SELECT count(*) FROM job_deadline WHERE deadline_at > now()"
     wait_until(lambda: database.value(looked) == 30, "a look at each job's deadline")
-    report(speaking, "running")
-    report(finishing, "finished")
+    report(pilot, speaking, "running")
+    report(pilot, finishing, "finished")
     wait_until(lambda: database.states() == {"running": 20, "finished": 10}, "the finished jobs finished")
     assert database.value("SELECT count(*) FROM pulse WHERE grace_until > now()") > 0
 
@@ -72,7 +77,7 @@ def test_an_outage_longer_than_the_heartbeat_deadline_fails_nobody_who_was_only_
     lost = database.rows("SELECT job_id FROM job WHERE state = 'failed' AND errors::text LIKE '%lost heartbeat%'")
     assert sorted(job_id for (job_id,) in lost) == sorted(silent)
 
-    report(speaking, "finished")
+    report(pilot, speaking, "finished")
     wait_for_end(database, 30)
     check_jobs(database, dict.fromkeys([*finishing, *speaking], "finished") | dict.fromkeys(silent, "failed"))
     assert dead_letters(database) == []
