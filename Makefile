@@ -4,6 +4,7 @@ JOBS ?= 20
 PILOTS ?= 2
 JSON ?=
 ARGS ?=
+PROFILE ?=
 
 BIN := .venv/bin
 CODE := panda_fsm engine consumers periodic plugins broker sql gateway command lab bench tests
@@ -53,8 +54,8 @@ fmt: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix $(CODE)
 
-bench: system ## measure throughput and latency on real services
-	@$(BIN)/python -m bench $(ARGS)
+bench: system ## measure throughput and latency on real services; PROFILE=steady: minutes of steady load
+	@$(BIN)/python -m bench $(ARGS) $(if $(PROFILE),--only $(PROFILE))
 
 docs: setup ## regenerate the pages derived from the code
 	@$(BIN)/panda-fsm docs
