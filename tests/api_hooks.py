@@ -20,13 +20,18 @@ _SITE, _LABEL, _NAME, _PARAMETERS = 47, 12, 19, 49
 _KEY_REUSED = 422
 _RULES = {"POST /api/v1/job/submit": (400, 403, _KEY_REUSED), "POST /api/v1/job/kill": (_KEY_REUSED,)}
 """With which statuses a request may be refused that its schema allows: queues, labels, files and keys have rules."""
-_TOO_MANY = 413
+_LABELS, _COUNTS = {"prod_source_label", "prodSourceLabel"}, {"n_jobs", "nJobs"}
+_NUMBERS = {"task_id", "taskID", *_COUNTS}
+_AMOUNTS = {
+    "memory", "mem", "disk_space", "diskSpace", "remaining_time", "remainingTime", "core_count", "coreCount",
+}  # fmt: skip
+_TOO_MUCH = (413, 414, 431)
 
 
 @schemathesis.check
 def refused_in_its_convention(ctx: Any, response: Any, case: Any) -> bool | None:
     """What is against the schema is refused: users by a true status, pilots by a code."""
-    if response.status_code == _TOO_MANY or (response.status_code == 200 and _is_refusal(response)):
+    if response.status_code in _TOO_MUCH or (response.status_code == 200 and _is_refusal(response)):
         return None
     return negative_data_rejection(ctx, response, case)
 
@@ -64,8 +69,8 @@ def _existing(fields: Any) -> Any:
         return fields
     found = dict(fields)
     for name, value in fields.items():
-        if name in ("site_name", "siteName") and isinstance(value, str) and value:
-            found = _seat(found, name, len(value))
+        if name in ("site_name", "siteName") and isinstance(value, str) and 0 < len(value) <= 128:
+            found = _seat(found, name)
         elif name in ("job_id", "jobId", "pandaID", "task_id"):
             found[name] = _id(value)
         elif name in ("job_ids", "ids") and isinstance(value, list):
@@ -73,12 +78,26 @@ def _existing(fields: Any) -> Any:
     return found
 
 
-def _seat(fields: dict[str, Any], name: str, number: int) -> dict[str, Any]:
-    """A queue that exists; every second pilot has no wishes that nothing fits."""
-    queue = QUEUES[number % len(QUEUES)]
+def _seat(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """A queue that exists; every second pilot has no wishes that nothing fits. What is against the schema stays."""
+    number = len(fields[name])
+    found = fields | {name: QUEUES[number % len(QUEUES)]}
     if number % 2:
-        return {name: queue, "prodSourceLabel": "user", "n_jobs": number % 3, "node": fields.get("node")}
-    return fields | {name: queue}
+        found = {field: value for field, value in found.items() if field == name or not _is_good(field, value)}
+        if not found.keys() & _LABELS:
+            found["prod_source_label"] = "user"
+        if not found.keys() & _COUNTS:
+            found["n_jobs"] = number % 3
+    return found
+
+
+def _is_good(field: str, value: Any) -> bool:
+    """Surely allowed by the schema of an acquisition."""
+    if value is None or field in _AMOUNTS:
+        return True
+    if field in _NUMBERS:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, str) and len(value) <= 256 and value.isprintable()
 
 
 def _id(value: Any) -> Any:

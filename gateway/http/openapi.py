@@ -160,6 +160,8 @@ class _Document:
         limit = f"{route.body_limit // MB} MiB at most, unpacked too."
         if route.model is None:
             return _upload(route) if route.upload else None
+        if not route.model.model_fields:
+            return None  # whatever comes is not looked at
         content: Schema = {}
         for media_type, is_text in _FORMS.items():
             name = self._schemas.request(route.model, _is_old(route), is_text)

@@ -52,8 +52,8 @@ def whole(value: Any) -> int | None:
     found = number(value)
     if found is None:
         return None
-    if isinstance(found, float) and not found.is_integer():
-        raise ValueError("is not a whole number")
+    if isinstance(found, float) and (not found.is_integer() or (isinstance(value, str) and "e" in value.lower())):
+        raise ValueError("is not a whole number")  # nor is 4.2e16, which stands for no number in particular
     if not -MAX_BIGINT <= found <= MAX_BIGINT:
         raise ValueError("is out of range")
     return int(found)

@@ -7,7 +7,8 @@ from pydantic import WithJsonSchema
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 
 _NOTHING = "^(NULL|None|null)?$"
-_ID = "[1-9][0-9]{0,17}"
+_NO_FRACTION = r"(\.0{0,6})?"
+_ID = rf"\+?0{{0,6}}[1-9][0-9]{{0,17}}{_NO_FRACTION}"
 _IDS = rf"^[\s,]*({_ID}([\s,]+|$))*$"
 
 AMOUNT = WithJsonSchema({"description": "A number or its text; what cannot be read was not said."})
@@ -33,8 +34,8 @@ _JOB = (
 def number(least: int, most: int, *, is_optional: bool = True) -> WithJsonSchema:
     """A whole number within bounds, or its text."""
     digits = len(str(most + 1)) - 1  # so many are never too large
-    first = "[+-]?[0-9]" if least < 0 else "[0-9]" if least == 0 else "[1-9]"
-    as_text = f"{first}[0-9]{{0,{digits - 1}}}"
+    first = "[+-]?[0-9]" if least < 0 else r"\+?[0-9]" if least == 0 else r"\+?[1-9]"
+    as_text = f"{first}[0-9]{{0,{digits - 1}}}{_NO_FRACTION}"
     forms: list[dict[str, Any]] = [
         {"type": "integer", "minimum": least, "maximum": most},
         {"type": "string", "pattern": f"^{as_text}$"},

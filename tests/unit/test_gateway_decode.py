@@ -140,6 +140,11 @@ def test_brackets_and_commas_inside_a_text_are_no_values(escapes: bytes, shift: 
     assert decode_fields(text, 64_000_000)
 
 
+def test_ten_thousand_ids_fit_into_a_form() -> None:
+    fields = decode_fields(b"code=9&" + b"&".join(b"job_ids=%d" % number for number in range(10_000)), 10_000_000)
+    assert len(fields["job_ids"]) == 10_000
+
+
 def test_a_million_form_fields_are_refused() -> None:
     with pytest.raises(UndecodableError):
         decode_fields(b"&".join(b"a=1" for _ in range(1_000_000)), 10_000_000)

@@ -55,10 +55,21 @@ def test_limits_of_a_pilot_are_adapted(sent: dict[str, Any], read: dict[str, Any
     assert {name: getattr(ask, name) for name in read} == read
 
 
-@pytest.mark.parametrize("sent", [{"n_jobs": 1.5}, {"n_jobs": "1_0"}, {"taskID": "x"}, {"prodSourceLabel": ["user"]}])
+@pytest.mark.parametrize(
+    "sent", [{"n_jobs": 1.5}, {"n_jobs": "1_0"}, {"taskID": "4.2e16"}, {"taskID": "x"}, {"prodSourceLabel": ["user"]}]
+)
 def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AcquireRequest.model_validate({"siteName": "Q"} | sent)
+
+
+def test_a_list_that_is_no_list_is_refused_as_a_field() -> None:
+    for sent in ("[[", "5", "{}"):
+        with pytest.raises(ValidationError):
+            BulkUpdateRequest.model_validate({"job_list": sent})
+    for options in (5, {"a": 1}, True):
+        with pytest.raises(ValidationError):
+            KillRequest.model_validate({"job_ids": [1], "kill_options": options})
 
 
 def test_one_bad_report_of_many_is_read_by_itself() -> None:
