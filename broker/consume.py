@@ -225,6 +225,10 @@ def _is_internal(reason: BaseException | str) -> bool:
 
 
 def _delivery(queue: str, method: Basic.Deliver, headers: Mapping[str, Any], body: bytes) -> Delivery:
+    if not headers:  # as most messages come, and each is worth its microseconds
+        return Delivery(
+            method.delivery_tag or 0, body, queue, method.exchange or "", str(method.routing_key), headers={}
+        )
     # What the broker gave up on belongs to the queue it died in last.
     deaths = headers.get("x-death") if queue == DEAD_LETTERS else None
     return Delivery(
