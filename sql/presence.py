@@ -2,7 +2,7 @@
 
 import os
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -12,6 +12,8 @@ from sql.session import Session
 
 _Q = load("presence")
 _TIMEOUT_S = 5.0
+_NEW_FOR = timedelta(seconds=30)
+"""So long we look for those whom we replace: the last sign of a killed one may come after our first."""
 
 
 class Presence:
@@ -21,16 +23,14 @@ class Presence:
         self._session = Session(database_url, f"{service}.presence", _TIMEOUT_S)
         self._place = {"service": service, "host": socket.gethostname(), "pid": os.getpid()}
         self._started_at = datetime.now(UTC)
-        self._is_new = True
 
     def show(self, trouble: str | None) -> None:
         """The process lives; `trouble` is what keeps it from working. Rows of the long gone are removed."""
         with self._session.use() as connection:
             connection.execute(_Q["show"], self._place | {"started_at": self._started_at, "trouble": trouble})
             connection.execute(_Q["forget_gone"])
-            if self._is_new:
+            if datetime.now(UTC) - self._started_at < _NEW_FOR:
                 self._take_the_place_of_the_dead(connection)
-                self._is_new = False
 
     def _take_the_place_of_the_dead(self, connection: psycopg.Connection) -> None:
         """Who was killed on this machine is replaced by us: nobody need miss it for an hour."""
