@@ -25,7 +25,7 @@ class PilotReport(JobMessage):
     state: ReportState
     returns: int | None = None
     heartbeat: bool = False
-    foreign_batch: bool = False
+    foreign_batch: bool | None = None
     output_report: Storable | None = None
     attributes: dict[Storable, Storable | int | float] = Field(default_factory=dict)
 

@@ -43,7 +43,7 @@ class KillJob(JobMessage):
     msg_type: Literal["kill_job"] = "kill_job"
     code: Annotated[int, Field(ge=0, le=999)] = 0
     actor: Name = ""
-    actor_key: Name = ""
+    actor_key: Name | None = None
     reason: Text = ""
     forced: bool = False
 

@@ -123,6 +123,12 @@ def test_fields_of_a_newer_program_are_ignored() -> None:
     assert isinstance(decode(body_of(KILL, colour="red")), messages.KillJob)
 
 
+def test_what_a_message_does_not_say_is_not_sent() -> None:
+    """The release before refuses fields that it does not know: those added since go only where they say something."""
+    assert not json.loads(factories.report(1, "running").encode()).keys() & {"returns", "foreign_batch"}
+    assert "actor_key" not in json.loads(messages.KillJob(job_id=1, actor="somebody").encode())
+
+
 def test_a_newer_schema_is_no_poison() -> None:
     with pytest.raises(NewerSchemaError, match="newer"):
         decode(body_of(KILL, schema_version=2, job_id={"new": "form"}))
