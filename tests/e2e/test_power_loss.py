@@ -26,9 +26,8 @@ def test_power_loss_of_database_and_broker_loses_nothing_that_was_acknowledged(
         processes.start(name)
     processes.wait_until_ready()
     with crowd:
-        for _ in range(2):
-            crowd.get_going(40)
-            crowd.during(lambda: power_loss(services))
+        crowd.get_going(40)
+        crowd.during(lambda: power_loss(services))
         minute_passes(database)
         crowd.wait_for_end(database)
     check_all(database, broker_url, listener, crowd.expected(database))
