@@ -35,7 +35,7 @@ class Presence:
     def _take_the_place_of_the_dead(self, connection: psycopg.Connection) -> None:
         """Who was killed on this machine is replaced by us: nobody need miss it for an hour."""
         others = [pid for (pid,) in connection.execute(_Q["others_here"], self._place)]
-        dead = [pid for pid in others if not Path("/proc", str(pid)).exists()]
+        dead = [pid for pid in others if not _lives(pid)]
         connection.execute(_Q["forget"], self._place | {"pids": dead})
 
     def end(self) -> None:
@@ -43,3 +43,11 @@ class Presence:
         with self._session.use() as connection:
             connection.execute(_Q["forget"], self._place | {"pids": [self._place["pid"]]})
         self._session.close()
+
+
+def _lives(pid: int) -> bool:
+    """False also for a zombie, whose parent has not asked yet how it ended: it has no command line any more."""
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes() != b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False

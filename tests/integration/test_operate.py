@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,6 +104,18 @@ def test_who_replaces_a_killed_process_takes_its_place(run: Run, processes: Proc
     serve_alone()
     processes.kill("closer")
     serve_alone()
+
+
+def test_who_was_killed_is_replaced_though_nobody_has_asked_for_its_end(
+    run: Run, database: Database, processes: Processes
+) -> None:
+    """A zombie has a number like the living: its parent is late, or never asks."""
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        query = "INSERT INTO process VALUES ('closer', %s, %s, now(), now(), NULL, NULL) RETURNING 1"
+        database.rows(query, (socket.gethostname(), zombie.pid))
+        pid = processes.start("closer").pid
+        wait_until(lambda: [one["pid"] for one in health(run)["processes"]] == [pid], "the process that runs, alone")
 
 
 def test_health_sees_an_old_transaction(run: Run, database_url: str) -> None:
