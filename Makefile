@@ -5,6 +5,8 @@ PILOTS ?= 2
 JSON ?=
 ARGS ?=
 PROFILE ?=
+# Tests that run side by side, each on services of its own: they wait more than they work.
+WORKERS ?= 3
 
 BIN := .venv/bin
 CODE := panda_fsm engine consumers periodic plugins broker sql gateway command lab bench tests
@@ -37,7 +39,7 @@ status: setup ## what of this clone runs
 	@$(BIN)/python -m lab status
 
 test: system check ## all checks and all tests, against real services
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 unit: setup ## the tests that need no service
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+_HOST = "127.0.0.1"
 _END_OF_HEAD = b"\r\n\r\n"
+_CLOSE = b"\r\nConnection: close" + _END_OF_HEAD
 _LENGTH = b"content-length:"
 
 
@@ -20,7 +22,7 @@ class HttpConnection(asyncio.Protocol):
     @classmethod
     async def open(cls, port: int) -> HttpConnection:
         """Connect to a loopback port."""
-        _transport, protocol = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        _transport, protocol = await asyncio.get_running_loop().create_connection(cls, _HOST, port)
         return protocol
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
@@ -60,10 +62,26 @@ class HttpConnection(asyncio.Protocol):
                 self._answer.set_result(answer)
 
 
-def post(path: str, body: bytes, token: str) -> bytes:
+class OneRequestEach:
+    """Opens a connection for each request, as the real pilot does."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        """Connect, send a whole request, hang up; returns status and body."""
+        connection = await HttpConnection.open(self._port)
+        try:
+            return await connection.send(request.replace(_END_OF_HEAD, _CLOSE, 1))
+        finally:
+            connection.close()
+
+
+def post(path: str, body: bytes, token: str, encoding: str = "") -> bytes:
     """A request with a JSON body, complete."""
+    encoded = f"Content-Encoding: {encoding}\r\n" if encoding else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {_HOST}\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n"
+        f"Content-Type: application/json\r\n{encoded}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -6,14 +6,16 @@ import time
 from typing import Any
 
 from bench import jobs
+from bench.crowd import Served
 from bench.figures import spread
-from bench.pilots import PilotProcess, Served
+from bench.pilots import PilotProcess
 from bench.plant import Plant
 from bench.processes import Cost
 from bench.verify import check_jobs, hops
 
 FIRST_NUMBER = 10_000_000
-"""Numbers in file names, apart from the PandaIDs in those of the other measures."""
+"""Numbers in file names, apart from the PandaIDs in those of the other measures; each task has its own."""
+_OF_A_TASK = 1_000_000
 _TAIL_S = 60.0
 
 
@@ -31,6 +33,10 @@ class Outcome:
     def jobs_per_s(self) -> float:
         return self._count / self._wall_s
 
+    def waited(self, kind: str) -> dict[str, float]:
+        """Percentiles of one kind of request."""
+        return spread(self._served.latencies_ms[kind])
+
     def as_json(self) -> dict[str, Any]:
         """For the details of the result."""
         return {
@@ -43,15 +49,21 @@ class Outcome:
         }
 
 
-def measure(plant: Plant, pilots: PilotProcess, count: int, task_id: int) -> Outcome:
-    """Submit in bunches, acquire, starting, running twice, finished; then wait for the last job to end."""
-    numbers = list(range(FIRST_NUMBER, FIRST_NUMBER + count))
+def measure(
+    plant: Plant, pilots: PilotProcess, count: int, task_id: int, described: list[int] | None = None
+) -> Outcome:
+    """Submit in bunches, acquire, starting, running twice, finished; then wait for the last job to end.
+
+    Meanwhile the jobs `described` are described again and again.
+    """
+    first = FIRST_NUMBER + task_id * _OF_A_TASK
+    numbers = list(range(first, first + count))
     jobs.lay_inputs(plant.lab.queue_storage, numbers)
     bodies = jobs.http_submissions(numbers, task_id)
     before = plant.final_jobs()
     with plant.metered() as costs:
         started = time.monotonic()
-        served = pilots.live(bodies, count)
+        served = pilots.live(bodies, count, described)
         plant.await_final(before + count, _TAIL_S)
         wall_s = time.monotonic() - started
     ids = [job_id for (job_id,) in plant.rows("SELECT job_id FROM job WHERE task_id = %(task)s", task=task_id)]

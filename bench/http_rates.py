@@ -1,4 +1,4 @@
-"""Measure 3: acquires and updates a second over HTTP, with few and with many jobs waiting."""
+"""Measure 3: acquires and updates a second over HTTP, with few and with many jobs waiting; updates also packed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from bench import processes, waiting
+from bench.crowd import Served
 from bench.figures import spread
-from bench.pilots import PilotProcess, Served
+from bench.pilots import PilotProcess
 from bench.plant import BenchError, Plant
 from bench.processes import Cost
 
@@ -19,12 +20,16 @@ _PATIENCE_S = 60.0
 class Rates:
     """Acquires and updates with a number of jobs waiting: how many a second, how long each took, at what cost."""
 
-    def __init__(self, jobs: int, acquired: list[Served], updated: Served, costs: tuple[Cost, Cost]) -> None:
+    def __init__(
+        self, jobs: int, acquired: list[Served], updated: Served, packed: Served, costs: tuple[Cost, Cost, Cost]
+    ) -> None:
         self._jobs = jobs
         self._acquire_ms = [ms for served in acquired for ms in served.latencies_ms["acquire"]]
         self._update_ms = updated.latencies_ms["update"]
         self.acquires_per_s = len(self._acquire_ms) / sum(served.took_s for served in acquired)
         self.updates_per_s = len(self._update_ms) / updated.took_s
+        self._packed_ms = packed.latencies_ms["update"]
+        self.packed_updates_per_s = len(self._packed_ms) / packed.took_s
         self._costs = costs
 
     @property
@@ -37,7 +42,7 @@ class Rates:
 
     def as_json(self) -> dict[str, Any]:
         """For the details of the result. The cost of a job is that of one request here."""
-        acquires, updates = self._costs
+        acquires, updates, packed = self._costs
         return {
             "waiting": self._jobs,
             "acquires": len(self._acquire_ms),
@@ -46,11 +51,13 @@ class Rates:
             "updates": len(self._update_ms),
             "updates_per_s": round(self.updates_per_s, 1),
             "update": {**self.update, **updates.as_json(len(self._update_ms))},
+            "packed_updates_per_s": round(self.packed_updates_per_s, 1),
+            "packed_update": {**spread(self._packed_ms), **packed.as_json(len(self._packed_ms))},
         }
 
 
 def measure(plant: Plant, pilots: PilotProcess, jobs: int, rounds: int) -> Rates:
-    """Acquire in rounds, then report starting, running and running again for the jobs acquired."""
+    """Acquire in rounds, then report starting, running and running again for them, and once more packed."""
     acquired, acquiring = [], []
     for _ in range(rounds):
         waiting.fill(plant, jobs + ROUND // 2)
@@ -63,7 +70,10 @@ def measure(plant: Plant, pilots: PilotProcess, jobs: int, rounds: int) -> Rates
     with plant.metered() as updating:
         updated = pilots.update([(job_id, state) for state in ("starting", "running", "running") for job_id in taken])
     _await_running(plant, taken)
-    return Rates(jobs, acquired, updated, (processes.together(acquiring), updating[0]))
+    with plant.metered() as packing:
+        packed = pilots.update([(job_id, "running") for job_id in taken], "gzip")
+    _await_running(plant, taken)
+    return Rates(jobs, acquired, updated, packed, (processes.together(acquiring), updating[0], packing[0]))
 
 
 def _await_running(plant: Plant, job_ids: list[int]) -> None:

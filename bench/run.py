@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from bench import (
+    burst,
     empty_claims,
     footprint,
     http_lifecycles,
@@ -23,7 +24,7 @@ from bench import (
     steady,
     waiting,
 )
-from bench.pilots import PilotProcess
+from bench.pilots import Kind, PilotProcess
 from bench.plant import Plant
 
 _VERSIONS = ("pika", "psycopg", "pydantic", "transitions", "uvicorn", "starlette", "uvloop", "orjson")
@@ -115,6 +116,45 @@ class Run:
         self._details["http_lifecycles"] = outcome.as_json()
         self.results["http_lifecycles_per_s"] = round(outcome.jobs_per_s, 1)
 
+    def http_few(self) -> None:
+        """Measure 9: nearly nobody asks, so a request has its answer to itself."""
+        with PilotProcess(self._plant.port, Kind(pilots=2)) as pilots:
+            outcome = http_lifecycles.measure(self._plant, pilots, 2000 // self._scale, task_id=7)
+        self._details["http_few"] = outcome.as_json()
+        self.results["http_few_lifecycles_per_s"] = round(outcome.jobs_per_s, 1)
+
+    def http_anew(self) -> None:
+        """Measure 10: a connection for each request."""
+        with PilotProcess(self._plant.port, Kind(connects_anew=True)) as pilots:
+            outcome = http_lifecycles.measure(self._plant, pilots, 3000 // self._scale, task_id=8)
+        self._details["http_anew"] = outcome.as_json()
+        self.results["http_anew_lifecycles_per_s"] = round(outcome.jobs_per_s, 1)
+
+    def http_described(self) -> None:
+        """Measure 11: somebody reads all the jobs of measure 4 while pilots work."""
+        if "http_lifecycles_per_s" not in self.results:
+            self.http_lifecycles()
+        described = [row[0] for row in self._plant.rows("SELECT job_id FROM job WHERE task_id = 4")]
+        with PilotProcess(self._plant.port) as pilots:
+            outcome = http_lifecycles.measure(self._plant, pilots, 3000 // self._scale, 9, described)
+        self._details["http_described"] = outcome.as_json()
+        self.results |= {
+            "described_lifecycles_to_usual": round(outcome.jobs_per_s / self.results["http_lifecycles_per_s"], 3),
+            "describe_p50_ms": outcome.waited("describe")["p50_ms"],
+        }
+
+    def http_burst(self) -> None:
+        """Measure 12."""
+        with PilotProcess(self._plant.port) as pilots:
+            waiting.plant_template(self._plant, pilots, task_id=5)
+            outcome = burst.measure(self._plant, pilots)
+        self._details["http_burst"] = outcome.as_json()
+        self.results |= {
+            "burst_shed_share": round(outcome.shed_share, 3),
+            "burst_served_p99_ms": outcome.served["p99_ms"],
+            "burst_recovered_s": round(outcome.recovered_s, 3),
+        }
+
     def http_rates(self) -> None:
         """Measure 3. What waits here would be taken for a job of another measure: only the next may follow."""
         rounds = max(1, 5 // self._scale)
@@ -128,6 +168,7 @@ class Run:
             "acquire_p99_ms": few.acquire["p99_ms"],
             "updates_per_s": round(few.updates_per_s, 1),
             "update_p99_ms": few.update["p99_ms"],
+            "packed_updates_per_s": round(few.packed_updates_per_s, 1),
             "acquires_per_s_100k": round(many.acquires_per_s, 1),
             "updates_per_s_100k": round(many.updates_per_s, 1),
             "acquires_100k_to_1k": round(many.acquires_per_s / few.acquires_per_s, 3),
@@ -190,8 +231,12 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "lone": Run.lone,
     "limits": Run.limits,
     "http_lifecycles": Run.http_lifecycles,
+    "http_few": Run.http_few,
+    "http_anew": Run.http_anew,
+    "http_described": Run.http_described,
     "http_rates": Run.http_rates,
     "empty_claims": Run.empty_claims,
+    "http_burst": Run.http_burst,
     "footprint": Run.footprint,
     "steady": Run.steady,
 }
