@@ -131,7 +131,7 @@ def test_closer_looks_at_the_blocks_of_the_job() -> None:
     assert Closer().decide(factories.item(events.CheckBlock(job_id=7))) == CloseBlocks(7)
 
 
-@pytest.mark.parametrize("service", [Activator(), Finisher(), Closer()], ids=str)
+@pytest.mark.parametrize("service", [Activator(), Finisher(), Closer()], ids=lambda one: type(one).__name__)
 def test_a_message_of_another_service_is_rejected(service: Service[Any]) -> None:
     item = factories.item(events.BlockClosed(block="b"))
     assert isinstance(service.decide(item), Reject)
