@@ -65,6 +65,10 @@ docs: setup ## regenerate the pages derived from the code
 schema: up ## rewrite sql/schema.sql after a migration was added
 	@. .run/env && $(BIN)/python -m sql.schema
 
-lock: setup ## regenerate requirements.lock (versions and hashes, no index addresses)
-	@$(BIN)/uv pip compile pyproject.toml --group lab --group dev --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-header --python-version 3.11 --quiet -o requirements.lock $(ARGS)
+LOCKED := --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --quiet
+
+lock: setup ## regenerate requirements.lock and tests/clients/*.lock (versions and hashes, no index addresses)
+	@$(BIN)/uv pip compile pyproject.toml --group lab --group dev $(LOCKED) -o requirements.lock $(ARGS)
+	@for lock in tests/clients/*.lock; do \
+	  basename $$lock .lock | sed 's/-\([0-9.]*\)$$/==\1/' | $(BIN)/uv pip compile - $(LOCKED) -o $$lock $(ARGS) || exit; \
+	done

@@ -10,9 +10,11 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lab import debian
@@ -20,6 +22,8 @@ from lab import debian
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
+CLIENTS = VENV / "clients"
+"""Older releases of panda-client, which the tests run beside the locked one: a folder each, for PYTHONPATH."""
 OLDEST, FIRST_UNSUPPORTED = (3, 11), (3, 13)
 
 
@@ -36,6 +40,8 @@ def set_up() -> None:
         _once("environment", f"{ROOT} {sys.version}", _create_environment)
         _once("dependencies", _digest(LOCK), _install_dependencies)
         _once("project", _digest(ROOT / "pyproject.toml"), _install_project)
+        for client in sorted((ROOT / "tests" / "clients").glob("*.lock")):
+            _once(client.stem, _digest(client), partial(_install_client, client))
 
 
 def system_packages() -> None:
@@ -74,6 +80,13 @@ def _install_project() -> None:
     # Editable, so that the code runs from the clone, yet with its metadata: plugins are found through
     # entry points. The build backend comes from the lock instead of an isolated, unlocked download.
     _pip("--no-deps", "--no-build-isolation", "-e", str(ROOT))
+
+
+def _install_client(lock: Path) -> None:
+    # One environment holds one release. The build backend comes from the lock, as for the project.
+    folder = CLIENTS / lock.stem
+    shutil.rmtree(folder, ignore_errors=True)
+    _pip("--no-deps", "--no-build-isolation", "--require-hashes", "--target", str(folder), "-r", str(lock))
 
 
 def _pip(*arguments: str) -> None:

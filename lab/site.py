@@ -84,7 +84,9 @@ def queuedata(queue: str) -> dict[str, Any]:
 def unsigned_token(subject: str, issuer: str) -> str:
     """A JWT that names its bearer and proves nothing: enough for a gateway that trusts its loopback."""
     now = int(time.time())
-    claims = {"sub": subject, "name": subject, "iss": issuer, "iat": now, "exp": now + TEN_YEARS}
+    # prun names its outputs after `preferred_username`.
+    who = {"sub": subject, "name": subject, "preferred_username": subject}
+    claims = who | {"iss": issuer, "iat": now, "exp": now + TEN_YEARS}
     parts = ({"alg": "none", "typ": "JWT"}, claims)
     return ".".join(_base64url(json.dumps(part).encode()) for part in parts) + "."
 

@@ -1,4 +1,4 @@
-"""A caller of a gateway under test: one identity, JSON both ways, and the real panda-client beside it.
+"""A caller of a gateway under test: one identity, JSON both ways; and what lies in the queues behind it.
 
 Whatever a caller is answered is held against the API document.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from typing import Any
 
 import httpx
@@ -18,7 +16,6 @@ from gateway.access.identity import Identity, Shown
 from panda_fsm.messages import decode
 from tests.api_document import conforms
 from tests.polling import wait_until
-from tests.processes import Processes
 
 
 def bearer(claims: Any) -> dict[str, str]:
@@ -52,29 +49,6 @@ class Caller:
     def close(self) -> None:
         """Give the connection back."""
         self.http.close()
-
-
-def panda_client(processes: Processes, script: str) -> Any:
-    """The `answer` of a script that works with `Client`, `JobSpec` and `FileSpec` of the real panda-client."""
-    program = (
-        "import json, sys\n"
-        "from pandaclient import Client\n"
-        "from pandaclient.JobSpec import JobSpec\n"
-        "from pandaclient.FileSpec import FileSpec\n"
-        f"{script}\n"
-        "print(json.dumps(answer, default=str))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=processes.environment | processes.lab.env,
-        cwd=processes.directory,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def queued(broker_url: str, queue: str) -> list[Any]:

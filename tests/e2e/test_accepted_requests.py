@@ -10,8 +10,9 @@ from lab.site import QUEUE
 from tests.driver import Database
 from tests.e2e.conftest import ENGINE
 from tests.faults import command, delete_queues
-from tests.gateway_http import Caller, panda_client
+from tests.gateway_http import Caller
 from tests.invariants import check_jobs, dead_letters, depths, wait_for_end
+from tests.panda_clients import panda_client
 from tests.polling import wait_until
 from tests.processes import Processes
 
