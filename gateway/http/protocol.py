@@ -14,7 +14,7 @@ from gateway.http.door import WAITING
 from gateway.http.journal import JOURNAL
 
 _MOST_HEAD = 64 * 1024
-_MOST_URL = 64 * 1024
+MOST_URL = 64 * 1024
 _MOST_HEADERS = 200
 _LINGER_S = 2.0
 _SILENT_S = 1.0
@@ -99,7 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head = 0
 
     def on_headers_complete(self) -> None:
-        if len(self.url) > _MOST_URL or len(self.headers) > _MOST_HEADERS or self._has_long_head():
+        if len(self.url) > MOST_URL or len(self.headers) > _MOST_HEADERS or self._has_long_head():
             self._fault = self._too_long()
             raise _BeyondError
         self._enter(Phase.BODY)
@@ -173,8 +173,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = self._moved_at = self.loop.time()
 
     def _too_long(self) -> tuple[int, str]:
-        if not self.headers or len(self.url) > _MOST_URL:
-            return 414, f"the URL is longer than {_MOST_URL} bytes"
+        if not self.headers or len(self.url) > MOST_URL:
+            return 414, f"the URL is longer than {MOST_URL} bytes"
         return 431, f"the head has more than {_MOST_HEAD} bytes or {_MOST_HEADERS} headers"
 
     def _has_long_head(self) -> bool:

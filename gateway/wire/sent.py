@@ -15,16 +15,6 @@ AMOUNT = WithJsonSchema({"description": "A number or its text; what cannot be re
 REMARK = WithJsonSchema({"description": "A short text. What is longer is cut, what is no text was not said."})
 
 _WORD, _GAP = r"[^,\s\[\]]+", r"[,\s\[\]]+"
-OPTIONS = WithJsonSchema(
-    {
-        "description": "Up to 20 texts, or one text with commas.",
-        "anyOf": [
-            {"type": "array", "maxItems": 20, "items": {}},
-            {"type": "string", "pattern": f"^({_GAP})?({_WORD}({_GAP}{_WORD}){{0,19}}({_GAP})?)?$"},
-            {"type": "null"},
-        ],
-    }
-)
 _JOB = (
     "The attributes of a job by position, and at the end the array of its files. Older clients send fewer: theirs are"
     " the first ones. NULL is nothing."
@@ -49,6 +39,21 @@ def short_text(longest: int) -> WithJsonSchema:
     """A text without control characters; numbers are taken by their digits."""
     as_text = {"type": "string", "maxLength": longest, "pattern": r"^[^\x00-\x1f\x7f]*$"}
     return WithJsonSchema({"anyOf": [as_text, {"type": "number"}, {"type": "null"}]})
+
+
+def options(most: int) -> WithJsonSchema:
+    """A list of texts, or one text with commas."""
+    as_text = f"^({_GAP})?({_WORD}({_GAP}{_WORD}){{0,{most - 1}}}({_GAP})?)?$"
+    return WithJsonSchema(
+        {
+            "description": f"Up to {most} texts, or one text with commas.",
+            "anyOf": [
+                {"type": "array", "maxItems": most, "items": {}},
+                {"type": "string", "pattern": as_text},
+                {"type": "null"},
+            ],
+        }
+    )
 
 
 def ids(most: int) -> WithJsonSchema:

@@ -13,6 +13,7 @@ MAX_DESCRIBED = 5500
 MAX_IN_URL = 2000
 """Ids of any length fit into the longest URL that is taken."""
 MAX_KILLED = 10_000
+MAX_OPTIONS = 20
 
 
 _Count = Annotated[
@@ -51,9 +52,9 @@ class KillRequest(Ask):
     job_ids: Annotated[JobIds, Field(max_length=MAX_KILLED), sent.ids(MAX_KILLED)]
     code: Annotated[Annotated[int, Field(ge=0, le=999)] | None, BeforeValidator(whole), sent.number(0, 999)] = None
     use_email_as_id: Anything = None
-    kill_options: Annotated[list[Remark], Field(max_length=20), BeforeValidator(_options), sent.OPTIONS] = Field(
-        default_factory=list, validation_alias=AliasChoices("kill_options", "killOpts")
-    )
+    kill_options: Annotated[
+        list[Remark], Field(max_length=MAX_OPTIONS), BeforeValidator(_options), sent.options(MAX_OPTIONS)
+    ] = Field(default_factory=list, validation_alias=AliasChoices("kill_options", "killOpts"))
 
 
 class TaskRequest(Ask):

@@ -18,8 +18,8 @@ from gateway.work.sandboxes import Incoming, Sandboxes
 NO_CHECKSUM = -1
 """Of what is no gzip file, or one whose footer does not say what it holds: no client can ask for it."""
 _SOURCES = "sources."
-_MAX_SOURCES = 768 * MB
-_MAX_OTHER = 10 * MB
+MAX_SOURCES = 768 * MB
+MAX_OTHER = 10 * MB
 _MAX_HEADERS = 64 * 1024
 _MAX_BOUNDARY = 256
 _AT_A_TIME = 256 * 1024
@@ -86,8 +86,8 @@ class Upload:
         waiting = 0
         async for chunk in chunks:
             came += len(chunk)
-            if came > _MAX_SOURCES + MB:
-                raise TooLargeError(f"the body is larger than {_MAX_SOURCES} bytes")
+            if came > MAX_SOURCES + MB:
+                raise TooLargeError(f"the body is larger than {MAX_SOURCES} bytes")
             held.append(chunk)
             waiting += len(chunk)
             if waiting >= _AT_A_TIME:
@@ -150,7 +150,7 @@ class Upload:
         self._is_file = options.get(b"name") == b"file" and not self.name
         if self._is_file:
             self.name = safe_name(options.get(b"filename", b"").decode(errors="replace"))
-            self._limit = _MAX_SOURCES if self.name.startswith(_SOURCES) else _MAX_OTHER
+            self._limit = MAX_SOURCES if self.name.startswith(_SOURCES) else MAX_OTHER
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if not self._is_file:

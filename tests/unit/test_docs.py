@@ -13,6 +13,12 @@ import typer
 
 from command.main import app
 from command.settings import Settings
+from gateway.http.decode import MAX_FORM_FIELDS
+from gateway.http.protocol import MOST_URL
+from gateway.http.route import KB, MB
+from gateway.table import ROUTES
+from gateway.wire import pilot_requests, user_requests
+from gateway.work import upload
 from tests.pages import ROOT, code, section, tables
 
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -148,3 +154,25 @@ def test_tables_exist() -> None:
     named = re.findall(r"`(\w+)`", read(Path("ARCHITECTURE.md")).partition("## Tables")[2])
     assert named
     assert set(named) <= made
+
+
+def test_limits_of_the_api_are_those_of_the_code() -> None:
+    (rows,) = tables(read(Path("README.md")).partition("## For users of the API")[2].partition("\n## ")[0])
+    said = {name: [int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]*", most)] for name, most in rows}
+    bodies = {route.body_limit // MB for route in ROUTES}
+    assert said == {
+        "jobs in a submission": [user_requests.MAX_JOBS],
+        "ids in a description, by POST": [user_requests.MAX_DESCRIBED],
+        "ids in a description or a question for states, by GET": [user_requests.MAX_IN_URL],
+        "jobs in a kill": [user_requests.MAX_KILLED],
+        "texts in `kill_options`": [user_requests.MAX_OPTIONS],
+        "reports in `update_jobs_bulk`": [pilot_requests.MAX_BULK],
+        "fields in a form": [MAX_FORM_FIELDS],
+        "URL": [MOST_URL // KB],
+        "body, packed or not": sorted(bodies),
+        "sandbox": [upload.MAX_OTHER // MB, upload.MAX_SOURCES // MB],
+    }
+    large = {route.path for route in ROUTES if route.body_limit > MB}
+    assert large == {
+        "/api/v1/job/submit", "/api/v1/pilot/update_job", "/api/v1/pilot/update_jobs_bulk", "/server/panda/updateJob",
+    }  # fmt: skip
