@@ -62,6 +62,19 @@ def test_what_no_queue_takes_is_returned_and_equal_ones_are_told_apart(
     assert publisher.publish(lost, 10).confirmed == lost
 
 
+def test_a_queue_bound_to_everything_hides_that_another_is_missing(broker_url: str, publisher: BrokerPublisher) -> None:
+    """Which docs/operations.md warns of."""
+    with channel_of(broker_url) as channel:
+        channel.queue_declare("monitor", durable=True)
+        channel.queue_bind("monitor", REQUESTS, "#")
+        channel.queue_delete("watcher")
+        hidden = kill()
+        assert publisher.publish([hidden], 10).confirmed == [hidden]
+        channel.queue_delete("monitor")
+    missed = kill()
+    assert publisher.publish([missed], 10).returned == [missed], "nobody has declared it again until now"
+
+
 def test_a_delayed_message_for_a_queue_is_held_by_the_delay_queue(publisher: BrokerPublisher, broker_url: str) -> None:
     exchange = delays.exchange(60)
     assert publisher.publish([outgoing(exchange, "watcher", retries=3, waiting_since=time.time())], 10).confirmed
