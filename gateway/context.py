@@ -29,7 +29,7 @@ class Gateway:
         self.draining = False
         """It was told to end, and serves those who have not heard of it."""
         self.identities: IdentityProvider = provider(config.identity_provider, config.host)
-        self._publishing = Publishing(publisher)
+        self._publishing = Publishing(publisher, store.requests.leave)
         self._pulse = Pulse(store.requests)
         self.claims = Claims(store.claims, self._publishing)
         self.requests = Requests(store.requests, self._publishing)

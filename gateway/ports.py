@@ -11,6 +11,7 @@ from panda_fsm.claims import Claim, Filters, Given, Seat
 from panda_fsm.descriptions import AuditRow, CacheFile, DatabaseState, JobDescription, TaskProgress, Worker
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.plain import PlainReport, Taken
 from panda_fsm.repeats import Earlier, Once
 
 
@@ -39,6 +40,12 @@ class RequestStore(Protocol):
         Who asked for what is written down with them.
         On disk when it returns. When it raises nothing was kept, unless the answer was lost with the connection.
         """
+
+    async def keep_plain(self, reports: Sequence[PlainReport]) -> list[Taken | None]:
+        """Keep those that are plain, or write down that they were heard; of each what to say, None: not plain."""
+
+    async def leave(self, message_ids: Sequence[str]) -> None:
+        """Of these messages the requests among them are not published from here: the relay sends them at once."""
 
     async def hear(self, job_ids: Sequence[int]) -> None:
         """The pilots of these jobs live."""

@@ -148,7 +148,8 @@ class ClaimStore:
         claim = Claim([], [])
         given: list[Given] = []
         try:
-            async with self._pool.connection() as connection, connection.transaction():
+            # What needs no answer goes with what does: three round trips instead of six.
+            async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
                 await _search(connection, searches, asked)
                 await _give_again(connection, asked)
                 given += await self._take(connection, searches, asked, claim)
@@ -199,17 +200,16 @@ async def _search(connection: AsyncConnection[Any], searches: Sequence[_Search],
         to_make = [search for search in searches if search.needs(name)]
         if not to_make:
             continue
-        async with connection.pipeline():
-            seated = await connection.execute(_Q["seated"], {"places": places}) if places else None
-            cursors = [await connection.execute(one.queries[name], one.parameters()) for one in to_make]
-            if seated is not None:
-                places = []
-                asked.note(await seated.fetchall())
-            for one, cursor in zip(to_make, cursors, strict=True):
-                found = await cursor.fetchone()
-                if found is not None:
-                    one.job_ids += found[0]
-                    one.unseen, one.missed = found[1:]
+        seated = await connection.execute(_Q["seated"], {"places": places}) if places else None
+        cursors = [await connection.execute(one.queries[name], one.parameters()) for one in to_make]
+        if seated is not None:
+            places = []
+            asked.note(await seated.fetchall())
+        for one, cursor in zip(to_make, cursors, strict=True):
+            found = await cursor.fetchone()
+            if found is not None:
+                one.job_ids += found[0]
+                one.unseen, one.missed = found[1:]
 
 
 async def _give_again(connection: AsyncConnection[Any], asked: Asked) -> None:

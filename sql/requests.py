@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.plain import BEATING, PLAIN_STATES, PlainReport, Taken
 from panda_fsm.jobs.states import State
 from sql import rows
 from sql.pool import Pool
@@ -41,6 +42,17 @@ class RequestStore:
         """
         async with self._pool.connection() as connection:
             await keep(connection, messages, heard, audit)
+
+    async def keep_plain(self, reports: Sequence[PlainReport]) -> list[Taken | None]:
+        """Keep those that are plain, or write down that they were heard; of each what to say, None: not plain."""
+        taken: list[Taken | None] = [None] * len(reports)
+        for number, command, is_heartbeat in await self._pool.rows(_Q["keep_plain"], **_plain(reports)):
+            taken[number] = Taken(command, is_heartbeat)
+        return taken
+
+    async def leave(self, message_ids: Sequence[str]) -> None:
+        """Of these messages the requests among them are not published from here: the relay sends them at once."""
+        await self._pool.execute(_Q["leave"], message_ids=list(message_ids))
 
     async def hear(self, job_ids: Sequence[int]) -> None:
         """The pilots of these jobs live."""
@@ -91,6 +103,18 @@ def _keep(
     if not audit:
         return _Q["keep_heard"], parameters
     return _Q["keep_audited"], parameters | {"audit": rows.as_json([asdict(row) for row in audit])}
+
+
+def _plain(reports: Sequence[PlainReport]) -> dict[str, Any]:
+    """The parameters of `keep_plain`."""
+    asked = [
+        {
+            "number": number, "job_id": one.job_id, "holder": one.holder, "attempt_nr": one.attempt_nr,
+            "batch_id": one.batch_id, "may_beat": one.may_beat, **row,
+        }
+        for number, (one, row) in enumerate(zip(reports, rows.outbox([r.message for r in reports]), strict=True))
+    ]  # fmt: skip
+    return {"rows": rows.as_json(asked), "states": list(PLAIN_STATES), "beating": BEATING}
 
 
 def _portions(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:

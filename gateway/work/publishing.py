@@ -1,4 +1,4 @@
-"""Publishes behind the answer, within bounds: what does not leave from here is sent again from the database."""
+"""Publishes behind the answer, within bounds: what does not leave from here is sent from the database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,22 +7,28 @@ from contextvars import Context
 import structlog
 
 from gateway.ports import Publisher
+from gateway.work.coalesce import Coalescer
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import PandaError, TransientError
 
 log = structlog.get_logger()
 
 _MOST_MESSAGES = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
+_LEFT_TOGETHER = 1000
 
 Then = Callable[[Sequence[Outgoing]], Awaitable[None]]
+Leave = Callable[[Sequence[str]], Awaitable[None]]
+"""Says which messages nobody publishes any more, so that the relay need not wait to see whether somebody does."""
 
 
 class Publishing:
     """Messages on their way to the broker. Who hands one over waits for nothing and hears of no trouble."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, leave: Leave) -> None:
         self._publisher = publisher
+        self._leave = leave
+        self._given_up: Coalescer[str, None] = Coalescer(self._leave_all, _LEFT_TOGETHER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._messages = 0
         self._bytes = 0
@@ -30,12 +36,13 @@ class Publishing:
 
     def publish(self, messages: Sequence[Outgoing], then: Then | None = None) -> None:
         """Publish in order; `then` is told which of them the broker confirmed."""
+        if not messages:
+            return
         taken = [message for message in messages if self._enter(message)]
-        if taken:
-            # No part of the request that began it: that may be given up.
-            task = asyncio.create_task(self._publish(taken, then), context=Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        # No part of the request that began it: that may be given up.
+        task = asyncio.create_task(self._publish(messages, taken, then), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Wait until everything is confirmed, and what follows is done, or left to the relay."""
@@ -54,13 +61,27 @@ class Publishing:
         self._bytes += len(message.body)
         return True
 
-    async def _publish(self, messages: Sequence[Outgoing], then: Then | None) -> None:
-        if len(messages) == 1:  # nearly always: spared a task
-            answers = [await self._publish_one(messages[0])]
+    async def _publish(self, messages: Sequence[Outgoing], taken: Sequence[Outgoing], then: Then | None) -> None:
+        if len(taken) == 1:  # nearly always: spared a task
+            answers = [await self._publish_one(taken[0])]
         else:
-            answers = await asyncio.gather(*(self._publish_one(message) for message in messages))
-        if then is not None:
-            await then([message for message, confirmed in zip(messages, answers, strict=True) if confirmed])
+            answers = await asyncio.gather(*(self._publish_one(message) for message in taken))
+        confirmed = [message for message, is_confirmed in zip(taken, answers, strict=True) if is_confirmed]
+        if then is not None and confirmed:
+            await then(confirmed)
+        if len(confirmed) < len(messages):
+            there = {message.message_id for message in confirmed}
+            await self._give_up([one.message_id for one in messages if one.message_id not in there])
+
+    async def _give_up(self, message_ids: Sequence[str]) -> None:
+        try:
+            await asyncio.gather(*(self._given_up.ask(message_id) for message_id in message_ids))
+        except TransientError:
+            return  # the relay sees by their age that nobody has published them
+
+    async def _leave_all(self, message_ids: Sequence[str]) -> list[None]:
+        await self._leave(message_ids)
+        return [None] * len(message_ids)
 
     async def _publish_one(self, message: Outgoing) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Takes pilots' reports: ghosts are told to stop, of all others it is written down that they live."""
+"""Takes pilots' reports: the usual ones in one statement; ghosts are told to stop, all others were heard at least."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import JobRow, Judgement, judge, note_of_foreign_batch
 from panda_fsm.jobs.kills import TO_BE_KILLED
-from panda_fsm.jobs.states import State
+from panda_fsm.jobs.plain import is_beat
 from panda_fsm.messages import PilotReport
 
 NO_COMMAND = "NULL"
@@ -28,6 +28,13 @@ class Reports:
 
     async def accept(self, report: PilotReport, identity: Identity) -> str:
         """The command for the pilot; its report is kept by then, or that it was heard noted. Raises TransientError."""
+        taken = await self._requests.accept_plain(report, identity.key)
+        if taken is not None:
+            return taken.command or NO_COMMAND
+        return await self._look_closer(report, identity)
+
+    async def _look_closer(self, report: PilotReport, identity: Identity) -> str:
+        """Repeats, ghosts, reports for somebody else's job, and of one that a pilot has left before."""
         job = await self._lookups.ask(report.job_id)
         judgement = judge(report, job, job is not None and may_report(identity, job))
         report.returns = None if job is None else job.returns
@@ -38,7 +45,7 @@ class Reports:
         if judgement is not Judgement.NEWS:
             if job.state not in FINAL:  # those have no deadline, and go to the archive
                 await self._requests.hear(report.job_id)
-        elif report.state == "running" and job.state is State.RUNNING:
+        elif is_beat(report, job.state):
             report.heartbeat = True
             await self._requests.accept_heartbeat(report)
         else:

@@ -9,6 +9,7 @@ from gateway.work.coalesce import Coalescer
 from gateway.work.publishing import Publishing
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.plain import PlainReport, Taken
 from panda_fsm.messages import LARGEST_BODY, PilotReport
 
 _TOGETHER = 200
@@ -38,11 +39,28 @@ class Requests:
             self._keep, _TOGETHER, lambda request: request.weight, _BYTES_TOGETHER, is_promise=True
         )
         self._heard: Coalescer[int, None] = Coalescer(self._hear, _TOGETHER)
+        self._plain: Coalescer[PlainReport, Taken | None] = Coalescer(
+            self._keep_plain, _TOGETHER, lambda report: len(report.message.body), _BYTES_TOGETHER, is_promise=True
+        )
 
     async def accept(self, messages: Sequence[Outgoing], audit: AuditRow | None = None) -> None:
         """Returns when all are kept on disk, with who asked. Raises TransientError: none is. Raises TooLargeError."""
         if messages:
             await self._accept(_Request(messages, audit=audit))
+
+    async def accept_plain(self, report: PilotReport, holder: str) -> Taken | None:
+        """The same for the usual report, looked at and kept by one statement, or written down that it was heard.
+
+        None: it needs a closer look, and nothing was done. Raises TransientError.
+        """
+        plain = PlainReport.of(report, holder)
+        if len(plain.message.body) > LARGEST_BODY:
+            return None
+        taken = await self._plain.ask(plain)
+        if taken is not None:
+            report.heartbeat = taken.is_heartbeat
+            self._publishing.publish([Outgoing.of(report) if taken.is_heartbeat else plain.message])
+        return taken
 
     async def accept_report(self, report: PilotReport) -> None:
         """The same for a report; that its pilot was heard is kept with it."""
@@ -70,6 +88,9 @@ class Requests:
         heard = [request.heard for request in requests if request.heard is not None]
         await self._store.keep(messages, heard, [request.audit for request in requests if request.audit is not None])
         return [None] * len(requests)
+
+    async def _keep_plain(self, reports: Sequence[PlainReport]) -> Sequence[Taken | None]:
+        return await self._store.keep_plain(reports)
 
     async def _hear(self, job_ids: Sequence[int]) -> list[None]:
         await self._store.hear(job_ids)

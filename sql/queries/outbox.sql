@@ -16,7 +16,7 @@ WHERE coalesce(put_off_until, created_at + make_interval(secs => %(age_s)s)) <= 
 ORDER BY message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 -- name: unhandled
--- None is ever tried for the first time here.
+-- What the gateway could not publish has no age to reach: it is due at once.
 SELECT message_id::text, 'panda.requests', routing_key, body, NULL::jsonb, 1,
        extract(epoch FROM now() - accepted_at)::float8
 FROM request WHERE sent_at < now() - make_interval(secs => %(age_s)s)

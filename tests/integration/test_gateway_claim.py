@@ -107,7 +107,7 @@ def test_a_job_that_is_locked_for_a_moment_is_waited_for(database_url: str) -> N
         locker = await psycopg.AsyncConnection.connect(database_url)
         async with locker:
             await locker.execute("SELECT FROM job WHERE job_id = 1 FOR UPDATE")
-            claims = Claims(store.claims, Publishing(Silent()))
+            claims = Claims(store.claims, Publishing(Silent(), store.requests.leave))
             asked = asyncio.create_task(claims.acquire(Filters(QUEUE), [seat()]))
             done, _ = await asyncio.wait((asked,), timeout=0.1)
             assert not done
@@ -132,7 +132,7 @@ def test_no_job_is_handed_out_twice_and_none_is_left(database_url: str, database
     async def scene(store: GatewayStore) -> dict[int, int]:
         second = GatewayStore(database_url, 8, 20, TableLimits({}, {}))
         await second.open()
-        behind = Publishing(Silent())
+        behind = Publishing(Silent(), store.requests.leave)
         gateways = [Claims(store.claims, behind), Claims(second.claims, behind)]
         got: dict[int, int] = {}
         await asyncio.gather(*(pilot(gateways[number % 2], number, got) for number in range(24)))

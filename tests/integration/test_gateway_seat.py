@@ -182,7 +182,7 @@ def test_pilots_that_give_up_at_any_moment_hold_nothing(database_url: str, datab
             return []
 
     async def scene(store: GatewayStore) -> list[int]:
-        behind = Publishing(Silent())
+        behind = Publishing(Silent(), store.requests.leave)
         claims = Claims(store.claims, behind)
         got: list[int] = []
         for _ in range(60):

@@ -11,85 +11,22 @@ import pytest
 from gateway.access.identity import Identity
 from gateway.http.refusal import TooLargeError
 from gateway.work import publishing, submissions
-from gateway.work.ids import BLOCK, JobIds
+from gateway.work.ids import JobIds
 from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
 from gateway.work.reports import Reports
 from gateway.work.requests import Requests
-from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import NotPublishedError, TransientError
+from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import HEARTBEAT_PERIOD_S
 from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.plain import Taken
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import LARGEST_BODY, KillJob, PilotReport, SubmitJobs, decode
 from tests import factories
+from tests.gateway_memory import Broker, Memory
 
 PILOT = Identity("iss", "pilot", "pilot")
-
-
-class Memory:
-    """A database that remembers, in the order of what was asked of it; `trouble` is what it raises."""
-
-    def __init__(self, *jobs: JobRow) -> None:
-        self.known = {job.job_id: job for job in jobs}
-        self.did: list[tuple[str, Any]] = []
-        self.trouble: Exception | None = None
-        self.next_block = 1
-
-    async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
-        return {job_id: self.known[job_id] for job_id in job_ids if job_id in self.known}
-
-    async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
-        await self._do("keep", ([message.routing_key for message in messages], list(heard)))
-
-    async def hear(self, job_ids: Sequence[int]) -> None:
-        await self._do("hear", sorted(job_ids))
-
-    async def tick(self, name: str, grace_s: float) -> None:
-        await self._do("tick", (name, grace_s))
-
-    async def job_id_block(self) -> int:
-        await self._do("block", self.next_block)
-        self.next_block += BLOCK
-        return self.next_block - BLOCK
-
-    async def last_job_id_block(self) -> int:
-        return self.next_block - BLOCK
-
-    async def submission_waits(self, age_s: float) -> bool:
-        return False
-
-    async def job_set_id(self) -> int:
-        return 1
-
-    async def _do(self, what: str, whom: Any) -> None:
-        self.did.append((what, whom))
-        await asyncio.sleep(0)
-        if self.trouble is not None:
-            raise self.trouble
-
-
-class Broker:
-    """Takes messages, each when it is let through; or is away."""
-
-    def __init__(self, away: bool = False) -> None:
-        self.published: list[str] = []
-        self.away = away
-        self.go = asyncio.Event()
-        self.go.set()
-        self.is_connected = not away
-        self.is_blocked = False
-        self.trouble = "away" if away else None
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-
-    async def publish(self, message: Outgoing) -> None:
-        await self.go.wait()
-        if self.away:
-            raise NotPublishedError("away")
-        self.published.append(message.routing_key)
 
 
 def job(state: State, **fields: Any) -> JobRow:
@@ -128,7 +65,7 @@ def test_every_report_but_a_ghosts_is_written_down(
 ) -> None:
     async def scene() -> None:
         store, broker = Memory(job(state, has_report=has_report)), Broker()
-        behind = Publishing(broker)
+        behind = Publishing(broker, store.leave)
         reports = Reports(store, Requests(store, behind))
         assert await reports.accept(PilotReport(job_id=1, state=said), PILOT) == answer
         await behind.drain()
@@ -142,7 +79,7 @@ def test_what_cannot_be_written_down_is_not_acknowledged(state: State) -> None:
     async def scene() -> None:
         store, broker = Memory(job(state)), Broker()
         store.trouble = TransientError("away")
-        behind = Publishing(broker)
+        behind = Publishing(broker, store.leave)
         with pytest.raises(TransientError):
             await Reports(store, Requests(store, behind)).accept(PilotReport(job_id=1, state="running"), PILOT)
         await behind.drain()
@@ -153,12 +90,34 @@ def test_what_cannot_be_written_down_is_not_acknowledged(state: State) -> None:
 
 def test_reports_that_come_together_share_a_statement() -> None:
     async def scene() -> None:
-        store, behind = Memory(*(job(State.RUNNING, job_id=n) for n in range(1, 8))), Publishing(Broker())
+        store = Memory(*(job(State.RUNNING, job_id=n) for n in range(1, 8)))
+        behind = Publishing(Broker(), store.leave)
         reports = Reports(store, Requests(store, behind))
         said = [PilotReport(job_id=n, state="running" if n < 6 else "finished") for n in (7, 3, 1, 2, 3, 6)]
         await asyncio.gather(*(reports.accept(one, PILOT) for one in said))
         await behind.drain()
         assert sorted(store.did) == [("hear", [1, 2, 3, 3]), ("keep", (["report.finished"] * 2, [7, 6]))]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("taken", "published", "answer"),
+    [
+        (Taken(None, False), "report.running", "NULL"),
+        (Taken("tobekilled", False), "report.running", "tobekilled"),
+        (Taken("tobekilled", True), "heartbeat", "tobekilled"),
+    ],
+)
+def test_the_usual_report_waits_for_one_statement(taken: Taken, published: str, answer: str) -> None:
+    async def scene() -> None:
+        store, broker = Memory(), Broker()
+        store.plain[1] = taken
+        behind = Publishing(broker, store.leave)
+        reports = Reports(store, Requests(store, behind))
+        assert await reports.accept(PilotReport(job_id=1, state="running"), PILOT) == answer
+        await behind.drain()
+        assert (store.did, broker.published) == ([("keep_plain", [1])], [published])
 
     play(scene)
 
@@ -169,13 +128,15 @@ def test_a_kept_request_is_accepted_whatever_the_broker_does(silent: bool) -> No
         store, broker = Memory(), Broker(away=True)
         if silent:
             broker.go.clear()
-        behind = Publishing(broker)
+        behind = Publishing(broker, store.leave)
         requests = Requests(store, behind)
-        await requests.accept([Outgoing.of(KillJob(job_id=n)) for n in (1, 2)])
+        kills = [Outgoing.of(KillJob(job_id=n)) for n in (1, 2)]
+        await requests.accept(kills)
         assert store.did == [("keep", (["kill", "kill"], []))]
         broker.go.set()
         await behind.drain()
         assert store.did == [("keep", (["kill", "kill"], []))], "nothing is taken back or handed over"
+        assert store.left == [one.message_id for one in kills], "the relay need not wait for us"
 
     play(scene)
 
@@ -185,7 +146,7 @@ def test_what_can_never_be_sent_is_refused_before_it_is_kept() -> None:
         store = Memory()
         large = PilotReport(job_id=1, state="finished", output_report="x" * LARGEST_BODY)
         with pytest.raises(TooLargeError) as refused:
-            await Requests(store, Publishing(Broker())).accept_report(large)
+            await Requests(store, Publishing(Broker(), store.leave)).accept_report(large)
         assert (refused.value.status, store.did) == (413, [])
 
     play(scene)
@@ -195,9 +156,9 @@ def test_what_is_on_its_way_is_bounded_and_the_rest_left(monkeypatch: pytest.Mon
     monkeypatch.setattr(publishing, "_MOST_MESSAGES", 3)
 
     async def scene() -> None:
-        broker = Broker()
+        store, broker = Memory(), Broker()
         broker.go.clear()
-        behind = Publishing(broker)
+        behind = Publishing(broker, store.leave)
         confirmed: list[str] = []
 
         async def note(messages: Sequence[Outgoing]) -> None:
@@ -208,6 +169,7 @@ def test_what_is_on_its_way_is_bounded_and_the_rest_left(monkeypatch: pytest.Mon
         broker.go.set()
         await behind.drain()
         assert len(broker.published) == len(confirmed) == 3
+        assert len(store.left) == 2
         behind.publish([Outgoing.of(KillJob(job_id=9))])
         await behind.drain()
         assert len(broker.published) == 4

@@ -178,6 +178,10 @@ class Jobs:
     async def forget_published(self, message_ids: Sequence[str]) -> None: ...
 
 
+async def nobody(_message_ids: Sequence[str]) -> None:
+    """What is left is left."""
+
+
 class NoBroker:
     """Nothing is published here."""
 
@@ -195,7 +199,7 @@ def play(scene: Callable[[Jobs, Claims], Coroutine[Any, Any, None]], *job_ids: i
 
     async def run() -> None:
         jobs = Jobs(*job_ids)
-        claims = Claims(jobs, Publishing(NoBroker()))
+        claims = Claims(jobs, Publishing(NoBroker(), nobody))
         await scene(jobs, claims)
         await claims.drain()
 
