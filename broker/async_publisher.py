@@ -15,6 +15,7 @@ from pika.spec import Basic, BasicProperties
 from broker.connection import READY_WITHIN_S, RECONNECT_S, parameters
 from broker.declare import Declaration, Redeclaration
 from broker.frames import encode, write
+from broker.pace import Pace
 from broker.reasons import reason_of
 from broker.window import Window
 from panda_fsm.effects import Outgoing
@@ -27,6 +28,10 @@ _CLOSE_WITHIN_S = 5.0
 _SWEEP_S = 0.5
 _BLOCKED_S = 1.0
 """What was on its way when the broker said that it is blocked is waited for so long: some of it was read before."""
+_LINGER_S = 0.02
+"""So long messages gather while many come: nobody waits for them, and each write wakes us, the broker and a service."""
+_ENOUGH = 200
+"""Messages that are written without waiting for more."""
 _WINDOW = 5000, 16 * 1024 * 1024
 """Most messages and bytes without a confirm; who comes later waits, so that memory stays bounded."""
 
@@ -54,6 +59,7 @@ class AsyncPublisher:
         self._unconfirmed: dict[int, _Unconfirmed] = {}
         self._returned: set[str] = set()
         self._encoded: list[bytes] = []
+        self._pace = Pace()
         self._last_tag = 0
         self._redeclaration = Redeclaration()
         self._backoff = Backoff(*RECONNECT_S)
@@ -120,8 +126,10 @@ class AsyncPublisher:
         loop = asyncio.get_running_loop()
         frames = encode(channel, message)
         if not self._encoded:
-            loop.call_soon(self._write)
+            loop.call_later(_LINGER_S if self._pace.is_busy else 0, self._write)
         self._encoded.append(frames)
+        if len(self._encoded) == _ENOUGH:
+            loop.call_soon(self._write)
         self._last_tag += 1
         confirmed: asyncio.Future[None] = loop.create_future()
         self._unconfirmed[self._last_tag] = _Unconfirmed(
@@ -130,9 +138,12 @@ class AsyncPublisher:
         return confirmed
 
     def _write(self) -> None:
-        """Everything that was published in this turn of the loop goes in one write."""
+        """Everything that was published in this turn of the loop, or while it lingered, goes in one write."""
         encoded, self._encoded = self._encoded, []
-        if encoded and self._channel is not None and self._channel.is_open:
+        if not encoded:
+            return
+        self._pace.note(len(encoded))
+        if self._channel is not None and self._channel.is_open:
             write(self._channel, encoded)
 
     async def _open_channel(self) -> Channel:

@@ -1,8 +1,6 @@
 """What a consumer holds: which deliveries come next, and which must be handled alone because they may kill us."""
 
-import math
 import random
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -10,31 +8,10 @@ from panda_fsm.handler import Delivery
 from panda_fsm.trouble import ALONE_AFTER
 
 BATCH_BYTES = 1_000_000
-# Under load a moment more fills the batch, and a full batch costs less CPU (ADR 0007); a lone message never waits.
-_BUSY_PER_S = 100
-_MEMORY_S = 0.5
 _QUIET_S = 1.0
 """A suspect waits until nothing has come for so long: those behind it in the queue are handled first."""
 _PATIENCE_S = 10.0
 """Where there is no end of others, a suspect has its turn after so long."""
-
-
-class Pace:
-    """Messages per second, smoothed: is it worth waiting for more?"""
-
-    def __init__(self) -> None:
-        self._per_s = 0.0
-        self._noted_at = time.monotonic()
-
-    def note(self, messages: int) -> None:
-        now = time.monotonic()
-        elapsed = max(now - self._noted_at, 1e-4)
-        self._noted_at = now
-        self._per_s += (messages / elapsed - self._per_s) * (1 - math.exp(-elapsed / _MEMORY_S))
-
-    @property
-    def is_busy(self) -> bool:
-        return self._per_s > _BUSY_PER_S
 
 
 @dataclass(frozen=True, slots=True)

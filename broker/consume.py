@@ -11,9 +11,10 @@ from pika.channel import Channel
 from pika.exceptions import ConnectionClosedByBroker
 from pika.spec import Basic, BasicProperties
 
-from broker.buffer import Batch, Buffer, Pace
+from broker.buffer import Batch, Buffer
 from broker.connection import BrokerThread
 from broker.leaderless import Streak, revive
+from broker.pace import Pace
 from broker.reasons import INTERNAL_ERROR
 from broker.watchdog import Watchdog
 from panda_fsm.bindings import DEAD_LETTERS
@@ -27,7 +28,6 @@ _RETRY_S = 0.1, 5.0
 _RETRY_SYSTEMIC_S = 1.0, 15.0
 _PASSING_TRIES = 2
 """Trouble that is over after so many tries is not worth telling."""
-_LINGER_S = 0.05
 _LOOK_UP_S = 1.0
 _IDLE_S = 5.0
 _SETTLE_S = 5.0
@@ -93,8 +93,8 @@ class BatchConsumer(BrokerThread):
                 break
             self._filled.wait(_LOOK_UP_S if wait_s is None else wait_s)
             self.check_alive()
-        if pace.is_busy:
-            self._filled.wait_for(lambda: self._buffer.is_full or self._ending, _LINGER_S)
+        if (linger_s := pace.linger_s) > 0:
+            self._filled.wait_for(lambda: self._buffer.is_full or self._ending, linger_s)
 
     def end(self) -> None:
         """Stop after the present batch. Callable from a signal handler's thread."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
@@ -16,22 +16,16 @@ from panda_fsm.jobs.facts import Limits, look_s
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Step
+from panda_fsm.messages import new_message_id
 from sql import rows
 from sql.pool import Pool
 from sql.queries import load
+from sql.searches import Search, search
 from sql.seats import Asked, SeatMovedError
 
 _Q = load("claims")
 _WRITE_OUTBOX, _FORGET_PUBLISHED = load("store")["write_outbox"], load("store")["forget_published"]
 _HOST = socket.gethostname()
-_FRONT = 1000
-"""Jobs in the order of dispatch among which the usual search looks."""
-_CLASSES = 200
-"""Classes of waiting jobs that the second search visits at most: two milliseconds."""
-_SPARE = 100
-"""So many of the best jobs may be locked by others before the second search gives way to the one that reads all."""
-_NO_LIMIT = 2**31 - 1
-_LIMITS = ("memory", "disk", "remaining_time", "core_count")
 _ACQUIRED = Step(Trigger.ACQUIRED, State.ACTIVATED, State.SENT)
 _UNDELIVERED = Step(Trigger.UNDELIVERED, State.SENT, State.ACTIVATED)
 _TRIES = 5
@@ -42,60 +36,8 @@ _CLAIMED = (
 )  # fmt: skip
 
 
-_SEARCHES = ("pick_front", "look_behind", "pick_classes", "pick_all")
-_SITE: LiteralString = "w.site = %(site)s"
-_TASK: LiteralString = "w.site || '/' || w.task_id::text = %(site)s::text || '/' || %(task_id)s::bigint::text"
-_USER: LiteralString = "w.site || '/' || w.user_name = %(site)s::text || '/' || %(user_name)s::text"
-_TASK_AND_USER: LiteralString = f"{_TASK} AND w.user_name = %(user_name)s"
-
-
-def _below(leading: LiteralString) -> dict[str, LiteralString]:
-    """The searches for pilots that ask for one task or user, led by an index of its own.
-
-    Below it there is no order of dispatch, but the classes are few: no look at the front.
-    """
-    return {name: _Q[name].replace(_SITE, leading) for name in _SEARCHES[2:]}
-
-
-_QUERIES: Mapping[tuple[bool, bool], Mapping[str, LiteralString]] = {
-    (False, False): {name: _Q[name] for name in _SEARCHES},
-    (True, False): _below(_TASK),
-    (False, True): _below(_USER),
-    (True, True): _below(_TASK_AND_USER),
-}
-
-
-@dataclass(slots=True)
-class _Search:
-    """One group of equal seats: what was found for it so far, and what is known of the rest."""
-
-    filters: Filters
-    seats: Sequence[Seat] = ()
-    job_ids: list[int] = field(default_factory=list)
-    unseen: bool = True
-    missed: bool = False
-
-    @property
-    def wanted(self) -> int:
-        return len(self.seats) - len(self.job_ids)
-
-    @property
-    def queries(self) -> Mapping[str, LiteralString]:
-        f = self.filters
-        return _QUERIES[f.task_id is not None, f.user_name is not None]
-
-    def needs(self, name: str) -> bool:
-        """Whether this search is to be made."""
-        return name in self.queries and self.unseen and self.wanted > 0
-
-    def parameters(self) -> dict[str, Any]:
-        f = self.filters
-        limits = {name: min(_NO_LIMIT, _NO_LIMIT if (v := getattr(f, name)) is None else v) for name in _LIMITS}
-        return limits | {
-            "site": f.site, "labels": None if f.labels is None else list(f.labels), "resource_type": f.resource_type,
-            "task_id": f.task_id, "user_name": f.user_name, "wanted": self.wanted,
-            "front": _FRONT + 2 * self.wanted, "classes": _CLASSES, "candidates": self.wanted + _SPARE,
-        }  # fmt: skip
+_CLAIM_FRONT: LiteralString = "\n".join((_Q["claim_front"], _Q["front"], _Q["filled"], _Q["step"]))
+_CLAIM_PICKED: LiteralString = "\n".join((_Q["claim_picked"], _Q["step"]))
 
 
 class ClaimStore:
@@ -114,13 +56,24 @@ class ClaimStore:
 
         Whoever holds a job without having spoken of it gets the same again.
         """
-        asked = Asked.of(groups)
-        for _ in range(_TRIES):
-            try:
-                return await self._claim(groups, asked)
-            except SeatMovedError as moved:
-                asked.begin_anew(moved.held)
-        raise TransientError("the pilots of these places ask again and again")
+        if not _is_usual(groups):
+            return await self._claim_all(groups)
+        filters, seats = groups[0]
+        first, events = await self._claim_front(filters, seats)
+        jobs = {one.seat.cause: one.job for one in first}
+        left = [seat for seat in seats if seat.cause not in jobs]
+        try:
+            rest = await self._claim_all([(filters, left)]) if left else Claim([], [])
+        except TransientError:
+            if not first:
+                raise
+            rest = Claim([None] * len(left), [])  # what is committed must reach its pilots
+        except asyncio.CancelledError:
+            await self.give_back(first)
+            raise
+        others = iter(rest.jobs)
+        all_jobs = [jobs[seat.cause] if seat.cause in jobs else next(others) for seat in seats]
+        return Claim(all_jobs, [*events, *rest.events], rest.more_waiting)
 
     async def give_back(self, given: Sequence[Given]) -> list[Outgoing]:
         """Take back what reached nobody, from those who have not asked again; the events of what waits again."""
@@ -143,14 +96,44 @@ class ClaimStore:
         """Delete outbox rows that the broker confirmed."""
         await self._pool.execute(_FORGET_PUBLISHED, message_ids=list(message_ids))
 
+    async def _claim_front(self, filters: Filters, seats: Sequence[Seat]) -> tuple[list[Given], list[Outgoing]]:
+        """The usual claim, in one statement: nobody holds a job, and enough of the first that wait fit.
+
+        What it gives is committed; who gets nothing from it needs the searches. It is not given up half-way: its
+        outcome would not be known.
+        """
+        asked = [_asked(number, seat) for number, seat in enumerate(seats)]
+        parameters = Search(filters, seats).parameters() | self._step() | {"rows": rows.as_json(asked)}
+        claiming = asyncio.ensure_future(self._pool.rows(_CLAIM_FRONT, **parameters))
+        try:
+            found = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await self.give_back([Given(seats[row[0]], _description(row)) for row in await claiming])
+            raise
+        # Whose place was taken meanwhile was given a job by somebody else at the same time: the same is for him.
+        doubled = [Given(replace(seats[row[0]], place=None), _description(row)) for row in found if not row[-1]]
+        returned = await self.give_back(doubled) if doubled else []
+        given = [Given(seats[row[0]], _description(row)) for row in found if row[-1]]
+        return given, [*map(_event, found), *returned]
+
+    async def _claim_all(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
+        """All searches that are needed, and what pilots hold already."""
+        asked = Asked.of(groups)
+        for _ in range(_TRIES):
+            try:
+                return await self._claim(groups, asked)
+            except SeatMovedError as moved:
+                asked.begin_anew(moved.held)
+        raise TransientError("the pilots of these places ask again and again")
+
     async def _claim(self, groups: Sequence[tuple[Filters, Sequence[Seat]]], asked: Asked) -> Claim:
-        searches = [_Search(filters, asked.of_group(number)) for number, (filters, _) in enumerate(groups)]
+        searches = [Search(filters, asked.of_group(number)) for number, (filters, _) in enumerate(groups)]
         claim = Claim([], [])
         given: list[Given] = []
         try:
             # What needs no answer goes with what does: three round trips instead of six.
             async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
-                await _search(connection, searches, asked)
+                await search(connection, searches, asked)
                 await _give_again(connection, asked)
                 given += await self._take(connection, searches, asked, claim)
         except asyncio.CancelledError:
@@ -163,7 +146,7 @@ class ClaimStore:
         return claim
 
     async def _take(
-        self, connection: AsyncConnection[Any], searches: Sequence[_Search], asked: Asked, claim: Claim
+        self, connection: AsyncConnection[Any], searches: Sequence[Search], asked: Asked, claim: Claim
     ) -> list[Given]:
         """Make the step of what was found; its events go to the claim and to the outbox."""
         seats = [seat for search in searches for seat in search.seats[: len(search.job_ids)]]
@@ -171,45 +154,27 @@ class ClaimStore:
         if not job_ids:
             return []
         taken = [
-            {"job_id": job_id, "cause": s.cause, "holder": s.holder, "node": s.node, "pilot": s.pilot, "number": n}
-            | asked.seen_of(s)
-            for n, (job_id, s) in enumerate(zip(job_ids, seats, strict=True))
+            _asked(number, seat) | {"job_id": job_id} | asked.seen_of(seat)
+            for number, (job_id, seat) in enumerate(zip(job_ids, seats, strict=True))
         ]
-        parameters = self._times(State.SENT) | {"rows": rows.as_json(taken)}
-        found = await (await connection.execute(_Q["claim"], parameters)).fetchall()
-        if found and found[0][-1] != sum(seat.place is not None for seat in seats):
+        parameters = self._step() | {"rows": rows.as_json(taken)}
+        found = await (await connection.execute(_CLAIM_PICKED, parameters)).fetchall()
+        if not all(row[-1] for row in found):
             raise SeatMovedError({})
-        given = [Given(seats[row[0]], _description(row)) for row in found]
-        claim.events = [_acquired(one) for one in given]
-        await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(claim.events))})
-        return given
+        claim.events = [_event(row) for row in found]
+        return [Given(seats[row[0]], _description(row)) for row in found]
+
+    def _step(self) -> dict[str, Any]:
+        """What `step` needs beside the jobs: times, and an event without what differs from job to job."""
+        event = Outgoing.of(step_event(1, 1, _ACQUIRED, "", site="", vo="", task_id=0))
+        return self._times(State.SENT) | {
+            "exchange": event.exchange, "routing_key": event.routing_key, "event": event.body.decode(),
+        }  # fmt: skip
 
     def _times(self, state: State) -> dict[str, Any]:
         return {
             "deadline_s": self._limits.deadline_s(state), "look_s": look_s(self._limits, state, 0), "host": _HOST,
         }  # fmt: skip
-
-
-async def _search(connection: AsyncConnection[Any], searches: Sequence[_Search], asked: Asked) -> None:
-    """Find jobs for all. The searches of one kind go to the server at once; a later one does not see what is taken.
-
-    With the first of them it is asked what the pilots were given before.
-    """
-    places = asked.places()
-    for name in _SEARCHES:
-        to_make = [search for search in searches if search.needs(name)]
-        if not to_make:
-            continue
-        seated = await connection.execute(_Q["seated"], {"places": places}) if places else None
-        cursors = [await connection.execute(one.queries[name], one.parameters()) for one in to_make]
-        if seated is not None:
-            places = []
-            asked.note(await seated.fetchall())
-        for one, cursor in zip(to_make, cursors, strict=True):
-            found = await cursor.fetchone()
-            if found is not None:
-                one.job_ids += found[0]
-                one.unseen, one.missed = found[1:]
 
 
 async def _give_again(connection: AsyncConnection[Any], asked: Asked) -> None:
@@ -234,10 +199,24 @@ def _description(row: Sequence[Any]) -> JobDescription:
     return JobDescription(row[1], columns, spec, [FileRow(*file) for file in files])
 
 
-def _acquired(given: Given) -> Outgoing:
-    columns = given.job.columns
-    event = step_event(
-        given.job.job_id, columns["version"], _ACQUIRED, given.seat.cause,
-        site=columns["site"], vo=columns["vo"], task_id=columns["task_id"],
-    )  # fmt: skip
-    return Outgoing.of(event)
+def _is_usual(groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> bool:
+    """Pilots that are alike, ask for no task or user, and each for itself."""
+    if len(groups) != 1:
+        return False
+    filters, seats = groups[0]
+    places = [seat.place for seat in seats if seat.place is not None]
+    return filters.task_id is None and filters.user_name is None and len(set(places)) == len(places)
+
+
+def _asked(number: int, seat: Seat) -> dict[str, Any]:
+    """A seat as `step` needs it; the event that it may come to has its id already."""
+    return {
+        "number": number, "cause": seat.cause, "holder": seat.holder, "node": seat.node, "pilot": seat.pilot,
+        "place": seat.place, "event_id": new_message_id(),
+    }  # fmt: skip
+
+
+def _event(row: Sequence[Any]) -> Outgoing:
+    """The event in a row of `step`, as it stands in the outbox."""
+    message_id, exchange, routing_key, body = row[-5:-1]
+    return Outgoing(message_id, exchange, routing_key, body.encode())

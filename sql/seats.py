@@ -68,4 +68,4 @@ class Asked:
             return {}
         seen_job, seen_version = self.seen.get(seat.place, (None, None))
         is_shared = seat.place in self.shared
-        return {"place": seat.place, "is_shared": is_shared, "seen_job": seen_job, "seen_version": seen_version}
+        return {"is_shared": is_shared, "seen_job": seen_job, "seen_version": seen_version}

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 _MAX_REQUESTS = 50
 _RETRIES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 """Waiting jobs may be locked for a moment by others; a pilot is told "no jobs" only when none matches."""
+_FORGET_AFTER_S = 0.2
+"""Well before the relay takes what is confirmed for something that nobody has sent."""
 _GIVE_BACK_AGAIN_S = (0.1, 1.0, 5.0)
 
 
@@ -47,7 +49,7 @@ class Claims:
         self._store = store
         self._publishing = publishing
         self._lanes: Lanes[str, _Request, list[JobDescription]] = Lanes(self._claim, _MAX_REQUESTS)
-        self._published: Coalescer[str, None] = Coalescer(self._forget, 1000)
+        self._published: Coalescer[str, None] = Coalescer(self._forget, 1000, gather_s=_FORGET_AFTER_S)
         self._undelivered: Coalescer[Given, None] = Coalescer(self._give_back, 1000)
         self._under_way: set[asyncio.Future[None]] = set()
 

@@ -48,17 +48,20 @@ class Coalescer(Generic[Item, Result]):
         weigh: Callable[[Item], int] = lambda _item: 0,
         max_weight: int = 0,
         is_promise: bool = False,
+        gather_s: float = 0,
     ) -> None:
         """`handle` answers one result an item, in order; an exception among them is that item's alone.
 
         A batch weighs at most `max_weight`, or is a single item. `is_promise`: once an item's batch is under way
-        its outcome is told, for it may be done whether anybody still waits or not.
+        its outcome is told, for it may be done whether anybody still waits or not. `gather_s`: nobody waits, so it
+        waits that long for more.
         """
         self._handle = handle
         self._max_batch = max_batch
         self._weigh = weigh
         self._max_weight = max_weight
         self._is_promise = is_promise
+        self._gather_s = gather_s
         self._gathered: deque[_Asked[Item, Result]] = deque()
         self._batch: list[_Asked[Item, Result]] = []
         self._worker: asyncio.Task[None] | None = None
@@ -87,6 +90,8 @@ class Coalescer(Generic[Item, Result]):
 
     async def _work(self) -> None:
         while self._gathered:
+            if self._gather_s:
+                await asyncio.sleep(self._gather_s)
             self._batch, self._gives_up = self._next_batch(), False
             if self._batch:
                 await self._answer(self._batch)

@@ -3,12 +3,13 @@
 -- A search answers with the ids of the jobs it took, best first; whether there may be jobs that fit but that it did not
 -- look at (`unseen`); and, where it looked at all, whether one fits that it could not have (`missed`): somebody holds
 -- it for a moment. All skip jobs that are locked instead of waiting for them, so they can be in no deadlock; a row of
--- job_waiting is touched only by who has locked its job. Only `claim`, in the same transaction, makes a step of it. For
--- pilots that ask for one task or user, sql/claims.py puts another condition in the place of `w.site = ...`.
+-- job_waiting is touched only by who has locked its job. Only `step`, in the same transaction, makes a step of it. For
+-- pilots that ask for one task or user, sql/searches.py puts another condition in the place of `w.site = ...`.
 
--- name: pick_front
--- The usual case: among the first jobs in the order of dispatch there are enough that fit.
-WITH picked AS MATERIALIZED (
+-- name: front
+-- A part of `pick_front` and `claim_front`: among the first jobs in the order of dispatch there are enough that fit. None
+-- is picked for pilots of which one holds a job already (`seen`).
+picked AS MATERIALIZED (
     SELECT w.job_id, w.priority
     FROM (
         SELECT w.job_id, w.priority, w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk
@@ -19,13 +20,20 @@ WITH picked AS MATERIALIZED (
       AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
       AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
       AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
-      AND j.state = 'activated'
+      AND j.state = 'activated' AND NOT EXISTS (SELECT FROM seen WHERE holds)
     ORDER BY w.priority DESC, w.job_id
     LIMIT %(wanted)s
     FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
     DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
 )
+
+-- name: pick_front
+-- The usual case of a search, before `front`.
+WITH seen AS (SELECT false AS holds),
+
+-- name: picked_front
+-- Behind `front`.
 SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), true AS unseen, false AS missed
 
 -- name: look_behind
@@ -144,7 +152,7 @@ SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS
 
 -- name: seated
 -- What the pilots of these places were given last, and whether they hold it still without a word: the job has not moved
--- since. Asked for with the first search, and acted upon by `claim` only if it is still so.
+-- since. Asked for with the first search, and acted upon by `step` only if it is still so.
 SELECT s.place::text, s.job_id, s.version, EXISTS (
     SELECT FROM job j WHERE j.job_id = s.job_id AND j.version = s.version AND j.state = 'sent'
       AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at))
@@ -219,15 +227,41 @@ WITH given AS (
 )
 SELECT job_id, version, cause::text, site, vo, task_id FROM moved
 
--- name: claim
--- The step of picked jobs, one a seat: state, holder, deadline, history and counts, as `Effects.step` would write them
--- (ADR 0016); answers with all that a pilot must know, and with how many places could be noted. One that could not is
--- not any more as it was seen: its pilot was given something meanwhile.
+-- name: claim_front
+-- Before `front`, and `filled` and `step` behind it: the whole claim of pilots that are alike and hold nothing.
+WITH asked AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json)
+        AS s (number bigint, cause uuid, holder text, node text, pilot jsonb, place uuid, event_id uuid)
+), seen AS MATERIALIZED (
+    SELECT s.place, s.job_id, s.version, EXISTS (SELECT FROM job j WHERE j.job_id = s.job_id AND j.version = s.version
+        AND j.state = 'sent'
+        AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)) AS holds
+    FROM asked a JOIN seat s ON s.place = a.place
+),
+
+-- name: filled
+-- Behind `front`: the best for the first who asked.
+, given AS (
+    SELECT p.job_id, a.number, a.cause, a.holder, a.node, a.pilot, a.place, a.event_id, false AS is_shared,
+        s.job_id AS seen_job, s.version AS seen_version
+    FROM (SELECT job_id, row_number() OVER (ORDER BY priority DESC, job_id) - 1 AS number FROM picked) AS p
+    JOIN asked a ON a.number = p.number
+    LEFT JOIN seen s ON s.place = a.place
+)
+
+-- name: claim_picked
+-- Before `step`: jobs that were picked by searches in the same transaction.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json)
         AS s (job_id bigint, cause uuid, holder text, node text, pilot jsonb, number bigint,
-              place uuid, is_shared boolean, seen_job bigint, seen_version int)
-), moved AS (
+              place uuid, is_shared boolean, seen_job bigint, seen_version int, event_id uuid)
+)
+
+-- name: step
+-- The step of jobs `given`, one a seat: state, holder, deadline, history, counts and event, as `Effects.step` would
+-- write them (ADR 0016); answers with all that a pilot must know, with the event, and whether the place could be noted.
+-- One that could not is not any more as it was seen: its pilot was given something meanwhile.
+, moved AS (
     UPDATE job j
     SET state = 'sent', version = j.version + 1, holder = s.holder, node = s.node,
         pilot = coalesce(j.pilot, '{}') || s.pilot, waits_for = NULL,
@@ -236,13 +270,14 @@ WITH given AS (
     WHERE j.job_id = s.job_id
     RETURNING j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.job_definition_id,
         j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime, j.resource_type,
-        s.number, s.cause, s.place, s.is_shared
+        s.number, s.cause, s.place, s.is_shared, s.event_id
 ), seated AS (
     INSERT INTO seat AS s (place, job_id, version, cause)
-    SELECT m.place, m.job_id, m.version, CASE WHEN NOT m.is_shared THEN m.cause END FROM moved m WHERE m.place IS NOT NULL ORDER BY m.place
+    SELECT m.place, m.job_id, m.version, CASE WHEN NOT m.is_shared THEN m.cause END
+    FROM moved m WHERE m.place IS NOT NULL ORDER BY m.place
     ON CONFLICT (place) DO UPDATE SET job_id = excluded.job_id, version = excluded.version, cause = excluded.cause
     WHERE EXISTS (SELECT FROM given g WHERE g.place = s.place AND g.seen_job = s.job_id AND g.seen_version = s.version)
-    RETURNING 1
+    RETURNING s.place
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
     FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => %(look_s)s::float8)
@@ -256,6 +291,12 @@ WITH given AS (
     SELECT c.state, m.site, m.vo, sum(c.change)
     FROM moved m, (VALUES ('activated', -1), ('sent', 1)) AS c (state, change)
     GROUP BY c.state, m.site, m.vo
+), told AS (
+    INSERT INTO outbox (message_id, exchange, routing_key, body)
+    SELECT m.event_id, %(exchange)s, %(routing_key)s, (%(event)s::jsonb || jsonb_build_object('message_id', m.event_id,
+        'cause', m.cause, 'job_id', m.job_id, 'version', m.version, 'site', m.site, 'vo', m.vo, 'task_id', m.task_id))::text
+    FROM moved m
+    RETURNING message_id, exchange, routing_key, body
 )
 SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.priority, m.task_id,
     m.job_definition_id, m.jobset_id, m.name, m.user_name, m.core_count, m.min_ram, m.max_disk, m.max_walltime,
@@ -263,7 +304,9 @@ SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.pri
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file f WHERE f.job_id = m.job_id) AS files,
-    (SELECT count(*) FROM seated) AS noted
+    t.message_id::text, t.exchange, t.routing_key, t.body,
+    m.place IS NULL OR m.place IN (SELECT place FROM seated) AS noted
 FROM moved m
+JOIN told t ON t.message_id = m.event_id
 LEFT JOIN job_spec p ON p.job_id = m.job_id
 ORDER BY m.number

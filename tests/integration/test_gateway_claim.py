@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import psycopg
+import pytest
 
 from gateway.work.claims import Claims
 from gateway.work.publishing import Publishing
@@ -15,6 +16,7 @@ from panda_fsm.jobs.facts import TableLimits
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import JobEvent, decode, new_message_id
+from sql import searches
 from sql.gateway_store import GatewayStore
 from sql.store import PostgresStore
 from tests.driver import Database
@@ -68,8 +70,12 @@ SELECT (j.state, j.version, j.attempt_nr, j.command, j.verdict, j.has_report, j.
 FROM job j WHERE job_id = %s"""
 
 
-def test_the_claim_makes_the_step_that_effects_make(database_url: str, database: Database) -> None:
+@pytest.mark.parametrize("front", [searches._FRONT, -2], ids=["in one statement", "by searches"])
+def test_the_claim_makes_the_step_that_effects_make(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch, front: int
+) -> None:
     """Two jobs alike: one is claimed, the other moved as services move jobs. What is in the tables must be the same."""
+    monkeypatch.setattr(searches, "_FRONT", front)
     limits = TableLimits({State.SENT: 700}, {State.SENT: 300})
     for job_id, queue in ((1, "CLAIMED"), (2, "STEPPED")):
         add_jobs(database_url, range(job_id, job_id + 1), site=queue)

@@ -12,7 +12,7 @@ import pytest
 
 from lab.site import QUEUE
 from panda_fsm.claims import Filters
-from sql import claims
+from sql import searches
 from sql.gateway_store import GatewayStore
 from tests.driver import Database
 from tests.gateway_stores import claimed, seat, with_store
@@ -20,7 +20,7 @@ from tests.isolation import Databases
 from tests.waiting_jobs import add_jobs
 
 CROWD = 20_000
-FRONT = claims._FRONT
+FRONT = searches._FRONT
 READ_AT_MOST = 6 * FRONT
 """Of a crowd: what lies in front is read a few times, and a few hundred entries of the classes behind."""
 
@@ -54,7 +54,7 @@ FITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize("front", [FRONT, -2], ids=["in front", "by classes"])
 def test_only_what_fits_is_handed_out(database_url: str, monkeypatch: pytest.MonkeyPatch, front: int) -> None:
-    monkeypatch.setattr(claims, "_FRONT", front)  # -2: with one wanted, the front is empty
+    monkeypatch.setattr(searches, "_FRONT", front)  # -2: with one wanted, the front is empty
     database = Database(database_url)
 
     async def scene(store: GatewayStore) -> None:
@@ -105,9 +105,9 @@ def test_every_search_finds_the_same_as_the_rule(
     database_url: str, monkeypatch: pytest.MonkeyPatch, front: int, classes: int
 ) -> None:
     """Whichever search comes to the jobs: a short front, few classes to visit, and at last all that wait."""
-    monkeypatch.setattr(claims, "_FRONT", front)
-    monkeypatch.setattr(claims, "_CLASSES", classes)
-    monkeypatch.setattr(claims, "_SPARE", 1)
+    monkeypatch.setattr(searches, "_FRONT", front)
+    monkeypatch.setattr(searches, "_CLASSES", classes)
+    monkeypatch.setattr(searches, "_SPARE", 1)
     dice = random.Random(front * 1000 + classes)
     jobs = [{name: dice.choice(values) for name, values in CHOICES.items()} | {"job_id": n} for n in range(1, 121)]
     add_jobs(database_url, range(1, 121))
@@ -139,8 +139,8 @@ def test_locked_jobs_are_skipped_by_every_search_and_known_to_wait(
 ) -> None:
     """Even where more of the best are locked than a search may leave out, the first free one is found."""
     if way != "front":
-        monkeypatch.setattr(claims, "_FRONT", -2)
-    monkeypatch.setattr(claims, "_SPARE", 1 if way == "all" else 100)
+        monkeypatch.setattr(searches, "_FRONT", -2)
+    monkeypatch.setattr(searches, "_SPARE", 1 if way == "all" else 100)
     add_jobs(database_url, range(1, 5))
     filters = Filters(QUEUE, task_id=7 if way == "task" else None)
 
@@ -200,7 +200,7 @@ def test_a_claim_that_nothing_fits_does_not_read_all_that_wait(crowd: str, knowl
             assert await read_by_claim(store, database, Filters(QUEUE, **asked)) <= READ_AT_MOST, asked
         for asked in ({}, {"task_id": 7}, {"user_name": "Owner"}, {"memory": 4000, "labels": ("user",)}):
             read = await read_by_claim(store, database, Filters(QUEUE, **asked))
-            assert read <= 10 * (claims._SPARE if asked.keys() & {"task_id", "user_name"} else 1), asked
+            assert read <= 10 * (searches._SPARE if asked.keys() & {"task_id", "user_name"} else 1), asked
         assert await read_by_claim(store, database, Filters(QUEUE), 50) <= 50 * 10
 
     with_store(crowd, scene, connections=1)
