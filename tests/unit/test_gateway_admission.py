@@ -111,8 +111,20 @@ def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(ask: A
     assert ask("GET", "/", b"", b"", **{header: "1.2.3.4"}).status == 403
 
 
+@pytest.mark.parametrize("second", ["panda_dev.pilot", "http://127.0.0.1"])
+def test_an_origin_of_ours_hides_none_of_others(second: str) -> None:
+    origins = [(b"origin", b"http://evil.example"), (b"origin", second.encode())]
+
+    async def scene(door: Door, _store: Store) -> None:
+        for headers in (origins, origins[::-1]):
+            assert (await Client(door).ask("POST", SUBMIT, [b"jobs=[]"], headers)).status == 403
+
+    play(scene)
+
+
 def test_what_a_browser_says_of_itself_is_heard(ask: Ask) -> None:
-    assert ask("POST", SUBMIT, b"{}", sec_fetch_site="cross-site").status == 403
+    for elsewhere in ("cross-site", "Cross-Site", "same-site"):  # such is a page of another port of this machine
+        assert ask("GET", GET_JOB, b"", b"siteName=Q", sec_fetch_site=elsewhere).status == 403
     assert ask("GET", "/docs", sec_fetch_site="same-origin").status == 200
     assert ask("GET", "/docs", sec_fetch_site="none").status == 200
 
