@@ -129,6 +129,16 @@ def test_what_a_browser_says_of_itself_is_heard(ask: Ask) -> None:
     assert ask("GET", "/docs", sec_fetch_site="none").status == 200
 
 
+@pytest.mark.parametrize("page", ["/", "/ui/", "/docs"])
+def test_our_pages_are_in_nobodys_frame_and_of_no_other_type(ask: Ask, page: str) -> None:
+    headers = ask("GET", page).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    rules = headers["content-security-policy"].split("; ")
+    assert {"default-src 'self'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"} <= set(rules)
+    for part in ("start.js", "swagger-ui.css"):
+        assert ask("GET", f"/docs/{part}").headers["x-content-type-options"] == "nosniff"
+
+
 def test_who_is_turned_away_reads_it_in_his_own_convention_and_never_as_success(ask: Ask) -> None:
     legacy = ask("POST", UPDATE_JOB, b"jobId=1&state=finished", host="evil.example")
     assert (legacy.status, legacy.json["StatusCode"]) == (421, 50)
