@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.http.decode import decode_fields
 from gateway.wire import pilot_requests, user_requests
 from gateway.wire.pilot_filters import filters
-from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest
+from gateway.wire.pilot_report import pilot_report
+from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest, UpdateRequest
 from gateway.wire.user_requests import KillRequest
 
 
@@ -61,6 +63,19 @@ def test_limits_of_a_pilot_are_adapted(sent: dict[str, Any], read: dict[str, Any
 def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AcquireRequest.model_validate({"siteName": "Q"} | sent)
+
+
+def test_of_what_a_form_repeats_the_last_is_taken() -> None:
+    """As of JSON; where a list is asked for all are, and a list that JSON sent is none of these."""
+    sent = b"jobId=1&jobId=2&state=running&state=finished&attemptNr=1&attemptNr=3&xml=x&xml=y&stdout=a&stdout=b"
+    report = pilot_report(UpdateRequest.model_validate(decode_fields(sent, 10**6)))
+    assert (report.job_id, report.state, report.attempt_nr, report.output_report) == (2, "finished", 3, "y")
+    assert report.attributes["stdout"] == "b"
+    assert AcquireRequest.model_validate(decode_fields(b"siteName=A&siteName=B", 10**6)).site_name == "B"
+    kill = KillRequest.model_validate(decode_fields(b"job_ids=5&job_ids=5&code=2&code=3", 10**6))
+    assert (kill.job_ids, kill.code) == ([5, 5], 3)
+    with pytest.raises(ValidationError):
+        UpdateRequest.model_validate({"jobId": ["1", "2"], "state": "running"})
 
 
 def test_a_list_that_is_no_list_is_refused_as_a_field() -> None:
