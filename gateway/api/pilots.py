@@ -18,7 +18,7 @@ from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobSt
 from gateway.work.places import place
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.claims import Seat
-from panda_fsm.errors import TransientError, first_complaint
+from panda_fsm.errors import TransientError, complaint
 from panda_fsm.messages import new_message_id
 
 NO_JOBS = "No jobs in PanDA"
@@ -75,7 +75,7 @@ async def _update_one(gateway: Gateway, identity: Identity, fields: Any) -> dict
         report = pilot_report(UpdateRequest.model_validate(fields))
         return _heard(await gateway.reports.accept(report, identity))
     except ValidationError as error:
-        message = ": ".join(first_complaint(error))
+        message = complaint(error)
     except RefusalError as refused:
         message = refused.message
     except TransientError:

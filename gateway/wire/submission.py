@@ -15,7 +15,7 @@ from gateway.wire.fields import absent_to_none, number, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import FILE_TOKENS
 from gateway.wire.user_requests import MAX_JOBS
-from panda_fsm.errors import first_complaint
+from panda_fsm.errors import complaint
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
 from panda_fsm.jobs.kills import USER_LABELS
 
@@ -53,7 +53,7 @@ def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues:
         spec, files = _split(sent)
         job = _job(spec, files, job_id, jobset_id, user)
     except ValidationError as error:
-        raise RefusalError(f"job {index}: {': '.join(first_complaint(error))}") from None
+        raise RefusalError(f"job {index}: {complaint(error)}") from None
     except (UndecodableError, ValueError) as error:
         raise RefusalError(f"job {index}: {error}") from None
     if job.site not in queues:
@@ -204,7 +204,7 @@ def _file(position: int, file: dict[str, Any], places: dict[str, str], destinati
     try:
         return _file_draft(file, places, destination)
     except ValidationError as error:
-        raise ValueError(f"file {position}: {': '.join(first_complaint(error))}") from None
+        raise ValueError(f"file {position}: {complaint(error)}") from None
     except ValueError as error:
         raise ValueError(f"file {position}: {error}") from None
 

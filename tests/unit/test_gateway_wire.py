@@ -93,8 +93,8 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "negative size": ({"fsize": -1}, "job 3: file 0: size"),
     "size that is no number": ({"fsize": "big"}, "job 3: file 0: fsize: is not a number"),
     "scope with a path": ({"scope": "../x"}, "job 3: file 0: scope"),
-    "a pattern of inputs": ({"type": "input", "lfn": "regex|a"}, "job 3: file 0: : lfn: only an output"),
-    "a pattern that is none": ({"lfn": "regex|("}, "job 3: file 0: : lfn: is not a regular expression"),
+    "a pattern of inputs": ({"type": "input", "lfn": "regex|a"}, "job 3: file 0: lfn: only an output"),
+    "a pattern that is none": ({"lfn": "regex|("}, "job 3: file 0: lfn: is not a regular expression"),
     "checksum of no kind": ({"checksum": "xx:12"}, "job 3: file 0: checksum"),
 }
 
