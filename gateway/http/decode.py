@@ -13,8 +13,8 @@ import orjson
 from gateway.http.refusal import TooLargeError, UndecodableError
 from gateway.http.structure import check
 
-MAX_FORM_FIELDS = 20_000
-"""10,000 ids in a form are as many fields, and there are others."""
+MAX_FIELDS = 20_000
+"""Of one request: 10,000 ids in a form are as many fields, and there are others."""
 _MAX_LENIENT = 1024 * 1024
 _MAX_RATIO = 250
 """Thousands of equal jobs pack 100 : 1; only what is made to hurt packs 1000 : 1."""
@@ -95,6 +95,8 @@ def _json_object(text: bytes) -> dict[str, Any]:
     value = decode_json(text)
     if not isinstance(value, dict):
         raise UndecodableError("the body must be a JSON object with named fields")
+    if len(value) > MAX_FIELDS:
+        raise UndecodableError(f"the body has more than {MAX_FIELDS} fields")
     return value
 
 
@@ -172,8 +174,8 @@ def form_fields(text: bytes) -> dict[str, Any]:
 
     Raises UndecodableError.
     """
-    if text.count(b"&") >= MAX_FORM_FIELDS:
-        raise UndecodableError(f"the form has more than {MAX_FORM_FIELDS} fields")
+    if text.count(b"&") >= MAX_FIELDS:
+        raise UndecodableError(f"the form has more than {MAX_FIELDS} fields")
     if b"=" not in text:
         raise UndecodableError("the body is neither a JSON object, nor gzip, nor a form")
     return _by_name(parse_qsl(text.decode(errors="replace"), keep_blank_values=True, errors="replace"))
@@ -183,10 +185,10 @@ def query_fields(query: bytes) -> dict[str, Any]:
     """Fields of a query; one without a value is there, and empty. Raises UndecodableError."""
     try:
         pairs = parse_qsl(
-            query.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS
+            query.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS
         )
     except ValueError:
-        raise UndecodableError(f"the query has more than {MAX_FORM_FIELDS} fields") from None
+        raise UndecodableError(f"the query has more than {MAX_FIELDS} fields") from None
     return _by_name(pairs)
 
 

@@ -200,6 +200,8 @@ HURTING: dict[str, tuple[str, bytes]] = {
     "bad ids": (DESCRIBE, b'{"job_ids":[' + b'"a",' * 200_000 + b'"a"]}'),
     "ids without end": (STATUS, b'{"job_ids":"' + b"1," * 400_000 + b'1"}'),
     "nested": (UPDATE_JOB, b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "names without end": (UPDATE_JOB, b'{"jobId":1,' + b",".join(b'"%d":1' % n for n in range(2_000_000)) + b"}"),
+    "as many as are parsed": (UPDATE_JOB, b'{"jobId":1,' + b",".join(b'"%d":1' % n for n in range(900_000)) + b"}"),
     "separators": (SUBMIT, b"a=1" + b"&" * 10_000_000),
 }  # fmt: skip
 

@@ -109,7 +109,7 @@ def test_what_pilots_call_differently_is_readable() -> None:
     read = read_back({"coreCount": 8, "cpuConversionFactor": 1.5, "node": "wn7", "metaData": {"a": 1},
                       "jobMetrics": metrics})  # fmt: skip
     assert (read["actualCoreCount"], read["coreCount"], read["cpuConversion"]) == (8, 1, 1.5)
-    assert (read["modificationHost"], read["metadata"]) == ("wn7", '{"a": 1}')
+    assert (read["modificationHost"], read["metadata"]) == ("wn7", '{"a":1}')
     assert (read["jobMetrics"], read["memory_leak"], read["memory_leak_x2"]) == (metrics[:500], 1234, 0.25)
 
 
@@ -186,4 +186,4 @@ def test_job_and_attempt_can_refuse_a_report(sent: dict[str, Any]) -> None:
 
 def test_an_output_report_may_come_as_an_object() -> None:
     sent = {"job_id": 1, "job_status": "finished", "job_output_report": {"a": {"fsize": 1}}}
-    assert pilot_report(UpdateRequest.model_validate(sent)).output_report == '{"a": {"fsize": 1}}'
+    assert pilot_report(UpdateRequest.model_validate(sent)).output_report == '{"a":{"fsize":1}}'
