@@ -1,6 +1,7 @@
 """Jobs and files to be, and the limits of every value in a message: what is stored was checked here."""
 
 import re
+from re import _parser  # type: ignore[attr-defined]
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -55,7 +56,8 @@ class FileDraft(BaseModel):
             if self.type not in ("output", "log"):
                 raise ValueError("lfn: only an output may be declared by a pattern")
             try:
-                re.compile(self.lfn.removeprefix(PATTERN))
+                # Only read: 250 characters can say what takes a quarter second to compile.
+                _parser.parse(self.lfn.removeprefix(PATTERN))
             except (re.error, OverflowError, RecursionError):
                 raise ValueError("lfn: is not a regular expression") from None
         return self
