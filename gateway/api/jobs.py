@@ -30,6 +30,8 @@ from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
 from panda_fsm.messages import KillJob
 
 _JOBS_AT_ONCE = 50
+_FILES_AS_A_JOB = 10
+"""So many are as much to read as a job without any."""
 _LONG = 64 * 1024
 _MAX_REASON = 500
 _WITHHELD: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
@@ -54,12 +56,16 @@ async def _submission(gateway: Gateway, call: Call, ask: SubmitRequest) -> Made:
     sent = await asyncio.to_thread(read_jobs, ask.jobs) if len(ask.jobs) > _LONG else read_jobs(ask.jobs)
     job_ids, jobset_id = await gateway.job_ids.take(len(sent)), await gateway.store.requests.job_set_id()
     drafts: list[JobDraft] = []
+    read = 0
     for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
         job = draft(one, index, job_id, jobset_id, call.identity.name, gateway.sites.queues)
         job.vo = job.vo or call.identity.home
         submitting.check(call.identity, index, job, gateway.config.priority_limits)
         drafts.append(job)
-        await _let_others_in(index)
+        read += 1 + len(job.files) // _FILES_AS_A_JOB
+        if read >= _JOBS_AT_ONCE:
+            await asyncio.sleep(0)
+            read = 0
     messages: list[Outgoing] = []
     for message in submissions.messages(call.identity.key, drafts):
         messages.append(message)

@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from gateway.http.door import Door
 from gateway.http.route import Route
 from gateway.table import ROUTES
+from gateway.wire.names import JOB_ATTRIBUTES
 from tests.gateway_inside import QUEUE, Answered, Client, Store, gateway
 
 GET_JOB, UPDATE_JOB = "/server/panda/getJob", "/server/panda/updateJob"
@@ -221,3 +223,27 @@ def test_a_body_made_to_hurt_is_refused_before_it_does(ask: Ask, case: str) -> N
     took = _milliseconds(lambda: answers.append(ask(method, path, body, query)))
     assert answers[0].status in (400, 413) or not answers[0].json.get("success", False)
     assert took < 1500, "the event loop's own time"
+
+
+def test_others_are_let_in_while_jobs_with_many_files_are_read() -> None:
+    """By what is read, not by jobs: a hundred thousand files took seconds, and nobody was answered meanwhile."""
+    files = [["NULL"] * 3 + [f"f{number}", "output"] for number in range(500)]
+    job: list[Any] = ["NULL"] * 126
+    job[JOB_ATTRIBUTES.index("computingSite")] = QUEUE
+    body = json.dumps({"jobs": [[*job, files]] * 20}).encode()
+
+    async def scene(door: Door, _store: Store) -> None:
+        turns: list[float] = []
+
+        async def watch() -> None:
+            while True:
+                turns.append(time.thread_time())
+                await asyncio.sleep(0.001)
+
+        watching = asyncio.create_task(watch())
+        assert (await Client(door).ask("POST", SUBMIT, [body])).status == 200
+        watching.cancel()
+        longest = max(after - before for before, after in pairwise(turns))
+        assert longest < (turns[-1] - turns[0]) / 4
+
+    play(scene)
