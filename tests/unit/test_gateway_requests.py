@@ -248,6 +248,25 @@ def test_the_pulse_goes_on_whatever_happens() -> None:
     play(scene)
 
 
+def test_ids_of_what_was_refused_are_given_again_unless_others_came_between() -> None:
+    async def scene() -> None:
+        ids = JobIds(Memory())
+        refused = await ids.take(300)
+        ids.give_back(refused)
+        assert await ids.take(400) == [*refused, *range(301, 401)]
+        refused = await ids.take(BLOCK)
+        ids.give_back(refused)
+        again = await ids.take(1)
+        assert again == [BLOCK + 1], "those of the block before are burned"
+        refused = await ids.take(5)
+        others = await ids.take(5)
+        ids.give_back(refused)
+        ids.give_back([])
+        assert not set(await ids.take(20)) & {*refused, *others}
+
+    play(scene)
+
+
 def test_ids_are_given_once_and_trouble_is_told_to_all_who_wait() -> None:
     async def scene() -> None:
         store = Memory()
