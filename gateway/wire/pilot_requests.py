@@ -117,6 +117,7 @@ class WorkerStatusRequest(Ask):
 
 
 def _name(value: Any) -> Any:
+    value = absent_to_none(value)
     return printable(value, 256).strip() if isinstance(value, str) else value
 
 

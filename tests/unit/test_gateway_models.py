@@ -11,7 +11,7 @@ from gateway.http.decode import decode_fields
 from gateway.wire import pilot_requests, user_requests
 from gateway.wire.pilot_filters import filters
 from gateway.wire.pilot_report import pilot_report
-from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest, UpdateRequest
+from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest, UpdateRequest, WorkerNodeRequest
 from gateway.wire.user_requests import KillRequest
 
 
@@ -85,6 +85,15 @@ def test_a_list_that_is_no_list_is_refused_as_a_field() -> None:
     for options in (5, {"a": 1}, True):
         with pytest.raises(ValidationError):
             KillRequest.model_validate({"job_ids": [1], "kill_options": options})
+
+
+@pytest.mark.parametrize("nothing", [None, "", "NULL", " ", "null"])
+@pytest.mark.parametrize("name", ["site", "host_name"])
+def test_what_is_needed_is_not_there_if_it_says_nothing(name: str, nothing: Any) -> None:
+    with pytest.raises(ValidationError):
+        WorkerNodeRequest.model_validate({"site": "S", "host_name": "h"} | {name: nothing})
+    with pytest.raises(ValidationError):
+        AcquireRequest.model_validate({"siteName": nothing})
 
 
 def test_one_bad_report_of_many_is_read_by_itself() -> None:
