@@ -33,6 +33,9 @@ class RequestStore(Protocol):
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         """Jobs by id, live or archived."""
 
+    async def assert_current(self) -> None:
+        """What was read is what there is. Raises TransientError for a read-only database, which may be behind."""
+
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
 

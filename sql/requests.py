@@ -34,6 +34,10 @@ class RequestStore:
                 found[row[0]] = _job_row(row)
         return found
 
+    async def assert_current(self) -> None:
+        """Nothing is written, but it could be: a read-only database may be behind what was decided."""
+        await self._pool.execute(_Q["assert_current"])
+
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
 

@@ -34,6 +34,8 @@ class Reports:
         if judgement is Judgement.FOREIGN_BATCH:
             await self._requests.accept([Outgoing.of(note_of_foreign_batch(report))])
         if job is None or judgement in (Judgement.GHOST, Judgement.FOREIGN_BATCH):
+            # In a failover the job may be unknown to a database that is behind: its pilot is not stopped for that.
+            await self._store.assert_current()
             return TO_BE_KILLED
         if judgement is not Judgement.NEWS:
             if job.state not in FINAL:  # those have no deadline, and go to the archive

@@ -10,6 +10,10 @@ SELECT j.job_id, j.state, j.attempt_nr, j.owner, j.holder, j.label, j.command, j
 FROM job_ended e JOIN job_archive j ON j.job_id = e.job_id AND j.ended_at = e.ended_at
 WHERE e.job_id = ANY (%(job_ids)s::bigint[])
 
+-- name: assert_current
+-- A read-only session refuses it, though no row is touched.
+UPDATE pulse SET name = name WHERE false
+
 -- name: keep
 -- Whoever is told that this is committed has been promised it, so the disk is waited for.
 INSERT INTO request (message_id, routing_key, body)

@@ -227,7 +227,7 @@ def test_a_body_made_to_hurt_is_refused_before_it_does(ask: Ask, case: str) -> N
 
 def test_others_are_let_in_while_jobs_with_many_files_are_read() -> None:
     """By what is read, not by jobs: a hundred thousand files took seconds, and nobody was answered meanwhile."""
-    files = [["NULL"] * 3 + [f"f{number}", "output"] for number in range(500)]
+    files = [["NULL"] * 3 + [f"f{number}", "output"] for number in range(2000)]
     job: list[Any] = ["NULL"] * 126
     job[JOB_ATTRIBUTES.index("computingSite")] = QUEUE
     body = json.dumps({"jobs": [[*job, files]] * 20}).encode()
@@ -243,7 +243,7 @@ def test_others_are_let_in_while_jobs_with_many_files_are_read() -> None:
         watching = asyncio.create_task(watch())
         assert (await Client(door).ask("POST", SUBMIT, [body])).status == 200
         watching.cancel()
-        longest = max(after - before for before, after in pairwise(turns))
-        assert longest < (turns[-1] - turns[0]) / 4
+        worked = sum(after - before > 0.002 for before, after in pairwise(turns))
+        assert worked >= 8, "a turn after each job, and half of them are for the timer"
 
     play(scene)
