@@ -6,9 +6,11 @@ import asyncio
 import gzip
 import json
 import time
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -173,3 +175,23 @@ def test_any_bytes_give_fields_or_a_refusal(body: bytes) -> None:
             continue
         # What was accepted can be stored and sent on.
         json.dumps(fields, ensure_ascii=False).encode()
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=40), max_size=5), st.integers(0, 7))
+def test_forms_are_read_as_everybody_writes_them(sent: dict[str, str], before: int) -> None:
+    """Escapes in which a slice would end included."""
+    sent["long"] = "x" * (64 * 1024 - before) + "é+% &"
+    assert decode_fields(urlencode(sent).encode(), 10**6) == sent
+
+
+def test_escapes_need_no_room_to_speak_of() -> None:
+    """20 kB of gzip took 1.7 GB."""
+    body = gzip.compress(b"jobId=1&state=running&metaData=" + b"%41" * 3_000_000 + b"a%42" * 1_000_000)
+    tracemalloc.start()
+    try:
+        fields = decode_fields(body, 10**8)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert fields["metaData"] == "A" * 3_000_000 + "aB" * 1_000_000
+    assert most < 60_000_000
