@@ -101,8 +101,8 @@ class CacheName(Protocol):
     used: int
     """Bytes of the owner's other files."""
 
-    async def record(self, file: CacheFile) -> None:
-        """The name is this file's from now on."""
+    async def record(self, file: CacheFile, audit: AuditRow | None = None) -> None:
+        """The name is this file's from now on; with it is written down who changed what it stands for."""
 
     async def renew(self) -> None:
         """What has the name is wanted again: it is kept as long as if it had come now."""

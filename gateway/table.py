@@ -176,5 +176,11 @@ _BY_ANY_VERB = tuple(
     replace(route, method=_OTHER_VERB[route.method]) for route in _PILOT if route.convention is Convention.LEGACY_PILOT
 )
 """Old pilots say the same by a query or by a body."""
+_BY_FALLBACK = tuple(
+    replace(route, path=f"{_LEGACY}{route.path}", links=())
+    for route in _PILOT
+    if route.convention is Convention.PILOT and route.method == "POST"
+)
+"""What failed at its own path pilots say once more by curl, which puts the old prefix before any path."""
 
-ROUTES: tuple[Route, ...] = (*_PILOT, *_JOBS, *_FILES, *_SYSTEM, *_BY_ANY_VERB)
+ROUTES: tuple[Route, ...] = (*_PILOT, *_JOBS, *_FILES, *_SYSTEM, *_BY_ANY_VERB, *_BY_FALLBACK)

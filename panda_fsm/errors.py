@@ -55,3 +55,8 @@ def first_complaint(error: ValidationError) -> tuple[str, str]:
     """Where and what: pydantic's first complaint, by the name the sender used, without the sender's data."""
     first = error.errors(include_url=False, include_input=False)[0]
     return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+
+
+def complaint(error: ValidationError) -> str:
+    """The same as one sentence."""
+    return ": ".join(part for part in first_complaint(error) if part)

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from panda_fsm.descriptions import CacheFile, Worker
+from panda_fsm.descriptions import AuditRow, CacheFile, Worker
 from sql import rows
 from sql.pool import Pool
 from sql.queries import load
@@ -26,9 +26,12 @@ class CacheName:
         self._connection = connection
         self._name = name
 
-    async def record(self, file: CacheFile) -> None:
+    async def record(self, file: CacheFile, audit: AuditRow | None = None) -> None:
         """The name is this file's from now on."""
         await self._connection.execute(_Q["add_cache_file"], asdict(file))
+        if audit is not None:
+            detail = rows.as_json(audit.detail)
+            await self._connection.execute(_Q["audit_cache_file"], asdict(audit) | {"detail": detail})
 
     async def renew(self) -> None:
         """What has the name is wanted again."""

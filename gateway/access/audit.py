@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from gateway.access.identity import Identity
-from panda_fsm.descriptions import AuditRow
+from panda_fsm.descriptions import AuditRow, CacheFile
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.messages import KillJob
 
@@ -28,6 +28,14 @@ def killed(identity: Identity, kills: Sequence[KillJob]) -> AuditRow:
         "forced": sum(kill.forced for kill in kills),
     }
     return _row(identity, "kill_requested", [kill.job_id for kill in kills], detail)
+
+
+def uploaded(identity: Identity, file: CacheFile, replaced: CacheFile | None) -> AuditRow:
+    """A sandbox came; `replaced`: what its owner had by this name before."""
+    detail: dict[str, object] = {"name": identity.name, "size": file.size, "digest": file.digest}
+    if replaced is not None:
+        detail["replaced"] = replaced.digest
+    return AuditRow(identity.key, "sandbox_uploaded", f"file {file.name}", detail)
 
 
 def _row(identity: Identity, action: str, job_ids: Sequence[int], detail: dict[str, object]) -> AuditRow:

@@ -36,6 +36,11 @@ class Action(Enum):
         """The rows of the table in words."""
         return ", ".join(_WORDS[row] for row in TABLE[self])
 
+    @property
+    def only_reads(self) -> bool:
+        """Nothing is changed or given away by it."""
+        return self in (Action.LOOK, Action.DESCRIBE, Action.DESCRIBE_WHOLLY)
+
 
 class Role(Enum):
     """What somebody is; pilot and production are so in a VO."""

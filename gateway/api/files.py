@@ -5,6 +5,8 @@ import re
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
+from gateway.access import audit
+from gateway.access.identity import Identity
 from gateway.context import Gateway
 from gateway.http.answers import failure, success
 from gateway.http.refusal import NotFoundError, RefusalError
@@ -39,11 +41,11 @@ async def upload_cache_file(gateway: Gateway, call: Call, _ask: None) -> Respons
         await upload.receive(call.request.stream())
         file = CacheFile(upload.name, call.identity.key, upload.size, upload.checksum, upload.digest)
         async with gateway.store.registers.cache_name(file.name, file.owner) as name:
-            await _take(gateway, upload, file, name)
+            await _take(gateway, call.identity, upload, file, name)
     return success()
 
 
-async def _take(gateway: Gateway, upload: Upload, file: CacheFile, name: CacheName) -> None:
+async def _take(gateway: Gateway, identity: Identity, upload: Upload, file: CacheFile, name: CacheName) -> None:
     """Decide what becomes of the name, while nobody else does."""
     known = name.known
     has_size = await run_in_threadpool(gateway.sandboxes.size, file.name)
@@ -54,7 +56,7 @@ async def _take(gateway: Gateway, upload: Upload, file: CacheFile, name: CacheNa
         await (name.record(file) if known.owner == file.owner else name.renew())
         return
     _admit(file, known, name.used, gateway.config.sandbox_quota)
-    await name.record(file)
+    await name.record(file, audit.uploaded(identity, file, name.known))
     await run_in_threadpool(upload.keep)
 
 

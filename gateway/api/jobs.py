@@ -13,6 +13,7 @@ from gateway.access.identity import Identity
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.answers import success
+from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.description import describe
 from gateway.wire.submission import draft, read_jobs
@@ -30,6 +31,8 @@ from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
 from panda_fsm.messages import KillJob
 
 _JOBS_AT_ONCE = 50
+_FILES_AS_A_JOB = 10
+"""So many are as much to read as a job without any."""
 _LONG = 64 * 1024
 _MAX_REASON = 500
 _WITHHELD: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
@@ -52,20 +55,35 @@ async def submit(gateway: Gateway, call: Call, ask: SubmitRequest) -> Response:
 async def _submission(gateway: Gateway, call: Call, ask: SubmitRequest) -> Made:
     # A long text is read beside the event loop.
     sent = await asyncio.to_thread(read_jobs, ask.jobs) if len(ask.jobs) > _LONG else read_jobs(ask.jobs)
-    job_ids, jobset_id = await gateway.job_ids.take(len(sent)), await gateway.store.requests.job_set_id()
-    drafts: list[JobDraft] = []
-    for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
-        job = draft(one, index, job_id, jobset_id, call.identity.name, gateway.sites.queues)
-        job.vo = job.vo or call.identity.home
-        submitting.check(call.identity, index, job, gateway.config.priority_limits)
-        drafts.append(job)
-        await _let_others_in(index)
+    job_ids = await gateway.job_ids.take(len(sent))
+    try:
+        drafts = await _drafts(gateway, call.identity, sent, job_ids)
+    except RefusalError:
+        gateway.job_ids.give_back(job_ids)
+        raise
     messages: list[Outgoing] = []
     for message in submissions.messages(call.identity.key, drafts):
         messages.append(message)
         await asyncio.sleep(0)
     answer = [[job.job_id, job.job_definition_id, {"jobsetID": job.jobset_id}] for job in drafts]
     return Made(messages, audit.submitted(call.identity, drafts), answer)
+
+
+async def _drafts(gateway: Gateway, identity: Identity, sent: list[Any], job_ids: list[int]) -> list[JobDraft]:
+    """All of them, or RefusalError for the first that is not taken."""
+    jobset_id = await gateway.store.requests.job_set_id()
+    drafts: list[JobDraft] = []
+    read = 0
+    for index, (one, job_id) in enumerate(zip(sent, job_ids, strict=True)):
+        job = draft(one, index, job_id, jobset_id, identity.name, gateway.sites.queues)
+        job.vo = job.vo or identity.home
+        submitting.check(identity, index, job, gateway.config.priority_limits)
+        drafts.append(job)
+        read += 1 + len(job.files) // _FILES_AS_A_JOB
+        if read >= _JOBS_AT_ONCE:
+            await asyncio.sleep(0)
+            read = 0
+    return drafts
 
 
 async def get_description(gateway: Gateway, call: Call, ask: DescribeRequest) -> Response:

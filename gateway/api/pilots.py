@@ -18,10 +18,11 @@ from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobSt
 from gateway.work.places import place
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.claims import Seat
-from panda_fsm.errors import TransientError, first_complaint
-from panda_fsm.messages import new_message_id
+from panda_fsm.errors import TransientError, complaint
+from panda_fsm.messages import PilotReport, new_message_id
 
 NO_JOBS = "No jobs in PanDA"
+_REPORTS_AT_ONCE = 20
 
 
 async def acquire_legacy(gateway: Gateway, call: Call, ask: AcquireRequest) -> Response:
@@ -66,22 +67,35 @@ async def update(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:
 
 async def update_bulk(gateway: Gateway, call: Call, ask: BulkUpdateRequest) -> Response:
     """Many reports; each has its own answer, and only the network can fail them all."""
-    answers = await asyncio.gather(*(_update_one(gateway, call.identity, fields) for fields in ask.job_list))
+    read: list[PilotReport | str] = []
+    for index, fields in enumerate(ask.job_list):
+        read.append(_read(fields))
+        if index % _REPORTS_AT_ONCE == 0:
+            await asyncio.sleep(0)  # other pilots are answered in between
+    answers = await asyncio.gather(*(_update_one(gateway, call.identity, report) for report in read))
     return success(answers)
 
 
-async def _update_one(gateway: Gateway, identity: Identity, fields: Any) -> dict[str, Any]:
+def _read(fields: Any) -> PilotReport | str:
+    """The report, or why it is none."""
     try:
-        report = pilot_report(UpdateRequest.model_validate(fields))
-        return _heard(await gateway.reports.accept(report, identity))
+        return pilot_report(UpdateRequest.model_validate(fields))
     except ValidationError as error:
-        message = ": ".join(first_complaint(error))
+        return complaint(error)
     except RefusalError as refused:
-        message = refused.message
+        return refused.message
+
+
+async def _update_one(gateway: Gateway, identity: Identity, report: PilotReport | str) -> dict[str, Any]:
+    try:
+        if not isinstance(report, str):
+            return _heard(await gateway.reports.accept(report, identity))
+        message, code = report, StatusCode.INVALID
+    except RefusalError as refused:
+        message, code = refused.message, StatusCode.INVALID
     except TransientError:
-        message = "not accepted for the moment, please repeat"
-        return {"success": False, "message": message, "data": {"StatusCode": StatusCode.FAILED}}
-    return {"success": False, "message": message, "data": {"StatusCode": StatusCode.INVALID}}
+        message, code = "not accepted for the moment, please repeat", StatusCode.FAILED
+    return {"success": False, "message": message, "data": {"StatusCode": code}}
 
 
 def _heard(command: str) -> dict[str, Any]:

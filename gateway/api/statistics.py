@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from gateway.context import Gateway
 from gateway.http.answers import success
+from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.pilot_requests import Ask
 from gateway.wire.user_requests import TaskRequest
@@ -26,6 +27,8 @@ async def active_job_stats_by_site(gateway: Gateway, _call: Call, _ask: Ask) -> 
 
 async def job_states(gateway: Gateway, _call: Call, ask: TaskRequest) -> Response:
     """Jobs of a task per state, and how long the hops of its newest took; without a task the states of all jobs."""
+    if ask.task_id is None and "task_id" in ask.model_fields_set:
+        raise RefusalError("task_id: which task? Without it all jobs are counted")  # as a script's empty variable says
     with reading():
         if not ask.task_id:
             return success({"states": _total(await gateway.store.reads.job_counts()), "hops": {}})

@@ -14,6 +14,8 @@ _MOST_REMEMBERED = 1000
 _PROXIED = (
     b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"x-cluster-client-ip",
 )  # fmt: skip
+_OF_OURS = (b"same-origin", b"none")
+"""Asked by a page of ours, or by the reader himself. A page of another port of this machine is of the *same site*."""
 _WATCHED = frozenset({b"host", b"origin", b"sec-fetch-site", *_PROXIED})
 
 
@@ -42,7 +44,8 @@ class Admission:
 
     def refusal(self, headers: Headers, http_version: str = "1.1") -> RefusalError | None:
         """Why it is not let in; nothing if it is."""
-        host = origin = None
+        host: bytes | None = None
+        origins: list[bytes] = []
         for name, value in headers:
             if name not in _WATCHED:
                 if self._trusts_loopback and name.startswith(b"x-forwarded"):
@@ -52,13 +55,16 @@ class Admission:
                     return NoHostError("more than one Host header")
                 host = value
             elif name == b"origin":
-                origin = value
+                origins.append(value)
             elif name == b"sec-fetch-site":
-                if value.strip().lower() == b"cross-site":
+                if value.strip().lower() not in _OF_OURS:
                     return ForbiddenError("sent by a page of another site")
             elif self._trusts_loopback:
                 return _proxied(name)
-        return self._wrong_host(host, http_version) or _foreign(origin, host)
+        refused = self._wrong_host(host, http_version)
+        for origin in origins:  # one that is ours does not hide one that is not
+            refused = refused or _foreign(origin, host)
+        return refused
 
     def _wrong_host(self, host: bytes | None, http_version: str) -> RefusalError | None:
         if host in self._known:
@@ -87,10 +93,8 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def _foreign(origin: bytes | None, host: bytes | None) -> RefusalError | None:
+def _foreign(origin: bytes, host: bytes | None) -> RefusalError | None:
     """Pilots and clients send `vo` or `vo.role`; a browser sends the page's address, or `null` to hide it."""
-    if origin is None:
-        return None
     sent = origin.strip().lower()
     if b"://" not in sent and sent != b"null":
         return None

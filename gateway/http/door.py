@@ -64,7 +64,7 @@ class Door:
             paths = self._paths if place == route.path else self._places
             paths.setdefault(place, {})[route.method] = served
         for methods in (*self._paths.values(), *self._places.values()):
-            if "GET" in methods:
+            if "GET" in methods and methods["GET"].route.only_reads:
                 methods["HEAD"] = methods["GET"]
 
     def open(self) -> None:

@@ -17,7 +17,7 @@ from gateway.http.decode import query_fields
 from gateway.http.refusal import RefusalError, TooManyError
 from gateway.http.route import Call, Route
 from gateway.work.waiting import Crowd, Waiting
-from panda_fsm.errors import TransientError, first_complaint
+from panda_fsm.errors import TransientError, complaint
 
 log = structlog.get_logger()
 
@@ -71,6 +71,6 @@ def _validate(model: type[BaseModel], fields: dict[str, Any]) -> Any:
 
 def _refusal(error: ValidationError) -> RefusalError:
     """The first complaint, by the name the caller used."""
-    message = ": ".join(first_complaint(error))
+    message = complaint(error)
     too_many = error.errors(include_url=False, include_input=False)[0]["type"] == "too_long"
     return TooManyError(message) if too_many else RefusalError(message)

@@ -19,8 +19,8 @@ no value. Fields that nobody knows are ignored. Success is exactly 200.
 Users are refused with a true status. Pilots are refused with 200 and a code in the answer: they read nothing else. A
 true status they get only for what was not let in or cannot be read at all, and 503 for what they shall repeat.
 
-503 means that nothing was changed; repeat it after {RETRY_AFTER_S} seconds. Whatever has GET has HEAD. Other methods of
-a path are answered with 405 and `Allow`, other paths with 404."""
+503 means that nothing was changed; repeat it after {RETRY_AFTER_S} seconds. What is only read by GET has HEAD. Other
+methods of a path are answered with 405 and `Allow`, other paths with 404."""
 _REASONS = {
     400: "Not understood, or against the schema or a rule that the message names.",
     401: "Who asks is not known, or what was shown is not valid.",

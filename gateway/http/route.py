@@ -85,3 +85,8 @@ class Route:
     headers: tuple[Header, ...] = ()
     upload: str = ""
     links: tuple[Link, ...] = ()
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it may be asked without its answer being read, as HEAD does: old pilots are given jobs by GET."""
+        return self.access.only_reads

@@ -11,6 +11,8 @@ _SLICE = 256 * 1024
 _FREE_CONTAINERS, _BYTES_A_CONTAINER = 64 * 1024, 64
 _FREE_VALUES, _BYTES_A_VALUE = 3_000_000, 16
 """Ten thousand jobs with their files are so many; beyond it a value has as many bytes as honest ones have."""
+_FREE_NAMES, _BYTES_A_NAME = 1_000_000, 128
+"""A name of an object costs many times what a value costs."""
 _STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - set(_STEP))
 
@@ -24,7 +26,8 @@ def check(text: bytes) -> None:
         return
     most_containers = _FREE_CONTAINERS + len(text) // _BYTES_A_CONTAINER
     most_values = _FREE_VALUES + len(text) // _BYTES_A_VALUE
-    containers = values = depth = at = 0
+    most_names = _FREE_NAMES + len(text) // _BYTES_A_NAME
+    containers = values = names = depth = at = 0
     is_inside = False
     while at < len(text):
         part = text[at : at + _SLICE]
@@ -35,9 +38,10 @@ def check(text: bytes) -> None:
         outside = b"".join(pieces[is_inside::2])
         is_inside ^= len(pieces) % 2 == 0
         values += outside.count(b",")
+        names += outside.count(b":")
         brackets = outside.translate(None, _NO_BRACKETS)
         containers += brackets.count(b"{") + brackets.count(b"[")
-        if containers > most_containers or values > most_values:
+        if containers > most_containers or values > most_values or names > most_names:
             raise TooLargeError(f"the body holds too many values for its {len(text)} bytes")
         depths = list(accumulate(map(_STEP.__getitem__, brackets), initial=depth))
         depth = depths[-1]

@@ -125,7 +125,9 @@ def _of_files(files: Sequence[FileRow]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """The client works with naive UTC times, as PanDA always did."""
+    """Naive UTC times, as PanDA always had them; and an empty text is nothing, as in the field's own database."""
+    if value == "":
+        return None
     if isinstance(value, datetime):
         return {"__datetime__": value.astimezone(UTC).replace(tzinfo=None).isoformat()}
     return value

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from gateway.http.decode import Repeated
 from gateway.wire import sent
 
 MAX_BIGINT = 2**63 - 1
@@ -25,7 +26,9 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def absent_to_none(value: Any) -> Any:
-    """None for every way in which the protocol says that there is no value."""
+    """None for every way in which the protocol says that there is no value; of what a form repeats, the last."""
+    if isinstance(value, Repeated):
+        value = value[-1]
     return None if isinstance(value, str) and value.strip() in _ABSENT else value
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, get_args
 
+import orjson
+
 from gateway.http.refusal import RefusalError, TooLargeError
 from gateway.wire.fields import absent_to_none, number, printable
 from gateway.wire.names import snake, words
@@ -100,7 +102,11 @@ def _as_text(value: Any) -> str:
     """A text for what is none: pilots send some fields as objects."""
     if isinstance(value, str):
         return value
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    try:
+        # A thousand thousand names, and the event loop waits for it: json would take a second.
+        return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
+    except TypeError:
+        return json.dumps(value)  # half a surrogate pair
 
 
 def _cut(limit: int, value: Any) -> str:

@@ -17,6 +17,7 @@ from gateway.wire.fields import (
     Remark,
     Text,
     Whole,
+    absent_to_none,
     printable,
     whole,
 )
@@ -50,7 +51,7 @@ def _either(new: str, *old: str) -> Any:
 class AcquireRequest(Ask):
     """A pilot asks for jobs. What decides which is strict; limits that cannot be read or be are adapted."""
 
-    site_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+    site_name: Annotated[str, Field(min_length=1, max_length=128), BeforeValidator(absent_to_none)] = Field(
         ..., validation_alias=AliasChoices("site_name", "siteName")
     )
     prod_source_label: Text = _either("prod_source_label", "prodSourceLabel")
@@ -116,6 +117,7 @@ class WorkerStatusRequest(Ask):
 
 
 def _name(value: Any) -> Any:
+    value = absent_to_none(value)
     return printable(value, 256).strip() if isinstance(value, str) else value
 
 

@@ -15,8 +15,8 @@ from gateway.wire.fields import absent_to_none, number, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import FILE_TOKENS
 from gateway.wire.user_requests import MAX_JOBS
-from panda_fsm.errors import first_complaint
-from panda_fsm.jobs.drafts import FileDraft, JobDraft
+from panda_fsm.errors import complaint
+from panda_fsm.jobs.drafts import PATTERN, FileDraft, JobDraft
 from panda_fsm.jobs.kills import USER_LABELS
 
 _DATE = "_datetime_object"
@@ -29,6 +29,8 @@ _FREE_TEXT = frozenset({"job_parameters", "metadata"})
 _MAX_FREE_TEXT = 1024 * 1024
 _USABLE_STATUS = ("ready", "cached")
 _MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt")
+_MOST_PATTERNS = 20
+"""Each is compared with the names in the report by a process of its own, for seconds if it is made so."""
 _INSTALL = "install"
 _PRIORITY_OF_INSTALL = 4100
 _PRIORITIES = {"user": 1000, "panda": 2000}
@@ -53,7 +55,7 @@ def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues:
         spec, files = _split(sent)
         job = _job(spec, files, job_id, jobset_id, user)
     except ValidationError as error:
-        raise RefusalError(f"job {index}: {': '.join(first_complaint(error))}") from None
+        raise RefusalError(f"job {index}: {complaint(error)}") from None
     except (UndecodableError, ValueError) as error:
         raise RefusalError(f"job {index}: {error}") from None
     if job.site not in queues:
@@ -111,7 +113,7 @@ def _job(spec: dict[str, Any], files: Sequence[dict[str, Any]], job_id: int, job
     spec["job_name"] = str(spec.get("job_name", "")).replace("$ORIGINPANDAID", str(job_id))
     destination = str(spec.get("destination_se", ""))
     drafts = [_file(position, file, places, destination) for position, file in enumerate(files)]
-    _refuse_double_names(drafts)
+    _refuse_unclear_names(drafts)
     _derive(spec, numbers, user, {d.lfn: token for d, f in zip(drafts, files, strict=True) if (token := _token(d, f))})
     return JobDraft(
         job_id=job_id,
@@ -204,7 +206,7 @@ def _file(position: int, file: dict[str, Any], places: dict[str, str], destinati
     try:
         return _file_draft(file, places, destination)
     except ValidationError as error:
-        raise ValueError(f"file {position}: {': '.join(first_complaint(error))}") from None
+        raise ValueError(f"file {position}: {complaint(error)}") from None
     except ValueError as error:
         raise ValueError(f"file {position}: {error}") from None
 
@@ -263,10 +265,12 @@ def _fill(template: str, places: dict[str, str]) -> str:
     return template
 
 
-def _refuse_double_names(files: Sequence[FileDraft]) -> None:
+def _refuse_unclear_names(files: Sequence[FileDraft]) -> None:
     outputs = Counter(file.lfn for file in files if file.type in ("output", "log"))
     doubles = [lfn for lfn, times in outputs.items() if times > 1]
     if doubles:
         raise ValueError(f"two output files are called {doubles[0]!r:.80}")
     if sum(file.type == "log" for file in files) > 1:
         raise ValueError("has more than one log file")
+    if sum(file.lfn.startswith(PATTERN) for file in files) > _MOST_PATTERNS:
+        raise ValueError(f"declares more than {_MOST_PATTERNS} outputs by patterns")

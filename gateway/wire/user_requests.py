@@ -58,9 +58,9 @@ class KillRequest(Ask):
 
 
 class TaskRequest(Ask):
-    """Which task; none for all jobs."""
+    """Which task; none for all jobs. It can be left out, not left empty: that would be all jobs for one's own."""
 
-    task_id: NonNegative = None
+    task_id: Annotated[NonNegative, sent.number(0, MAX_BIGINT, is_optional=False)] = None
 
 
 class CacheContent(Ask):

@@ -26,6 +26,11 @@ class JobIds:
         """That many new ids, growing, with gaps only where another process has its block. Raises TransientError."""
         return await self._takers.ask(count)
 
+    def give_back(self, job_ids: Sequence[int]) -> None:
+        """Ids that nobody was told: they are handed out again, unless others were meanwhile."""
+        if job_ids and job_ids[-1] + 1 == self._next:
+            self._next -= sum(job_id in self._blocks[-1] for job_id in job_ids)
+
     async def _take(self, counts: Sequence[int]) -> list[list[int]]:
         return [await self._ids(count) for count in counts]
 

@@ -34,7 +34,10 @@ class Reports:
         return await self._look_closer(report, identity)
 
     async def _look_closer(self, report: PilotReport, identity: Identity) -> str:
-        """Repeats, ghosts, reports for somebody else's job, and of one that a pilot has left before."""
+        """Repeats, ghosts, reports for somebody else's job, and of one that a pilot has left before.
+
+        The statement before could write: the database is not one that is behind and knows less of the job.
+        """
         job = await self._lookups.ask(report.job_id)
         judgement = judge(report, job, job is not None and may_report(identity, job))
         report.returns = None if job is None else job.returns

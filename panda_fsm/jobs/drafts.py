@@ -1,12 +1,15 @@
 """Jobs and files to be, and the limits of every value in a message: what is stored was checked here."""
 
 import re
+from importlib import import_module
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from panda_fsm.resources import resource_type
 
+_parse = import_module("re._parser").parse
+"""The first half of `re.compile`. It is private to `re`, which offers no other way to read without compiling."""
 PATTERN = "regex|"
 """How an output begins that is declared by a regular expression for its names."""
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -55,7 +58,8 @@ class FileDraft(BaseModel):
             if self.type not in ("output", "log"):
                 raise ValueError("lfn: only an output may be declared by a pattern")
             try:
-                re.compile(self.lfn.removeprefix(PATTERN))
+                # Only read: 250 characters can say what takes a quarter second to compile.
+                _parse(self.lfn.removeprefix(PATTERN))
             except (re.error, OverflowError, RecursionError):
                 raise ValueError("lfn: is not a regular expression") from None
         return self

@@ -10,10 +10,8 @@ from panda_fsm.errors import ReportError
 
 _MD5 = re.compile(r"^[0-9a-fA-F]{32}$")
 _ADLER = re.compile(r"^[0-9a-fA-F]{1,8}$")
-
-
-_SIZE = re.compile(r"[0-9]{1,20}")
-_ABSENT = (None, "", "NULL", "None")
+_SIZE = re.compile(r"([0-9]{1,20})(?:\.0{0,6})?")
+_NOTHING = ("", "NULL", "None", "null")
 _LONGEST_NAME = 256
 
 
@@ -46,9 +44,12 @@ def _from_json(text: str) -> dict[str, dict[str, Any]]:
         report = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"output report is not JSON: {error}") from None
-    if not isinstance(report, dict) or not all(isinstance(entry, dict) for entry in report.values()):
+    if not isinstance(report, dict):
         raise ReportError("output report is not an object of files")
-    return report
+    entries = {lfn: entry for lfn, entry in report.items() if _said(entry) is not None}
+    if not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ReportError("output report is not an object of files")
+    return entries
 
 
 def _from_xml(text: str) -> dict[str, dict[str, Any]]:
@@ -84,21 +85,18 @@ def _output_file(lfn: str, entry: dict[str, Any]) -> OutputFile:
 
 def _remark(entry: dict[str, Any], name: str, longest: int) -> str:
     """A value that nothing depends on: one that cannot be kept was not said."""
-    value = entry.get(name)
-    if value in _ABSENT or not isinstance(value, str) or len(value) > longest or not value.isprintable():
-        return ""
-    return value
+    value = _said(entry.get(name))
+    return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
 
 
-def _size(lfn: str, value: Any) -> int | None:
-    if isinstance(value, str):
-        value = value.strip()
-    if value is None or value in _ABSENT:
+def _size(lfn: str, sent: Any) -> int | None:
+    value = _said(sent)
+    if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, str) and _SIZE.fullmatch(value):
-        value = int(value)
+    if isinstance(value, str) and (digits := _SIZE.fullmatch(value.strip())):
+        value = int(digits[1])
     if isinstance(value, bool) or not isinstance(value, int):
         raise ReportError(f"fsize of {lfn} is not a number")
     if not 0 <= value < 2**62:
@@ -108,17 +106,17 @@ def _size(lfn: str, value: Any) -> int | None:
 
 def _checksum(lfn: str, entry: dict[str, Any]) -> str:
     adler, md5 = _said(entry.get("adler32")), _said(entry.get("md5sum"))
-    if adler:
-        if not _ADLER.fullmatch(adler):
+    if adler is not None:
+        if not _ADLER.fullmatch(str(adler)):
             raise ReportError(f"adler32 of {lfn} is not hexadecimal")
-        return f"ad:{adler.lower():0>8}"
-    if md5:
-        if not _MD5.fullmatch(md5):
+        return f"ad:{str(adler).lower():0>8}"
+    if md5 is not None:
+        if not _MD5.fullmatch(str(md5)):
             raise ReportError(f"md5sum of {lfn} is not 32 hexadecimal digits")
-        return f"md5:{md5.lower()}"
+        return f"md5:{str(md5).lower()}"
     return ""
 
 
-def _said(value: Any) -> str:
-    """As text, "" for every way of saying nothing."""
-    return "" if value in _ABSENT else str(value)
+def _said(value: Any) -> Any:
+    """None for every way of saying nothing."""
+    return None if isinstance(value, str) and value.strip() in _NOTHING else value

@@ -223,6 +223,9 @@ METHODS: dict[tuple[str, str], tuple[int, str]] = {
     ("OPTIONS", "/api/v1/job/submit"): (405, "POST"),
     ("PUT", "/cache/x"): (405, "GET, HEAD, POST"),
     ("HEAD", "/livez"): (200, ""),
+    ("HEAD", f"{GET_JOB}?siteName=Q"): (405, "GET, POST"),
+    ("HEAD", "/server/panda/updateJob?jobId=1&state=finished"): (405, "GET, POST"),
+    ("HEAD", "/server/panda/getStatus?ids=5"): (200, ""),
 }  # fmt: skip
 
 

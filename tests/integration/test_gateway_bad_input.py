@@ -247,5 +247,7 @@ def test_bulk_report_has_an_answer_for_each(http: httpx.Client) -> None:
     answer = http.post(NEW + "pilot/update_jobs_bulk", json={"job_list": reports}).json()
     assert [one["success"] for one in answer["data"]] == [True, False, False]
     assert answer["data"][0]["data"]["command"] == "tobekilled"
+    nothing = http.post(NEW + "pilot/update_jobs_bulk", json={"job_list": [None]}).json()["data"][0]
+    assert nothing["message"].startswith("Input should be")
     too_many = http.post(NEW + "pilot/update_jobs_bulk", json={"job_list": [{}] * 1001}).json()
     assert (too_many["success"], too_many["data"]) == (False, {"StatusCode": 50})

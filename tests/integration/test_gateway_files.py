@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import resource
 import socket
 import struct
@@ -112,6 +113,17 @@ def test_a_name_that_says_so_may_be_replaced_by_its_owner_alone(user: Caller, pi
     assert user.http.get(f"/cache/{name}").content == b"two"
     assert [upload(pilot, name, content).status_code for content in (b"two", b"three")] == [409, 409]
     assert user.http.get(f"/cache/{name}").content == b"two"
+
+
+def test_each_change_of_a_name_is_written_down_with_it(user: Caller, pilot: Caller, database: Database) -> None:
+    name = "jobO.2.__ow__"
+    for who, content in ((user, b"one"), (user, b"one"), (user, b"two!"), (pilot, b"three")):
+        upload(who, name, content)
+    one, two = (hashlib.sha256(content).hexdigest() for content in (b"one", b"two!"))
+    assert database.rows("SELECT actor, action, object, detail FROM audit ORDER BY audit_id") == [
+        (user.key, "sandbox_uploaded", f"file {name}", {"name": "user-1", "size": 3, "digest": one}),
+        (user.key, "sandbox_uploaded", f"file {name}", {"name": "user-1", "size": 4, "digest": two, "replaced": one}),
+    ]
 
 
 def test_a_file_that_was_lost_can_be_brought_again(user: Caller, gateway: Processes) -> None:

@@ -129,6 +129,17 @@ def test_workers_and_nodes(pilot: Caller, database: Database) -> None:
     assert database.value("SELECT description FROM worker_node") == {"cpu_model": "EPYC", "comment": "ab", "gpu": 1}
 
 
+def test_what_pilots_say_once_more_by_curl_is_heard(pilot: Caller, database: Database) -> None:
+    """With the old prefix before the new path, as a form."""
+    for part in ("", "_gpu"):
+        node = {"site": QUEUE, "host_name": "vm", f"model{part}": "x"}
+        answer = pilot.http.post(f"/server/panda/api/v1/pilot/update_worker_node{part}", data=node)
+        assert (answer.status_code, answer.json()["success"]) == (200, True)
+    assert database.value("SELECT description FROM worker_node") == {"model": "x", "model_gpu": "x"}
+    answer = pilot.post("/server/panda/api/v1/pilot/update_job", {"job_id": UNKNOWN, "job_status": "running"})
+    assert answer["data"]["command"] == "tobekilled"
+
+
 def test_what_pilots_ask_once(pilot: Caller) -> None:
     assert "SCORE" in pilot.post("/server/panda/getResourceTypes", {})["ResourceTypes"]
     assert pilot.get("/api/v1/metaconfig/get_resource_types")["data"][0]["resource_name"] == "SCORE"

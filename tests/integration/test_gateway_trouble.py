@@ -80,6 +80,10 @@ def test_a_read_only_database_is_trouble_that_passes(
     assert (state.status_code, state.json()["accepts"]) == (503, "nothing")
     for _ in range(10):
         assert pilot.http.post(UPDATE_JOB, json=report).status_code == 503
+    # Such a database may be behind: it does not say who must stop.
+    for stranger in ({"jobId": 10**12}, {"attemptNr": 2}):
+        for _ in range(3):
+            assert pilot.http.post(UPDATE_JOB, json=report | stranger).status_code == 503
     database.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     wait_until(lambda: pilot.http.post(UPDATE_JOB, json=report).status_code == 200, "it writes again")
     assert pilot.http.get("/readyz").status_code == 200

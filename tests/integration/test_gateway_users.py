@@ -112,6 +112,9 @@ def test_statistics_and_pages(pilot: Caller, database: Database, database_url: s
     assert pilot.get("/api/v1/statistics/active_job_stats_by_site")["data"] == {QUEUE: {"activated": 1, "sent": 1}}
     assert pilot.get("/api/v1/statistics/job_states", task_id=7)["data"]["states"] == {"activated": 1, "sent": 1}
     assert pilot.get("/api/v1/statistics/job_states")["data"]["states"]["finished"] == 5
+    for empty in ("", "NULL"):
+        refused = pilot.http.get("/api/v1/statistics/job_states", params={"task_id": empty})
+        assert (refused.status_code, refused.json()["success"]) == (400, False)
     assert re.search(r"finished</th><td[^>]*>5</td>", pilot.http.get("/").text)
 
 

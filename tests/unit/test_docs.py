@@ -13,7 +13,7 @@ import typer
 
 from command.main import app
 from command.settings import Settings
-from gateway.http.decode import MAX_FORM_FIELDS
+from gateway.http.decode import MAX_FIELDS
 from gateway.http.protocol import MOST_URL
 from gateway.http.route import KB, MB
 from gateway.table import ROUTES
@@ -167,7 +167,7 @@ def test_limits_of_the_api_are_those_of_the_code() -> None:
         "jobs in a kill": [user_requests.MAX_KILLED],
         "texts in `kill_options`": [user_requests.MAX_OPTIONS],
         "reports in `update_jobs_bulk`": [pilot_requests.MAX_BULK],
-        "fields in a form": [MAX_FORM_FIELDS],
+        "fields in a request": [MAX_FIELDS],
         "URL": [MOST_URL // KB],
         "body, packed or not": sorted(bodies),
         "sandbox": [upload.MAX_OTHER // MB, upload.MAX_SOURCES // MB],

@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from gateway.http.door import Door
 from gateway.http.route import Route
 from gateway.table import ROUTES
+from gateway.wire.names import JOB_ATTRIBUTES
 from tests.gateway_inside import QUEUE, Answered, Client, Store, gateway
 
 GET_JOB, UPDATE_JOB = "/server/panda/getJob", "/server/panda/updateJob"
@@ -111,10 +113,32 @@ def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(ask: A
     assert ask("GET", "/", b"", b"", **{header: "1.2.3.4"}).status == 403
 
 
+@pytest.mark.parametrize("second", ["panda_dev.pilot", "http://127.0.0.1"])
+def test_an_origin_of_ours_hides_none_of_others(second: str) -> None:
+    origins = [(b"origin", b"http://evil.example"), (b"origin", second.encode())]
+
+    async def scene(door: Door, _store: Store) -> None:
+        for headers in (origins, origins[::-1]):
+            assert (await Client(door).ask("POST", SUBMIT, [b"jobs=[]"], headers)).status == 403
+
+    play(scene)
+
+
 def test_what_a_browser_says_of_itself_is_heard(ask: Ask) -> None:
-    assert ask("POST", SUBMIT, b"{}", sec_fetch_site="cross-site").status == 403
+    for elsewhere in ("cross-site", "Cross-Site", "same-site"):  # such is a page of another port of this machine
+        assert ask("GET", GET_JOB, b"", b"siteName=Q", sec_fetch_site=elsewhere).status == 403
     assert ask("GET", "/docs", sec_fetch_site="same-origin").status == 200
     assert ask("GET", "/docs", sec_fetch_site="none").status == 200
+
+
+@pytest.mark.parametrize("page", ["/", "/ui/", "/docs"])
+def test_our_pages_are_in_nobodys_frame_and_of_no_other_type(ask: Ask, page: str) -> None:
+    headers = ask("GET", page).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    rules = headers["content-security-policy"].split("; ")
+    assert {"default-src 'self'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"} <= set(rules)
+    for part in ("start.js", "swagger-ui.css"):
+        assert ask("GET", f"/docs/{part}").headers["x-content-type-options"] == "nosniff"
 
 
 def test_who_is_turned_away_reads_it_in_his_own_convention_and_never_as_success(ask: Ask) -> None:
@@ -168,6 +192,11 @@ def _milliseconds(work: Callable[[], Any]) -> float:
     return (time.thread_time() - began) * 1000
 
 
+def _named(fields: int) -> bytes:
+    """A report with so many fields that nobody knows."""
+    return b'{"jobId":1,"state":"running",' + b",".join(b'"%d":1' % n for n in range(fields)) + b"}"
+
+
 MANY = 22_000_000 // 3
 HURTING: dict[str, tuple[str, bytes]] = {
     "a bomb of empty reports": (BULK, gzip.compress(b'{"job_list":[' + b"{}," * MANY + b"{}]}")),
@@ -178,6 +207,8 @@ HURTING: dict[str, tuple[str, bytes]] = {
     "bad ids": (DESCRIBE, b'{"job_ids":[' + b'"a",' * 200_000 + b'"a"]}'),
     "ids without end": (STATUS, b'{"job_ids":"' + b"1," * 400_000 + b'1"}'),
     "nested": (UPDATE_JOB, b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "names without end": (UPDATE_JOB, _named(2_000_000)),
+    "as many as are parsed": (UPDATE_JOB, _named(900_000)),
     "separators": (SUBMIT, b"a=1" + b"&" * 10_000_000),
 }  # fmt: skip
 
@@ -192,3 +223,27 @@ def test_a_body_made_to_hurt_is_refused_before_it_does(ask: Ask, case: str) -> N
     took = _milliseconds(lambda: answers.append(ask(method, path, body, query)))
     assert answers[0].status in (400, 413) or not answers[0].json.get("success", False)
     assert took < 1500, "the event loop's own time"
+
+
+def test_others_are_let_in_while_jobs_with_many_files_are_read() -> None:
+    """By what is read, not by jobs: a hundred thousand files took seconds, and nobody was answered meanwhile."""
+    files = [["NULL"] * 3 + [f"f{number}", "output"] for number in range(2000)]
+    job: list[Any] = ["NULL"] * 126
+    job[JOB_ATTRIBUTES.index("computingSite")] = QUEUE
+    body = json.dumps({"jobs": [[*job, files]] * 20}).encode()
+
+    async def scene(door: Door, _store: Store) -> None:
+        turns: list[float] = []
+
+        async def watch() -> None:
+            while True:
+                turns.append(time.thread_time())
+                await asyncio.sleep(0.001)
+
+        watching = asyncio.create_task(watch())
+        assert (await Client(door).ask("POST", SUBMIT, [body])).status == 200
+        watching.cancel()
+        worked = sum(after - before > 0.002 for before, after in pairwise(turns))
+        assert worked >= 8, "a turn after each job, and half of them are for the timer"
+
+    play(scene)

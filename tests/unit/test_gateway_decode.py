@@ -6,9 +6,11 @@ import asyncio
 import gzip
 import json
 import time
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -28,6 +30,8 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "gzip of a form": (gzip.compress(b"a=1&b=2"), {"a": "1", "b": "2"}),
     "form": (b"siteName=Q&mem=24105.5&cpu=", {"siteName": "Q", "mem": "24105.5", "cpu": ""}),
     "form with a repeated field": (b"job_ids=1&job_ids=2&job_ids=3", {"job_ids": ["1", "2", "3"]}),
+    "form with a field without value": (b"a=1&b&c=x & y", {"a": "1", "b": "", "c": "x ", " y": ""}),
+    "form with a broken escape": (b"a=%ZZ&b=%", {"a": "%ZZ", "b": "%"}),
     "nothing": (b"", {}),
     "NaN is no value": (b'{"a": NaN, "b": -Infinity, "c": 1e999}', {"a": None, "b": None, "c": None}),
     "a number of 5000 digits": (b'{"a": ' + b"9" * 5000 + b"}", {"a": None}),
@@ -51,6 +55,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "gzip magic and nonsense": (b"\x1f\x8bnonsense", "not valid gzip"),
     "bytes that are nothing": (b"\xff\xfe\x00\x01", "neither"),
     "a form that is none": (b"hello", "neither"),
+    "a form without any value": (b"hello&world", "neither"),
     "nested too deeply": (b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "not valid JSON"),
     "nested deeper than anybody means": (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nested more than 64"),
     "json cut short of a megabyte and more": (b'{"a": NaN, "b": "' + b"x" * 1_100_000, "not valid JSON"),
@@ -170,3 +175,23 @@ def test_any_bytes_give_fields_or_a_refusal(body: bytes) -> None:
             continue
         # What was accepted can be stored and sent on.
         json.dumps(fields, ensure_ascii=False).encode()
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=40), max_size=5), st.integers(0, 7))
+def test_forms_are_read_as_everybody_writes_them(sent: dict[str, str], before: int) -> None:
+    """Escapes in which a slice would end included."""
+    sent["long"] = "x" * (64 * 1024 - before) + "é+% &"
+    assert decode_fields(urlencode(sent).encode(), 10**6) == sent
+
+
+def test_escapes_need_no_room_to_speak_of() -> None:
+    """20 kB of gzip took 1.7 GB."""
+    body = gzip.compress(b"jobId=1&state=running&metaData=" + b"%41" * 3_000_000 + b"a%42" * 1_000_000)
+    tracemalloc.start()
+    try:
+        fields = decode_fields(body, 10**8)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert fields["metaData"] == "A" * 3_000_000 + "aB" * 1_000_000
+    assert most < 60_000_000

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.http.decode import decode_fields
 from gateway.wire import pilot_requests, user_requests
 from gateway.wire.pilot_filters import filters
-from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest
+from gateway.wire.pilot_report import pilot_report
+from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest, UpdateRequest, WorkerNodeRequest
 from gateway.wire.user_requests import KillRequest
 
 
@@ -63,6 +65,19 @@ def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) 
         AcquireRequest.model_validate({"siteName": "Q"} | sent)
 
 
+def test_of_what_a_form_repeats_the_last_is_taken() -> None:
+    """As of JSON; where a list is asked for all are, and a list that JSON sent is none of these."""
+    sent = b"jobId=1&jobId=2&state=running&state=finished&attemptNr=1&attemptNr=3&xml=x&xml=y&stdout=a&stdout=b"
+    report = pilot_report(UpdateRequest.model_validate(decode_fields(sent, 10**6)))
+    assert (report.job_id, report.state, report.attempt_nr, report.output_report) == (2, "finished", 3, "y")
+    assert report.attributes["stdout"] == "b"
+    assert AcquireRequest.model_validate(decode_fields(b"siteName=A&siteName=B", 10**6)).site_name == "B"
+    kill = KillRequest.model_validate(decode_fields(b"job_ids=5&job_ids=5&code=2&code=3", 10**6))
+    assert (kill.job_ids, kill.code) == ([5, 5], 3)
+    with pytest.raises(ValidationError):
+        UpdateRequest.model_validate({"jobId": ["1", "2"], "state": "running"})
+
+
 def test_a_list_that_is_no_list_is_refused_as_a_field() -> None:
     for sent in ("[[", "5", "{}"):
         with pytest.raises(ValidationError):
@@ -70,6 +85,15 @@ def test_a_list_that_is_no_list_is_refused_as_a_field() -> None:
     for options in (5, {"a": 1}, True):
         with pytest.raises(ValidationError):
             KillRequest.model_validate({"job_ids": [1], "kill_options": options})
+
+
+@pytest.mark.parametrize("nothing", [None, "", "NULL", " ", "null"])
+@pytest.mark.parametrize("name", ["site", "host_name"])
+def test_what_is_needed_is_not_there_if_it_says_nothing(name: str, nothing: Any) -> None:
+    with pytest.raises(ValidationError):
+        WorkerNodeRequest.model_validate({"site": "S", "host_name": "h"} | {name: nothing})
+    with pytest.raises(ValidationError):
+        AcquireRequest.model_validate({"siteName": nothing})
 
 
 def test_one_bad_report_of_many_is_read_by_itself() -> None:

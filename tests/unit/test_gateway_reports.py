@@ -21,7 +21,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import LARGEST_BODY, PilotReport, decode
 from panda_fsm.outcomes import Advance
 from tests import factories
-from tests.wire import described, whole_job
+from tests.wire import described, drafted, job_spec, whole_job
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -109,7 +109,7 @@ def test_what_pilots_call_differently_is_readable() -> None:
     read = read_back({"coreCount": 8, "cpuConversionFactor": 1.5, "node": "wn7", "metaData": {"a": 1},
                       "jobMetrics": metrics})  # fmt: skip
     assert (read["actualCoreCount"], read["coreCount"], read["cpuConversion"]) == (8, 1, 1.5)
-    assert (read["modificationHost"], read["metadata"]) == ("wn7", '{"a": 1}')
+    assert (read["modificationHost"], read["metadata"]) == ("wn7", '{"a":1}')
     assert (read["jobMetrics"], read["memory_leak"], read["memory_leak_x2"]) == (metrics[:500], 1234, 0.25)
 
 
@@ -138,6 +138,13 @@ def test_a_finished_job_ended_well_unless_its_pilot_knows_better() -> None:
 def test_a_kill_is_the_error_of_a_job_that_ended_by_it(state: str, code: int) -> None:
     read = read_back({}, state=state, errors={"kill": {"code": 100, "diag": "killed by me"}})
     assert (read["taskBufferErrorCode"], read["taskBufferErrorDiag"]) == (code, "killed by me")
+
+
+def test_what_was_not_said_is_read_back_as_nothing() -> None:
+    """Whether it is absent in the specification or stands empty in a column."""
+    read = describe(described(drafted(job_spec(VO="NULL"))))
+    assert {name for name, value in read.items() if value == ""} == set()
+    assert (read["destinationSE"], read["jobName"], read["VO"], read["attemptNr"]) == (None, None, None, 0)
 
 
 def test_files_add_up() -> None:
@@ -179,4 +186,4 @@ def test_job_and_attempt_can_refuse_a_report(sent: dict[str, Any]) -> None:
 
 def test_an_output_report_may_come_as_an_object() -> None:
     sent = {"job_id": 1, "job_status": "finished", "job_output_report": {"a": {"fsize": 1}}}
-    assert pilot_report(UpdateRequest.model_validate(sent)).output_report == '{"a": {"fsize": 1}}'
+    assert pilot_report(UpdateRequest.model_validate(sent)).output_report == '{"a":{"fsize":1}}'

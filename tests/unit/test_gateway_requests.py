@@ -11,7 +11,7 @@ import pytest
 from gateway.access.identity import Identity
 from gateway.http.refusal import TooLargeError
 from gateway.work import publishing, submissions
-from gateway.work.ids import JobIds
+from gateway.work.ids import BLOCK, JobIds
 from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
 from gateway.work.reports import Reports
@@ -206,6 +206,25 @@ def test_the_pulse_goes_on_whatever_happens() -> None:
         ticks = len(store.did)
         await asyncio.sleep(0)
         assert len(store.did) == ticks
+
+    play(scene)
+
+
+def test_ids_of_what_was_refused_are_given_again_unless_others_came_between() -> None:
+    async def scene() -> None:
+        ids = JobIds(Memory())
+        refused = await ids.take(300)
+        ids.give_back(refused)
+        assert await ids.take(400) == [*refused, *range(301, 401)]
+        refused = await ids.take(BLOCK)
+        ids.give_back(refused)
+        again = await ids.take(1)
+        assert again == [BLOCK + 1], "those of the block before are burned"
+        refused = await ids.take(5)
+        others = await ids.take(5)
+        ids.give_back(refused)
+        ids.give_back([])
+        assert not set(await ids.take(20)) & {*refused, *others}
 
     play(scene)
 

@@ -49,6 +49,12 @@ def one(**entry: Any) -> str:
         (one(fsize=None, guid=None), OutputFile("a.root", "", None, "")),
         (one(fsize="", guid="NULL", adler32="NULL", md5sum=None), OutputFile("a.root", "", None, "")),
         (one(fsize="NULL", guid=[1], adler32=""), OutputFile("a.root", "", None, "")),
+        (one(fsize="null", guid=" ", adler32="null", md5sum=MD5), OutputFile("a.root", "", None, f"md5:{MD5}")),
+        (one(fsize=" 5.0 ", adler32=" ", endpoint="null"), OutputFile("a.root", GUID, 5, "")),
+        (
+            '{"a.root": {"fsize": 5, "adler32": "1"}, "b": null, "c": "NULL"}',
+            OutputFile("a.root", "", 5, "ad:00000001"),
+        ),
         (one(fsize=0, endpoint=None), OutputFile("a.root", GUID, 0, "")),
         (one(fsize=5.0, guid="\x00", endpoint="\ud800"), OutputFile("a.root", "", 5, "")),
         (one(surl="davs://se/a.root", endpoint="B", extra=[1]), OutputFile("a.root", GUID, 5, "", "B")),
