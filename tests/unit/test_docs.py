@@ -172,7 +172,8 @@ def test_limits_of_the_api_are_those_of_the_code() -> None:
         "body, packed or not": sorted(bodies),
         "sandbox": [upload.MAX_OTHER // MB, upload.MAX_SOURCES // MB],
     }
-    large = {route.path for route in ROUTES if route.body_limit > MB}
+    # What pilots say once more by curl has the old prefix before the new path.
+    large = {route.path.replace("/server/panda/api/", "/api/") for route in ROUTES if route.body_limit > MB}
     assert large == {
         "/api/v1/job/submit", "/api/v1/pilot/update_job", "/api/v1/pilot/update_jobs_bulk", "/server/panda/updateJob",
     }  # fmt: skip
