@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 
-from panda_fsm.codes import Component, DdmCode
+from panda_fsm.codes import Component, DdmCode, TaskBufferCode
 from panda_fsm.handler import Item, Service
+from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import AnyMessage, JobEvent, ReleaseJobs, SubmitJobs
-from panda_fsm.outcomes import Advance, Changes, Create, Defer, Ignore, Outcome, Reject, fail
+from panda_fsm.outcomes import Advance, Changes, Create, Defer, Ignore, JobError, Outcome, Reject, fail
 from panda_fsm.plans import Go, Later, Park, Plan, Refuse, ask_again_s, left_open
 from panda_fsm.ports import Experiments
 from panda_fsm.transfers import request, to_move
 
 PARKED_S = 600.0
 """What a parked job waits for says so itself; it is asked about now and then, for somebody may have missed that."""
+UPSTREAM_S = 120.0
+"""The same for a job that waits for another one, whose end wakes it unless it is being looked at just then."""
+_ENDED_BADLY = FINAL - {State.FINISHED}
 
 
 class Setupper(Service[Plan]):
@@ -28,7 +32,11 @@ class Setupper(Service[Plan]):
         self._experiments = experiments
 
     def prepare(self, items: Sequence[Item[Plan]]) -> None:
-        new = {item.job.job_id: item.job for item in items if item.job is not None and _is_due(item.message, item.job)}
+        new = {
+            item.job.job_id: item.job
+            for item in items
+            if item.job is not None and _is_due(item.message, item.job) and _held_up(item.job) is None
+        }
         plans = self._experiments.setup(list(new.values())) if new else {}
         for item in items:
             item.prepared = plans.get(item.job.job_id) if item.job is not None else None
@@ -41,13 +49,15 @@ class Setupper(Service[Plan]):
             case ReleaseJobs(), Job():
                 return Advance(Trigger.RELEASED)
             case JobEvent() as event, Job() as job:
-                if item.prepared is None or not _is_due(event, job):
+                if not _is_due(event, job):
                     return Ignore(f"job is {job.state} at version {job.version}, not {event.version}")
-                return self._set_up(job, item.prepared)
+                return _held_up(job) or self._set_up(job, item.prepared)
         return Reject(f"setupper does not handle {item.message.msg_type}")
 
-    def _set_up(self, job: Job, plan: Plan) -> Outcome:
+    def _set_up(self, job: Job, plan: Plan | None) -> Outcome:
         match plan:
+            case None:
+                return Defer("nobody was asked for a plan", ask_again_s(job))
             case Go():
                 return self._go(job, plan)
             case Park(reason):
@@ -71,6 +81,19 @@ class Setupper(Service[Plan]):
         blocks = (*plan.blocks, *(one.block for one in plan.transfers))
         changes = Changes(files=tuple(plan.files), blocks=blocks, messages=requests)
         return Advance(Trigger.INPUTS_REQUESTED if requests else Trigger.INPUTS_AT_SITE, changes)
+
+
+def _held_up(job: Job) -> Outcome | None:
+    """Why the job cannot be set up as long as others have not ended, or ever."""
+    for one in job.upstream:
+        if one.state in _ENDED_BADLY:
+            reason = f"upstream job failed: {one.job_id} is {one.state}"
+            error = JobError(Component.TASK_BUFFER, TaskBufferCode.KILLED, reason)
+            return Advance(Trigger.UPSTREAM_FAILED, Changes(errors=(error,)), reason)
+    for one in job.upstream:
+        if one.state is not State.FINISHED:
+            return Defer(f"waits for job {one.job_id}, which makes what it reads", UPSTREAM_S)
+    return None
 
 
 def _is_due(message: AnyMessage, job: Job) -> bool:

@@ -54,7 +54,7 @@ class Timetable:
         """A new job's hot columns."""
         state = JOB.birth(trigger).destination.value
         times = self._times[state]
-        row = draft.model_dump(exclude={"spec", "files", "special_handling", "user"})
+        row = draft.model_dump(exclude={"spec", "files", "special_handling", "user", "upstream"})
         return row | {
             "user_name": draft.user, "owner": owner, "state": state, "deadline_s": times.deadline_s,
             "look_s": times.look_s,
@@ -74,6 +74,13 @@ class Timetable:
         if moved and "look_s" not in row:
             more["look_s"] = times.look_s
         return row | more
+
+
+def upstream(drafts: Sequence[JobDraft]) -> list[Row]:
+    """Which jobs the new ones wait for."""
+    return [
+        {"job_id": draft.job_id, "upstream_id": upstream_id} for draft in drafts for upstream_id in draft.upstream or ()
+    ]
 
 
 def draft_files(draft: JobDraft) -> Iterator[Row]:

@@ -440,6 +440,11 @@ ALTER TABLE public.job_transition ALTER COLUMN transition_id ADD GENERATED ALWAY
     CACHE 1
 );
 
+CREATE TABLE public.job_upstream (
+    job_id bigint NOT NULL,
+    upstream_id bigint NOT NULL
+);
+
 CREATE TABLE public.job_waiting (
     job_id bigint NOT NULL,
     site text NOT NULL,
@@ -627,6 +632,9 @@ ALTER TABLE ONLY public.job_transition
 ALTER TABLE ONLY public.job_transition
     ADD CONSTRAINT job_transition_pkey PRIMARY KEY (transition_id);
 
+ALTER TABLE ONLY public.job_upstream
+    ADD CONSTRAINT job_upstream_pkey PRIMARY KEY (job_id, upstream_id);
+
 ALTER TABLE ONLY public.job_waiting
     ADD CONSTRAINT job_waiting_pkey PRIMARY KEY (job_id);
 
@@ -699,6 +707,8 @@ CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (blo
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
 
 CREATE INDEX job_task ON public.job USING btree (task_id);
+
+CREATE INDEX job_upstream_upstream ON public.job_upstream USING btree (upstream_id);
 
 CREATE INDEX job_waiting_class ON public.job_waiting USING btree (site, label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 

@@ -12,7 +12,7 @@ from panda_fsm.blocks.states import BlockKind, BlockStatus
 from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.facts import Limits
-from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.job import File, Job, Upstream
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.messages import BlockClosed
 from sql import rows
@@ -161,6 +161,7 @@ class PostgresTransaction:
         drafts = [draft for job_id, (_, _, draft) in new.items() if job_id in created]
         self._rows("create_specs", [{"job_id": draft.job_id, "spec": draft.spec} for draft in drafts])
         self._rows("create_files", [row for draft in drafts for row in rows.draft_files(draft)])
+        self._rows("create_upstream", rows.upstream(drafts))
         looks = [{"job_id": row["job_id"], "look_s": row["look_s"]} for row in wanted if row["job_id"] in created]
         self._rows("create_deadlines", looks)
         effects.announce_created(created)
@@ -212,10 +213,20 @@ def read_jobs(connection: psycopg.Connection, query: str, job_ids: Sequence[int]
 def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool, report: bool) -> None:
     if files and jobs:
         read_files(connection, jobs)
+        read_upstream(connection, [job for job in jobs.values() if job.state is State.DEFINED])
     if report and jobs:
         for job_id, text, state, pilot_erred in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
             job = jobs[job_id]
             job.report, job.report_state, job.pilot_erred = text, state, pilot_erred
+
+
+def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:
+    """Read into them which jobs these wait for, and how far those are, live or archived."""
+    if not jobs:
+        return
+    by_id = {job.job_id: job for job in jobs}
+    for job_id, upstream_id, state in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
+        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state)),)
 
 
 def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:

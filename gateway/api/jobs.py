@@ -18,7 +18,7 @@ from gateway.http.route import Call
 from gateway.wire.description import describe
 from gateway.wire.submission import draft, read_jobs
 from gateway.wire.user_requests import DescribeRequest, KillRequest, SubmitRequest
-from gateway.work import submissions
+from gateway.work import submissions, upstream
 from gateway.work.idempotency import Made
 from gateway.work.reading import reading
 from gateway.work.reports import NO_COMMAND
@@ -83,6 +83,7 @@ async def _drafts(gateway: Gateway, identity: Identity, sent: list[Any], job_ids
         if read >= _JOBS_AT_ONCE:
             await asyncio.sleep(0)
             read = 0
+    upstream.link(drafts)
     return drafts
 
 

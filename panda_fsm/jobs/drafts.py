@@ -12,6 +12,7 @@ _parse = import_module("re._parser").parse
 """The first half of `re.compile`. It is private to `re`, which offers no other way to read without compiling."""
 PATTERN = "regex|"
 """How an output begins that is declared by a regular expression for its names."""
+MOST_UPSTREAM = 20
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -87,6 +88,8 @@ class JobDraft(BaseModel):
     resource_type: Name = ""
     destination: Name = ""
     special_handling: Name = ""
+    upstream: Annotated[list[Id], Field(max_length=MOST_UPSTREAM)] | None = None
+    """Jobs that make what this one reads, and that it waits for."""
     spec: dict[str, Any] = Field(default_factory=dict)
     files: list[FileDraft] = Field(default_factory=list, max_length=2000)
 

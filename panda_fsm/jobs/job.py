@@ -52,13 +52,21 @@ def grown(files: Iterable[File], new: Iterable[NewFile]) -> list[File]:
     return list(by_seq.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A job that makes what another one reads, as a build job does. Nothing is known of it while `state` is None."""
+
+    job_id: int
+    state: State | None
+
+
 @dataclass(slots=True)
 class Job:
     """One live job. `state` and `version` run ahead of the database while a batch is decided.
 
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
     that need them. `returns` counts the pilots that were given the job and never spoke of it. `closed_blocks` names
-    blocks that the plugin chose for its files and that take none any more.
+    blocks that the plugin chose for its files and that take none any more. `upstream` is loaded for defined jobs.
     """
 
     job_id: int
@@ -83,6 +91,7 @@ class Job:
     report_state: str | None = None
     pilot_erred: bool = False
     files: list[File] = field(default_factory=list)
+    upstream: tuple[Upstream, ...] = ()
     closed_blocks: frozenset[str] = frozenset()
     forced_kill: bool = False
     stored_version: int = 0

@@ -19,6 +19,7 @@ class Trigger(StrEnum):
     INPUTS_REQUESTED = "inputs_requested"
     INPUTS_AT_SITE = "inputs_at_site"
     SETUP_FAILED = "setup_failed"
+    UPSTREAM_FAILED = "upstream_failed"
     INPUTS_ARRIVED = "inputs_arrived"
     INPUTS_FAILED = "inputs_failed"
     ACQUIRED = "acquired"
@@ -53,6 +54,7 @@ TABLE = (
     row(T.INPUTS_REQUESTED, S.DEFINED, S.ASSIGNED, "setupper", "job.defined"),
     row(T.INPUTS_AT_SITE, S.DEFINED, S.ACTIVATED, "setupper", "job.defined"),
     row(T.SETUP_FAILED, S.DEFINED, S.FAILED, "setupper", "job.defined"),
+    row(T.UPSTREAM_FAILED, S.DEFINED, S.CANCELLED, "setupper", "job.defined"),
     row(T.INPUTS_ARRIVED, frozenset({S.DEFINED, S.ASSIGNED}), S.ACTIVATED, "activator", "ddm.arrived.dispatch"),
     row(T.INPUTS_FAILED, S.ASSIGNED, S.FAILED, "activator", "ddm.failed.dispatch"),
     row(T.ACQUIRED, S.ACTIVATED, S.SENT, "gateway", ""),
@@ -87,6 +89,7 @@ IGNORED = {
     T.INPUTS_REQUESTED: _PAST_PREPARING | {S.ASSIGNED},
     T.INPUTS_AT_SITE: _PAST_PREPARING | {S.ASSIGNED},
     T.SETUP_FAILED: _PAST_PREPARING | {S.ASSIGNED},
+    T.UPSTREAM_FAILED: _PAST_PREPARING | {S.ASSIGNED},
     T.INPUTS_ARRIVED: _PAST_PREPARING,
     T.INPUTS_FAILED: _PAST_PREPARING,
     T.ACQUIRED: frozenset[State](),
@@ -115,6 +118,7 @@ ILLEGAL = {
     T.INPUTS_REQUESTED: frozenset({S.PENDING}),
     T.INPUTS_AT_SITE: frozenset({S.PENDING}),
     T.SETUP_FAILED: frozenset({S.PENDING}),
+    T.UPSTREAM_FAILED: frozenset({S.PENDING}),
     T.INPUTS_ARRIVED: frozenset({S.PENDING}),
     T.INPUTS_FAILED: frozenset({S.PENDING, S.DEFINED}),
     T.ACQUIRED: in_phases(P.PREPARING, P.WITH_PILOT, P.POST_PROCESSING, P.FINAL),

@@ -41,6 +41,8 @@ WITH g AS (
     DELETE FROM job_heard WHERE job_id = ANY(%(job_ids)s)
 ), left_seats AS (
     DELETE FROM seat WHERE job_id = ANY(%(job_ids)s)
+), downstream AS (
+    DELETE FROM job_upstream WHERE job_id = ANY(%(job_ids)s)
 ), kept AS (
     DELETE FROM job_deadline WHERE job_id = ANY(%(job_ids)s)
 ), remembered AS (

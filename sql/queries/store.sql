@@ -31,6 +31,14 @@ SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destinati
 FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
+-- name: load_upstream
+SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state)
+FROM job_upstream u
+LEFT JOIN job j ON j.job_id = u.upstream_id
+LEFT JOIN job_ended e ON e.job_id = u.upstream_id
+LEFT JOIN job_archive a ON a.job_id = e.job_id AND a.ended_at = e.ended_at
+WHERE u.job_id = ANY(%(job_ids)s) ORDER BY u.job_id, u.upstream_id
+
 -- name: load_reports
 SELECT j.job_id, coalesce(r.output_report, ''), r.state,
        coalesce(r.attributes ->> 'pilot_error_code', '0') <> '0'
@@ -83,6 +91,11 @@ RETURNING job_id
 INSERT INTO job_spec (job_id, spec)
 SELECT r.job_id, r.spec FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, spec jsonb)
 
+-- name: create_upstream
+INSERT INTO job_upstream (job_id, upstream_id)
+SELECT r.job_id, r.upstream_id FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, upstream_id bigint)
+ON CONFLICT DO NOTHING
+
 -- name: create_deadlines
 INSERT INTO job_deadline (job_id, deadline_at)
 SELECT r.job_id, now() + make_interval(secs => r.look_s)
@@ -98,7 +111,8 @@ FROM json_to_recordset(%(rows)s::json) AS r(
     destination text, token text, guid text, size bigint, checksum text, status text)
 
 -- name: move_jobs
--- The rows are locked and their versions checked. No indexed column changes, so these updates stay in their pages.
+-- The rows are locked and their versions checked. No indexed column changes, so these updates stay in their pages. Jobs
+-- that waited for one that ends here are looked at again at once, but for those that somebody looks at already.
 WITH r AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
         job_id bigint, expected int, version int, state text, deadline_s float8, look_s float8, command text,
@@ -108,6 +122,11 @@ WITH r AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.look_s), ended = r.final
     FROM r WHERE d.job_id = r.job_id AND r.look_s IS NOT NULL
         AND (r.final OR d.deadline_at > now() + make_interval(secs => r.look_s))
+), woken AS (
+    UPDATE job_deadline d SET deadline_at = now()
+    WHERE NOT d.ended AND d.job_id = ANY(ARRAY(
+        SELECT w.job_id FROM r JOIN job_upstream u ON u.upstream_id = r.job_id JOIN job_deadline w ON w.job_id = u.job_id
+        WHERE r.final AND r.version > r.expected ORDER BY w.job_id FOR UPDATE OF w SKIP LOCKED))
 )
 UPDATE job j SET
     state = r.state,

@@ -178,7 +178,7 @@ def test_no_error_ends_the_connecting_or_the_giving_up(broker_url: str) -> None:
     """Whatever fails once, the next try is made: else the gateway would hang until somebody looks."""
 
     async def scene(publisher: AsyncPublisher) -> None:
-        await publisher.publish(kill())
+        await publish_until_confirmed(publisher)
         publisher._unconfirmed = unlucky = Unlucky()
         await until(lambda: unlucky.looked > 1)
         publisher._unconfirmed = {}
@@ -199,7 +199,7 @@ def test_no_error_ends_the_connecting_or_the_giving_up(broker_url: str) -> None:
 
 def test_a_network_that_lets_nothing_through_is_noticed_and_outlived(broker_url: str) -> None:
     async def scene(publisher: AsyncPublisher) -> None:
-        await publisher.publish(kill())
+        await publish_until_confirmed(publisher)
         proxy.freeze()
         with pytest.raises(NotPublishedError, match="did not confirm within 1 s"):
             await publisher.publish(kill())

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from lab.site import QUEUE
 from panda_fsm.messages import KillJob, SubmitJobs
 from tests.driver import Database
@@ -79,6 +80,21 @@ def test_submission_is_kept_and_published_with_ids_in_order(user: Caller, broker
     assert sorted(job.job_id for message in messages for job in message.jobs) == ids
     kept = database.rows("SELECT message_id::text, routing_key FROM request")
     assert sorted(kept) == sorted((message.message_id, "submit") for message in messages)
+
+
+def test_a_run_job_is_told_which_build_job_it_waits_for(user: Caller, broker_url: str) -> None:
+    def job(label: str, kind: str) -> list[Any]:
+        values = {"computingSite": QUEUE, "prodSourceLabel": label}
+        file = {"lfn": "lib.tgz", "type": kind, "scope": "user.me"}
+        files = [[file.get(name, "NULL") for name in FILE_ATTRIBUTES]]
+        return [*(values.get(name, "NULL") for name in JOB_ATTRIBUTES), files]
+
+    jobs = [job("panda", "output"), job("user", "input"), job("user", "output")]
+    built, *others = (one[0] for one in user.post("/api/v1/job/submit", {"jobs": json.dumps(jobs)})["data"])
+    (message,) = received(broker_url, "setupper.submissions", 1)
+    assert isinstance(message, SubmitJobs)
+    waits = {draft.job_id: draft.upstream for draft in message.jobs}
+    assert waits == {built: None, others[0]: [built], others[1]: None}
 
 
 def test_a_job_submitted_a_moment_ago_is_waited_for(user: Caller, database: Database, database_url: str) -> None:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumers.setupper import PARKED_S, Setupper
+from consumers.setupper import PARKED_S, UPSTREAM_S, Setupper
 from panda_fsm import messages as events
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, DdmCode
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import Job, Upstream
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.outcomes import Advance, Create, Defer, FileChange, Ignore, NewBlock, Outcome, Reject
@@ -110,6 +110,36 @@ def test_a_job_that_went_on_is_left_alone(state: State, version: int) -> None:
     service.prepare([item])
     assert isinstance(service.decide(item), Ignore)
     assert experiments.asked == [], "nor would it come into a bunch with fresh ones"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "outcome"),
+    [
+        ([S.FINISHED, S.FINISHED], "activated"),
+        ([S.FINISHED, S.RUNNING], "waits for job 11, which makes what it reads"),
+        ([None], "waits for job 10, which makes what it reads"),
+        ([S.RUNNING, S.FAILED], "cancelled"),
+        ([S.CLOSED, S.FINISHED], "cancelled"),
+        ([S.CANCELLED], "cancelled"),
+    ],
+)
+def test_a_job_waits_for_what_others_make_and_ends_with_them(upstream: list[State | None], outcome: str) -> None:
+    job = of_one_input()
+    job.upstream = tuple(Upstream(number, state) for number, state in enumerate(upstream, 10))
+    experiments = Experiments(Go((FileChange(0, F.READY),)))
+    service = Setupper(experiments)
+    item = factories.item(events.JobEvent(job_id=1, version=5, state=S.DEFINED, trigger="submitted"), job)
+    service.prepare([item])
+    assert bool(experiments.asked) == (outcome == "activated"), "nobody is asked for a file that is not made yet"
+    found = service.decide(item)
+    if isinstance(found, Defer):
+        assert (found.reason, found.after_s) == (outcome, UPSTREAM_S)
+        return
+    assert applied(found, job) == outcome
+    if outcome == "cancelled" and isinstance(found, Advance):
+        (error,) = found.changes.errors
+        assert (error.component, error.code) == ("task_buffer", 100)
+        assert "upstream job failed" in error.diagnostic
 
 
 @pytest.mark.parametrize("to_pending", [False, True])
