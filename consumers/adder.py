@@ -1,9 +1,10 @@
 """Adder: registers a holding job's outputs; holding → transferring, or `outputs added` for the Finisher."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from consumers.reading import Reading, failed_files, read
+from consumers.reading import Reading, failed_files, has_patterns, read
 from panda_fsm.codes import Component, DdmCode, Verdict
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.job import File, Job
@@ -18,6 +19,8 @@ from panda_fsm.transfers import request, to_move
 
 GIVE_UP_S = 24 * 3600.0
 """How long outputs that cannot be registered keep their job holding."""
+PATTERNS_S = 10.0
+"""So long a batch compares users' patterns: jobs with slow ones have their turn one after another, and hold up few."""
 
 
 class Adder(Service[Reading]):
@@ -34,9 +37,13 @@ class Adder(Service[Reading]):
     def prepare(self, items: Sequence[Item[Reading]]) -> None:
         readings: dict[int, Reading] = {}
         good: list[tuple[Job, dict[str, OutputFile]]] = []
+        until = time.monotonic() + PATTERNS_S
         for item in items:
             job = item.job
             if job is None or job.report is None or job.job_id in readings or not _is_due(item.message, job):
+                continue
+            if has_patterns(job) and time.monotonic() > until:
+                readings[job.job_id] = Reading(job, plan=Later("the patterns of others take long"))
                 continue
             readings[job.job_id] = reading = read(job)
             if reading.is_good:

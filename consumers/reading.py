@@ -66,6 +66,11 @@ def read(job: Job) -> Reading:
     return reading
 
 
+def has_patterns(job: Job) -> bool:
+    """Whether it may take seconds to read."""
+    return any(map(_is_pattern, job.outputs))
+
+
 def failed_files(reading: Reading) -> list[FileChange]:
     """Of a failed job only the log is kept, where the pilot stored it."""
     changes = []
@@ -114,11 +119,13 @@ def _take_names(reading: Reading) -> None:
 def _families(outputs: Sequence[File], names: list[str]) -> list[tuple[File, list[str]]]:
     """For each declared output the names that were not: `<lfn>._1`, or what its pattern matches."""
     families: list[tuple[File, list[str]]] = []
+    patterns = [file.lfn.removeprefix(PATTERN) for file in outputs if _is_pattern(file)]
+    matches = iter(matching(patterns, names) if names else [])
     for file in outputs:
         if not names:
             break
-        if file.lfn.startswith(PATTERN):
-            found = set(matching(file.lfn.removeprefix(PATTERN), names))
+        if _is_pattern(file):
+            found = set(next(matches)).intersection(names)
         else:
             found = {n for n in names if n.startswith(file.lfn) and _NUMBERED.fullmatch(n, len(file.lfn))}
         if found:
@@ -130,6 +137,10 @@ def _families(outputs: Sequence[File], names: list[str]) -> list[tuple[File, lis
     if unusable:
         raise ReportError(f"{unusable[0]:.100} cannot be the name of a file")
     return families
+
+
+def _is_pattern(file: File) -> bool:
+    return file.lfn.startswith(PATTERN)
 
 
 def _settle(file: File, reading: Reading) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from consumers import patterns, reading
+from consumers import adder, patterns, reading
+from consumers.adder import Adder
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.job import NewFile
-from panda_fsm.jobs.states import FileStatus
-from panda_fsm.outcomes import Advance, Record
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.messages import JobEvent
+from panda_fsm.outcomes import Advance, Defer, Record
 from panda_fsm.plans import Go, Transfer
 from tests import factories
-from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, F, decide, holding, verdict
+from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
 
 
 def reported(*lfns: str, lfn: str, **fields: Any) -> tuple[list[tuple[int, int, str]], dict[int, FileStatus], str]:
@@ -66,6 +68,34 @@ def test_a_pattern_that_runs_for_ever_fails_its_own_job(monkeypatch: pytest.Monk
     monkeypatch.setattr(patterns, "LIMIT_S", 0.5)
     _, _, error = reported("a" * 60 + "b", lfn="regex|^(a+)+$")
     assert "cannot be compared" in error
+
+
+def test_slow_patterns_have_their_turn_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch has a limit; what is beyond it comes again, and jobs without patterns are not held up."""
+    monkeypatch.setattr(patterns, "LIMIT_S", 0.2)
+    monkeypatch.setattr(adder, "PATTERNS_S", 0.1)
+    jobs = [holding(LOG | {"a" * 60 + "b": factories.entry()}, job_id=number) for number in (1, 2, 3)]
+    for job in jobs[:2]:
+        job.files[1].lfn = "regex|^(a+)+$"
+    items = [
+        factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job) for job in jobs
+    ]
+    service = Adder(Experiments())
+    service.prepare(items)
+    failed, later, other = map(service.decide, items)
+    assert "cannot be compared" in verdict(failed)[2]
+    assert later == Defer("the patterns of others take long", 1.0)
+    assert "is not an output" in verdict(other)[2]
+
+
+def test_several_patterns_share_the_names() -> None:
+    """A name belongs to the first that it fits."""
+    job = holding(LOG | dict.fromkeys(("ab", "b", "c"), factories.entry()))
+    job.files[1].lfn = "regex|a"
+    job.files += [factories.file(3, FileType.OUTPUT, "regex|b", block="block"), factories.file(4, FileType.OUTPUT, "c")]
+    outcome = decide(job)
+    assert isinstance(outcome, Record)
+    assert [(new.seq, new.lfn) for new in outcome.changes.new_files] == [(1, "ab"), (3, "b")]
 
 
 def test_a_job_has_no_more_files_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
