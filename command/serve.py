@@ -1,5 +1,6 @@
 """The life of one served process: bound to its supervisor, shown to operators, at work once the database is ready."""
 
+import gc
 import signal
 import sys
 import threading
@@ -18,6 +19,8 @@ from sql.required import Required
 log = structlog.get_logger()
 
 _LOOK_S = 1.0
+_COLLECT_AFTER = 20_000
+"""Objects more than before until unreachable ones are looked for: messages and requests leave few."""
 
 
 class Ending:
@@ -57,6 +60,7 @@ def serve(name: str, config: Settings) -> None:
         # A gateway listens from the start: whoever looks whether it is ready gets an answer.
         if name == compose.GATEWAY or _is_ready(config.database_url, shown.condition, ending):
             with compose.work(name, config, shown.condition) as work:
+                _collect_seldom()
                 log.info("serving", name=name)
                 ending.run(work)
     except PandaError:
@@ -66,6 +70,13 @@ def serve(name: str, config: Settings) -> None:
         sys.exit(1)
     shown.end()
     log.info("stopped")
+
+
+def _collect_seldom() -> None:
+    """What is there now stays: looking through it again and again costs time, and holds up whoever is served."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
 def _is_ready(database_url: str, condition: Condition, ending: Ending) -> bool:

@@ -1,7 +1,6 @@
 """Runs the gateway: one process, one event loop; told to end, it says so, serves on a little, and finishes."""
 
 import asyncio
-import gc
 import logging
 import os
 import resource
@@ -23,8 +22,6 @@ _FINISH_WITHIN_S = 25
 """Uploads under way have so long; a supervisor that waits 30 s does not cut them."""
 _TICK_S, _LAST_S = 0.1, 0.3
 _MOST_CONNECTIONS = 10_000
-_COLLECT_AFTER = 20_000
-"""Objects more than before until unreachable ones are looked for: requests leave few, connections some."""
 _OTHER_FILES = 64
 """Database, broker, logs."""
 logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what it refuses we write down ourselves
@@ -87,9 +84,6 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
     )
-    gc.collect()
-    gc.freeze()  # what is there now stays: looking through it again and again holds everybody up
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     Server(chosen, door, config.drain_s).run()
 
 

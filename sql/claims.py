@@ -16,7 +16,7 @@ from panda_fsm.jobs.facts import Limits, look_s
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Step
-from panda_fsm.messages import new_message_id
+from panda_fsm.messages import JobEvent, new_message_id
 from sql import rows
 from sql.pool import Pool
 from sql.queries import load
@@ -28,6 +28,9 @@ _WRITE_OUTBOX, _FORGET_PUBLISHED = load("store")["write_outbox"], load("store")[
 _HOST = socket.gethostname()
 _ACQUIRED = Step(Trigger.ACQUIRED, State.ACTIVATED, State.SENT)
 _UNDELIVERED = Step(Trigger.UNDELIVERED, State.SENT, State.ACTIVATED)
+_ROUTING_KEY = step_event(1, 1, _ACQUIRED, "", site="", vo="", task_id=0).routing_key
+_TOGETHER = 50
+"""Seats of the usual claim: each is joined with its job by going through all."""
 _TRIES = 5
 """How often a claim begins anew because its pilots hold something: only who asks twice at once causes more than two."""
 _CLAIMED = (
@@ -166,10 +169,8 @@ class ClaimStore:
 
     def _step(self) -> dict[str, Any]:
         """What `step` needs beside the jobs: times, and an event without what differs from job to job."""
-        event = Outgoing.of(step_event(1, 1, _ACQUIRED, "", site="", vo="", task_id=0))
-        return self._times(State.SENT) | {
-            "exchange": event.exchange, "routing_key": event.routing_key, "event": event.body.decode(),
-        }  # fmt: skip
+        event = step_event(1, 1, _ACQUIRED, "", site="", vo="", task_id=0).encode().decode()
+        return self._times(State.SENT) | {"exchange": JobEvent.exchange, "routing_key": _ROUTING_KEY, "event": event}
 
     def _times(self, state: State) -> dict[str, Any]:
         return {
@@ -200,10 +201,12 @@ def _description(row: Sequence[Any]) -> JobDescription:
 
 
 def _is_usual(groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> bool:
-    """Pilots that are alike, ask for no task or user, and each for itself."""
+    """Not too many pilots that are alike, ask for no task or user, and each for itself."""
     if len(groups) != 1:
         return False
     filters, seats = groups[0]
+    if len(seats) > _TOGETHER:
+        return False
     places = [seat.place for seat in seats if seat.place is not None]
     return filters.task_id is None and filters.user_name is None and len(set(places)) == len(places)
 
@@ -218,5 +221,5 @@ def _asked(number: int, seat: Seat) -> dict[str, Any]:
 
 def _event(row: Sequence[Any]) -> Outgoing:
     """The event in a row of `step`, as it stands in the outbox."""
-    message_id, exchange, routing_key, body = row[-5:-1]
-    return Outgoing(message_id, exchange, routing_key, body.encode())
+    message_id, body = row[-3:-1]
+    return Outgoing(message_id, JobEvent.exchange, _ROUTING_KEY, body.encode())

@@ -213,7 +213,7 @@ def read_jobs(connection: psycopg.Connection, query: str, job_ids: Sequence[int]
 def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool, report: bool) -> None:
     if files and jobs:
         read_files(connection, jobs)
-        read_upstream(connection, [job for job in jobs.values() if job.state is State.DEFINED])
+        read_upstream(connection, [job for job in jobs.values() if job.has_upstream])
     if report and jobs:
         for job_id, text, state, pilot_erred in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
             job = jobs[job_id]

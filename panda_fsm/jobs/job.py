@@ -66,7 +66,8 @@ class Job:
 
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
     that need them. `returns` counts the pilots that were given the job and never spoke of it. `closed_blocks` names
-    blocks that the plugin chose for its files and that take none any more. `upstream` is loaded for defined jobs.
+    blocks that the plugin chose for its files and that take none any more. `upstream` is loaded for defined jobs that
+    have any.
     """
 
     job_id: int
@@ -87,6 +88,7 @@ class Job:
     heard_at: datetime | None = None
     waits_for: str | None = None
     returns: int = 0
+    has_upstream: bool = False
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False

@@ -291,12 +291,13 @@ WITH given AS (
     SELECT c.state, m.site, m.vo, sum(c.change)
     FROM moved m, (VALUES ('activated', -1), ('sent', 1)) AS c (state, change)
     GROUP BY c.state, m.site, m.vo
+), said AS MATERIALIZED (
+    SELECT m.*, (%(event)s::jsonb || jsonb_build_object('message_id', m.event_id, 'cause', m.cause, 'job_id', m.job_id,
+        'version', m.version, 'site', m.site, 'vo', m.vo, 'task_id', m.task_id))::text AS event
+    FROM moved m
 ), told AS (
     INSERT INTO outbox (message_id, exchange, routing_key, body)
-    SELECT m.event_id, %(exchange)s, %(routing_key)s, (%(event)s::jsonb || jsonb_build_object('message_id', m.event_id,
-        'cause', m.cause, 'job_id', m.job_id, 'version', m.version, 'site', m.site, 'vo', m.vo, 'task_id', m.task_id))::text
-    FROM moved m
-    RETURNING message_id, exchange, routing_key, body
+    SELECT m.event_id, %(exchange)s, %(routing_key)s, m.event FROM said m
 )
 SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.priority, m.task_id,
     m.job_definition_id, m.jobset_id, m.name, m.user_name, m.core_count, m.min_ram, m.max_disk, m.max_walltime,
@@ -304,9 +305,7 @@ SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.pri
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file f WHERE f.job_id = m.job_id) AS files,
-    t.message_id::text, t.exchange, t.routing_key, t.body,
-    m.place IS NULL OR m.place IN (SELECT place FROM seated) AS noted
-FROM moved m
-JOIN told t ON t.message_id = m.event_id
+    m.event_id::text, m.event, m.place IS NULL OR m.place IN (SELECT place FROM seated) AS noted
+FROM said m
 LEFT JOIN job_spec p ON p.job_id = m.job_id
 ORDER BY m.number
