@@ -49,6 +49,8 @@ class ClaimStore:
     def __init__(self, pool: Pool, limits: Limits) -> None:
         self._pool = pool
         self._limits = limits
+        self._dry: set[str] = set()
+        """Queues where nothing was found at once the last time: the searches look there, and are not kept waiting."""
 
     async def claim(self, filters: Filters, seats: Sequence[Seat]) -> Claim:
         """Hand out waiting jobs that all fit the same filters."""
@@ -59,10 +61,15 @@ class ClaimStore:
 
         Whoever holds a job without having spoken of it gets the same again.
         """
-        if not _is_usual(groups):
-            return await self._claim_all(groups)
+        if not _is_usual(groups) or groups[0][0].site in self._dry:
+            claim = await self._claim_all(groups)
+            if any(job is not None for job in claim.jobs):
+                self._dry.discard(groups[0][0].site)
+            return claim
         filters, seats = groups[0]
         first, events = await self._claim_front(filters, seats)
+        if not first:
+            self._dry.add(filters.site)
         jobs = {one.seat.cause: one.job for one in first}
         left = [seat for seat in seats if seat.cause not in jobs]
         try:
