@@ -30,7 +30,7 @@ _MAX_FREE_TEXT = 1024 * 1024
 _USABLE_STATUS = ("ready", "cached")
 _MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt")
 _MOST_PATTERNS = 20
-"""Each is compared with the names in the report by a process of its own, for seconds if it is made so."""
+"""All of a job's are compared with the names in its report by a process apart, for seconds if they are made so."""
 _INSTALL = "install"
 _PRIORITY_OF_INSTALL = 4100
 _PRIORITIES = {"user": 1000, "panda": 2000}
