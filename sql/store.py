@@ -52,7 +52,7 @@ class PostgresStore:
 
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
-        with self._session.transaction() as connection:
+        with self._session.use() as connection, connection.pipeline(), connection.transaction():
             yield PostgresTransaction(connection, self)
 
     def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
@@ -157,7 +157,7 @@ class PostgresTransaction:
             draft.job_id: (owner, trigger, draft) for owner, trigger, draft, cause in effects.created if cause in fresh
         }
         wanted = [self._store.timetable.job(*each) for each in new.values()]
-        created = {job_id for (job_id,) in self._rows("create_jobs", wanted)}
+        created = {job_id for (job_id,) in self._returned("create_jobs", wanted)}
         drafts = [draft for job_id, (_, _, draft) in new.items() if job_id in created]
         self._rows("create_specs", [{"job_id": draft.job_id, "spec": draft.spec} for draft in drafts])
         self._rows("create_files", [row for draft in drafts for row in rows.draft_files(draft)])
@@ -193,12 +193,16 @@ class PostgresTransaction:
                     if kind == BlockKind.SUB:
                         effects.send(BlockClosed(block=name))
 
-    def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str) -> list[tuple[Any, ...]]:
-        """Write `values` with one statement, if there are any; what it returns."""
+    def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str) -> None:
+        """Write `values` with one statement, if there are any, and do not wait for it: the commit tells."""
+        if values:
+            self._connection.execute(_Q[query], {"rows": rows.as_json(values), **parameters})
+
+    def _returned(self, query: str, values: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """What a statement that writes `values` returns."""
         if not values:
             return []
-        cursor = self._connection.execute(_Q[query], {"rows": rows.as_json(values), **parameters})
-        return cursor.fetchall() if cursor.description else []
+        return self._connection.execute(_Q[query], {"rows": rows.as_json(values)}).fetchall()
 
 
 def read_jobs(connection: psycopg.Connection, query: str, job_ids: Sequence[int]) -> dict[int, Job]:
