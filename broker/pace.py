@@ -11,6 +11,8 @@ _SHORT_S = 0.005
 _IN_BUNCHES = 1.25
 """Messages a batch, on average: those who come one after another are alone."""
 _SHARE = 0.1
+_MEMORY_OF_BATCHES_S = 0.1
+"""Who comes alone after a load does not wait because of it: what a batch was is soon forgotten."""
 
 
 class Pace:
@@ -28,7 +30,8 @@ class Pace:
         self._noted_at = now
         self._per_s += (messages / elapsed - self._per_s) * (1 - math.exp(-elapsed / _MEMORY_S))
         if messages:
-            self._per_batch += (messages - self._per_batch) * _SHARE
+            share = max(_SHARE, 1 - math.exp(-elapsed / _MEMORY_OF_BATCHES_S))
+            self._per_batch += (messages - self._per_batch) * share
 
     @property
     def is_busy(self) -> bool:
