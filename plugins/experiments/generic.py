@@ -19,6 +19,7 @@ from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer
 from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
 from plugins.experiments.bunches import GENERATIONS, ClosedBlocks, SubBunch, neighbours
+from plugins.experiments.outputs import Outputs, home, replica_of, sub_block
 
 FILES_PER_DISPATCH_BLOCK = 20
 """Checked before a job's files are added, so that one job is never split over two blocks."""
@@ -50,6 +51,7 @@ class GenericPlugin:
         self._sites = sites
         self._catalogue = catalogue
         self._closed = ClosedBlocks()
+        self._outputs = Outputs(sites, catalogue, self._closed, self._sub_names)
 
     def dispatch_bunches(self, members: Sequence[Member]) -> Iterator[list[Member]]:
         """Which jobs share a dispatch block, of those that need files from one storage at another, by PandaID."""
@@ -72,7 +74,7 @@ class GenericPlugin:
     def sub_bunch(self, job: Job, file: File, generation: int) -> SubBunch:
         """Which outputs share a sub block; the next generation is chosen once the block of the one before is closed."""
         jobs, life = neighbours(job, generation)
-        return SubBunch(file.destination_block, _home(file, job), job.site, job.vo, job.task_id, jobs, life)
+        return SubBunch(file.destination_block, home(file, job), job.site, job.vo, job.task_id, jobs, life)
 
     def sub_name(self, bunch: SubBunch) -> str:
         """`<f0>.<f1>.NA.<f3>.<f4>.<taskID>_sub<n>`, three fields for user datasets; `n` is the bunch's alone."""
@@ -85,7 +87,7 @@ class GenericPlugin:
         return f"{name}_sub{bunch.number}"
 
     def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
-        found = self._catalogue.replicas(sorted({_replica(file) for job in jobs for file in _looked_for(job)}))
+        found = self._catalogue.replicas(sorted({replica_of(file) for job in jobs for file in _looked_for(job)}))
         plans: dict[int, Plan] = {}
         drafts: list[_Draft] = []
         for job in sorted(jobs, key=lambda job: job.job_id):
@@ -106,7 +108,7 @@ class GenericPlugin:
             return Refuse(f"unknown queue {job.site}")
         draft = _Draft(job, queue)
         for file in _looked_for(job):
-            replicas = found[_replica(file)]
+            replicas = found[replica_of(file)]
             if queue.storage in replicas.storages:
                 draft.files.append(FileChange(file.seq, FileStatus.READY))
             elif replicas.storages and queue.storage not in replicas.unreachable:
@@ -150,102 +152,18 @@ class GenericPlugin:
                 bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
                 name = self._closed.first_open(map(name_of, bunches))
                 draft.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
-                draft.blocks.append(_sub_block(name, file, job, draft.queue.storage))
+                draft.blocks.append(sub_block(name, file, job, draft.queue.storage))
                 draft.files.append(FileChange(file.seq, file.status, name))
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
-        checked: set[tuple[str, str]] = set()
-        for job, stored in jobs:
-            self._closed.learn(job.closed_blocks)
-            checked |= {_replica(file) for file in job.outputs if self._stays_verified(file, job, stored.get(file.lfn))}
-        found = self._catalogue.replicas(sorted(checked)) if checked else {}
-        return {job.job_id: self._add(job, stored, found) for job, stored in jobs}
+        return self._outputs.add(jobs)
 
-    def _stays_verified(self, file: File, job: Job, what: OutputFile | None) -> bool:
-        """Whether an output was stored, stays, and can be looked at."""
-        queue = self._sites.queues.get(job.site)
-        if what is None or queue is None:
-            return False
-        place = self._place(what, queue)
-        storage = self._sites.storages.get(place)
-        return storage is not None and storage.verify and not _moves(file, job, place)
-
-    def _place(self, what: OutputFile, queue: Queue) -> str:
-        """The storage that has an output: the queue's, or another that its pilot chose and that we know."""
-        return what.endpoint if what.endpoint in self._sites.storages else queue.storage
-
-    def _add(self, job: Job, stored: Mapping[str, OutputFile], found: _Found) -> Plan:
-        queue = self._sites.queues.get(job.site)
-        if queue is None:
-            return Refuse(f"unknown queue {job.site}")
-        draft = _Draft(job, queue)
-        moving: dict[NewBlock, list[int]] = defaultdict(list)
-        for file in job.outputs:
-            what = stored.get(file.lfn)
-            if what is None:
-                continue
-            place = self._place(what, queue)
-            moves = _moves(file, job, place)
-            if moves and _home(file, job) not in self._sites.storages:
-                return Refuse(f"unknown destination {_home(file, job)}")
-            absent = _absent(file, place, found)
-            if absent is not None:
-                return absent
-            status = FileStatus.TRANSFERRING if moves else FileStatus.READY
-            guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
-            block = self._way_home(file, job, queue, place) if moves else None
-            if block is not None:
-                moving[block].append(file.seq)
-            elsewhere = place if not moves and place != _planned(file, job, queue) else None
-            joined = block.name if block is not None and block.name != file.block else None
-            draft.files.append(FileChange(file.seq, status, joined, guid, what.size, what.checksum, elsewhere))
-        draft.transfers = [Transfer(block, tuple(seqs)) for block, seqs in moving.items()]
-        return draft.plan()
-
-    def _way_home(self, file: File, job: Job, queue: Queue, place: str) -> NewBlock:
-        """The block in which an output moves: the one it was meant for, or one of its own that says where it starts."""
-        if place == queue.storage:
-            return _sub_block(str(file.block), file, job, place)
+    def _sub_names(self, job: Job, file: File, place: str) -> Iterator[str]:
+        """Names of a sub block for an output that its pilot stored at another place, one a generation."""
         bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
-        names = (self.sub_name(replace(bunch, queue=f"{bunch.queue} {place}")) for bunch in bunches)
-        return _sub_block(self._closed.first_open(names), file, job, place)
+        return (self.sub_name(replace(bunch, queue=f"{bunch.queue} {place}")) for bunch in bunches)
 
 
 def _looked_for(job: Job) -> list[File]:
     """Inputs that are not known to be at the site."""
     return [file for file in job.files if file.type is FileType.INPUT and file.status not in USABLE_INPUT]
-
-
-def _replica(file: File) -> tuple[str, str]:
-    return file.scope, file.lfn
-
-
-def _home(file: File, job: Job) -> str:
-    return file.destination or job.destination
-
-
-def _planned(file: File, job: Job, queue: Queue) -> str:
-    return _home(file, job) or queue.storage
-
-
-def _moves(file: File, job: Job, place: str) -> bool:
-    """Whether an output that is at `place` has a home elsewhere, and a block to go there in.
-
-    One that has no home stays where it is.
-    """
-    return _home(file, job) not in ("", place) and file.block is not None
-
-
-def _sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
-    home = _home(file, job)
-    return NewBlock(name, BlockKind.SUB, file.destination_block, job.vo, job.task_id, source, home)
-
-
-def _absent(file: File, storage: str, found: _Found) -> Later | Refuse | None:
-    """What follows if an output that was looked for is not where its pilot stored it."""
-    replicas = found.get(_replica(file))
-    if replicas is None or storage in replicas.storages:
-        return None
-    if storage in replicas.unreachable:
-        return Later(f"nobody can say whether {file.lfn} was stored: {storage} cannot be reached")
-    return Refuse(f"{file.lfn} is not on {storage}, where its pilot stored it")
