@@ -8,7 +8,7 @@ from panda_fsm.jobs.facts import FACTS, FINAL, OnReport
 from panda_fsm.jobs.states import State
 from panda_fsm.messages.pilots import PilotReport
 
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
+_NUMBER = re.compile(r"[0-9.]+")
 LAST_WORDS = frozenset({"finished", "failed"})
 
 
@@ -82,7 +82,7 @@ def _lost_it(report: PilotReport, job: JobRow) -> bool:
 
 
 def _other_batch(report: PilotReport, job: JobRow) -> bool:
-    """Batch systems restart jobs under a new id; ids that are numbers say nothing across batch systems."""
+    """Batch systems restart jobs under a new id; ids of digits and dots say nothing across batch systems."""
     reported = str(report.attributes.get("batch_id", ""))
     known = job.batch_id or ""
     if not reported or not known or _NUMBER.fullmatch(reported) or _NUMBER.fullmatch(known):

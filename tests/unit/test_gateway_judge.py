@@ -74,7 +74,17 @@ def test_without_an_attempt_none_is_compared() -> None:
 
 @pytest.mark.parametrize(
     ("known", "said"),
-    [("12", "13"), ("1234.0", "1235.0"), ("a", "13"), ("12", "b"), (None, "b"), ("a", "a"), ("a", "")],
+    [
+        ("12", "13"),
+        ("1234.0", "1235.0"),
+        ("a", "13"),
+        ("12", "b"),
+        (None, "b"),
+        ("a", "a"),
+        ("a", ""),
+        ("1.2.3", "1.2.4"),
+        (".5", "a"),
+    ],
 )
 def test_batch_ids_that_prove_nothing(known: str | None, said: str) -> None:
     running = row(State.RUNNING, batch_id=known)
