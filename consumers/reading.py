@@ -1,14 +1,15 @@
 """Reads a job's last words: which files they settle, and what is wrong with them (docs/semantics.md §3.6)."""
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from consumers.patterns import matching
 from panda_fsm.errors import ReportError
 from panda_fsm.jobs.drafts import PATTERN
 from panda_fsm.jobs.job import File, Job, NewFile, grown
-from panda_fsm.jobs.report import OutputFile, parse_report
+from panda_fsm.jobs.report import OutputFile, parse_report, printable
 from panda_fsm.jobs.states import FileStatus, FileType
 from panda_fsm.outcomes import FileChange
 from panda_fsm.plans import Later, Plan
@@ -18,7 +19,8 @@ ALLOW_NO_OUTPUT = "an"
 MOST_FILES = 2000
 """Files of a job, those that only its pilot knew of included."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f/\\\\,.][^\x00-\x1f\x7f/\\\\,]{0,255}")
-_NUMBERED = re.compile(r"\.*_[0-9]+")
+_NUMBER = re.compile(r"_[0-9]+\Z")
+_LONGEST_NAME = 256
 _NOT_ASKED = Later("the plugin was not asked")
 
 
@@ -76,7 +78,7 @@ def failed_files(reading: Reading) -> list[FileChange]:
     changes = []
     for file in reading.job.outputs:
         stored = reading.stored.get(file.lfn)
-        if file.type is FileType.LOG and stored is not None and stored.size is not None and stored.checksum:
+        if file.type is FileType.LOG and stored is not None and stored.is_whole:
             changes.append(
                 FileChange(file.seq, FileStatus.READY, None, stored.guid or None, stored.size, stored.checksum)
             )
@@ -94,10 +96,12 @@ def _take_names(reading: Reading) -> None:
     declared = {file.lfn for file in job.files}
     if stored.keys() <= declared and not any(one.full_lfn for one in stored.values()):
         return  # as always, but for a few
-    families = _families(job.outputs, sorted(stored.keys() - declared))
+    undeclared = stored.keys() - declared
+    if len(undeclared) > MOST_FILES:
+        raise _too_many(len(job.files) + len(undeclared))
     free = max(file.seq for file in job.files) + 1
     new: dict[int, NewFile] = {}
-    for file, names in families:
+    for file, names in _families(job.outputs, sorted(undeclared)):
         taken = file.lfn in stored
         for name in names:
             seq = free if taken else file.seq
@@ -105,7 +109,7 @@ def _take_names(reading: Reading) -> None:
             free, taken = free + taken, True
     files = grown(job.files, new.values())
     if len(files) > MOST_FILES:
-        raise ReportError(f"the report makes it {len(files)} files, more than the {MOST_FILES} that a job may have")
+        raise _too_many(len(files))
     full = {one.lfn: one.full_lfn for one in stored.values() if _NAME.fullmatch(one.full_lfn)}
     for file in files:
         if file.is_output and file.lfn in full:
@@ -116,27 +120,47 @@ def _take_names(reading: Reading) -> None:
         reading.job = replace(job, files=grown(job.files, reading.new_files))
 
 
+def _too_many(files: int) -> ReportError:
+    return ReportError(f"the report makes it {files} files, more than the {MOST_FILES} that a job may have")
+
+
 def _families(outputs: Sequence[File], names: list[str]) -> list[tuple[File, list[str]]]:
     """For each declared output the names that were not: `<lfn>._1`, or what its pattern matches."""
+    if not names:
+        return []
     families: list[tuple[File, list[str]]] = []
     patterns = [file.lfn.removeprefix(PATTERN) for file in outputs if _is_pattern(file)]
-    matches = iter(matching(patterns, names) if names else [])
+    matches = iter(matching(patterns, names))
+    numbered: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        for base in _numbered(name):
+            numbered[base].append(name)
+    left = dict.fromkeys(names)
     for file in outputs:
-        if not names:
-            break
-        if _is_pattern(file):
-            found = set(next(matches)).intersection(names)
-        else:
-            found = {n for n in names if n.startswith(file.lfn) and _NUMBERED.fullmatch(n, len(file.lfn))}
+        candidates = next(matches) if _is_pattern(file) else numbered.get(file.lfn, [])
+        found = [name for name in candidates if name in left]
         if found:
-            families.append((file, [name for name in names if name in found]))
-            names = [name for name in names if name not in found]
-    if names:
-        raise ReportError(f"{names[0]} is not an output of the job")
+            families.append((file, found))
+            for name in found:
+                del left[name]
+    if left:
+        raise ReportError(f"{printable(next(iter(left)))} is not an output of the job")
     unusable = [name for _, found in families for name in found if not _NAME.fullmatch(name)]
     if unusable:
-        raise ReportError(f"{unusable[0]:.100} cannot be the name of a file")
+        raise ReportError(f"{printable(unusable[0]):.100} cannot be the name of a file")
     return families
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """The outputs that a file of this name may be one of: what is left of it without `._<number>`, of any dots."""
+    number = _NUMBER.search(name) if len(name) <= _LONGEST_NAME else None
+    if number is None:
+        return
+    end = number.start()
+    yield name[:end]
+    while name[:end].endswith("."):
+        end -= 1
+        yield name[:end]
 
 
 def _is_pattern(file: File) -> bool:
@@ -155,6 +179,8 @@ def _settle(file: File, reading: Reading) -> None:
             reading.settled.append(FileChange(file.seq, FileStatus.NO_OUTPUT))
         else:
             reading.wrong = f"{file.lfn} is missing in the pilot's report"
+    elif stored.fault:
+        reading.wrong = stored.fault
     elif stored.size is None:
         reading.wrong = f"{file.lfn} has no size in the pilot's report"
     elif not stored.checksum:

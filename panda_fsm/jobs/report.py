@@ -2,9 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from panda_fsm.errors import ReportError
 
@@ -13,6 +17,9 @@ _ADLER = re.compile(r"^[0-9a-fA-F]{1,8}$")
 _SIZE = re.compile(r"([0-9]{1,20})(?:\.0{0,6})?")
 _NOTHING = ("", "NULL", "None", "null")
 _LONGEST_NAME = 256
+_LONGEST_XML = 4 * 1024 * 1024
+"""More than the files of any job need; it is read at a megabyte or two a second."""
+_READ = ("guid", "fsize", "adler32", "md5sum", "endpoint", "full_lfn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,8 @@ class OutputFile:
     """A file that the pilot stored. Size in bytes; checksum as `ad:<8 hex>` or `md5:<32 hex>`.
 
     What the pilot did not say is None or "". `endpoint`: the storage that has it, where the pilot chose another than it
-    was told. `full_lfn`: the name that it is to be known by.
+    was told. `full_lfn`: the name that it is to be known by. `fault`: why what is said of it cannot be used, if it
+    cannot; the other files of the report are none the worse for that.
     """
 
     lfn: str
@@ -29,67 +37,93 @@ class OutputFile:
     checksum: str
     endpoint: str = ""
     full_lfn: str = ""
+    fault: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that a catalogue must know of it was said."""
+        return not self.fault and self.size is not None and self.checksum != ""
+
+
+class _Said(dict[str, Any]):
+    """An object of a report, and the keys of which it says two different things."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.contradicted = {key for key, value in pairs if self.setdefault(key, value) != value}
 
 
 def parse_report(text: str | None) -> dict[str, OutputFile]:
-    """The files of a report by LFN; an empty report has none. Raises ReportError naming what is wrong."""
+    """The files of a report by LFN; an empty report has none. Raises ReportError where no file can be told from it."""
     if text is None or not text.strip():
         return {}
     entries = _from_xml(text) if text.lstrip().startswith("<") else _from_json(text)
-    return {lfn: _output_file(lfn, entry) for lfn, entry in entries.items()}
+    files = {}
+    for lfn, entry in entries.items():
+        if _said(entry) is None:
+            continue
+        if not isinstance(entry, _Said):
+            raise ReportError("output report is not an object of files")
+        fault = f"{printable(lfn)} is listed twice, each time differently" if lfn in entries.contradicted else ""
+        files[lfn] = _output_file(lfn, entry, fault)
+    return files
 
 
-def _from_json(text: str) -> dict[str, dict[str, Any]]:
+def _from_json(text: str) -> _Said:
     try:
-        report = json.loads(text)
+        report = json.loads(text, object_pairs_hook=_Said)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"output report is not JSON: {error}") from None
-    if not isinstance(report, dict):
+    if not isinstance(report, _Said):
         raise ReportError("output report is not an object of files")
-    entries = {lfn: entry for lfn, entry in report.items() if _said(entry) is not None}
-    if not all(isinstance(entry, dict) for entry in entries.values()):
-        raise ReportError("output report is not an object of files")
-    return entries
+    return report
 
 
-def _from_xml(text: str) -> dict[str, dict[str, Any]]:
-    if "<!ENTITY" in text:
-        raise ReportError("output report declares XML entities")
+def _from_xml(text: str) -> _Said:
+    if len(text) > _LONGEST_XML:
+        raise ReportError(f"output report is longer than the {_LONGEST_XML} characters that XML may have")
     try:
-        # Entity declarations, the one way XML text grows without bound, were refused above.
-        root = ElementTree.fromstring(text)  # noqa: S314
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        root: Element = fromstring(text)
+    except DefusedXmlException:
+        raise ReportError("output report declares XML entities") from None
+    except (ParseError, ValueError, LookupError) as error:
         raise ReportError(f"output report is not XML: {error}") from None
-    entries: dict[str, dict[str, Any]] = {}
-    for file in root.iter("File"):
-        name = file.find("logical/lfn")
-        if name is None or not name.get("name"):
-            raise ReportError("output report has a File without an lfn")
-        metadata = {m.get("att_name", ""): m.get("att_value", "") for m in file.iter("metadata")}
-        entries[name.get("name", "")] = {"guid": file.get("ID", ""), **metadata}
-    return entries
+    return _Said(map(_xml_entry, root.iter("File")))
 
 
-def _output_file(lfn: str, entry: dict[str, Any]) -> OutputFile:
-    if not lfn or not lfn.isprintable():
-        raise ReportError(f"output report has a file without a printable name: {ascii(lfn)[:100]}")
-    return OutputFile(
-        lfn,
-        _remark(entry, "guid", 64),
-        _size(lfn, entry.get("fsize")),
-        _checksum(lfn, entry),
-        _remark(entry, "endpoint", _LONGEST_NAME),
-        _remark(entry, "full_lfn", _LONGEST_NAME),
-    )
+def _xml_entry(file: Element) -> tuple[str, _Said]:
+    name = file.find("logical/lfn")
+    if name is None or not name.get("name"):
+        raise ReportError("output report has a File without an lfn")
+    metadata = [(m.get("att_name", ""), m.get("att_value", "")) for m in file.iter("metadata")]
+    return name.get("name", ""), _Said([("guid", file.get("ID", "")), *metadata])
 
 
-def _remark(entry: dict[str, Any], name: str, longest: int) -> str:
+def printable(name: str) -> str:
+    """A name as a diagnosis may show it."""
+    return (name if name and name.isprintable() else ascii(name))[:_LONGEST_NAME]
+
+
+def _output_file(lfn: str, entry: _Said, fault: str) -> OutputFile:
+    size, checksum = None, ""
+    try:
+        for name in _READ:
+            if name in entry.contradicted:
+                raise ReportError(f"{name} is said twice, each time differently")
+        size, checksum = _size(entry.get("fsize")), _checksum(entry)
+    except ReportError as error:
+        fault = fault or f"{printable(lfn)}: {error}"
+    guid, endpoint, full_lfn = _remark(entry, "guid", 64), _remark(entry, "endpoint"), _remark(entry, "full_lfn")
+    return OutputFile(lfn, guid, size, checksum, endpoint, full_lfn, fault)
+
+
+def _remark(entry: _Said, name: str, longest: int = _LONGEST_NAME) -> str:
     """A value that nothing depends on: one that cannot be kept was not said."""
     value = _said(entry.get(name))
     return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
 
 
-def _size(lfn: str, sent: Any) -> int | None:
+def _size(sent: Any) -> int | None:
     value = _said(sent)
     if value is None:
         return None
@@ -98,21 +132,21 @@ def _size(lfn: str, sent: Any) -> int | None:
     if isinstance(value, str) and (digits := _SIZE.fullmatch(value.strip())):
         value = int(digits[1])
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ReportError(f"fsize of {lfn} is not a number")
+        raise ReportError("fsize is not a number")
     if not 0 <= value < 2**62:
-        raise ReportError(f"fsize of {lfn} is out of range")
+        raise ReportError("fsize is out of range")
     return value
 
 
-def _checksum(lfn: str, entry: dict[str, Any]) -> str:
+def _checksum(entry: _Said) -> str:
     adler, md5 = _said(entry.get("adler32")), _said(entry.get("md5sum"))
     if adler is not None:
         if not _ADLER.fullmatch(str(adler)):
-            raise ReportError(f"adler32 of {lfn} is not hexadecimal")
+            raise ReportError("adler32 is not hexadecimal")
         return f"ad:{str(adler).lower():0>8}"
     if md5 is not None:
         if not _MD5.fullmatch(str(md5)):
-            raise ReportError(f"md5sum of {lfn} is not 32 hexadecimal digits")
+            raise ReportError("md5sum is not 32 hexadecimal digits")
         return f"md5:{str(md5).lower()}"
     return ""
 

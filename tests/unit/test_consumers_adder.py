@@ -97,6 +97,18 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     "no size": (
         holding(ALL | {"out.root": factories.entry(fsize=None)}), "failed", LOG_KEPT, "out.root has no size"
     ),
+    "bad checksum": (
+        holding(ALL | {"out.root": factories.entry(adler32="xyz")}), "failed", LOG_KEPT, "out.root: adler32 is not"
+    ),
+    "name that cannot be shown": (
+        holding(ALL | {"o\x00\ud800": factories.entry()}), "failed", LOG_KEPT, "'o\\x00\\ud800' is not an output"
+    ),
+    "pilot failed, output unusable": (
+        holding(ALL | {"out.root": factories.entry(fsize=-1)}, "failed"), "failed", LOG_KEPT, ""
+    ),
+    "pilot failed, log unusable": (
+        holding({"log.tgz": factories.entry(fsize=-1)}, "failed"), "failed", NOTHING_DONE, ""
+    ),
     "log without a size": (
         holding({"log.tgz": factories.entry(fsize="NULL")}, "failed"), "failed", NOTHING_DONE, ""
     ),

@@ -34,6 +34,8 @@ VARIABLE: dict[str, tuple[str, tuple[str, ...], list[tuple[int, int, str]]]] = {
     "two of them": ("x", ("x._1", "x._2"), [(1, 1, "x._1"), (3, 1, "x._2")]),
     "its own too": ("x", ("x", "x._7"), [(3, 1, "x._7")]),
     "with more dots or none": ("x", ("x.._1", "x_2"), [(1, 1, "x.._1"), (3, 1, "x_2")]),
+    "dots of its own": ("x.", ("x._1", "x.._2"), [(1, 1, "x.._2"), (3, 1, "x._1")]),
+    "numbers of its own": ("x_1", ("x_1_2", "x_1._3"), [(1, 1, "x_1._3"), (3, 1, "x_1_2")]),
     "an LFN is no pattern": ("x+(.[", ("x+(.[._1",), [(1, 1, "x+(.[._1")]),
     "a pattern": ("regex|^o.*\\.root$", ("o1.root", "o2.root"), [(1, 1, "o1.root"), (3, 1, "o2.root")]),
 }
@@ -52,6 +54,8 @@ def test_a_variable_number_of_outputs(case: str) -> None:
         ("xy", "x._1", "is not an output"),
         ("x.y", "xzy._1", "is not an output"),
         ("x", "x/../y_1", "is not an output"),
+        ("x", "x._1\n", "is not an output"),
+        ("x", f"x{'.' * 255}_1", "is not an output"),
         ("regex|^o$", "p", "p is not an output"),
         ("regex|o", "o/../../etc", "cannot be the name"),
         ("regex|o", "o,p", "cannot be the name"),
@@ -102,6 +106,12 @@ def test_a_job_has_no_more_files_than_it_may(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(reading, "MOST_FILES", 4)
     assert reported("x._1", "x._2", lfn="x")[2] == ""
     assert "more than the 4" in reported("x._1", "x._2", "x._3", lfn="x")[2]
+
+
+def test_names_beyond_all_measure_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be compared with each output, and with users' patterns."""
+    monkeypatch.setattr(reading, "_families", lambda *_: pytest.fail("they were looked at"))
+    assert "more than the 2000" in reported(*map(str, range(100_000)), lfn="x")[2]
 
 
 def test_an_output_may_get_its_full_name() -> None:

@@ -32,6 +32,16 @@ OLD_PILOT = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
   </File>
 </POOLFILECATALOG>"""
 
+LAUGHS = f"""<!DOCTYPE x [<!ENTITY l0 "lol">{"".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))}]>
+<x>&l9;</x>"""
+
+TWICE = """<POOLFILECATALOG>
+  <File><logical><lfn name="a.root"/></logical><metadata att_name="fsize" att_value="1"/></File>
+  <File><logical><lfn name="a.root"/></logical><metadata att_name="fsize" att_value="{}"/></File>
+  <File><logical><lfn name="log.tgz"/></logical><metadata att_name="fsize" att_value="7"/>
+    <metadata att_name="adler32" att_value="1"/></File>
+</POOLFILECATALOG>"""
+
 
 def one(**entry: Any) -> str:
     """A JSON report of one file."""
@@ -86,6 +96,24 @@ def test_no_files(text: str | None) -> None:
         ("<POOLFILECATALOG>", "not XML"),
         ("<POOLFILECATALOG><File ID='1'/></POOLFILECATALOG>", "without an lfn"),
         ('<!DOCTYPE x [<!ENTITY a "aaa">]><x>&a;</x>', "entities"),
+        ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>', "entities"),
+        (LAUGHS, "entities"),
+        ("[" * 100_000, "not JSON"),
+        ('{"a": ' * 100_000, "not JSON"),
+        (f"<x>{' ' * 2**22}</x>", "longer than"),
+        ("<a>\ud800</a>", "not XML"),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_what_cannot_be_read_says_why(text: str, why: str) -> None:
+    with pytest.raises(ReportError, match=why) as caught:
+        parse_report(text)
+    assert str(caught.value).isprintable(), "the reason is stored with the job"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
         (one(fsize=-1), "out of range"),
         (one(fsize=2**62), "out of range"),
         (one(fsize="many"), "not a number"),
@@ -98,18 +126,26 @@ def test_no_files(text: str | None) -> None:
         (one(adler32="xyz"), "hexadecimal"),
         (one(md5sum="0d2a9dc9"), "32 hexadecimal"),
         (one(md5sum=MD5 + "\n"), "32 hexadecimal"),
-        ("[" * 100_000, "not JSON"),
-        ('{"a": ' * 100_000, "not JSON"),
-        ('{"a\\u0000.root": {"guid": "G", "fsize": 1}}', "name"),
-        ('{"a\\ud800.root": {"guid": "G", "fsize": 1}}', "name"),
-        ("<a>\ud800</a>", "not XML"),
+        ('{"a.root": {"fsize": 1}, "a.root": {"fsize": 2}}', "listed twice"),
+        ('{"a.root": {"fsize": 1, "fsize": 2}}', "fsize is said twice"),
+        (TWICE.format(2), "listed twice"),
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_what_cannot_be_read_says_why(text: str, why: str) -> None:
-    with pytest.raises(ReportError, match=why) as caught:
-        parse_report(text)
-    assert str(caught.value).isprintable(), "the reason is stored with the job"
+def test_what_cannot_be_used_is_no_fault_of_the_other_files(text: str, why: str) -> None:
+    log = json.dumps({"log.tgz": {"fsize": 7, "adler32": "1"}})
+    if text.startswith("{"):
+        text = f"{text[:-1]}, {log[1:]}"
+    found = parse_report(text)
+    assert why in found["a.root"].fault
+    assert not found["a.root"].is_whole
+    assert found["log.tgz"] == OutputFile("log.tgz", "", 7, "ad:00000001")
+    assert found["log.tgz"].is_whole
+
+
+@pytest.mark.parametrize("text", ['{"a": {"fsize": 1}, "a": {"fsize": 1}}', TWICE.format(1)])
+def test_what_is_said_twice_alike_is_no_contradiction(text: str) -> None:
+    assert all(not file.fault for file in parse_report(text).values())
 
 
 values = st.recursive(
@@ -131,7 +167,6 @@ def test_garbage_raises_report_error_and_nothing_else(text: str) -> None:
     with suppress(ReportError):
         for lfn, stored in parse_report(text).items():
             assert stored.lfn == lfn
-            assert (lfn + stored.guid + stored.checksum + stored.endpoint + stored.full_lfn).isprintable(), (
-                "what is read can be stored"
-            )
+            told = stored.guid + stored.checksum + stored.endpoint + stored.full_lfn + stored.fault
+            assert told.isprintable(), "what is read can be stored"
             assert stored.size is None or 0 <= stored.size < 2**62
