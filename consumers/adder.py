@@ -19,8 +19,12 @@ from panda_fsm.transfers import request, to_move
 
 GIVE_UP_S = 24 * 3600.0
 """How long outputs that cannot be registered keep their job holding."""
+GIVE_UP_LOG_S = 3600.0
+"""How long the log of a job that fails keeps it from that."""
 PATTERNS_S = 10.0
 """So long a batch compares users' patterns: jobs with slow ones have their turn one after another, and hold up few."""
+
+_TAKES_LONG = Later("the patterns of others take long")
 
 
 class Adder(Service[Reading]):
@@ -36,22 +40,31 @@ class Adder(Service[Reading]):
 
     def prepare(self, items: Sequence[Item[Reading]]) -> None:
         readings: dict[int, Reading] = {}
-        good: list[tuple[Job, dict[str, OutputFile]]] = []
         until = time.monotonic() + PATTERNS_S
         for item in items:
             job = item.job
             if job is None or job.report is None or job.job_id in readings or not _is_due(item.message, job):
                 continue
-            if has_patterns(job) and time.monotonic() > until:
-                readings[job.job_id] = Reading(job, plan=Later("the patterns of others take long"))
-                continue
-            readings[job.job_id] = reading = read(job)
-            if reading.is_good:
-                good.append((reading.job, reading.stored))
-        for job_id, plan in (self._experiments.add_outputs(good) if good else {}).items():
-            readings[job_id].plan = plan
+            in_time = not has_patterns(job) or time.monotonic() <= until
+            readings[job.job_id] = read(job) if in_time else Reading(job, plan=_TAKES_LONG)
+        self._ask_about_outputs([one for one in readings.values() if one.is_good and one.plan is not _TAKES_LONG])
+        for reading in readings.values():
+            _judge(reading)
+        self._ask_about_logs([one for one in readings.values() if not one.is_good and one.log])
         for item in items:
             item.prepared = readings.get(item.job.job_id) if item.job is not None else None
+
+    def _ask_about_outputs(self, readings: Sequence[Reading]) -> None:
+        if readings:
+            plans = self._experiments.add_outputs([(reading.job, reading.stored) for reading in readings])
+            for reading in readings:
+                reading.plan = plans[reading.job.job_id]
+
+    def _ask_about_logs(self, readings: Sequence[Reading]) -> None:
+        if readings:
+            plans = self._experiments.keep_logs([(reading.job, reading.log) for reading in readings])
+            for reading in readings:
+                reading.log_plan = plans[reading.job.job_id]
 
     def decide(self, item: Item[Reading]) -> Outcome:
         event, job, reading = item.message, item.job, item.prepared
@@ -62,48 +75,69 @@ class Adder(Service[Reading]):
         if reading is None:
             return Ignore("the pilot's final report has not come yet")
         if not reading.is_good:
-            return self._failed(job, reading, reading.wrong)
+            return self._failed(job, reading)
         match reading.plan:
             case Go() as plan:
                 return self._go(job, reading, plan)
-            case Park(reason) | Later(reason):
-                return self._later(job, reading, reason)
-            case Refuse(reason):
-                return self._failed(job, reading, reason)
+            case Later(reason, (_, *_) as files):
+                return Defer(reason, ask_again_s(job), Changes(new_files=reading.new_files, files=files))
+            case plan:
+                return Defer(plan.reason, ask_again_s(job))
 
     def _go(self, job: Job, reading: Reading, plan: Go) -> Outcome:
         settled = (*reading.settled, *plan.files)
-        forgotten = left_open(reading.job.outputs, settled, plan.transfers, SETTLED_OUTPUT, FileStatus.TRANSFERRING)
-        if forgotten is not None:
-            return self._later(job, reading, f"the plugin left {forgotten.lfn} unsettled")
-        changes = Changes(new_files=reading.new_files, files=settled, blocks=tuple(plan.blocks))
-        if not plan.transfers:
-            return _added(job, Verdict.FINISHED, changes)
-        files = {file.seq: file for file in reading.job.files}
-        requests = tuple(
-            request(one.block.kind, one.block.name, one.block.source, one.block.destination,
-                    [_to_move(files[seq], reading.stored) for seq in one.seqs])
-            for one in plan.transfers
-        )  # fmt: skip
-        blocks = (*plan.blocks, *(one.block for one in plan.transfers))
-        return Advance(Trigger.OUTPUTS_MOVING, replace(changes, blocks=blocks, messages=requests))
+        changes = _moving(Changes(new_files=reading.new_files, files=settled), reading, plan)
+        return Advance(Trigger.OUTPUTS_MOVING, changes) if plan.transfers else _added(job, Verdict.FINISHED, changes)
 
-    def _later(self, job: Job, reading: Reading, reason: str) -> Outcome:
-        if waited_s(job) < GIVE_UP_S:
-            return Defer(reason, ask_again_s(job))
-        return self._failed(job, reading, f"gave up after {GIVE_UP_S / 3600:.0f} h: {reason}")
-
-    def _failed(self, job: Job, reading: Reading, reason: str | None) -> Outcome:
-        obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
-        told = reason is None or (reading.unreadable and job.pilot_erred)
-        errors = () if told else (JobError(Component.DDM, DdmCode.ADDER, str(reason)),)
+    def _failed(self, job: Job, reading: Reading) -> Outcome:
+        plan, lost = reading.log_plan, None
+        if isinstance(plan, Later | Park) and waited_s(job) < GIVE_UP_LOG_S:
+            return Defer(f"its log: {plan.reason}", ask_again_s(job))
+        if plan is not None and not isinstance(plan, Go):
+            lost = f"its log is not kept: {plan.reason}"
+        told = reading.unreadable and job.pilot_erred
+        reason = "; ".join(filter(None, (None if told else reading.wrong, lost)))
+        errors = (JobError(Component.DDM, reading.code or DdmCode.ADDER, reason),) if reason else ()
         changes = Changes(new_files=reading.new_files, files=tuple(failed_files(reading)), errors=errors)
+        if isinstance(plan, Go):
+            changes = _moving(changes, reading, plan)
+        obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
         return _added(job, Verdict.CANCELLED if obeyed else Verdict.FAILED, changes)
+
+
+def _judge(reading: Reading) -> None:
+    """What the plugin's plan comes to: the end, where it refuses, or where it has been put off for too long."""
+    job, plan = reading.job, reading.plan
+    if not reading.is_good:
+        return
+    if isinstance(plan, Refuse):
+        reading.wrong, reading.code = plan.reason, plan.code
+        return
+    if isinstance(plan, Go):
+        settled = (*reading.settled, *plan.files)
+        forgotten = left_open(job.outputs, settled, plan.transfers, SETTLED_OUTPUT, FileStatus.TRANSFERRING)
+        if forgotten is None:
+            return
+        reading.plan = plan = Later(f"the plugin left {forgotten.lfn} unsettled")
+    if waited_s(job) >= GIVE_UP_S:
+        reading.wrong = f"gave up after {GIVE_UP_S / 3600:.0f} h: {plan.reason}"
+
+
+def _moving(changes: Changes, reading: Reading, plan: Go) -> Changes:
+    """The changes, and what the plan's blocks and transfers need."""
+    files = {file.seq: file for file in reading.job.files}
+    requests = tuple(
+        request(one.block.kind, one.block.name, one.block.source, one.block.destination,
+                [_to_move(files[seq], reading.stored) for seq in one.seqs])
+        for one in plan.transfers
+    )  # fmt: skip
+    blocks = (*plan.blocks, *(one.block for one in plan.transfers))
+    return replace(changes, blocks=blocks, messages=requests)
 
 
 def _added(job: Job, verdict: Verdict, changes: Changes) -> Outcome:
     message = OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict)
-    return Record(replace(changes, verdict=verdict, messages=(message,)))
+    return Record(replace(changes, verdict=verdict, messages=(*changes.messages, message)))
 
 
 def _is_due(event: AnyMessage, job: Job) -> bool:

@@ -2,19 +2,21 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from consumers.patterns import matching
+from panda_fsm.codes import DdmCode
 from panda_fsm.errors import ReportError
 from panda_fsm.jobs.drafts import PATTERN
 from panda_fsm.jobs.job import File, Job, NewFile, grown
+from panda_fsm.jobs.kills import USER_LABELS
+from panda_fsm.jobs.metadata import guids_of
 from panda_fsm.jobs.report import OutputFile, parse_report, printable
 from panda_fsm.jobs.states import FileStatus, FileType
 from panda_fsm.outcomes import FileChange
-from panda_fsm.plans import Later, Plan
+from panda_fsm.plans import Go, Later, Plan
 
-USER_LABELS = ("user", "panda")
 ALLOW_NO_OUTPUT = "an"
 MOST_FILES = 2000
 """Files of a job, those that only its pilot knew of included."""
@@ -29,8 +31,9 @@ class Reading:
     """A job's report, read: the job with the files that there really are, what was stored, the files settled by that
     alone, and what is wrong, if anything.
 
-    `unreadable`: nothing of it could be read, which is no news where the pilot said itself what went wrong. `plan` is
-    the plugin's, which is asked where nothing is wrong and the pilot succeeded.
+    `unreadable`: nothing of it could be read, which is no news where the pilot said itself what went wrong. `code`: the
+    DDM's error, where it is a certain one. `plan` is the plugin's, which is asked where nothing is wrong and the pilot
+    succeeded; `log_plan` is its answer about the log of a job that fails, if there is one to keep.
     """
 
     job: Job
@@ -39,11 +42,19 @@ class Reading:
     settled: list[FileChange] = field(default_factory=list)
     wrong: str | None = None
     unreadable: bool = False
+    code: int = 0
     plan: Plan = _NOT_ASKED
+    log_plan: Plan | None = None
 
     @property
     def is_good(self) -> bool:
         return self.wrong is None and self.job.report_state != "failed"
+
+    @property
+    def log(self) -> dict[str, OutputFile]:
+        """The log, if the pilot stored it and said all that must be known of it."""
+        logs = {file.lfn for file in self.job.outputs if file.type is FileType.LOG}
+        return {lfn: self.stored[lfn] for lfn in logs & self.stored.keys() if self.stored[lfn].is_whole}
 
 
 def read(job: Job) -> Reading:
@@ -63,8 +74,9 @@ def read(job: Job) -> Reading:
     except ReportError as error:
         reading.wrong = str(error)
         return reading
+    guids = guids_of(job.metadata)
     for file in reading.job.files:
-        _settle(file, reading)
+        _settle(file, reading, guids.get(file.lfn, ""))
     return reading
 
 
@@ -74,17 +86,10 @@ def has_patterns(job: Job) -> bool:
 
 
 def failed_files(reading: Reading) -> list[FileChange]:
-    """Of a failed job only the log is kept, where the pilot stored it."""
-    changes = []
-    for file in reading.job.outputs:
-        stored = reading.stored.get(file.lfn)
-        if file.type is FileType.LOG and stored is not None and stored.is_whole:
-            changes.append(
-                FileChange(file.seq, FileStatus.READY, None, stored.guid or None, stored.size, stored.checksum)
-            )
-        else:
-            changes.append(FileChange(file.seq, FileStatus.FAILED))
-    return changes
+    """Of a failed job only the log is kept, as its plugin registered it."""
+    plan = reading.log_plan
+    kept = {c.seq: c for c in plan.files if c.status is FileStatus.READY} if isinstance(plan, Go) else {}
+    return [kept.get(file.seq, FileChange(file.seq, FileStatus.FAILED)) for file in reading.job.outputs]
 
 
 def _take_names(reading: Reading) -> None:
@@ -96,28 +101,46 @@ def _take_names(reading: Reading) -> None:
     declared = {file.lfn for file in job.files}
     if stored.keys() <= declared and not any(one.full_lfn for one in stored.values()):
         return  # as always, but for a few
+    # A job that was looked at before may have its full names already.
+    again = {lfn: one.full_lfn for lfn, one in stored.items() if lfn not in declared and one.full_lfn in declared}
+    stored = reading.stored = {again.get(lfn, lfn): one for lfn, one in stored.items()}
     undeclared = stored.keys() - declared
     if len(undeclared) > MOST_FILES:
         raise _too_many(len(job.files) + len(undeclared))
+    new = _new_files(job, stored, sorted(undeclared))
+    files = grown(job.files, new.values())
+    if len(files) > MOST_FILES:
+        raise _too_many(len(files))
+    full = {lfn: one.full_lfn for lfn, one in stored.items() if _NAME.fullmatch(one.full_lfn)}
+    for file in files:
+        if file.is_output and file.lfn in full:
+            new[file.seq] = replace(new.get(file.seq, NewFile(file.seq, file.seq, "")), lfn=full[file.lfn])
+    if new:
+        files = grown(job.files, new.values())
+        _refuse_alike([file for file in files if file.is_output])
+        reading.stored = {full.get(lfn, lfn): one for lfn, one in stored.items()}
+        reading.job, reading.new_files = replace(job, files=files), tuple(new.values())
+
+
+def _new_files(job: Job, stored: Mapping[str, OutputFile], undeclared: list[str]) -> dict[int, NewFile]:
+    """By its number, each file that only the pilot knew of; the first of a family takes the declared one's place."""
     free = max(file.seq for file in job.files) + 1
     new: dict[int, NewFile] = {}
-    for file, names in _families(job.outputs, sorted(undeclared)):
+    for file, names in _families(job.outputs, undeclared):
         taken = file.lfn in stored
         for name in names:
             seq = free if taken else file.seq
             new[seq] = NewFile(seq, file.seq, name)
             free, taken = free + taken, True
-    files = grown(job.files, new.values())
-    if len(files) > MOST_FILES:
-        raise _too_many(len(files))
-    full = {one.lfn: one.full_lfn for one in stored.values() if _NAME.fullmatch(one.full_lfn)}
-    for file in files:
-        if file.is_output and file.lfn in full:
-            new[file.seq] = replace(new.get(file.seq, NewFile(file.seq, file.seq, "")), lfn=full[file.lfn])
-    if new:
-        reading.stored = {full.get(lfn, lfn): one for lfn, one in stored.items()}
-        reading.new_files = tuple(new.values())
-        reading.job = replace(job, files=grown(job.files, reading.new_files))
+    return new
+
+
+def _refuse_alike(outputs: Sequence[File]) -> None:
+    seen: set[str] = set()
+    for file in outputs:
+        if file.lfn in seen:
+            raise ReportError(f"two outputs would be called {file.lfn}")
+        seen.add(file.lfn)
 
 
 def _too_many(files: int) -> ReportError:
@@ -167,8 +190,8 @@ def _is_pattern(file: File) -> bool:
     return file.lfn.startswith(PATTERN)
 
 
-def _settle(file: File, reading: Reading) -> None:
-    """Files that the report settles by what it lists or leaves out."""
+def _settle(file: File, reading: Reading, guid: str) -> None:
+    """Files that the report settles by what it lists or leaves out. `guid`: what the payload wrote into the file."""
     stored = reading.stored.get(file.lfn)
     if not file.is_output:
         if stored is not None and file.type is FileType.INPUT:
@@ -185,3 +208,5 @@ def _settle(file: File, reading: Reading) -> None:
         reading.wrong = f"{file.lfn} has no size in the pilot's report"
     elif not stored.checksum:
         reading.wrong = f"{file.lfn} has no checksum in the pilot's report"
+    elif guid and stored.guid and guid.upper() != stored.guid.upper():
+        reading.wrong, reading.code = f"{file.lfn} has another GUID in the job report than in the pilot's", DdmCode.GUID

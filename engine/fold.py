@@ -29,7 +29,8 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
                 effects.record(job, changes)
         case Record(changes, renews), Job() as job:
             effects.record(job, changes, renews)
-        case Defer(reason, after_s), Job() as job:
+        case Defer(reason, after_s, changes), Job() as job:
+            effects.record(job, changes)
             effects.defer(job, reason, after_s)
         case Create(trigger, owner, drafts), _:
             effects.inbox.add(cause)

@@ -50,6 +50,8 @@ class DdmCode(IntEnum):
     SETUPPER = 100
     ADDER = 200
     DISPATCH = 201
+    LOCATION = 203
+    GUID = 205
 
 
 class Verdict(StrEnum):

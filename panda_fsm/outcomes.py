@@ -123,10 +123,14 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """The job cannot go on now: the clock says its message again after `after_s`, and the job shows the reason."""
+    """The job cannot go on now: the clock says its message again after `after_s`, and the job shows the reason.
+
+    `changes`: what is done already.
+    """
 
     reason: str
     after_s: float
+    changes: Changes = NO_CHANGES
 
 
 @dataclass(frozen=True, slots=True)

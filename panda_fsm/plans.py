@@ -43,20 +43,38 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Not now (an outside system is away): asked again after a delay, and given up by age."""
+    """Not now (an outside system is away): asked again after a delay, and given up by age.
+
+    `files`: what is done already, and need not be done again. It is written with the delay; the plugin finds it in the
+    job's files when it is asked again.
+    """
 
     reason: str
+    files: tuple[FileChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The job can never go on; it fails with this reason."""
+    """The job can never go on; it fails with this reason, and with a DDM error's code where there is one for it."""
 
     reason: str
+    code: int = 0
 
 
 Plan = Go | Park | Later | Refuse
 Plans = Mapping[int, Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that a storage has, as its catalogue must know it."""
+
+    scope: str
+    lfn: str
+    storage: str
+    guid: str
+    size: int
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +117,18 @@ def fault(answer: object, job: Job, moves: BlockKind) -> str | None:
     """
     match answer:
         case Go():
-            return _fault_of_files(answer, job) or _fault_of_transfers(answer, job, moves)
-        case Park(str()) | Later(str()) | Refuse(str()):
+            brought = {block.name: block for block in (*answer.blocks, *(one.block for one in answer.transfers))}
+            return _fault_of_files(answer.files, brought, job) or _fault_of_transfers(answer, job, moves)
+        case Later(str(), tuple() as files):
+            return _fault_of_files(files, {}, job)
+        case Park(str()) | Refuse(str(), int()):
             return None
     return f"is {type(answer).__name__}, not a plan"
 
 
-def _fault_of_files(plan: Go, job: Job) -> str | None:
+def _fault_of_files(changes: Iterable[FileChange], brought: Mapping[str, NewBlock], job: Job) -> str | None:
     blocks = {file.seq: file.block for file in job.files}
-    brought = {block.name: block for block in plan.blocks} | {one.block.name: one.block for one in plan.transfers}
-    for change in plan.files:
+    for change in changes:
         if change.seq not in blocks or not isinstance(change.status, FileStatus):
             return f"changes file {change.seq}, which the job does not have, or to {change.status!r:.50}"
         if change.block is not None and change.block != blocks[change.seq] and change.block not in brought:

@@ -8,7 +8,7 @@ from typing import Protocol
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.plans import Plan, Plans, Replicas
+from panda_fsm.plans import Later, Plan, Plans, Refuse, Replicas, StoredFile
 
 
 class Transaction(Protocol):
@@ -83,6 +83,12 @@ class Catalogue(Protocol):
     def replicas(self, files: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Replicas]:
         """For each (scope, LFN): the storages that hold it, and those that could not be looked at."""
 
+    def register(self, files: Sequence[StoredFile]) -> Mapping[StoredFile, Later | Refuse]:
+        """Know from now on that storages have these files; one that is known already is no mistake.
+
+        Returns those of which that could not be confirmed, with the reason.
+        """
+
 
 class ExperimentPlugin(Protocol):
     """One experiment's ways: where inputs are, how blocks are called, where outputs go. Made with (sites, catalogue).
@@ -96,6 +102,9 @@ class ExperimentPlugin(Protocol):
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
         """Register the stored outputs (LFN to what the pilot reported) of each job."""
 
+    def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
+        """Register the stored log of each job, which is about to fail: nobody will wait until it has moved."""
+
 
 class Experiments(Protocol):
     """Asks each experiment's plugin about its own jobs; whatever a plugin does, each job gets a plan."""
@@ -105,3 +114,6 @@ class Experiments(Protocol):
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Plans:
         """The same for stored outputs."""
+
+    def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Plans:
+        """The same for the stored logs of jobs that fail."""

@@ -219,9 +219,9 @@ def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool,
         read_files(connection, jobs)
         read_upstream(connection, [job for job in jobs.values() if job.has_upstream])
     if report and jobs:
-        for job_id, text, state, pilot_erred in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
+        for job_id, *told in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
             job = jobs[job_id]
-            job.report, job.report_state, job.pilot_erred = text, state, pilot_erred
+            job.report, job.report_state, job.pilot_erred, job.metadata = told
 
 
 def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:

@@ -65,9 +65,9 @@ class Job:
     """One live job. `state` and `version` run ahead of the database while a batch is decided.
 
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
-    that need them. `returns` counts the pilots that were given the job and never spoke of it. `closed_blocks` names
-    blocks that the plugin chose for its files and that take none any more. `upstream` is loaded for defined jobs that
-    have any.
+    that need them; so is `metadata`, the payload's own report of a production job. `returns` counts the pilots that
+    were given the job and never spoke of it. `closed_blocks` names blocks that the plugin chose for its files and that
+    take none any more. `upstream` is loaded for defined jobs that have any.
     """
 
     job_id: int
@@ -92,6 +92,7 @@ class Job:
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False
+    metadata: str | None = None
     files: list[File] = field(default_factory=list)
     upstream: tuple[Upstream, ...] = ()
     closed_blocks: frozenset[str] = frozenset()

@@ -158,6 +158,9 @@ class GenericPlugin:
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
         return self._outputs.add(jobs)
 
+    def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        return self._outputs.keep_logs(jobs)
+
     def _sub_names(self, job: Job, file: File, place: str) -> Iterator[str]:
         """Names of a sub block for an output that its pilot stored at another place, one a generation."""
         bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))

@@ -2,25 +2,55 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from uuid import NAMESPACE_OID, uuid5
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.kills import USER_LABELS
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
-from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer
+from panda_fsm.plans import Go, Later, Plan, Refuse, StoredFile, Transfer
 from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
 from plugins.experiments.bunches import ClosedBlocks
 
 SubNames = Callable[[Job, File, str], Iterator[str]]
 """Names for the sub block of an output that its pilot stored at another place, to be tried one after the other."""
-_Found = Mapping[tuple[str, str], Replicas]
+Jobs = Sequence[tuple[Job, dict[str, OutputFile]]]
+_Troubles = Mapping[StoredFile, Later | Refuse]
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """An output that its pilot stored, how the catalogue must know it, and the block in which it goes home, if any."""
+
+    file: File
+    stored: StoredFile
+    elsewhere: bool
+    way_home: NewBlock | None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the catalogue confirmed it when the job was looked at before."""
+        file, stored = self.file, self.stored
+        return (file.guid, file.size, file.checksum) == (stored.guid, stored.size, stored.checksum)
+
+    def change(self, status: FileStatus) -> FileChange:
+        """What becomes of the file."""
+        block = self.way_home.name if self.way_home is not None and self.way_home.name != self.file.block else None
+        stored, place = self.stored, self.stored.storage if self.elsewhere else None
+        return FileChange(self.file.seq, status, block, stored.guid, stored.size, stored.checksum, place)
+
+    def confirmed(self) -> FileChange:
+        """That the catalogue knows it, while others are waited for."""
+        stored = self.stored
+        return FileChange(self.file.seq, self.file.status, None, stored.guid, stored.size, stored.checksum)
 
 
 class Outputs:
-    """Sends home what has a home elsewhere; `sub_names` are the experiment's own."""
+    """Registers outputs where they are, and sends home what has a home elsewhere; `sub_names` are the experiment's."""
 
     def __init__(self, sites: Sites, catalogue: Catalogue, closed: ClosedBlocks, sub_names: SubNames) -> None:
         self._sites = sites
@@ -28,54 +58,53 @@ class Outputs:
         self._closed = closed
         self._sub_names = sub_names
 
-    def add(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
-        """A plan for the stored outputs of each job."""
-        checked: set[tuple[str, str]] = set()
+    def add(self, jobs: Jobs) -> dict[int, Plan]:
+        """A plan for the stored outputs of each job, which waits for those that move."""
+        return self._plans(jobs, FileStatus.TRANSFERRING)
+
+    def keep_logs(self, jobs: Jobs) -> dict[int, Plan]:
+        """A plan for the log of each job that fails: it is ready where it is. That of production moves home, too."""
+        return self._plans(jobs, FileStatus.READY)
+
+    def _plans(self, jobs: Jobs, moving: FileStatus) -> dict[int, Plan]:
+        plans: dict[int, Plan] = {}
+        found: dict[int, list[_Output]] = {}
         for job, stored in jobs:
             self._closed.learn(job.closed_blocks)
-            checked |= {replica_of(f) for f in job.outputs if self._stays_verified(f, job, stored.get(f.lfn))}
-        found = self._catalogue.replicas(sorted(checked)) if checked else {}
-        return {job.job_id: self._add(job, stored, found) for job, stored in jobs}
+            outputs = self._located(job, stored, moving)
+            if isinstance(outputs, Refuse):
+                plans[job.job_id] = outputs
+            else:
+                found[job.job_id] = outputs
+        new = dict.fromkeys(one.stored for outputs in found.values() for one in outputs if not one.is_known)
+        troubles = self._catalogue.register(list(new)) if new else {}
+        return plans | {job_id: _plan(outputs, troubles, moving) for job_id, outputs in found.items()}
 
-    def _stays_verified(self, file: File, job: Job, what: OutputFile | None) -> bool:
-        """Whether an output was stored, stays, and can be looked at."""
-        queue = self._sites.queues.get(job.site)
-        if what is None or queue is None:
-            return False
-        place = self._place(what, queue)
-        storage = self._sites.storages.get(place)
-        return storage is not None and storage.verify and not _moves(file, job, place)
-
-    def _place(self, what: OutputFile, queue: Queue) -> str:
-        """The storage that has an output: the queue's, or another that its pilot chose and that we know."""
-        return what.endpoint if what.endpoint in self._sites.storages else queue.storage
-
-    def _add(self, job: Job, stored: Mapping[str, OutputFile], found: _Found) -> Plan:
+    def _located(self, job: Job, stored: Mapping[str, OutputFile], moving: FileStatus) -> list[_Output] | Refuse:
+        """Where the stored outputs are, and where they go."""
         queue = self._sites.queues.get(job.site)
         if queue is None:
             return Refuse(f"unknown queue {job.site}")
-        files: list[FileChange] = []
-        moving: dict[NewBlock, list[int]] = defaultdict(list)
+        outputs = []
         for file in job.outputs:
             what = stored.get(file.lfn)
             if what is None:
                 continue
             place = self._place(what, queue)
             moves = _moves(file, job, place)
-            if moves and home(file, job) not in self._sites.storages:
+            if moving is FileStatus.READY:
+                moves = moves and job.label not in USER_LABELS and home(file, job) in self._sites.storages
+            elif moves and home(file, job) not in self._sites.storages:
                 return Refuse(f"unknown destination {home(file, job)}")
-            absent = _absent(file, place, found)
-            if absent is not None:
-                return absent
-            status = FileStatus.TRANSFERRING if moves else FileStatus.READY
-            guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
-            block = self._way_home(file, job, queue, place) if moves else None
-            if block is not None:
-                moving[block].append(file.seq)
-            elsewhere = place if not moves and place != _planned(file, job, queue) else None
-            joined = block.name if block is not None and block.name != file.block else None
-            files.append(FileChange(file.seq, status, joined, guid, what.size, what.checksum, elsewhere))
-        return Go(tuple(files), transfers=tuple(Transfer(block, tuple(seqs)) for block, seqs in moving.items()))
+            way_home = self._way_home(file, job, queue, place) if moves else None
+            is_there = way_home is None or moving is FileStatus.READY
+            elsewhere = is_there and place != (home(file, job) or queue.storage)
+            outputs.append(_Output(file, _stored(file, what, place), elsewhere, way_home))
+        return outputs
+
+    def _place(self, what: OutputFile, queue: Queue) -> str:
+        """The storage that has an output: the queue's, or another that its pilot chose and that we know."""
+        return what.endpoint if what.endpoint in self._sites.storages else queue.storage
 
     def _way_home(self, file: File, job: Job, queue: Queue, place: str) -> NewBlock:
         """The block in which an output moves: the one it was meant for, or one of its own that says where it starts."""
@@ -99,10 +128,6 @@ def sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
     return NewBlock(name, BlockKind.SUB, file.destination_block, job.vo, job.task_id, source, home(file, job))
 
 
-def _planned(file: File, job: Job, queue: Queue) -> str:
-    return home(file, job) or queue.storage
-
-
 def _moves(file: File, job: Job, place: str) -> bool:
     """Whether an output that is at `place` has a home elsewhere, and a block to go there in.
 
@@ -111,11 +136,23 @@ def _moves(file: File, job: Job, place: str) -> bool:
     return home(file, job) not in ("", place) and file.block is not None
 
 
-def _absent(file: File, storage: str, found: _Found) -> Later | Refuse | None:
-    """What follows if an output that was looked for is not where its pilot stored it."""
-    replicas = found.get(replica_of(file))
-    if replicas is None or storage in replicas.storages:
-        return None
-    if storage in replicas.unreachable:
-        return Later(f"nobody can say whether {file.lfn} was stored: {storage} cannot be reached")
-    return Refuse(f"{file.lfn} is not on {storage}, where its pilot stored it")
+def _stored(file: File, what: OutputFile, place: str) -> StoredFile:
+    guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
+    return StoredFile(file.scope, file.lfn, place, guid, what.size or 0, what.checksum)
+
+
+def _plan(outputs: Sequence[_Output], troubles: _Troubles, moving: FileStatus) -> Plan:
+    """The job goes on with all of its outputs or with none; what was confirmed is not asked for again."""
+    found = [troubles[one.stored] for one in outputs if one.stored in troubles]
+    refused = [trouble for trouble in found if isinstance(trouble, Refuse)]
+    if refused:
+        return refused[0]
+    for trouble in found:
+        if isinstance(trouble, Later):
+            return replace(trouble, files=tuple(one.confirmed() for one in outputs if one.stored not in troubles))
+    ways: dict[NewBlock, list[int]] = defaultdict(list)
+    for one in outputs:
+        if one.way_home is not None:
+            ways[one.way_home].append(one.file.seq)
+    files = tuple(one.change(FileStatus.READY if one.way_home is None else moving) for one in outputs)
+    return Go(files, transfers=tuple(Transfer(block, tuple(seqs)) for block, seqs in ways.items()))

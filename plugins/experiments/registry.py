@@ -15,6 +15,8 @@ from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
 from plugins.experiments.isolation import Isolated, Question
 
+Stored = Sequence[tuple[Job, dict[str, OutputFile]]]
+"""Jobs, and their stored outputs by LFN."""
 GROUP = "panda_fsm.plugins"
 DEFAULT = "generic"
 LIMIT_S = 30.0
@@ -58,14 +60,21 @@ class IsolatedExperiments:
         """A plan for every one of the jobs; trouble of a plugin is `Later` for its own jobs."""
         return self._ask(jobs, _SETUP)
 
-    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+    def add_outputs(self, jobs: Stored) -> dict[int, Plan]:
         """The same for stored outputs."""
+        return self._ask_about_outputs(jobs, lambda plugin, part: plugin.add_outputs(part))
+
+    def keep_logs(self, jobs: Stored) -> dict[int, Plan]:
+        """The same for the stored logs of jobs that fail."""
+        return self._ask_about_outputs(jobs, lambda plugin, part: plugin.keep_logs(part))
+
+    def _ask_about_outputs(self, jobs: Stored, ask: Callable[[ExperimentPlugin, Stored], object]) -> dict[int, Plan]:
         stored = {job.job_id: files for job, files in jobs}
 
-        def ask(plugin: ExperimentPlugin, part: Sequence[Job]) -> object:
-            return plugin.add_outputs([(job, stored[job.job_id]) for job in part])
+        def ask_of(plugin: ExperimentPlugin, part: Sequence[Job]) -> object:
+            return ask(plugin, [(job, stored[job.job_id]) for job in part])
 
-        return self._ask([job for job, _ in jobs], Question(ask, BlockKind.SUB))
+        return self._ask([job for job, _ in jobs], Question(ask_of, BlockKind.SUB))
 
     def _ask(self, jobs: Sequence[Job], question: Question) -> dict[int, Plan]:
         members: dict[str, list[Job]] = defaultdict(list)

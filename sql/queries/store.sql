@@ -44,7 +44,8 @@ WHERE u.job_id = ANY(%(job_ids)s) ORDER BY u.job_id, u.upstream_id
 -- name: load_reports
 SELECT j.job_id, coalesce(r.output_report, ''), r.state,
        coalesce(r.attributes ->> 'pilot_error_code', '0') <> '0'
-           OR coalesce(r.attributes ->> 'trans_exit_code', '0') <> '0'
+           OR coalesce(r.attributes ->> 'trans_exit_code', '0') <> '0',
+       CASE WHEN j.label = 'managed' AND r.state = 'finished' THEN r.attributes ->> 'metadata' END
 FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
 WHERE j.job_id = ANY(%(job_ids)s)
 

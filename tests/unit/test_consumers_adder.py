@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from consumers.adder import GIVE_UP_S, Adder
+from consumers.adder import GIVE_UP_LOG_S, GIVE_UP_S, Adder
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, DdmCode
-from panda_fsm.jobs.job import Job
+from panda_fsm.effects import Effects
+from panda_fsm.jobs.job import Job, NewFile
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import JobEvent, OutputsAdded
-from panda_fsm.outcomes import Advance, Defer, FileChange, Ignore, NewBlock, Outcome, Record
+from panda_fsm.outcomes import Advance, Changes, Defer, FileChange, Ignore, NewBlock, Outcome, Record
 from panda_fsm.plans import Go, Later, Park, Plan, Refuse, Transfer
 from tests import factories
 
@@ -27,9 +28,11 @@ F = FileStatus
 class Experiments:
     """Answers what the test wants and notes what it was asked; unless told otherwise, all that was stored is ready."""
 
-    def __init__(self, plan: Plan | None = None) -> None:
+    def __init__(self, plan: Plan | None = None, log_plan: Plan | None = None) -> None:
         self._plan = plan
+        self._log_plan = log_plan
         self.asked: list[list[int]] = []
+        self.asked_about_logs: list[dict[int, list[str]]] = []
 
     def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
         raise AssertionError("the Adder sets nothing up")
@@ -37,6 +40,10 @@ class Experiments:
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
         self.asked.append([job.job_id for job, _ in jobs])
         return {job.job_id: self._plan or Go(_ready(job, stored)) for job, stored in jobs}
+
+    def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        self.asked_about_logs.append({job.job_id: list(stored) for job, stored in jobs})
+        return {job.job_id: self._log_plan or Go(_ready(job, stored)) for job, stored in jobs}
 
 
 def _ready(job: Job, stored: dict[str, OutputFile]) -> tuple[FileChange, ...]:
@@ -56,9 +63,9 @@ def holding(report: dict[str, Any] | str | None, state: str = "finished", token:
     return job
 
 
-def decide(job: Job, plan: Plan | None = None) -> Outcome:
+def decide(job: Job, plan: Plan | None = None, log_plan: Plan | None = None) -> Outcome:
     """What the Adder makes of the event that the job is holding."""
-    adder = Adder(Experiments(plan))
+    adder = Adder(Experiments(plan, log_plan))
     event = JobEvent(job_id=1, version=job.version, state=State.HOLDING, trigger="pilot_ended")
     item = factories.item(event, job)
     adder.prepare([item])
@@ -186,9 +193,90 @@ def test_what_a_plugin_forgets_for_a_day_fails_the_job() -> None:
     assert diagnostic == "gave up after 24 h: the plugin left out.root unsettled"
 
 
-def test_refusal_fails_the_job() -> None:
-    found, statuses, error = verdict(decide(holding(ALL), Refuse("unknown destination")))
-    assert (found, statuses, error) == ("failed", LOG_KEPT, "unknown destination")
+@pytest.mark.parametrize(("code", "told"), [(0, DdmCode.ADDER), (DdmCode.LOCATION, DdmCode.LOCATION)])
+def test_refusal_fails_the_job(code: int, told: int) -> None:
+    outcome = decide(holding(ALL), Refuse("unknown destination", code))
+    assert verdict(outcome) == ("failed", LOG_KEPT, "unknown destination")
+    assert isinstance(outcome, Record)
+    assert [error.code for error in outcome.changes.errors] == [told]
+
+
+def test_what_is_registered_already_is_written_while_the_rest_is_waited_for() -> None:
+    """With the names that only the pilot knew: the job is read anew when it is looked at again."""
+    job = holding(LOG | {"out.root._7": factories.entry()})
+    confirmed = (FileChange(1, F.UNKNOWN, None, "G", 5, "ad:00000001"),)
+    outcome, effects = decide(job, Later("catalogue is away", confirmed)), Effects()
+    assert outcome == Defer(
+        "catalogue is away", 1.0, Changes(new_files=(NewFile(1, 1, "out.root._7"),), files=confirmed)
+    )
+    effects.record(job, outcome.changes)
+    assert decide(job, Later("catalogue is away")) == Defer("catalogue is away", 1.0)
+    assert verdict(decide(job)) == ("finished", ALL_READY, "")
+
+
+@pytest.mark.parametrize("plan", [Later("catalogue is away"), Park("catalogue is away")])
+def test_a_job_that_fails_waits_an_hour_for_its_log(plan: Plan) -> None:
+    """Its failure is no secret meanwhile, but its log is what people look for."""
+    recent, old = (
+        holding(LOG, "failed", entered_at=datetime.now(UTC) - timedelta(seconds=age_s))
+        for age_s in (0, GIVE_UP_LOG_S + 1)
+    )
+    assert decide(recent, log_plan=plan) == Defer("its log: catalogue is away", 1.0)
+    assert verdict(decide(old, log_plan=plan)) == (
+        "failed", NOTHING_DONE, "its log is not kept: catalogue is away"
+    )  # fmt: skip
+
+
+def test_a_log_that_is_refused_is_failed_beside_the_reason_of_its_job() -> None:
+    outcome = decide(holding(LOG), log_plan=Refuse("it is not there"))
+    assert verdict(outcome) == (
+        "failed", NOTHING_DONE, "out.root is missing in the pilot's report; its log is not kept: it is not there"
+    )  # fmt: skip
+    assert verdict(decide(holding(LOG, "failed"), log_plan=Go()))[1] == NOTHING_DONE, "left open"
+
+
+def test_the_log_of_a_failed_job_moves_if_its_plugin_wants() -> None:
+    outcome = decide(holding(LOG, "failed"), log_plan=Go((FileChange(2, F.READY),), transfers=(Transfer(SUB, (2,)),)))
+    assert isinstance(outcome, Record)
+    request, added = outcome.changes.messages
+    assert [file["lfn"] for file in json.loads(request.encode())["files"]] == ["log.tgz"]
+    assert isinstance(added, OutputsAdded)
+    assert outcome.changes.blocks == (SUB,)
+
+
+def test_experiments_are_asked_about_the_logs_of_jobs_that_fail() -> None:
+    """For whatever reason they do; and about nothing where there is no log to keep."""
+    experiments = Experiments(Refuse("never"))
+    jobs = [
+        holding(ALL, "failed", job_id=1), holding(LOG, job_id=2), holding(ALL, job_id=3), holding("NULL", job_id=4),
+        holding({"log.tgz": factories.entry(fsize=-1)}, "failed", job_id=5),
+    ]  # fmt: skip
+    Adder(experiments).prepare(
+        [factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job) for job in jobs]
+    )
+    assert experiments.asked_about_logs == [{1: ["log.tgz"], 2: ["log.tgz"], 3: ["log.tgz"]}]
+
+
+JOB_REPORT = json.dumps({"files": {"output": [{"subFiles": [{"name": "out.root", "file_guid": "{}"}, 7]}, None]}})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "agrees"),
+    [
+        (JOB_REPORT.replace("{}", factories.entry()["guid"].lower()), True),
+        (JOB_REPORT.replace("{}", "306CCD0D-397F-4E50-B9A4-5A53F7E99AC1"), False),
+        (JOB_REPORT[:-5], True),
+        ('{"files": {"output": {"out.root": 1}}}', True),
+        ("[" * 100_000, True),
+        (None, True),
+    ],
+    ids=["alike but for case", "another", "cut", "of other form", "hostile", "none"],
+)
+def test_the_job_report_and_the_pilots_report_agree_on_guids(metadata: str | None, agrees: bool) -> None:
+    outcome = decide(holding(ALL, label="managed", metadata=metadata))
+    assert verdict(outcome)[0] == ("finished" if agrees else "failed")
+    assert isinstance(outcome, Record)
+    assert [error.code for error in outcome.changes.errors] == ([] if agrees else [DdmCode.GUID])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from panda_fsm.messages import JobEvent
 from panda_fsm.outcomes import Advance, Defer, Record
 from panda_fsm.plans import Go, Transfer
 from tests import factories
-from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
+from tests.unit.test_consumers_adder import ALL, LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
 
 
 def reported(*lfns: str, lfn: str, **fields: Any) -> tuple[list[tuple[int, int, str]], dict[int, FileStatus], str]:
@@ -121,6 +121,26 @@ def test_an_output_may_get_its_full_name() -> None:
     assert outcome.changes.new_files == (NewFile(1, 1, "out.full.root"),)
     (request,) = outcome.changes.messages
     assert {file["lfn"] for file in json.loads(request.encode())["files"]} == {"out.full.root", "log.tgz"}
+
+
+def test_a_job_that_has_its_full_names_already_is_read_alike() -> None:
+    """It was looked at before, and its catalogue was away."""
+    job = holding(LOG | {"out.root": factories.entry(full_lfn="out.full.root")})
+    job.files[1].lfn = "out.full.root"
+    outcome = decide(job)
+    assert verdict(outcome) == ("finished", {1: F.READY, 2: F.READY}, "")
+    assert isinstance(outcome, Record)
+    assert outcome.changes.new_files == ()
+
+
+@pytest.mark.parametrize("full_lfn", ["log.tgz", "out2.root"])
+def test_two_outputs_are_never_called_alike(full_lfn: str) -> None:
+    job = holding(ALL | {"out.root": factories.entry(full_lfn=full_lfn), "out2.root": factories.entry()})
+    job.files.append(factories.file(3, FileType.OUTPUT, "out2.root", block="block"))
+    outcome = decide(job)
+    assert f"two outputs would be called {full_lfn}" in verdict(outcome)[2]
+    assert isinstance(outcome, Record)
+    assert outcome.changes.new_files == ()
 
 
 def test_new_files_are_there_for_the_next_message_of_the_batch() -> None:

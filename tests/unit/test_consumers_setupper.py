@@ -34,6 +34,9 @@ class Experiments:
         self.asked += [job.job_id for job in jobs]
         return {job.job_id: self._plan for job in jobs}
 
+    def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        raise AssertionError("the Setupper keeps no logs")
+
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
         raise AssertionError("the Setupper adds nothing")
 

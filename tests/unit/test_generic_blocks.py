@@ -17,7 +17,7 @@ from panda_fsm.jobs.drafts import BlockName
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import NewBlock
-from panda_fsm.plans import Plan, Replicas
+from panda_fsm.plans import Later, Plan, Refuse, Replicas, StoredFile
 from panda_fsm.sites import Queue, Sites, Storage
 from panda_fsm.trouble import Condition
 from plugins.experiments.generic import FILES_PER_DISPATCH_BLOCK, JOBS_PER_DISPATCH_BLOCK, GenericPlugin
@@ -34,6 +34,9 @@ class Everything:
 
     def replicas(self, files: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Replicas]:
         return dict.fromkeys(files, Replicas((A,)))
+
+    def register(self, files: Sequence[StoredFile]) -> dict[StoredFile, Later | Refuse]:
+        return {}
 
 
 NOWHERE = Sites(

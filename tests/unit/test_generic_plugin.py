@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from lab.site import LabFiles, write_lab
 from panda_fsm.blocks.states import BlockKind
+from panda_fsm.codes import DdmCode
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
-from panda_fsm.outcomes import NewBlock
-from panda_fsm.plans import Go, Later, Refuse, fault
+from panda_fsm.outcomes import FileChange, NewBlock
+from panda_fsm.plans import Go, Later, Refuse, StoredFile, fault
 from panda_fsm.sites import Sites
 from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.generic import GenericPlugin
@@ -150,19 +152,82 @@ def verifying(sites: Sites) -> GenericPlugin:
 def test_outputs_that_stay_are_looked_for_where_that_is_wanted(lab: LabFiles, sites: Sites) -> None:
     job = holding()
     output, log = factories.output_lfns(1)
-    factories.store_file(lab.queue_storage, output)
+    factories.store_file(lab.queue_storage, output, b"12345")
     plans = verifying(sites).add_outputs([(job, stored(job))])
-    assert plans[1] == Refuse(f"{log} is not on {B}, where its pilot stored it")
-    factories.store_file(lab.queue_storage, log)
+    assert plans[1] == Refuse(f"{log} is not on {B}, where its pilot stored it", DdmCode.LOCATION)
+    factories.store_file(lab.queue_storage, log, b"12345")
     assert isinstance(verifying(sites).add_outputs([(job, stored(job))])[1], Go)
     lab.queue_storage.rename(lab.queue_storage.with_suffix(".unmounted"))
     plan = verifying(sites).add_outputs([(job, stored(job))])[1]
     assert plan == Later(f"nobody can say whether {output} was stored: {B} cannot be reached")
 
 
-def test_outputs_that_move_are_looked_for_by_who_moves_them(sites: Sites) -> None:
+def test_outputs_that_move_are_looked_for_too(sites: Sites) -> None:
     job = holding(destination=A)
-    assert isinstance(verifying(sites).add_outputs([(job, stored(job))])[1], Go)
+    plan = verifying(sites).add_outputs([(job, stored(job))])[1]
+    assert isinstance(plan, Refuse)
+    assert plan.code == DdmCode.LOCATION
+
+
+def test_an_output_of_another_size_is_not_the_one_that_its_pilot_stored(lab: LabFiles, sites: Sites) -> None:
+    job = holding()
+    output, log = factories.output_lfns(1)
+    factories.store_file(lab.queue_storage, output, b"12345")
+    factories.store_file(lab.queue_storage, log, b"1234")
+    plan = verifying(sites).add_outputs([(job, stored(job))])[1]
+    assert plan == Refuse(f"{log} has 4 bytes on {B}, not 5", DdmCode.LOCATION)
+
+
+class Forgetful(LocalCatalogue):
+    """A catalogue that takes one of all files that it is told of, and then is away for a moment."""
+
+    def __init__(self, sites: Sites) -> None:
+        super().__init__(sites)
+        self.told: list[list[str]] = []
+
+    def register(self, files: Sequence[StoredFile]) -> dict[StoredFile, Later | Refuse]:
+        self.told.append([file.lfn for file in files])
+        return {file: Later("catalogue is away") for file in files[1:]}
+
+
+@pytest.mark.parametrize("destination", ["", A])
+def test_what_the_catalogue_confirmed_it_is_not_told_again(sites: Sites, destination: str) -> None:
+    """By what was written of it: whatever process looks at the job next."""
+    catalogue = Forgetful(sites)
+    job = holding(destination=destination, block="the")
+    plan = GenericPlugin(sites, catalogue).add_outputs([(job, stored(job))])[1]
+    output, log = factories.output_lfns(1)
+    assert plan == Later("catalogue is away", (FileChange(0, F.UNKNOWN, None, "GUID", 5, "ad:00000001"),))
+    assert fault(plan, job, BlockKind.SUB) is None
+    job.files[0] = replace(job.files[0], guid="GUID", size=5, checksum="ad:00000001")
+    assert len(going(GenericPlugin(sites, catalogue).add_outputs([(job, stored(job))])[1]).files) == 2
+    assert catalogue.told == [[output, log], [log]]
+
+
+@pytest.mark.parametrize(
+    ("label", "endpoint", "destination", "registered", "goes"),
+    [
+        ("user", "", A, B, None),
+        ("user", "", "", None, None),
+        ("user", A, A, None, None),
+        ("managed", "", A, B, A),
+        ("managed", A, B, A, B),
+        ("managed", "", "MOON", B, None),
+    ],
+    ids=["far from home", "no home", "home", "of production", "of production, elsewhere", "unknown home"],
+)
+def test_the_log_of_a_failed_job_is_registered_where_it_is(
+    plugin: GenericPlugin, label: str, endpoint: str, destination: str, registered: str | None, goes: str | None
+) -> None:
+    """Nobody waits for it to come home; that of production is sent there."""
+    job = holding(destination=destination, label=label, block="the")
+    log = {file.lfn: OutputFile(file.lfn, "", 5, "ad:00000001", endpoint) for file in job.outputs[1:]}
+    plan = going(plugin.keep_logs([(job, log)])[1])
+    (change,) = plan.files
+    assert (change.seq, change.status, change.destination) == (1, F.READY, registered)
+    assert change.guid, "made where the pilot leaves it empty"
+    assert [one.block.destination for one in plan.transfers] == ([goes] if goes else [])
+    assert fault(plan, job, BlockKind.SUB) is None
 
 
 def at(job: Job, endpoint: str) -> dict[str, OutputFile]:
@@ -209,5 +274,5 @@ def test_an_output_is_looked_for_where_its_pilot_stored_it(lab: LabFiles, sites:
         factories.store_file(lab.queue_storage, lfn)
     assert isinstance(verifying(sites).add_outputs([(job, at(job, A))])[1], Refuse)
     for lfn in factories.output_lfns(1):
-        factories.store_file(lab.source_storage, lfn)
+        factories.store_file(lab.source_storage, lfn, b"12345")
     assert isinstance(verifying(sites).add_outputs([(job, at(job, A))])[1], Go)

@@ -41,6 +41,9 @@ class Plugin:
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
         raise NotImplementedError
 
+    def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
+        raise NotImplementedError
+
 
 class Walled:
     """A plugin in its isolation, and a clock that the test turns."""

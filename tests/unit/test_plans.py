@@ -37,6 +37,7 @@ GOOD = {
     "known block": Go((FileChange(1, F.READY, "old", "GUID", 5, "ad:00000001"),)),
     "parked": Park("why"),
     "later": Later("why"),
+    "later, half done": Later("why", (FileChange(1, F.UNKNOWN, None, "GUID", 5, "ad:00000001"),)),
     "refused": Refuse("why"),
 }
 
@@ -50,6 +51,9 @@ BAD: dict[str, tuple[Any, str]] = {
     "nothing": (None, "is NoneType, not a plan"),
     "a text": ("go", "is str, not a plan"),
     "no reason": (Later(None), "is Later, not a plan"),  # type: ignore[arg-type]
+    "later, of an unknown file": (Later("why", (FileChange(5, F.READY),)), "changes file 5"),
+    "later, into a block": (Later("why", (FileChange(1, F.READY, SUB.name),)), "does not bring"),
+    "code in words": (Refuse("why", "ddm"), "is Refuse, not a plan"),  # type: ignore[arg-type]
     "unknown file": (Go((FileChange(5, F.READY),)), "changes file 5"),
     "status in words": (Go((FileChange(0, "there"),)), "to 'there'"),  # type: ignore[arg-type]
     "block that is not brought": (Go((pending(DIS),)), "does not bring"),
