@@ -237,6 +237,8 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     from sql.gateway_store import GatewayStore
     from sql.migrate import latest
 
+    # Asked for their rules only: whose plugin does not load is in trouble where it works, not here.
+    experiments = _experiments(config, Condition())
     chosen = GatewayConfig(
         config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest(),
         priority_limits=PriorityLimits(config.priority_limit, config.priority_limits),
@@ -244,6 +246,7 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         hosts=tuple(name.strip() for name in config.gateway_hosts.split(",") if name.strip()),
         most_requests=config.gateway_requests, longest_wait_s=config.gateway_wait_s, drain_s=config.gateway_drain_s,
         sandbox_quota=config.sandbox_quota_mb * 1024 * 1024, services=tuple(name for name in NAMES if name != GATEWAY),
+        name_check=experiments.refusal,
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)

@@ -46,7 +46,7 @@ class Adder(Service[Reading]):
             if job is None or job.report is None or job.job_id in readings or not _is_due(item.message, job):
                 continue
             in_time = not has_patterns(job) or time.monotonic() <= until
-            readings[job.job_id] = read(job) if in_time else Reading(job, plan=_TAKES_LONG)
+            readings[job.job_id] = read(job, self._experiments.refusal) if in_time else Reading(job, plan=_TAKES_LONG)
         self._ask_about_outputs([one for one in readings.values() if one.is_good and one.plan is not _TAKES_LONG])
         for reading in readings.values():
             _judge(reading)

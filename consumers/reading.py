@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from consumers.patterns import matching
@@ -12,6 +12,7 @@ from panda_fsm.jobs.drafts import PATTERN
 from panda_fsm.jobs.job import File, Job, NewFile, grown
 from panda_fsm.jobs.kills import USER_LABELS
 from panda_fsm.jobs.metadata import guids_of
+from panda_fsm.jobs.names import NameCheck
 from panda_fsm.jobs.report import OutputFile, parse_report, printable
 from panda_fsm.jobs.states import FileStatus, FileType
 from panda_fsm.outcomes import FileChange
@@ -57,8 +58,8 @@ class Reading:
         return {lfn: self.stored[lfn] for lfn in logs & self.stored.keys() if self.stored[lfn].is_whole}
 
 
-def read(job: Job) -> Reading:
-    """Read the job's stored report."""
+def read(job: Job, check: NameCheck) -> Reading:
+    """Read the job's stored report; `check` knows which names can be registered."""
     reading = Reading(job)
     if job.report_state != "failed" and not job.outputs:
         return reading  # nothing was to be stored
@@ -70,7 +71,7 @@ def read(job: Job) -> Reading:
     if job.report_state == "failed":
         return reading
     try:
-        _take_names(reading)
+        _take_names(reading, check)
     except ReportError as error:
         reading.wrong = str(error)
         return reading
@@ -92,10 +93,10 @@ def failed_files(reading: Reading) -> list[FileChange]:
     return [kept.get(file.seq, FileChange(file.seq, FileStatus.FAILED)) for file in reading.job.outputs]
 
 
-def _take_names(reading: Reading) -> None:
+def _take_names(reading: Reading, check: NameCheck) -> None:
     """Give the job the files that its pilot named: instead of, or beside, those that were declared.
 
-    Raises ReportError for a name that belongs to none of them.
+    Raises ReportError for a name that belongs to none of them, or that can never be registered.
     """
     job, stored = reading.job, reading.stored
     declared = {file.lfn for file in job.files}
@@ -117,7 +118,7 @@ def _take_names(reading: Reading) -> None:
             new[file.seq] = replace(new.get(file.seq, NewFile(file.seq, file.seq, "")), lfn=full[file.lfn])
     if new:
         files = grown(job.files, new.values())
-        _refuse_alike([file for file in files if file.is_output])
+        _refuse_names(job.vo, new.values(), [file for file in files if file.is_output], check)
         reading.stored = {full.get(lfn, lfn): one for lfn, one in stored.items()}
         reading.job, reading.new_files = replace(job, files=files), tuple(new.values())
 
@@ -135,7 +136,12 @@ def _new_files(job: Job, stored: Mapping[str, OutputFile], undeclared: list[str]
     return new
 
 
-def _refuse_alike(outputs: Sequence[File]) -> None:
+def _refuse_names(vo: str, new: Iterable[NewFile], outputs: Sequence[File], check: NameCheck) -> None:
+    """Raises ReportError for new names that can never be registered, and for two outputs of one name."""
+    for one in new:
+        refusal = check(vo, one.lfn)
+        if refusal is not None:
+            raise ReportError(f"{printable(one.lfn)} {refusal}")
     seen: set[str] = set()
     for file in outputs:
         if file.lfn in seen:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.access.submitting import PriorityLimits
+from panda_fsm.jobs.names import NameCheck, any_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class GatewayConfig:
     read by everybody, not only by its owner and by production managers. `hosts`: names by which it may be called,
     beside the loopback ones and `host`. No more than `most_requests` wait at once, none longer than `longest_wait_s`;
     told to end it serves on for `drain_s`. `sandbox_quota`: bytes of sandboxes that one owner may have. `services`:
-    what must be served beside it, so that what it accepts is done.
+    what must be served beside it, so that what it accepts is done. `name_check`: what is no name for
+    an output.
     """
 
     host: str
@@ -30,3 +32,4 @@ class GatewayConfig:
     drain_s: float = 2
     sandbox_quota: int = 10 * 1024 * 1024 * 1024
     services: tuple[str, ...] = ()
+    name_check: NameCheck = any_name

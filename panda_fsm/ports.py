@@ -7,6 +7,7 @@ from typing import Protocol
 
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.plans import Later, Plan, Plans, Refuse, Replicas, StoredFile
 
@@ -93,8 +94,12 @@ class Catalogue(Protocol):
 class ExperimentPlugin(Protocol):
     """One experiment's ways: where inputs are, how blocks are called, where outputs go. Made with (sites, catalogue).
 
-    Called in bulk and in a thread of its own; a call that hangs is left behind, and another may begin.
+    Called in bulk and in a thread of its own; a call that hangs is left behind, and another may begin. `names`: which
+    LFNs its catalogue takes.
     """
+
+    @property
+    def names(self) -> NameRule: ...
 
     def setup(self, jobs: Sequence[Job]) -> Mapping[int, Plan]:
         """A plan for each new job. The same jobs may be asked about again: after a crash, or when a block is closed."""
@@ -117,3 +122,6 @@ class Experiments(Protocol):
 
     def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Plans:
         """The same for the stored logs of jobs that fail."""
+
+    def refusal(self, vo: str, lfn: str) -> str | None:
+        """Why the experiment's catalogue could never register a file of this name, as far as its rule is known."""

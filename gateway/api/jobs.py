@@ -16,7 +16,7 @@ from gateway.http.answers import success
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.description import describe
-from gateway.wire.submission import draft, read_jobs
+from gateway.wire.submission import draft, read_jobs, refuse_names
 from gateway.wire.user_requests import DescribeRequest, KillRequest, SubmitRequest
 from gateway.work import submissions, upstream
 from gateway.work.idempotency import Made
@@ -78,6 +78,7 @@ async def _drafts(gateway: Gateway, identity: Identity, sent: list[Any], job_ids
         job = draft(one, index, job_id, jobset_id, identity.name, gateway.sites.queues)
         job.vo = job.vo or identity.home
         submitting.check(identity, index, job, gateway.config.priority_limits)
+        refuse_names(index, job, gateway.config.name_check)
         drafts.append(job)
         read += 1 + len(job.files) // _FILES_AS_A_JOB
         if read >= _JOBS_AT_ONCE:

@@ -18,6 +18,7 @@ from gateway.wire.user_requests import MAX_JOBS
 from panda_fsm.errors import complaint
 from panda_fsm.jobs.drafts import PATTERN, FileDraft, JobDraft
 from panda_fsm.jobs.kills import USER_LABELS
+from panda_fsm.jobs.names import NameCheck
 
 _DATE = "_datetime_object"
 _SERVERS_OWN = words(
@@ -61,6 +62,15 @@ def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues:
     if job.site not in queues:
         raise RefusalError(f"job {index}: computingSite: unknown queue {job.site!r:.80}")
     return job
+
+
+def refuse_names(index: int, job: JobDraft, check: NameCheck) -> None:
+    """Raises RefusalError naming the first output that its experiment's catalogue could never register."""
+    for position, file in enumerate(job.files):
+        is_to_come = file.type in ("output", "log") and not file.lfn.startswith(PATTERN)
+        refusal = check(job.vo, file.lfn) if is_to_come else None
+        if refusal is not None:
+            raise RefusalError(f"job {index}: file {position}: lfn: {file.lfn!r:.80} {refusal}")
 
 
 def _split(sent: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:

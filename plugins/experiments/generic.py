@@ -1,17 +1,19 @@
 """The default experiment: inputs where the catalogue says, outputs sent home, blocks named and bunched as PanDA does.
 
 Another experiment inherits from it and overrides what it does differently: `dispatch_bunches` and `dispatch_name` for
-inputs on their way, `sub_bunch` and `sub_name` for outputs.
+inputs on their way, `sub_bunch` and `sub_name` for outputs, `names` for the LFNs that its catalogue takes.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
+from typing import ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType
 from panda_fsm.outcomes import FileChange, NewBlock
@@ -46,6 +48,10 @@ class _Draft:
 
 class GenericPlugin:
     """Brings inputs to the queue's storage, and outputs home. Sub blocks depend on the job alone, however jobs came."""
+
+    names: ClassVar[NameRule] = NameRule(
+        r"[A-Za-z0-9][A-Za-z0-9._\-]*", 250, "letters, digits, '.', '_' and '-', and not begin with one of these three"
+    )
 
     def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
         self._sites = sites

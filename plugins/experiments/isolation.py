@@ -13,6 +13,7 @@ import structlog
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.names import NameRule
 from panda_fsm.messages import cut
 from panda_fsm.plans import Go, Later, Plan, fault
 from panda_fsm.ports import ExperimentPlugin
@@ -84,6 +85,11 @@ class Isolated:
         self._hung: list[Asked] = []
         self._probe: Asked | None = None
         self._questions = 0
+
+    @property
+    def names(self) -> NameRule | None:
+        """The plugin's rule for LFNs; None as long as it is not loaded."""
+        return self._plugin and self._plugin.names
 
     def load(self) -> Asked:
         """Begin to load the plugin, so that trouble shows before there are jobs."""

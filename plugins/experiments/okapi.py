@@ -3,12 +3,17 @@
 One module and one line among the entry points of pyproject.toml are all that an experiment needs.
 """
 
+from typing import ClassVar
+
+from panda_fsm.jobs.names import NameRule
 from plugins.experiments.bunches import SubBunch
 from plugins.experiments.generic import GenericPlugin
 
 
 class OkapiPlugin(GenericPlugin):
-    """As the generic one, but a block says first where its files were made."""
+    """As the generic one, but a block says first where its files were made, and names of files may have a plus."""
+
+    names: ClassVar[NameRule] = NameRule(r"[A-Za-z0-9][A-Za-z0-9._+\-]*", 200, "letters, digits, '.', '_', '+' and '-'")
 
     def sub_name(self, bunch: SubBunch) -> str:
         return f"okapi.{bunch.queue}.{bunch.task_id}_sub{bunch.number}"

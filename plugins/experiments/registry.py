@@ -68,6 +68,14 @@ class IsolatedExperiments:
         """The same for the stored logs of jobs that fail."""
         return self._ask_about_outputs(jobs, lambda plugin, part: plugin.keep_logs(part))
 
+    def refusal(self, vo: str, lfn: str) -> str | None:
+        """Why the experiment's catalogue could never register a file of this name, as far as its rule is known."""
+        rule = self._experiments[self._name_of(vo)].names
+        return rule and rule.refusal(lfn)
+
+    def _name_of(self, vo: str) -> str:
+        return vo if vo in self._experiments else DEFAULT
+
     def _ask_about_outputs(self, jobs: Stored, ask: Callable[[ExperimentPlugin, Stored], object]) -> dict[int, Plan]:
         stored = {job.job_id: files for job, files in jobs}
 
@@ -79,7 +87,7 @@ class IsolatedExperiments:
     def _ask(self, jobs: Sequence[Job], question: Question) -> dict[int, Plan]:
         members: dict[str, list[Job]] = defaultdict(list)
         for job in jobs:
-            members[job.vo if job.vo in self._experiments else DEFAULT].append(job)
+            members[self._name_of(job.vo)].append(job)
         under_way = [(name, self._experiments[name].start(part, question)) for name, part in members.items()]
         plans: dict[int, Plan] = {}
         for name, asked in under_way:

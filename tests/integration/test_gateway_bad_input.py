@@ -76,6 +76,8 @@ USER_CASES: dict[str, tuple[str, Any, int, str]] = {
     "negative memory": ("job/submit", jobs(job(a25=-1)), 400, "job 0: minRamCount: must not be negative"),
     "NUL in a name": ("job/submit", jobs(job(a19="a\x00b")), 400, "job 0: jobName: contains control characters"),
     "path in a file name": ("job/submit", jobs([*job()[:-1], [["NULL"] * 3 + ["../x", "output"]]]), 400, "file 0: lfn"),
+    "name of no catalogue": ("job/submit", jobs([*job()[:-1], [["NULL"] * 3 + ["a+b", "output"]]]), 400,
+                             "job 0: file 0: lfn: 'a+b' cannot be registered"),
     "no ids": ("job/get_description", {}, 400, "job_ids: "),
     "ids that are none": ("job/get_description", {"job_ids": ["a"]}, 400, "job_ids.0: "),
     "negative id": ("job/kill", {"job_ids": [-5]}, 400, "job_ids.0: "),

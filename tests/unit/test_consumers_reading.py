@@ -60,6 +60,7 @@ def test_a_variable_number_of_outputs(case: str) -> None:
         ("regex|o", "o/../../etc", "cannot be the name"),
         ("regex|o", "o,p", "cannot be the name"),
         ("regex|o", ".o", "cannot be the name"),
+        ("regex|o", "odd", "odd cannot be registered: it is odd"),
     ],
 )
 def test_what_is_no_output_fails_the_job(lfn: str, name: str, why: str) -> None:

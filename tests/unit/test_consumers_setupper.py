@@ -34,6 +34,9 @@ class Experiments:
         self.asked += [job.job_id for job in jobs]
         return {job.job_id: self._plan for job in jobs}
 
+    def refusal(self, vo: str, lfn: str) -> str | None:
+        raise AssertionError("the Setupper names no files")
+
     def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
         raise AssertionError("the Setupper keeps no logs")
 

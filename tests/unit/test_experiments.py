@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
+from typing import ClassVar
 
 import pytest
 
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.outcomes import FileChange
@@ -27,6 +29,7 @@ SITES = Sites(queues={factories.QUEUE: Queue(site="LAB", storage="LAB_DISK")})
 class Quiet:
     """A plugin that works, and notes which jobs it saw."""
 
+    names: ClassVar[NameRule] = NameRule("[a-z]*", 5, "small letters")
     seen: list[int]
 
     def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
@@ -46,6 +49,8 @@ class Quiet:
 
 class Sold(Quiet):
     """Another."""
+
+    names: ClassVar[NameRule] = NameRule("[A-Z]*", 5, "large letters")
 
 
 class Broken(Quiet):
@@ -150,3 +155,12 @@ def test_outputs_reach_the_plugin_with_what_was_stored() -> None:
     job.files = [factories.file(0, FileType.OUTPUT, "out"), factories.file(1, FileType.LOG, "log")]
     stored = {"log": OutputFile("log", "GUID", 5, "ad:00000001")}
     assert experiments().add_outputs([(job, stored)]) == {1: Go((FileChange(1, FileStatus.READY),))}
+
+
+def test_each_experiment_has_its_own_rule_for_names() -> None:
+    """As long as a plugin does not load nobody knows its rule, and no name is refused for it."""
+    both = experiments(y="Sold", z="Broken")
+    assert [both.refusal(vo, "name") for vo in ("x", "y", "z", "")] == [
+        None, "cannot be registered: it must be of large letters", None, None
+    ]  # fmt: skip
+    assert both.refusal("x", "letters") == "cannot be registered: it is longer than 5 characters"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from pandaclient.JobSpec import JobSpec
 
 from gateway.http.refusal import RefusalError
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, snake
-from gateway.wire.submission import draft, read_jobs
+from gateway.wire.submission import draft, read_jobs, refuse_names
+from plugins.experiments.generic import GenericPlugin
+from plugins.experiments.okapi import OkapiPlugin
 from tests.wire import QUEUES, drafted, file_spec, job_spec
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -117,6 +120,37 @@ def test_bad_file_is_refused_by_index_and_field(case: str) -> None:
     with pytest.raises(RefusalError) as refused:
         draft(job.dump_to_json_serializable(), 3, 1, 1, "u", QUEUES)
     assert refused.value.message.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("lfn", "why"),
+    [
+        ("a+b", "it must be of letters"),
+        ("a b", "it must be of letters"),
+        ("d\u00fcnn", "it must be of letters"),
+        ("-a", "it must be of letters"),
+        ("x" * 251, "it is longer than 250 characters"),
+        ("regex|a+b", None),
+        ("a.b_c-1", None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["output", "log"])
+def test_a_name_that_can_never_be_registered_is_refused(kind: str, lfn: str, why: str | None) -> None:
+    """By the plugin's rule, naming the file; what is there already is the catalogue's business."""
+    job = job_spec()
+    job.addFile(file_spec(type="input", lfn="an input+"))
+    job.addFile(file_spec(type=kind, lfn=lfn))
+    made = drafted(job)
+    expected = pytest.raises(RefusalError) if why else nullcontext()
+    with expected as refused:
+        refuse_names(3, made, lambda _vo, name: GenericPlugin.names.refusal(name))
+    if refused is not None:
+        assert refused.value.message.startswith(f"job 3: file 1: lfn: {lfn!r:.80} cannot be registered: {why}")
+
+
+def test_an_experiment_may_take_other_names() -> None:
+    assert OkapiPlugin.names.refusal("a+b") is None
+    assert OkapiPlugin.names.refusal("a b") is not None
 
 
 def test_two_outputs_of_one_name_are_refused() -> None:

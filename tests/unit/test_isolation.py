@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus, State
 from panda_fsm.outcomes import FileChange
@@ -32,6 +33,8 @@ class Plugin:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.calls: list[int] = []
+
+    names: ClassVar[NameRule] = NameRule(".*", 9, "anything")
 
     def setup(self, jobs: Sequence[Job]) -> Mapping[int, Plan]:
         self.calls.append(len(jobs))
