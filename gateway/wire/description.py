@@ -48,6 +48,8 @@ _BY_PILOT = {
 }
 """What pilots call differently. What a pilot says of its job goes before what the server noticed of it."""
 _DATES = ("start_time", "end_time")
+_IN_BYTES = frozenset(words("tot_rchar tot_wchar tot_rbytes tot_wbytes rate_rchar rate_wchar rate_rbytes rate_wbytes"))
+"""What pilots report in bytes; in the field's own database, and for all who read it, these are kilobytes."""
 
 _ZEROES = frozenset(name for name in SNAKE_JOB_ATTRIBUTES if name.endswith("_error_code")) | frozenset(
     words(
@@ -83,6 +85,9 @@ def describe(job: JobDescription) -> dict[str, Any]:
 def _of_pilot(pilot: dict[str, Any]) -> dict[str, Any]:
     """What pilots reported, dates as dates."""
     values = {_BY_PILOT.get(name, name): value for name, value in pilot.items()}
+    for name in _IN_BYTES & values.keys():
+        if isinstance(values[name], int | float):
+            values[name] = round(values[name] / 1024)
     for name in _DATES:
         if isinstance(values.get(name), str):
             values[name] = _date(values[name])

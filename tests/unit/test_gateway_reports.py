@@ -77,8 +77,7 @@ def test_a_garbled_extra_costs_no_report() -> None:
 
 KNOWN_TO_PANDA = {
     "avgRSS": 1, "avgVMEM": 2, "avgSWAP": 3, "avgPSS": 4, "maxRSS": 5, "maxVMEM": 6, "maxSWAP": 7, "maxPSS": 8,
-    "totRCHAR": 9, "totWCHAR": 10, "totRBYTES": 11, "totWBYTES": 12, "rateRCHAR": 13, "rateWCHAR": 14,
-    "rateRBYTES": 15, "rateWBYTES": 16, "jobSubStatus": "sub", "sourceSite": "A", "destinationSite": "B",
+    "jobSubStatus": "sub", "sourceSite": "A", "destinationSite": "B",
     "cpuConsumptionTime": 17, "cpuConsumptionUnit": "s+cpu", "cpu_architecture_level": "x86_64-v3", "nEvents": 18,
     "nInputFiles": 19, "batchID": "b", "schedulerID": "s", "pilotID": "p", "pilotTiming": "1|2", "grid": "g",
     "computingElement": "ce", "transExitCode": 0,
@@ -102,6 +101,13 @@ def test_all_that_is_known_is_readable(as_text: bool) -> None:
     sent = {name: str(value) for name, value in KNOWN_TO_PANDA.items()} if as_text else KNOWN_TO_PANDA
     read = read_back(sent)
     assert {name: read[name] for name in KNOWN_TO_PANDA} == KNOWN_TO_PANDA
+
+
+def test_bytes_are_read_back_as_kilobytes() -> None:
+    names = ["totRCHAR", "totWCHAR", "totRBYTES", "totWBYTES", "rateRCHAR", "rateWCHAR", "rateRBYTES", "rateWBYTES"]
+    read = read_back({name: 2048 + number for number, name in enumerate(names)})
+    assert [read[name] for name in names] == [2] * 8
+    assert read_back({"totRCHAR": "10240"})["totRCHAR"] == 10
 
 
 def test_what_pilots_call_differently_is_readable() -> None:
