@@ -39,7 +39,7 @@ class Served:
 def _setupper(config: Settings, condition: Condition) -> Service[Any]:
     from consumers.setupper import Setupper
 
-    return Setupper(_experiments(config, condition))
+    return Setupper(_experiments(config, condition, config.plugin_timeout_s))
 
 
 def _activator(_config: Settings, _condition: Condition) -> Service[Any]:
@@ -57,7 +57,7 @@ def _watcher(config: Settings, _condition: Condition) -> Service[Any]:
 def _adder(config: Settings, condition: Condition) -> Service[Any]:
     from consumers.adder import Adder
 
-    return Adder(_experiments(config, condition))
+    return Adder(_experiments(config, condition, config.plugin_timeout_s))
 
 
 def _closer(_config: Settings, _condition: Condition) -> Service[Any]:
@@ -84,12 +84,12 @@ def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
     return DeadLetters()
 
 
-def _experiments(config: Settings, condition: Condition) -> Any:
+def _experiments(config: Settings, condition: Condition, limit_s: float) -> Any:
     from plugins.ddm.catalogue import LocalCatalogue
     from plugins.experiments.registry import IsolatedExperiments
 
     known = sites.load(config.sites_file)
-    return IsolatedExperiments(known, LocalCatalogue(known), condition, config.plugin_timeout_s)
+    return IsolatedExperiments(known, LocalCatalogue(known), condition, limit_s)
 
 
 FEW = 8
@@ -237,8 +237,8 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     from sql.gateway_store import GatewayStore
     from sql.migrate import latest
 
-    # Asked for their rules only: whose plugin does not load is in trouble where it works, not here.
-    experiments = _experiments(config, Condition())
+    # Asked for their rules only: whose plugin does not load is in trouble where it works, and holds up nobody here.
+    experiments = _experiments(config, Condition(), min(5.0, config.plugin_timeout_s))
     chosen = GatewayConfig(
         config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest(),
         priority_limits=PriorityLimits(config.priority_limit, config.priority_limits),
