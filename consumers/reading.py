@@ -112,7 +112,7 @@ def _take_names(reading: Reading, check: NameCheck) -> None:
     files = grown(job.files, new.values())
     if len(files) > MOST_FILES:
         raise _too_many(len(files))
-    full = {lfn: one.full_lfn for lfn, one in stored.items() if _NAME.fullmatch(one.full_lfn)}
+    full = {lfn: one.full_lfn for lfn, one in stored.items() if lfn != one.full_lfn and _NAME.fullmatch(one.full_lfn)}
     for file in files:
         if file.is_output and file.lfn in full:
             new[file.seq] = replace(new.get(file.seq, NewFile(file.seq, file.seq, "")), lfn=full[file.lfn])

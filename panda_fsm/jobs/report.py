@@ -50,7 +50,7 @@ class _Said(dict[str, Any]):
 
     def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
         super().__init__()
-        self.contradicted = {key for key, value in pairs if self.setdefault(key, value) != value}
+        self.contradicted = {key for key, value in pairs if _differ(self.setdefault(key, value), value)}
 
 
 def parse_report(text: str | None) -> dict[str, OutputFile]:
@@ -149,6 +149,10 @@ def _checksum(entry: _Said) -> str:
             raise ReportError("md5sum is not 32 hexadecimal digits")
         return f"md5:{str(md5).lower()}"
     return ""
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return one is not other and bool(one != other)
 
 
 def _said(value: Any) -> Any:

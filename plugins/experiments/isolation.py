@@ -89,7 +89,7 @@ class Isolated:
     @property
     def names(self) -> NameRule | None:
         """The plugin's rule for LFNs; None as long as it is not loaded."""
-        return self._plugin and self._plugin.names
+        return None if self._plugin is None else self._plugin.names
 
     def load(self) -> Asked:
         """Begin to load the plugin, so that trouble shows before there are jobs."""

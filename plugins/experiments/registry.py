@@ -71,7 +71,7 @@ class IsolatedExperiments:
     def refusal(self, vo: str, lfn: str) -> str | None:
         """Why the experiment's catalogue could never register a file of this name, as far as its rule is known."""
         rule = self._experiments[self._name_of(vo)].names
-        return rule and rule.refusal(lfn)
+        return None if rule is None else rule.refusal(lfn)
 
     def _name_of(self, vo: str) -> str:
         return vo if vo in self._experiments else DEFAULT

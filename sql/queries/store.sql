@@ -143,7 +143,9 @@ UPDATE job j SET
     waits_for = CASE WHEN r.version > r.expected THEN r.waits_for ELSE coalesce(r.waits_for, j.waits_for) END,
     errors = CASE WHEN r.errors IS NULL THEN j.errors ELSE coalesce(j.errors, '{}') || r.errors END,
     pilot = CASE WHEN r.pilot IS NULL THEN j.pilot ELSE coalesce(j.pilot, '{}') || r.pilot END,
-    started_at = CASE WHEN r.started THEN coalesce(j.started_at, now()) ELSE j.started_at END,
+    started_at = coalesce(j.started_at, CASE
+        WHEN r.started OR (r.ended AND j.state = 'starting') THEN now()
+        WHEN r.ended AND j.state = 'sent' THEN j.state_changed_at END),
     ended_at = CASE WHEN r.ended THEN coalesce(j.ended_at, now()) ELSE j.ended_at END
 FROM r WHERE j.job_id = r.job_id
 

@@ -266,3 +266,18 @@ def test_a_kill_of_a_silent_job_does_not_put_its_loss_off(
     before = database.value("SELECT deadline_at FROM job")
     serve(Watcher(LIMITS)).handle(events.KillJob(job_id=1, code=9, actor="user"))
     assert database.rows("SELECT command, deadline_at FROM job") == [("tobekilled", before)]
+
+
+def test_a_job_that_never_ran_has_begun_all_the_same(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """When its pilot took it; killed while it was starting, it began when it ended."""
+    created(serve, registry, 3)
+    for job_id, state in ((1, State.SENT), (2, State.STARTING), (3, State.ACTIVATED)):
+        put(database, [job_id], state)
+    taken = "UPDATE job SET state_changed_at = now() - interval '1 minute' RETURNING job_id, state_changed_at"
+    times = dict(database.rows(taken))
+    serve(Watcher(LIMITS)).handle(*(events.KillJob(job_id=number, actor="user") for number in (1, 2, 3)))
+    assert database.states() == {"cancelled": 3}
+    ended = dict(database.rows("SELECT job_id, ended_at FROM job"))
+    assert database.rows("SELECT job_id, started_at FROM job ORDER BY 1") == [(1, times[1]), (2, ended[2]), (3, None)]
