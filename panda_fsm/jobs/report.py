@@ -62,8 +62,6 @@ def parse_report(text: str | None) -> dict[str, OutputFile]:
     for lfn, entry in entries.items():
         if _said(entry) is None:
             continue
-        if not isinstance(entry, _Said):
-            raise ReportError("output report is not an object of files")
         fault = f"{printable(lfn)} is listed twice, each time differently" if lfn in entries.contradicted else ""
         files[lfn] = _output_file(lfn, entry, fault)
     return files
@@ -93,10 +91,8 @@ def _from_xml(text: str) -> _Said:
 
 def _xml_entry(file: Element) -> tuple[str, _Said]:
     name = file.find("logical/lfn")
-    if name is None or not name.get("name"):
-        raise ReportError("output report has a File without an lfn")
     metadata = [(m.get("att_name", ""), m.get("att_value", "")) for m in file.iter("metadata")]
-    return name.get("name", ""), _Said([("guid", file.get("ID", "")), *metadata])
+    return "" if name is None else name.get("name", ""), _Said([("guid", file.get("ID", "")), *metadata])
 
 
 def printable(name: str) -> str:
@@ -104,7 +100,9 @@ def printable(name: str) -> str:
     return (name if name and name.isprintable() else ascii(name))[:_LONGEST_NAME]
 
 
-def _output_file(lfn: str, entry: _Said, fault: str) -> OutputFile:
+def _output_file(lfn: str, entry: Any, fault: str) -> OutputFile:
+    if not isinstance(entry, _Said):
+        return OutputFile(lfn, "", None, "", fault=fault or f"{printable(lfn)}: nothing is said of it")
     size, checksum = None, ""
     try:
         for name in _READ:

@@ -99,6 +99,20 @@ def test_the_log_of_a_failed_job_is_kept_where_it_is(
     assert database.states() == {"failed": 1}
 
 
+@pytest.mark.parametrize(("label", "state"), [("managed", "failed"), ("user", "finished")])
+def test_a_production_job_whose_reports_disagree_fails(
+    serve: Serve, registry: IsolatedExperiments, database: Database, label: str, state: str
+) -> None:
+    output, log = factories.output_lfns(1)
+    metadata = json.dumps({"files": {"output": [{"subFiles": [{"name": output, "file_guid": "ANOTHER"}]}]}})
+    report = factories.report(1, "finished", output_report=entries("", output, log), attributes={"metadata": metadata})
+    adder, finisher = serve(Adder(registry)), serve(Finisher())
+    adder.handle(*reported(serve, database, registry, report, label=label))
+    finisher.handle(*adder.outlet.messages("job.outputs_added"))
+    codes = "SELECT state, errors -> 'ddm' ->> 'code' FROM job"
+    assert database.rows(codes) == [(state, "205" if state == "failed" else None)]
+
+
 class OneAtATime(LocalCatalogue):
     """Takes one file of all that it is told of, and is away for the others."""
 

@@ -113,6 +113,7 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     "name that cannot be shown": (
         holding(ALL | {"o\x00\ud800": factories.entry()}), "failed", LOG_KEPT, "'o\\x00\\ud800' is not an output"
     ),
+    "no name": (holding(ALL | {"": factories.entry()}), "failed", LOG_KEPT, "'' is not an output"),
     "pilot failed, output unusable": (
         holding(ALL | {"out.root": factories.entry(fsize=-1)}, "failed"), "failed", LOG_KEPT, ""
     ),

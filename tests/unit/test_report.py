@@ -92,9 +92,7 @@ def test_no_files(text: str | None) -> None:
     [
         ("NULL", "not JSON"),
         ("[1]", "not an object"),
-        ('{"a": 1}', "not an object"),
         ("<POOLFILECATALOG>", "not XML"),
-        ("<POOLFILECATALOG><File ID='1'/></POOLFILECATALOG>", "without an lfn"),
         ('<!DOCTYPE x [<!ENTITY a "aaa">]><x>&a;</x>', "entities"),
         ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>', "entities"),
         (LAUGHS, "entities"),
@@ -126,6 +124,8 @@ def test_what_cannot_be_read_says_why(text: str, why: str) -> None:
         (one(adler32="xyz"), "hexadecimal"),
         (one(md5sum="0d2a9dc9"), "32 hexadecimal"),
         (one(md5sum=MD5 + "\n"), "32 hexadecimal"),
+        ('{"a.root": 1}', "nothing is said"),
+        ('{"a.root": [{"fsize": 1}]}', "nothing is said"),
         ('{"a.root": {"fsize": 1}, "a.root": {"fsize": 2}}', "listed twice"),
         ('{"a.root": {"fsize": 1, "fsize": 2}}', "fsize is said twice"),
         (TWICE.format(2), "listed twice"),
@@ -141,6 +141,10 @@ def test_what_cannot_be_used_is_no_fault_of_the_other_files(text: str, why: str)
     assert not found["a.root"].is_whole
     assert found["log.tgz"] == OutputFile("log.tgz", "", 7, "ad:00000001")
     assert found["log.tgz"].is_whole
+
+
+def test_a_file_without_a_name_is_one_that_the_job_does_not_have() -> None:
+    assert list(parse_report("<POOLFILECATALOG><File ID='1'/></POOLFILECATALOG>")) == [""]
 
 
 @pytest.mark.parametrize("text", ['{"a": {"fsize": 1}, "a": {"fsize": 1}}', TWICE.format(1)])
