@@ -9,7 +9,7 @@ class Storage(BaseModel):
     """A storage element. A local one has a path; another DDM may know it by name only.
 
     A path below the mount point vanishes with the mount, so an unmounted storage is known as unreachable. With `verify`
-    outputs that their pilot stored here are looked for before they are registered.
+    outputs that their pilot stored here are compared with what it reported before they are registered.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,12 +1,18 @@
 """The catalogue of local storages: they are looked at; one that is not there is unreachable, not empty."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from panda_fsm.codes import DdmCode
 from panda_fsm.plans import Later, Refuse, Replicas, StoredFile
 from panda_fsm.sites import Sites
-from plugins.ddm.storage import NO_SUCH_NAME, is_reachable, replica_path, roots
+from plugins.ddm.storage import NO_SUCH_NAME, is_reachable, matches, replica_path, roots
+
+COMPARE_S = 5.0
+"""So long files are read at a time to compare their checksums; what is left has its turn later."""
+LARGEST_COMPARED = 2**30
+"""Of larger files only the size is compared: to read them would take too long here."""
 
 
 class LocalCatalogue:
@@ -24,26 +30,33 @@ class LocalCatalogue:
 
     def register(self, files: Sequence[StoredFile]) -> dict[StoredFile, Later | Refuse]:
         """A storage is its own register; where that is wanted it is looked whether it has what its pilot says."""
-        looked_at = [file for file in files if file.storage in self._verified]
-        found = {file: _trouble(file, self._verified[file.storage]) for file in looked_at}
-        return {file: trouble for file, trouble in found.items() if trouble is not None}
+        until = time.monotonic() + COMPARE_S
+        troubles: dict[StoredFile, Later | Refuse] = {}
+        for number, file in enumerate(one for one in files if one.storage in self._verified):
+            # The first has its turn however slow its storage is, so all have it in the end.
+            has_turn = number == 0 or time.monotonic() < until
+            trouble = _trouble(file, self._verified[file.storage], has_turn)
+            if trouble is not None:
+                troubles[file] = trouble
+        return troubles
 
 
-def _trouble(file: StoredFile, root: Path) -> Later | Refuse | None:
-    """What is wrong with a replica, by its size: reading it all would take too long here."""
+def _trouble(file: StoredFile, root: Path, has_turn: bool) -> Later | Refuse | None:
+    """What is wrong with a replica."""
+    if not has_turn:
+        return Later(f"{file.lfn} is compared with what its pilot reported when it is its turn")
     if not is_reachable(root):
         return Later(f"nobody can say whether {file.lfn} was stored: {file.storage} cannot be reached")
     path = replica_path(root, file.scope, file.lfn)
     try:
-        size = path.stat().st_size if path.is_file() else None
+        if not path.is_file():
+            return Refuse(f"{file.lfn} is not on {file.storage}, where its pilot stored it", DdmCode.LOCATION)
+        if not matches(path, file.size, file.checksum if file.size <= LARGEST_COMPARED else ""):
+            return Refuse(f"{file.lfn} on {file.storage} has another size or checksum than reported", DdmCode.LOCATION)
     except OSError as error:
-        if error.errno not in NO_SUCH_NAME:
-            return Later(f"nobody can say whether {file.lfn} was stored: {file.storage}: {error.strerror or error}")
-        size = None
-    if size is None:
-        return Refuse(f"{file.lfn} is not on {file.storage}, where its pilot stored it", DdmCode.LOCATION)
-    if size != file.size:
-        return Refuse(f"{file.lfn} has {size} bytes on {file.storage}, not {file.size}", DdmCode.LOCATION)
+        if error.errno in NO_SUCH_NAME:
+            return Refuse(f"{file.lfn} can be on no storage", DdmCode.LOCATION)
+        return Later(f"nobody can say whether {file.lfn} was stored: {file.storage}: {error.strerror or error}")
     return None
 
 

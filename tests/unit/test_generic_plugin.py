@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -19,12 +20,15 @@ from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Refuse, StoredFile, fault
 from panda_fsm.sites import Sites
+from plugins.ddm import catalogue
 from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.generic import GenericPlugin
 from tests import factories
 from tests.decisions import defined, going
 
 F = FileStatus
+CONTENT = b"12345"
+CHECKSUM = f"ad:{zlib.adler32(CONTENT):08x}"
 A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
 
 
@@ -108,7 +112,7 @@ def test_nothing_is_brought_to_a_storage_that_is_away(lab: LabFiles, plugin: Gen
 
 def stored(job: Job) -> dict[str, OutputFile]:
     """What the pilot says of the job's outputs."""
-    return {file.lfn: OutputFile(file.lfn, "GUID", 5, "ad:00000001") for file in job.outputs}
+    return {file.lfn: OutputFile(file.lfn, "GUID", 5, CHECKSUM) for file in job.outputs}
 
 
 def holding(**fields: Any) -> Job:
@@ -127,7 +131,7 @@ def test_outputs_move_only_if_their_home_is_elsewhere(
 ) -> None:
     job = holding(destination=destination, block="the")
     plan = going(plugin.add_outputs([(job, stored(job))])[1])
-    assert [(c.status, c.guid, c.size, c.checksum) for c in plan.files] == [(status, "GUID", 5, "ad:00000001")] * 2
+    assert [(c.status, c.guid, c.size, c.checksum) for c in plan.files] == [(status, "GUID", 5, CHECKSUM)] * 2
     block = NewBlock("the_sub1", BlockKind.SUB, "the", factories.VO, 7, B, A)
     assert [(one.block, one.seqs) for one in plan.transfers] == [(block, (0, 1))] * transfers
     assert fault(plan, job, BlockKind.SUB) is None
@@ -152,10 +156,10 @@ def verifying(sites: Sites) -> GenericPlugin:
 def test_outputs_that_stay_are_looked_for_where_that_is_wanted(lab: LabFiles, sites: Sites) -> None:
     job = holding()
     output, log = factories.output_lfns(1)
-    factories.store_file(lab.queue_storage, output, b"12345")
+    factories.store_file(lab.queue_storage, output, CONTENT)
     plans = verifying(sites).add_outputs([(job, stored(job))])
     assert plans[1] == Refuse(f"{log} is not on {B}, where its pilot stored it", DdmCode.LOCATION)
-    factories.store_file(lab.queue_storage, log, b"12345")
+    factories.store_file(lab.queue_storage, log, CONTENT)
     assert isinstance(verifying(sites).add_outputs([(job, stored(job))])[1], Go)
     lab.queue_storage.rename(lab.queue_storage.with_suffix(".unmounted"))
     plan = verifying(sites).add_outputs([(job, stored(job))])[1]
@@ -169,13 +173,27 @@ def test_outputs_that_move_are_looked_for_too(sites: Sites) -> None:
     assert plan.code == DdmCode.LOCATION
 
 
-def test_an_output_of_another_size_is_not_the_one_that_its_pilot_stored(lab: LabFiles, sites: Sites) -> None:
+@pytest.mark.parametrize("content", [b"1234", b"12346"], ids=["size", "checksum"])
+def test_an_output_that_is_not_what_its_pilot_reported_is_refused(lab: LabFiles, sites: Sites, content: bytes) -> None:
     job = holding()
     output, log = factories.output_lfns(1)
-    factories.store_file(lab.queue_storage, output, b"12345")
-    factories.store_file(lab.queue_storage, log, b"1234")
+    factories.store_file(lab.queue_storage, output, CONTENT)
+    factories.store_file(lab.queue_storage, log, content)
     plan = verifying(sites).add_outputs([(job, stored(job))])[1]
-    assert plan == Refuse(f"{log} has 4 bytes on {B}, not 5", DdmCode.LOCATION)
+    assert plan == Refuse(f"{log} on {B} has another size or checksum than reported", DdmCode.LOCATION)
+
+
+def test_files_are_compared_a_few_at_a_time(lab: LabFiles, sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read them takes a while, and a plugin's answer is waited for only so long. Each has its turn."""
+    monkeypatch.setattr(catalogue, "COMPARE_S", 0.0)
+    job = holding()
+    for lfn in factories.output_lfns(1):
+        factories.store_file(lab.queue_storage, lfn, CONTENT)
+    plan = verifying(sites).add_outputs([(job, stored(job))])[1]
+    assert isinstance(plan, Later)
+    assert [change.seq for change in plan.files] == [0]
+    job.files[0] = replace(job.files[0], guid="GUID", size=5, checksum=CHECKSUM)
+    assert isinstance(verifying(sites).add_outputs([(job, stored(job))])[1], Go)
 
 
 class Forgetful(LocalCatalogue):
@@ -193,15 +211,15 @@ class Forgetful(LocalCatalogue):
 @pytest.mark.parametrize("destination", ["", A])
 def test_what_the_catalogue_confirmed_it_is_not_told_again(sites: Sites, destination: str) -> None:
     """By what was written of it: whatever process looks at the job next."""
-    catalogue = Forgetful(sites)
+    forgetful = Forgetful(sites)
     job = holding(destination=destination, block="the")
-    plan = GenericPlugin(sites, catalogue).add_outputs([(job, stored(job))])[1]
+    plan = GenericPlugin(sites, forgetful).add_outputs([(job, stored(job))])[1]
     output, log = factories.output_lfns(1)
-    assert plan == Later("catalogue is away", (FileChange(0, F.UNKNOWN, None, "GUID", 5, "ad:00000001"),))
+    assert plan == Later("catalogue is away", (FileChange(0, F.UNKNOWN, None, "GUID", 5, CHECKSUM),))
     assert fault(plan, job, BlockKind.SUB) is None
-    job.files[0] = replace(job.files[0], guid="GUID", size=5, checksum="ad:00000001")
-    assert len(going(GenericPlugin(sites, catalogue).add_outputs([(job, stored(job))])[1]).files) == 2
-    assert catalogue.told == [[output, log], [log]]
+    job.files[0] = replace(job.files[0], guid="GUID", size=5, checksum=CHECKSUM)
+    assert len(going(GenericPlugin(sites, forgetful).add_outputs([(job, stored(job))])[1]).files) == 2
+    assert forgetful.told == [[output, log], [log]]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +239,7 @@ def test_the_log_of_a_failed_job_is_registered_where_it_is(
 ) -> None:
     """Nobody waits for it to come home; that of production is sent there."""
     job = holding(destination=destination, label=label, block="the")
-    log = {file.lfn: OutputFile(file.lfn, "", 5, "ad:00000001", endpoint) for file in job.outputs[1:]}
+    log = {file.lfn: OutputFile(file.lfn, "", 5, CHECKSUM, endpoint) for file in job.outputs[1:]}
     plan = going(plugin.keep_logs([(job, log)])[1])
     (change,) = plan.files
     assert (change.seq, change.status, change.destination) == (1, F.READY, registered)
@@ -274,5 +292,5 @@ def test_an_output_is_looked_for_where_its_pilot_stored_it(lab: LabFiles, sites:
         factories.store_file(lab.queue_storage, lfn)
     assert isinstance(verifying(sites).add_outputs([(job, at(job, A))])[1], Refuse)
     for lfn in factories.output_lfns(1):
-        factories.store_file(lab.source_storage, lfn, b"12345")
+        factories.store_file(lab.source_storage, lfn, CONTENT)
     assert isinstance(verifying(sites).add_outputs([(job, at(job, A))])[1], Go)
