@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consumers import adder, patterns, reading
 from consumers.adder import Adder
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.job import NewFile
-from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, FileType, State
 from panda_fsm.messages import JobEvent
 from panda_fsm.outcomes import Advance, Defer, Record
 from panda_fsm.plans import Go, Transfer
@@ -153,3 +155,26 @@ def test_new_files_are_there_for_the_next_message_of_the_batch() -> None:
         (1, "out.root._1", F.READY), (2, "log.tgz", F.READY), (3, "out.root._2", F.READY)
     ]  # fmt: skip
     assert set(effects.new_files) == {(1, 1), (1, 3)}
+
+
+NAMES = st.sampled_from(
+    ["x", "x._1", "x.._2", "x_3", "o1", "o2", "log.tgz", "log.tgz._1", "in.root", "../e", "a,b", "odd", "", "\x00", "y"]
+)
+ENTRIES = st.fixed_dictionaries(
+    {"guid": st.sampled_from(["", "G"])},
+    optional={"fsize": st.sampled_from([5, -1, "NULL"]), "adler32": st.sampled_from(["1", "xyz"]), "full_lfn": NAMES},
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(NAMES, ENTRIES, max_size=6), st.sampled_from(["finished", "failed"]))
+def test_whatever_is_reported_every_output_is_settled_under_a_name_of_its_own(report: Any, state: str) -> None:
+    job = holding(report, state, token="an")
+    job.files[1].lfn = "x"
+    job.files.append(factories.file(3, FileType.OUTPUT, "regex|^o.$", token="an", block="block"))
+    outcome, effects = decide(job), Effects()
+    assert isinstance(outcome, Record)
+    effects.record(job, outcome.changes)
+    assert {file.status for file in job.outputs} <= SETTLED_OUTPUT
+    assert len({file.lfn for file in job.outputs}) == len(job.outputs)
+    assert all(error.diagnostic.isprintable() for error in outcome.changes.errors)
