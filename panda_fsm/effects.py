@@ -65,12 +65,14 @@ class DeadLetter:
 class Effects:
     """Everything one batch writes.
 
+    `subjects` are the jobs of the rows in `jobs`, as they are at the end of the batch.
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
     `joined` the blocks that files join with this batch: they must be open when it is written. `vacated` names jobs that
     their pilots lost, and whether for their silence.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    subjects: dict[int, Job] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     new_files: dict[tuple[int, int], NewFile] = field(default_factory=dict)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
@@ -101,7 +103,10 @@ class Effects:
         job.version += 1
         self.history.append(HistoryRow(job.job_id, job.version, step, cause, detail and cut(detail)))
         self._note_places(job, step)
-        self._row(job).update(state=step.destination.value, version=job.version)
+        row = self._row(job)
+        row.update(state=step.destination.value, version=job.version)
+        if step.destination is State.RUNNING or (step.source is State.STARTING and step.destination in FINAL):
+            row["started"] = True  # what never ran began and ended at once
         if step.destination in FINAL:
             self._settle_outputs(job)
         self.send(step_event(job.job_id, job.version, step, cause, site=job.site, vo=job.vo, task_id=job.task_id))
@@ -199,6 +204,7 @@ class Effects:
         """The job's row to write; made by the first change, completed by the later ones."""
         row = self.jobs.get(job.job_id)
         if row is None:
+            self.subjects[job.job_id] = job
             row = self.jobs[job.job_id] = {
                 "job_id": job.job_id, "expected": job.stored_version, "version": job.version, "state": job.state.value
             }  # fmt: skip
