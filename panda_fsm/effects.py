@@ -103,10 +103,7 @@ class Effects:
         job.version += 1
         self.history.append(HistoryRow(job.job_id, job.version, step, cause, detail and cut(detail)))
         self._note_places(job, step)
-        row = self._row(job)
-        row.update(state=step.destination.value, version=job.version)
-        if step.destination is State.RUNNING or (step.source is State.STARTING and step.destination in FINAL):
-            row["started"] = True  # what never ran began and ended at once
+        self._row(job).update(state=step.destination.value, version=job.version)
         if step.destination in FINAL:
             self._settle_outputs(job)
         self.send(step_event(job.job_id, job.version, step, cause, site=job.site, vo=job.vo, task_id=job.task_id))

@@ -12,7 +12,7 @@ from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, Kind, Limits, in_phases, span
 from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.states import Phase
+from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.trouble import fingerprint
 
@@ -52,7 +52,9 @@ class Timetable:
 
     def _move(self, row: Row, job: Job) -> Row:
         moved = row["version"] > row["expected"]
-        more: Row = {"ended": job.state in _PILOT_GONE, "final": job.state in FINAL}
+        more: Row = {
+            "started": job.state is State.RUNNING, "ended": job.state in _PILOT_GONE, "final": job.state in FINAL,
+        }  # fmt: skip
         if moved or (row.get("renewed") and job.awaits_last_words):
             times = self._span(job.state, job.kind)
             more["deadline_s"] = times.deadline_s

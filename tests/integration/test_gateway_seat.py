@@ -118,7 +118,9 @@ SELECT (j.state, j.version, j.holder, j.node, j.pilot, j.left_by, j.errors, j.wa
 FROM job j WHERE job_id = %s"""
 
 
-@pytest.mark.parametrize(("label", "set_here"), [("user", {State.ACTIVATED: 700}), ("managed", {}), ("user", {})])
+@pytest.mark.parametrize(
+    ("label", "set_here"), [("user", {State.ACTIVATED: 700}), ("managed", {State.SENT: 8 * 86400})]
+)
 def test_what_reached_nobody_is_taken_back_by_the_step_that_effects_make(
     database_url: str, database: Database, label: str, set_here: dict[State, int]
 ) -> None:

@@ -172,18 +172,6 @@ def test_heartbeats_of_what_a_pilot_declared_put_its_deadline_off(
     assert overdue(said(database)) == [1], "the other one may be silent for three"
 
 
-def test_a_job_that_ends_while_it_starts_began_when_it_ended(
-    serve: Serve, registry: IsolatedExperiments, database: Database
-) -> None:
-    through(serve, registry, database, [1, 2, 3])
-    put(database, [1, 2], S.STARTING)
-    watcher = serve(Watcher(LIMITS))
-    watcher.handle(KillJob(job_id=1), *(factories.report(2, state) for state in ("running", "finished")))
-    watcher.handle(KillJob(job_id=3, code=9, forced=True))
-    times = "SELECT started_at = ended_at FROM job ORDER BY job_id"
-    assert database.rows(times) == [(True,), (True,), (None,)], "2 ran for a moment; 3 was put there, it never began"
-
-
 @pytest.mark.parametrize(
     ("fields", "deadlines"),
     [
