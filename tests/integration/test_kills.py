@@ -161,9 +161,8 @@ def test_heartbeats_of_what_a_pilot_declared_put_its_deadline_off(
         answer = pilot.post(UPDATE, {"job_id": job_id, "job_status": "running", "attempt_number": 1})
         assert answer["data"]["command"] == "NULL"
     assert database.rows("SELECT state, version FROM job ORDER BY job_id") == [("transferring", 3), ("holding", 3)]
-    past = {"deadline_at": "-1 s"}
-    enter(database, [1], S.TRANSFERRING, **past)
-    enter(database, [2], S.HOLDING, **past)
+    enter(database, [1], S.TRANSFERRING, deadline_at="-1 s")
+    enter(database, [2], S.HOLDING, deadline_at="-1 s")
     clock.round("deadlines")
     assert overdue(said(database)) == []
     database.execute("UPDATE job_heard SET heard_at = heard_at - interval '2 h'")
