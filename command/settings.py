@@ -66,7 +66,8 @@ class Settings(BaseSettings):
         6, gt=0, description="the relay publishes outbox rows older than this, in seconds; more than the confirm's wait"
     )
     deadlines: dict[State, Seconds] = Field(
-        default_factory=dict, description='seconds a job may stay in a state, as JSON: {"sent": 600}; unset: the table'
+        default_factory=dict,
+        description='seconds all jobs may stay in a state, as JSON: {"sent": 600}; unset: the table',
     )
     reminders: dict[State, Seconds] = Field(
         default_factory=dict,
@@ -89,7 +90,7 @@ class Settings(BaseSettings):
     @classmethod
     def _can_end(cls, deadlines: Mapping[State, int]) -> Mapping[State, int]:
         for state in deadlines:
-            if FACTS[state].deadline is None:
+            if not FACTS[state].deadlines:
                 raise ValueError(f"a job in {state} has no deadline")
         return deadlines
 
@@ -97,7 +98,7 @@ class Settings(BaseSettings):
     @classmethod
     def _can_be_said(cls, reminders: Mapping[State, int]) -> Mapping[State, int]:
         for state in reminders:
-            if FACTS[state].deadline is None or FACTS[state].replay is Replay.NOTHING:
+            if not FACTS[state].deadlines or FACTS[state].replay is Replay.NOTHING:
                 raise ValueError(f"nothing is said again of a job in {state}")
         return reminders
 

@@ -87,7 +87,10 @@ class Adder(Service[Reading]):
     def _go(self, job: Job, reading: Reading, plan: Go) -> Outcome:
         settled = (*reading.settled, *plan.files)
         changes = _moving(Changes(new_files=reading.new_files, files=settled), reading, plan)
-        return Advance(Trigger.OUTPUTS_MOVING, changes) if plan.transfers else _added(job, Verdict.FINISHED, changes)
+        if not plan.transfers:
+            return _added(job, Verdict.FINISHED, changes)
+        # What its pilot said of the job was of its run.
+        return Advance(Trigger.OUTPUTS_MOVING, replace(changes, pilot={"job_sub_status": ""}))
 
     def _failed(self, job: Job, reading: Reading) -> Outcome:
         plan, lost = reading.log_plan, None

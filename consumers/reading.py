@@ -10,11 +10,10 @@ from panda_fsm.codes import DdmCode
 from panda_fsm.errors import ReportError
 from panda_fsm.jobs.drafts import PATTERN
 from panda_fsm.jobs.job import File, Job, NewFile, grown
-from panda_fsm.jobs.kills import USER_LABELS
 from panda_fsm.jobs.metadata import guids_of
 from panda_fsm.jobs.names import NameCheck
 from panda_fsm.jobs.report import OutputFile, parse_report, printable
-from panda_fsm.jobs.states import FileStatus, FileType
+from panda_fsm.jobs.states import USER_LABELS, FileStatus, FileType
 from panda_fsm.outcomes import FileChange
 from panda_fsm.plans import Go, Later, Plan
 

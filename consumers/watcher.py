@@ -5,22 +5,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from panda_fsm.codes import Component, SupCode
+from panda_fsm.codes import Component, DispatcherCode, SupCode, error_of_kill
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs import kills
-from panda_fsm.jobs.appointments import is_overdue
-from panda_fsm.jobs.facts import FACTS, Limits
+from panda_fsm.jobs.appointments import overdue_by
+from panda_fsm.jobs.facts import FACTS, Deadline, Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import Phase, State
-from panda_fsm.jobs.table import DEADLINE_TRIGGER, Trigger
+from panda_fsm.jobs.table import Trigger, deadline_trigger
 from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport
-from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject, fail
+from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
 
 _BY_REPORT = {
     "starting": Trigger.PILOT_STARTING,
     "running": Trigger.PILOT_RUNNING,
     "holding": Trigger.PILOT_HOLDING,
-    "transferring": Trigger.PILOT_HOLDING,
+    "transferring": Trigger.PILOT_TRANSFERRING,
     "finished": Trigger.PILOT_ENDED,
     "failed": Trigger.PILOT_ENDED,
 }
@@ -69,16 +69,16 @@ class Watcher(Service[None]):
         if not final and _says_nothing_new(report, job):
             return Record(Changes(pilot=pilot, errors=_errors(report)), renews=True)
         changes = Changes(pilot=pilot, errors=_errors(report), report=_stored(report, job) if final else None)
-        if report.state == "failed" and pilot.get("job_sub_status") == _CLOSED_BY_PILOT and _is_awaited(job):
+        if report.state == "failed" and pilot.get("job_sub_status") == _CLOSED_BY_PILOT and job.awaits_last_words:
             return _closed_by_pilot(job, changes)
         return Advance(_BY_REPORT[report.state], changes)
 
     def _kill(self, kill: KillJob, job: Job) -> Outcome:
         reason = f": {kill.reason}" if kill.reason else ""
         diagnostic = f"killed by {kill.actor} with code {kill.code}{reason}"
-        error = JobError(Component.TASK_BUFFER, kills.error_code(kill.code), diagnostic)
+        error = JobError(Component.TASK_BUFFER, error_of_kill(kill.code), diagnostic)
         note = JobError(Component.KILL, error.code, diagnostic)
-        match kills.effect(job.state, job.command, kill.forced):
+        match kills.effect(job.state, job.command, kill.code, kill.forced):
             case kills.Kill.NOTHING:
                 return Ignore(f"job is {job.state}, its pilot told: {job.command}")
             case kills.Kill.ASK_PILOT:
@@ -86,37 +86,51 @@ class Watcher(Service[None]):
         job.forced_kill = kill.forced
         # People read the name; the history says for sure who it was.
         detail = f"{diagnostic} ({kill.actor_key})" if kill.actor_key else diagnostic
-        return Advance(kills.trigger(kill.code), Changes(errors=(error,)), detail=detail)
+        changes = _ended(kill.sub_status or kills.sub_status(kill.code), error)
+        return Advance(kills.trigger(kill.code), changes, detail=detail)
 
     def _deadline(self, passed: DeadlinePassed, job: Job) -> Outcome:
         if passed.state is not job.state or passed.version != job.version:
             return Ignore(f"job went on to {job.state}")
-        deadline = FACTS[job.state].deadline
-        if deadline is None or not is_overdue(job, datetime.now(UTC), self._limits):
+        deadline = overdue_by(job, datetime.now(UTC), self._limits)
+        if deadline is None:
             return Ignore("a heartbeat came in time, or its outputs are still looked at")
-        if job.state is State.SENT and job.may_be_handed_out_again():
+        if job.state is State.SENT and deadline.kill is None and job.may_be_handed_out_again():
             return Advance(Trigger.UNCLAIMED, detail=deadline.diagnostic)
-        diagnostic = f"{deadline.diagnostic} ({job.waits_for})" if job.waits_for else deadline.diagnostic
-        return fail(DEADLINE_TRIGGER[job.state], deadline.component, deadline.code, diagnostic)
+        return _overdue(job, deadline, passed.worker_done is True)
 
 
 def _says_nothing_new(report: PilotReport, job: Job) -> bool:
     """A heartbeat: the state the job is in, or one before it, from the pilot that has it."""
     if FACTS[job.state].phase is Phase.WITH_PILOT:
         return report.state == job.state.value or (report.state == "starting" and job.state is State.RUNNING)
-    return job.state is State.HOLDING and not job.has_report
+    return job.awaits_last_words
 
 
-def _is_awaited(job: Job) -> bool:
-    """Whether the pilot's last words are still to come."""
-    return FACTS[job.state].phase is Phase.WITH_PILOT or (job.state is State.HOLDING and not job.has_report)
+def _ended(sub_status: str | None, *errors: JobError) -> Changes:
+    """What is written of a job that a kill or a deadline ends: what its submitter goes by, and the errors."""
+    return Changes(errors=errors, pilot=None if sub_status is None else {"job_sub_status": sub_status})
+
+
+def _overdue(job: Job, deadline: Deadline, worker_done: bool) -> Outcome:
+    """The end of a job whose deadline has passed."""
+    diagnostic = f"{deadline.diagnostic} ({job.waits_for})" if job.waits_for else deadline.diagnostic
+    error = JobError(deadline.component, deadline.code, diagnostic)
+    if deadline.kill is not None:
+        return Advance(deadline_trigger(deadline), _ended(kills.sub_status(deadline.kill), error), detail=diagnostic)
+    if job.has_erred and error.component is Component.JOB_DISPATCHER and job.state is not State.SENT:
+        error = JobError(error.component, DispatcherCode.RECOVERY_FAILED, f"job recovery failed: {diagnostic}")
+    errors = [error]
+    if worker_done:
+        errors.append(JobError(Component.SUP, SupCode.WORKER_DONE, "the worker of its pilot has ended"))
+    return Advance(deadline_trigger(deadline), _ended(None, *errors), detail=error.diagnostic)
 
 
 def _closed_by_pilot(job: Job, changes: Changes) -> Outcome:
     """A pilot that gives its job back before it ran: nothing of it is looked at."""
     job.forced_kill = True  # nobody need be asked
     diagnostic = "closed by its pilot"
-    error = JobError(Component.TASK_BUFFER, kills.error_code(kills.CLOSED_BY_PILOT), diagnostic)
+    error = JobError(Component.TASK_BUFFER, error_of_kill(kills.CLOSED_BY_PILOT), diagnostic)
     closed = replace(changes, errors=(*changes.errors, error))
     return Advance(kills.trigger(kills.CLOSED_BY_PILOT), closed, detail=diagnostic)
 

@@ -29,10 +29,25 @@ class TaskBufferCode(IntEnum):
     FAST_REBROKERAGE = 130
 
 
+_OF_KILLS = {
+    2: TaskBufferCode.EXPIRED,
+    4: TaskBufferCode.EXPIRED,
+    3: TaskBufferCode.ABORTED,
+    8: TaskBufferCode.REASSIGNED,
+    10: TaskBufferCode.FAST_REBROKERAGE,
+}
+
+
+def error_of_kill(code: int) -> TaskBufferCode:
+    """The error that is noted for a kill code."""
+    return _OF_KILLS.get(code, TaskBufferCode.KILLED)
+
+
 class DispatcherCode(IntEnum):
     """Errors found by watching a job that a pilot has or had."""
 
     LOST_HEARTBEAT = 100
+    RECOVERY_FAILED = 101
     SENT_TIMEOUT = 102
     HOLDING_TIMEOUT = 103
     TRANSFERRING_TIMEOUT = 104
@@ -42,6 +57,7 @@ class SupCode(IntEnum):
     """Errors found by comparing what pilots say of themselves."""
 
     INVALID_BATCH_ID = 1
+    WORKER_DONE = 2
 
 
 class DdmCode(IntEnum):

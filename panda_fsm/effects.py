@@ -65,12 +65,14 @@ class DeadLetter:
 class Effects:
     """Everything one batch writes.
 
+    `subjects` are the jobs of the rows in `jobs`, as they are at the end of the batch.
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
     `joined` the blocks that files join with this batch: they must be open when it is written. `vacated` names jobs that
     their pilots lost, and whether for their silence.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    subjects: dict[int, Job] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     new_files: dict[tuple[int, int], NewFile] = field(default_factory=dict)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
@@ -199,6 +201,7 @@ class Effects:
         """The job's row to write; made by the first change, completed by the later ones."""
         row = self.jobs.get(job.job_id)
         if row is None:
+            self.subjects[job.job_id] = job
             row = self.jobs[job.job_id] = {
                 "job_id": job.job_id, "expected": job.stored_version, "version": job.version, "state": job.state.value
             }  # fmt: skip

@@ -56,10 +56,20 @@ def _keep(connection: psycopg.Connection, job_ids: Sequence[int], at_once: Mappi
         return
     now, grace_until = connection.execute(_Q["clock"]).fetchone() or (None, None)
     asked = frozenset(job_id for job_id in jobs if at_once[job_id])
-    appointed = decide(Due(jobs, _open_blocks(connection, jobs), now, grace_until, asked))
+    appointed = decide(
+        Due(jobs, _open_blocks(connection, jobs), now, grace_until, asked, _worker_done(connection, jobs))
+    )
     rows = [{"job_id": job_id, "look_at": one.look_at, "ended": one.ended} for job_id, one in appointed.items()]
     connection.execute(_Q["make"], {"rows": as_json(rows)})
     _send(connection, (message for one in appointed.values() for message in one.messages))
+
+
+def _worker_done(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> frozenset[int]:
+    """The jobs whose pilots owe a word, and whose workers are known to have ended."""
+    with_pilot = [job_id for job_id, job in jobs.items() if job.awaits_last_words]
+    if not with_pilot:
+        return frozenset()
+    return frozenset(job_id for (job_id,) in connection.execute(_Q["worker_done"], {"job_ids": with_pilot}))
 
 
 def _open_blocks(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> dict[str, OpenBlock]:

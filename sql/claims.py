@@ -12,7 +12,7 @@ from panda_fsm.claims import Claim, Filters, Given, Seat
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.effects import Outgoing, step_event
 from panda_fsm.errors import TransientError
-from panda_fsm.jobs.facts import Limits, look_s
+from panda_fsm.jobs.facts import Kind, Limits, span
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Step
@@ -29,6 +29,8 @@ _HOST = socket.gethostname()
 _ACQUIRED = Step(Trigger.ACQUIRED, State.ACTIVATED, State.SENT)
 _UNDELIVERED = Step(Trigger.UNDELIVERED, State.SENT, State.ACTIVATED)
 _ROUTING_KEY = step_event(1, 1, _ACQUIRED, "", site="", vo="", task_id=0).routing_key
+_ANY = Kind("", 0, has_task=False, has_report=False)
+"""All jobs have the same time while they are sent: the claim need not know which they are (a test sees to that)."""
 _TOGETHER = 50
 """Seats of the usual claim: each is joined with its job by going through all."""
 _TRIES = 5
@@ -89,9 +91,10 @@ class ClaimStore:
         """Take back what reached nobody, from those who have not asked again; the events of what waits again."""
         taken = [
             {"place": g.seat.place, "cause": g.seat.cause, "job_id": g.job.job_id, "version": g.job.columns["version"]}
+            | self._times(State.ACTIVATED, _kind(g.job))
             for g in given
         ]
-        parameters = self._times(State.ACTIVATED) | {"rows": rows.as_json(taken)}
+        parameters = {"rows": rows.as_json(taken), "host": _HOST}
         async with self._pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(_Q["give_back"], parameters)
             events = [
@@ -177,12 +180,12 @@ class ClaimStore:
     def _step(self) -> dict[str, Any]:
         """What `step` needs beside the jobs: times, and an event without what differs from job to job."""
         event = step_event(1, 1, _ACQUIRED, "", site="", vo="", task_id=0).encode().decode()
-        return self._times(State.SENT) | {"exchange": JobEvent.exchange, "routing_key": _ROUTING_KEY, "event": event}
+        parameters = {"exchange": JobEvent.exchange, "routing_key": _ROUTING_KEY, "event": event, "host": _HOST}
+        return parameters | self._times(State.SENT, _ANY)
 
-    def _times(self, state: State) -> dict[str, Any]:
-        return {
-            "deadline_s": self._limits.deadline_s(state), "look_s": look_s(self._limits, state, 0), "host": _HOST,
-        }  # fmt: skip
+    def _times(self, state: State, kind: Kind) -> dict[str, float]:
+        times = span(self._limits, state, kind, 0)
+        return {"deadline_s": times.deadline_s, "look_s": times.look_s}
 
 
 async def _give_again(connection: AsyncConnection[Any], asked: Asked) -> None:
@@ -205,6 +208,11 @@ def _description(row: Sequence[Any]) -> JobDescription:
     columns = dict(zip(_CLAIMED, row[1:], strict=False))
     spec, files = row[1 + len(_CLAIMED) : 3 + len(_CLAIMED)]
     return JobDescription(row[1], columns, spec, [FileRow(*file) for file in files])
+
+
+def _kind(job: JobDescription) -> Kind:
+    """Of a job that was claimed."""
+    return Kind(job.columns["label"], job.columns["priority"], job.columns["task_id"] > 0, has_report=False)
 
 
 def _is_usual(groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> bool:

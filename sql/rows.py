@@ -1,7 +1,8 @@
 """The rows that a batch's effects become, statement by statement; names are those of the SQL column lists."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -9,8 +10,9 @@ import orjson
 from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.jobs.facts import FACTS, FINAL, Limits, look_s
-from panda_fsm.jobs.states import State
+from panda_fsm.jobs.facts import FINAL, Kind, Limits, in_phases, span
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.trouble import fingerprint
 
@@ -22,57 +24,43 @@ def as_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     return orjson.dumps(rows).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """What a state says of the times of a job that enters it, or is heard of in it."""
-
-    started: bool
-    ended: bool
-    final: bool
-    heartbeats: bool
-    deadline_s: float | None
-    look_s: float
+_KINDS = 10_000
+"""Kinds of jobs whose times are remembered: labels and priorities are few."""
+_PILOT_GONE = in_phases(Phase.POST_PROCESSING, Phase.FINAL)
 
 
 class Timetable:
-    """The times of each state as this installation sets them, worked out once: every row asks for them."""
+    """The times of jobs by state and kind as this installation sets them, worked out once: every row asks for them."""
 
     def __init__(self, limits: Limits, archive_after_s: float) -> None:
-        self._times = {
-            state.value: _Times(
-                started=state is State.RUNNING,
-                ended=state is State.HOLDING or state in FINAL,
-                final=state in FINAL,
-                heartbeats=facts.heartbeats,
-                deadline_s=archive_after_s if state in FINAL else limits.deadline_s(state),
-                look_s=look_s(limits, state, archive_after_s),
-            )
-            for state, facts in FACTS.items()
-        }
+        self._span = lru_cache(maxsize=_KINDS)(partial(span, limits, archive_after_s=archive_after_s))
 
     def job(self, owner: str, trigger: Trigger, draft: JobDraft) -> Row:
         """A new job's hot columns."""
-        state = JOB.birth(trigger).destination.value
-        times = self._times[state]
+        state = JOB.birth(trigger).destination
+        times = self._span(state, Kind(draft.label, draft.priority, draft.task_id > 0, False))
         row = draft.model_dump(exclude={"spec", "files", "special_handling", "user", "upstream"})
         return row | {
-            "user_name": draft.user, "owner": owner, "state": state, "deadline_s": times.deadline_s,
+            "user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": times.deadline_s,
             "look_s": times.look_s,
         }  # fmt: skip
 
     def moves(self, effects: Effects) -> list[Row]:
         """Jobs that changed. A step, or a heartbeat where those count, moves the deadline; a final job's is its
         appointment with the archive."""
-        return [self._move(row) for row in effects.jobs.values()]
+        return [self._move(row, effects.subjects[job_id]) for job_id, row in effects.jobs.items()]
 
-    def _move(self, row: Row) -> Row:
-        times = self._times[row["state"]]
+    def _move(self, row: Row, job: Job) -> Row:
         moved = row["version"] > row["expected"]
-        more: Row = {"started": times.started, "ended": times.ended, "final": times.final}
-        if moved or (times.heartbeats and row.get("renewed")):
+        more: Row = {
+            "started": job.state is State.RUNNING, "ended": job.state in _PILOT_GONE, "final": job.state in FINAL,
+        }  # fmt: skip
+        if moved or (row.get("renewed") and job.awaits_last_words):
+            times = self._span(job.state, job.kind)
             more["deadline_s"] = times.deadline_s
-        if moved and "look_s" not in row:
-            more["look_s"] = times.look_s
+            if moved and "look_s" not in row:
+                left_s = times.age_s - (datetime.now(UTC) - job.created_at).total_seconds()
+                more["look_s"] = max(0.0, min(times.look_s, left_s))
         return row | more
 
 

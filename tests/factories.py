@@ -89,6 +89,7 @@ def job(state: State = State.RUNNING, **fields: Any) -> Job:
         "job_id": 1, "state": state, "version": 5, "attempt_nr": 0, "vo": VO, "site": QUEUE, "label": "user",
         "priority": 1000, "task_id": 7, "destination": "", "command": None, "verdict": None, "has_report": False,
         "deadline_at": datetime.now(UTC) + timedelta(hours=1), "entered_at": datetime.now(UTC),
+        "created_at": datetime.now(UTC),
     }  # fmt: skip
     return Job(**(values | fields))
 

@@ -27,6 +27,8 @@ def killed(identity: Identity, kills: Sequence[KillJob]) -> AuditRow:
         "reason": first.reason,
         "forced": sum(kill.forced for kill in kills),
     }
+    if first.sub_status is not None:
+        detail["sub_status"] = first.sub_status
     return _row(identity, "kill_requested", [kill.job_id for kill in kills], detail)
 
 

@@ -17,8 +17,8 @@ from gateway.wire.pilot_job import FILE_TOKENS
 from gateway.wire.user_requests import MAX_JOBS
 from panda_fsm.errors import complaint
 from panda_fsm.jobs.drafts import PATTERN, FileDraft, JobDraft
-from panda_fsm.jobs.kills import USER_LABELS
 from panda_fsm.jobs.names import NameCheck
+from panda_fsm.jobs.states import USER_LABELS
 
 _DATE = "_datetime_object"
 _SERVERS_OWN = words(

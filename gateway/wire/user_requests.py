@@ -7,6 +7,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 from gateway.wire import sent
 from gateway.wire.fields import MAX_BIGINT, Anything, JobIds, NonNegative, Remark, as_list, whole
 from gateway.wire.pilot_requests import Ask
+from panda_fsm.messages.users import SUB_STATUS_CHARACTERS
 
 MAX_JOBS = 10_000
 MAX_DESCRIBED = 5500
@@ -14,6 +15,7 @@ MAX_IN_URL = 2000
 """Ids of any length fit into the longest URL that is taken."""
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
+_SUB_STATUS = "jobSubStatus="
 
 
 _Count = Annotated[
@@ -26,6 +28,10 @@ def _options(value: Any) -> Any:
     if value is not None and not isinstance(value, str | list):
         raise ValueError("must be a list of texts")
     return as_list(value) or []
+
+
+def _says_sub_status(option: str) -> bool:
+    return option.startswith(_SUB_STATUS)
 
 
 class SubmitRequest(Ask):
@@ -55,6 +61,17 @@ class KillRequest(Ask):
     kill_options: Annotated[
         list[Remark], Field(max_length=MAX_OPTIONS), BeforeValidator(_options), sent.options(MAX_OPTIONS)
     ] = Field(default_factory=list, validation_alias=AliasChoices("kill_options", "killOpts"))
+
+    @property
+    def sub_status(self) -> str | None:
+        """The one that the jobs are to have, by the last option that says so."""
+        wanted = [option[len(_SUB_STATUS) :] for option in self.kill_options if option and _says_sub_status(option)]
+        return (wanted[-1][:SUB_STATUS_CHARACTERS] or None) if wanted else None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the options say to people."""
+        return [option for option in self.kill_options if option and not _says_sub_status(option)]
 
 
 class TaskRequest(Ask):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.jobs.facts import FACTS, FINAL, Limits, Replay
+from panda_fsm.jobs.facts import FACTS, Deadline, Limits, Replay, Since
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, Phase, State
 from panda_fsm.messages.ddm import FileToMove, TransferRequested
@@ -35,7 +36,8 @@ class OpenBlock:
 class Due:
     """Live jobs whose time has come, with the open blocks of their files by name.
 
-    Until `grace_until` a pilot's silence may have been ours. `at_once` names jobs that an operator wants reminded of.
+    Until `grace_until` a pilot's silence may have been ours. `at_once` names jobs that an operator wants reminded of,
+    `worker_done` those of which it is known that the worker of their pilot has ended.
     """
 
     jobs: Mapping[int, Job]
@@ -43,18 +45,19 @@ class Due:
     now: datetime
     grace_until: datetime
     at_once: frozenset[int] = frozenset()
+    worker_done: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Appointed:
-    """What is done now, and when to look again. `overdue`: the messages announce a loss or an expiry.
-
-    `ended`: the job is the archive's from now on.
+    """What is done now, and when to look again. `overdue`: the messages announce a loss or an expiry, and `silent` that
+    it is one for its pilot's silence. `ended`: the job is the archive's from now on.
     """
 
     messages: tuple[Message, ...]
     look_at: datetime
     overdue: bool = False
+    silent: bool = False
     ended: bool = False
 
 
@@ -77,35 +80,53 @@ class Archived:
     trouble: Mapping[int, str]
 
 
-def lives_by_reports(state: State) -> bool:
-    """Whether a job in this state ends by its pilot's silence, so that being heard of counts."""
-    return FACTS[state].heartbeats or FACTS[state].phase is Phase.WITH_PILOT
+def first_end(job: Job, limits: Limits, grace_until: datetime | None = None) -> tuple[datetime, Deadline] | None:
+    """When the job is overdue, and by which deadline; None: it has ended. No silence counts before `grace_until`."""
+    kind = job.kind
+    ends = [
+        (_passes_at(job, deadline, timedelta(seconds=limits.deadline_s(job.state, deadline)), grace_until), deadline)
+        for deadline in FACTS[job.state].deadlines
+        if deadline.is_for(kind)
+    ]
+    return min(ends, key=itemgetter(0), default=None)
 
 
-def deadline_of(job: Job, limits: Limits) -> datetime:
-    """When the job is overdue: from its entry or, where a pilot has it, from the last that anybody acknowledged."""
-    seconds = limits.deadline_s(job.state)
-    if seconds is None or job.heard_at is None or not lives_by_reports(job.state):
+def _passes_at(job: Job, deadline: Deadline, lasts: timedelta, grace_until: datetime | None) -> datetime:
+    """`deadline_at` is that of the shortest that counts from what was heard: others like it pass later."""
+    match deadline.since:
+        case Since.ENTERED:
+            return job.entered_at + lasts
+        case Since.CREATED:
+            return job.created_at + lasts
+    if not job.awaits_last_words:
         return job.deadline_at
-    return max(job.deadline_at, job.heard_at + timedelta(seconds=seconds))
+    heard = job.deadline_at if job.heard_at is None else max(job.deadline_at, job.heard_at + lasts)
+    return heard if grace_until is None else max(heard, grace_until)
 
 
-def is_overdue(job: Job, now: datetime, limits: Limits) -> bool:
-    """Whether its time is up; not while its outputs are still looked at, which is not the job's fault."""
-    awaits_outputs = FACTS[job.state].replay is Replay.OUTPUTS and job.has_report
-    return deadline_of(job, limits) <= now and not awaits_outputs
+def overdue_by(job: Job, now: datetime, limits: Limits) -> Deadline | None:
+    """The deadline that has passed, if one has."""
+    end = first_end(job, limits)
+    return end[1] if end is not None and end[0] <= now and not _outputs_are_looked_at(job) else None
+
+
+def _outputs_are_looked_at(job: Job) -> bool:
+    """That it stays where it is then is not the job's fault."""
+    return FACTS[job.state].replay is Replay.OUTPUTS and job.has_report
 
 
 def appoint(job: Job, due: Due, limits: Limits) -> Appointed:
     """What is done about one of the jobs that are due."""
-    if job.state in FINAL:
+    end = first_end(job, limits, due.grace_until)
+    if end is None:
         return Appointed((), job.deadline_at, ended=True)
-    now, deadline = due.now, deadline_of(job, limits)
-    if lives_by_reports(job.state):
-        deadline = max(deadline, due.grace_until)
-    if is_overdue(job, now, limits) and deadline <= now:
-        passed = DeadlinePassed(job_id=job.job_id, state=job.state, version=job.version)
-        return Appointed((passed,), now + _grown(_ANNOUNCE_AGAIN_S, now - deadline), overdue=True)
+    now, (deadline, passing) = due.now, end
+    if deadline <= now and not _outputs_are_looked_at(job):
+        worker_done = True if job.job_id in due.worker_done else None
+        passed = DeadlinePassed(job_id=job.job_id, state=job.state, version=job.version, worker_done=worker_done)
+        is_silent = passing.since is Since.HEARD and job.awaits_last_words
+        again = now + _grown(_ANNOUNCE_AGAIN_S, now - deadline)
+        return Appointed((passed,), again, overdue=True, silent=is_silent)
     remind_s = limits.remind_s(job.state)
     if remind_s is None:
         return Appointed((), deadline)

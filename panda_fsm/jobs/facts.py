@@ -1,12 +1,13 @@
-"""One row of facts for each state of a job: phase, deadline, reminder, what is said again, how a late report is met."""
+"""One row of facts for each state of a job: phase, deadlines, what is said again, how a late report is met."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from math import inf
+from typing import Any, NamedTuple, Protocol
 
-from panda_fsm.codes import Component, DispatcherCode, TaskBufferCode
-from panda_fsm.jobs.states import Phase, State
+from panda_fsm.codes import Component, DispatcherCode, TaskBufferCode, error_of_kill
+from panda_fsm.jobs.states import USER_LABELS, Phase, State
 
 S = State
 P = Phase
@@ -31,27 +32,71 @@ class OnReport(Enum):
     REPEATED = "last words that came before; anything else comes from a pilot that must stop"
 
 
+class Since(Enum):
+    """What a deadline counts from."""
+
+    HEARD = "entry, or the last that was heard of it while a pilot owes its last words"
+    ENTERED = "entry, whatever its pilot says"
+    CREATED = "creation"
+
+
+class Kind(NamedTuple):
+    """What of a job its deadlines depend on. `has_report`: its pilot's last words have come."""
+
+    label: str
+    priority: int
+    has_task: bool
+    has_report: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """How long (seconds) a job may stay in a state without a step or, where it counts, a heartbeat; and the error."""
+    """How long (seconds) jobs may stay in a state, and what ends them then: the step and the error.
+
+    With `kill` it acts as a kill of that code, and closes the job; else the job has failed. It is for all jobs, or for
+    some labels, from a priority on, of tasks, or for those whose pilot `declared` the state itself. Of the deadlines
+    that a job has, the one that passes first acts; of equals, the first.
+    """
 
     seconds: int
     component: Component
     code: int
     diagnostic: str
+    kill: int | None = None
+    since: Since = Since.HEARD
+    labels: frozenset[str] | None = None
+    from_priority: int | None = None
+    of_tasks: bool = False
+    declared: bool = False
+
+    def is_for(self, kind: Kind) -> bool:
+        """Whether a job of this kind has it."""
+        return (
+            (self.labels is None or kind.label in self.labels)
+            and (self.from_priority is None or kind.priority >= self.from_priority)
+            and (kind.has_task or not self.of_tasks)
+            and not (self.declared and kind.has_report)
+        )
+
+    @property
+    def jobs(self) -> str:
+        """Whose it is, in words."""
+        words = [
+            ", ".join(sorted(self.labels or ())),
+            "" if self.from_priority is None else f"priority {self.from_priority} and more",
+            "of a task" if self.of_tasks else "",
+            "declared by its pilot" if self.declared else "",
+        ]
+        return "; ".join(filter(None, words)) or "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is to know of a state. `remind_s`: after so long its message is sent again, and again.
-
-    `heartbeats`: whether being heard of renews the deadline, which otherwise counts from entry.
-    """
+    """What there is to know of a state. `remind_s`: after so long its message is sent again, and again."""
 
     phase: Phase
     on_report: OnReport
-    deadline: Deadline | None = None
-    heartbeats: bool = False
+    deadlines: tuple[Deadline, ...] = ()
     remind_s: int | None = None
     replay: Replay = Replay.NOTHING
 
@@ -61,44 +106,67 @@ HANDED_OUT_AGAIN = 3
 """How often a job goes to another pilot because the one before never spoke of it: then it is the job that ends."""
 HEARTBEAT_PERIOD_S = 35 * _MINUTE
 """Pilots speak every 30 minutes; their last words may take another two and a half."""
+_MANAGED = frozenset({"managed"})
+_URGENT, _URGENT_HOLDING = 800, 801
 
 
-def _expired(seconds: int, diagnostic: str) -> Deadline:
-    return Deadline(seconds, Component.TASK_BUFFER, TaskBufferCode.EXPIRED, diagnostic)
+def _expired(seconds: int, diagnostic: str, kill: int = 2, **only: Any) -> tuple[Deadline, ...]:
+    return (Deadline(seconds, Component.TASK_BUFFER, error_of_kill(kill), diagnostic, kill, **only),)
 
 
-def _lost(seconds: int, code: DispatcherCode, diagnostic: str) -> Deadline:
-    return Deadline(seconds, Component.JOB_DISPATCHER, code, diagnostic)
+def _lost(seconds: int, code: DispatcherCode, diagnostic: str, **only: Any) -> tuple[Deadline, ...]:
+    return (Deadline(seconds, Component.JOB_DISPATCHER, code, diagnostic, **only),)
+
+
+def _not_moved(seconds: int, **only: Any) -> tuple[Deadline, ...]:
+    return (Deadline(seconds, Component.TASK_BUFFER, TaskBufferCode.TRANSFER, "outputs never arrived", **only),)
 
 
 _HEARTBEAT = _lost(2 * _HOUR, DispatcherCode.LOST_HEARTBEAT, "lost heartbeat")
+_TOO_OLD = _expired(21 * _DAY, "too old", since=Since.CREATED)
+"""No job waits, runs or holds for ever, however often it is heard of."""
+_HOLDING = (DispatcherCode.HOLDING_TIMEOUT, "stuck in holding")
 _ENDED = Facts(P.FINAL, OnReport.REPEATED, replay=Replay.BLOCKS)
 
 FACTS: Mapping[State, Facts] = {
-    S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending")),
+    S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending", 4)),
     S.DEFINED: Facts(
-        P.PREPARING, OnReport.GHOST, _expired(4 * _HOUR, "expired in defined"),
+        P.PREPARING, OnReport.GHOST,
+        _expired(4 * _HOUR, "expired in defined", 51, labels=_MANAGED | {"test"}, of_tasks=True)
+        + _expired(4 * _HOUR, "expired in defined"),
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),
     S.ASSIGNED: Facts(
-        P.PREPARING, OnReport.GHOST, _expired(12 * _HOUR, "expired in assigned: inputs never arrived"),
+        P.PREPARING, OnReport.GHOST,
+        _expired(12 * _HOUR, "expired in assigned: inputs never arrived", 51, labels=_MANAGED)
+        + _expired(7 * _DAY, "expired in assigned: inputs never arrived"),
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
-    S.ACTIVATED: Facts(P.READY, OnReport.GHOST, _expired(7 * _DAY, "expired in activated: no pilot came")),
+    S.ACTIVATED: Facts(
+        P.READY, OnReport.GHOST,
+        _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED)
+        + _expired(7 * _DAY, "expired in activated: no pilot came") + _TOO_OLD,
+    ),
     S.SENT: Facts(
         P.WITH_PILOT, OnReport.NEWS,
-        _lost(_HOUR // 2, DispatcherCode.SENT_TIMEOUT, "sent to a pilot that never reported"),
+        _lost(_HOUR // 2, DispatcherCode.SENT_TIMEOUT, "sent to a pilot that never reported") + _TOO_OLD,
     ),
-    S.STARTING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT, heartbeats=True),
-    S.RUNNING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT, heartbeats=True),
+    S.STARTING: Facts(
+        P.WITH_PILOT, OnReport.NEWS,
+        _HEARTBEAT + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED) + _TOO_OLD,
+    ),
+    S.RUNNING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT + _TOO_OLD),
     S.HOLDING: Facts(
         P.POST_PROCESSING, OnReport.LAST_WORDS,
-        _lost(48 * _HOUR, DispatcherCode.HOLDING_TIMEOUT, "stuck in holding"),
-        heartbeats=True, remind_s=2 * _MINUTE, replay=Replay.OUTPUTS,
+        _lost(3 * _HOUR, *_HOLDING, labels=USER_LABELS) + _lost(3 * _HOUR, *_HOLDING, from_priority=_URGENT_HOLDING)
+        + _lost(48 * _HOUR, *_HOLDING) + _TOO_OLD,
+        remind_s=2 * _MINUTE, replay=Replay.OUTPUTS,
     ),
     S.TRANSFERRING: Facts(
         P.POST_PROCESSING, OnReport.LAST_WORDS,
-        _lost(48 * _HOUR, DispatcherCode.TRANSFERRING_TIMEOUT, "outputs never arrived"),
+        _lost(2 * _HOUR, DispatcherCode.TRANSFERRING_TIMEOUT, "lost while its pilot transferred",
+              labels=USER_LABELS, declared=True)
+        + _not_moved(2 * _DAY, from_priority=_URGENT) + _not_moved(6 * _DAY) + _TOO_OLD,
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
     S.FINISHED: _ENDED,
@@ -121,8 +189,8 @@ WITH_PILOT = in_phases(P.WITH_PILOT)
 class Limits(Protocol):
     """What an installation may set: seconds for deadlines and reminders of states."""
 
-    def deadline_s(self, state: State) -> int | None:
-        """Seconds a job may stay in `state`; None for a final state."""
+    def deadline_s(self, state: State, deadline: Deadline) -> int:
+        """Seconds of a deadline of `state`."""
 
     def remind_s(self, state: State) -> int | None:
         """Seconds after which the message of a job in `state` is sent again; None: never."""
@@ -130,20 +198,37 @@ class Limits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TableLimits:
-    """The facts of the table, with the deadlines and reminders that an installation sets differently."""
+    """The facts of the table, with the deadlines and reminders that an installation sets differently: for all kinds of
+    jobs alike, but not what counts from elsewhere."""
 
     deadlines: Mapping[State, int]
     reminders: Mapping[State, int]
 
-    def deadline_s(self, state: State) -> int | None:
-        deadline = FACTS[state].deadline
-        return None if deadline is None else self.deadlines.get(state, deadline.seconds)
+    def deadline_s(self, state: State, deadline: Deadline) -> int:
+        return self.deadlines.get(state, deadline.seconds) if deadline.since is Since.HEARD else deadline.seconds
 
     def remind_s(self, state: State) -> int | None:
         return self.reminders.get(state, FACTS[state].remind_s)
 
 
-def look_s(limits: Limits, state: State, archive_after_s: float) -> float:
-    """Seconds after entry into `state` at which the clock must look at the job: whatever comes first."""
-    wanted = (limits.deadline_s(state), limits.remind_s(state))
-    return min((float(seconds) for seconds in wanted if seconds is not None), default=archive_after_s)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Seconds from entry into a state: until the deadline there, and until the clock must look at the job, whatever
+    comes first. `age_s`: how old it may be by then, counted from its creation."""
+
+    deadline_s: float
+    look_s: float
+    age_s: float = inf
+
+
+def span(limits: Limits, state: State, kind: Kind, archive_after_s: float) -> Span:
+    """The times of a job of this kind that enters `state`; of an ended one they are the archive's."""
+    if state in FINAL:
+        return Span(archive_after_s, archive_after_s)
+    shortest = dict.fromkeys(Since, inf)
+    for deadline in FACTS[state].deadlines:
+        if deadline.is_for(kind):
+            shortest[deadline.since] = min(shortest[deadline.since], limits.deadline_s(state, deadline))
+    remind_s = limits.remind_s(state)
+    look_s = min(shortest[Since.HEARD], shortest[Since.ENTERED], inf if remind_s is None else remind_s)
+    return Span(shortest[Since.HEARD], look_s, shortest[Since.CREATED])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from panda_fsm.codes import Verdict
-from panda_fsm.jobs.facts import HANDED_OUT_AGAIN
+from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, Kind, OnReport
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
 
 
@@ -68,6 +68,7 @@ class Job:
     that need them; so is `metadata`, the payload's own report of a production job. `returns` counts the pilots that
     were given the job and never spoke of it. `closed_blocks` names blocks that the plugin chose for its files and that
     take none any more. `upstream` is loaded for defined jobs that have any.
+    `has_erred`: its pilot reported an error, of its own or of the payload.
     """
 
     job_id: int
@@ -85,10 +86,12 @@ class Job:
     has_report: bool
     deadline_at: datetime
     entered_at: datetime
+    created_at: datetime
     heard_at: datetime | None = None
     waits_for: str | None = None
     returns: int = 0
     has_upstream: bool = False
+    has_erred: bool = False
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False
@@ -103,7 +106,7 @@ class Job:
         self.stored_version = self.version
 
     def awaits_report(self) -> bool:
-        """Guard: the pilot declared `holding` itself and its final report has not come yet."""
+        """Guard: the pilot declared the state itself and its final report has not come yet."""
         return not self.has_report
 
     def may_be_handed_out_again(self) -> bool:
@@ -114,6 +117,17 @@ class Job:
     def kill_is_forced(self) -> bool:
         """Guard: the kill does not ask the pilot."""
         return self.forced_kill
+
+    @property
+    def kind(self) -> Kind:
+        """What its deadlines depend on."""
+        return Kind(self.label, self.priority, self.task_id > 0, self.has_report)
+
+    @property
+    def awaits_last_words(self) -> bool:
+        """Whether a pilot has it and owes its last words, so that being heard of counts."""
+        on_report = FACTS[self.state].on_report
+        return on_report is OnReport.NEWS or (on_report is OnReport.LAST_WORDS and not self.has_report)
 
     @property
     def inputs_ready(self) -> bool:

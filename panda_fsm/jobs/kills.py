@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from panda_fsm.codes import TaskBufferCode
 from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.states import State
+from panda_fsm.jobs.states import USER_LABELS, State
 from panda_fsm.jobs.table import JOB, Trigger
 
-USER_LABELS = frozenset({"user", "panda"})
 TO_BE_KILLED = "tobekilled"
 CLOSED_BY_PILOT = 60
 _CLOSING = frozenset({2, 4, 10, 51, 55, CLOSED_BY_PILOT})
@@ -18,13 +16,10 @@ _MANAGER_MAY = frozenset({2, 4, 7, 8, 9, 10, 50, 51, 52, 91, 99})
 _FORCING = frozenset({9, 52})
 _FORCED_LABELS = frozenset({"managed", "test"})
 _FORCING_ALWAYS = 99
-_ERRORS = {
-    2: TaskBufferCode.EXPIRED,
-    4: TaskBufferCode.EXPIRED,
-    3: TaskBufferCode.ABORTED,
-    8: TaskBufferCode.REASSIGNED,
-    10: TaskBufferCode.FAST_REBROKERAGE,
-}
+_SAID_ANEW = frozenset({2, 9, 10, 51, 52, CLOSED_BY_PILOT, 99})
+"""Codes that count even where the pilot is told already: what is noted of the kill is theirs from then on."""
+_SUB_STATUS = {2: "toreassign", 4: "toreassign", 51: "toreassign", 55: "taskdone"}
+"""By which the submitter of a closed job knows what to do with its inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +51,14 @@ def is_forced(killer: Killer, label: str, code: int) -> bool:
     return code == _FORCING_ALWAYS or (code in _FORCING and label in _FORCED_LABELS)
 
 
-def effect(state: State, command: str | None, forced: bool) -> Kill:
+def effect(state: State, command: str | None, code: int, forced: bool) -> Kill:
     """What the kill does in this state, given the command that waits for the pilot already."""
     if state in FINAL:
         return Kill.NOTHING
     asks = state in JOB.ignored[Trigger.CANCELLED]  # an unforced step is refused there: the pilot decides
     if not asks or forced:
         return Kill.END
-    return Kill.NOTHING if command == TO_BE_KILLED else Kill.ASK_PILOT
+    return Kill.NOTHING if command == TO_BE_KILLED and code not in _SAID_ANEW else Kill.ASK_PILOT
 
 
 def trigger(code: int) -> Trigger:
@@ -71,6 +66,6 @@ def trigger(code: int) -> Trigger:
     return Trigger.CLOSED if code in _CLOSING else Trigger.CANCELLED
 
 
-def error_code(code: int) -> TaskBufferCode:
-    """The error that is noted for a kill code."""
-    return _ERRORS.get(code, TaskBufferCode.KILLED)
+def sub_status(code: int) -> str | None:
+    """The sub-status of a job that a kill with this code ended; None: it stays as it was."""
+    return _SUB_STATUS.get(code)

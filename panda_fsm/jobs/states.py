@@ -59,5 +59,7 @@ class FileStatus(StrEnum):
     FAILED = "failed"
 
 
+USER_LABELS = frozenset({"user", "panda"})
+"""Jobs of users: what they run, and what builds it."""
 USABLE_INPUT = frozenset({FileStatus.READY, FileStatus.CACHED})
 SETTLED_OUTPUT = frozenset({FileStatus.READY, FileStatus.NO_OUTPUT, FileStatus.FAILED, FileStatus.SKIPPED})

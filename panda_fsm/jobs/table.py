@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from panda_fsm.jobs.facts import FACTS, in_phases
+from panda_fsm.jobs.facts import Deadline, in_phases
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.machine import Lifecycle, row
 
@@ -28,6 +28,7 @@ class Trigger(StrEnum):
     PILOT_STARTING = "pilot_starting"
     PILOT_RUNNING = "pilot_running"
     PILOT_HOLDING = "pilot_holding"
+    PILOT_TRANSFERRING = "pilot_transferring"
     PILOT_ENDED = "pilot_ended"
     OUTPUTS_MOVING = "outputs_moving"
     OUTPUTS_DONE = "outputs_done"
@@ -45,6 +46,8 @@ _AFTER_PILOT = in_phases(P.POST_PROCESSING)
 _WAITING = in_phases(P.PREPARING, P.READY)
 _ASKED_FIRST = frozenset({S.RUNNING})
 """Killing these is a request to the pilot, unless it is forced."""
+_DECLARED = frozenset({S.HOLDING, S.TRANSFERRING})
+"""A pilot may say these of its job before its last words."""
 _ENDED_AT_ONCE = (_WAITING | _WITH_PILOT | _AFTER_PILOT) - _ASKED_FIRST
 
 TABLE = (
@@ -62,9 +65,10 @@ TABLE = (
     row(T.UNCLAIMED, S.SENT, S.ACTIVATED, "watcher", "deadline", "may_be_handed_out_again"),
     row(T.PILOT_STARTING, S.SENT, S.STARTING, "watcher", "report.starting"),
     row(T.PILOT_RUNNING, frozenset({S.SENT, S.STARTING}), S.RUNNING, "watcher", "report.running"),
-    row(T.PILOT_HOLDING, _WITH_PILOT, S.HOLDING, "watcher", "report.holding report.transferring"),
+    row(T.PILOT_HOLDING, _WITH_PILOT, S.HOLDING, "watcher", "report.holding"),
+    row(T.PILOT_TRANSFERRING, _WITH_PILOT, S.TRANSFERRING, "watcher", "report.transferring"),
     row(T.PILOT_ENDED, _WITH_PILOT, S.HOLDING, "watcher", "report.finished report.failed"),
-    row(T.PILOT_ENDED, S.HOLDING, S.HOLDING, "watcher", "report.finished report.failed", "awaits_report"),
+    row(T.PILOT_ENDED, _DECLARED, S.HOLDING, "watcher", "report.finished report.failed", "awaits_report"),
     row(T.OUTPUTS_MOVING, S.HOLDING, S.TRANSFERRING, "adder", "job.holding"),
     row(T.OUTPUTS_DONE, _AFTER_PILOT, S.FINISHED, "finisher", "job.outputs_added ddm.arrived.sub"),
     row(T.OUTPUTS_FAILED, _AFTER_PILOT, S.FAILED, "finisher", "job.outputs_added ddm.failed.sub"),
@@ -73,7 +77,7 @@ TABLE = (
     row(T.CLOSED, _ASKED_FIRST, S.CLOSED, "watcher", "kill", "kill_is_forced"),
     row(T.CANCELLED, _ENDED_AT_ONCE, S.CANCELLED, "watcher", "kill"),
     row(T.CANCELLED, _ASKED_FIRST, S.CANCELLED, "watcher", "kill", "kill_is_forced"),
-    row(T.EXPIRED, _WAITING, S.CLOSED, "watcher", "deadline"),
+    row(T.EXPIRED, _WAITING | _WITH_PILOT | _AFTER_PILOT, S.CLOSED, "watcher", "deadline"),
     row(T.LOST, _WITH_PILOT | _AFTER_PILOT, S.FAILED, "watcher", "deadline"),
 )
 
@@ -98,6 +102,7 @@ IGNORED = {
     T.PILOT_STARTING: _PAST_PILOT | {S.STARTING, S.RUNNING},
     T.PILOT_RUNNING: _PAST_PILOT | {S.RUNNING},
     T.PILOT_HOLDING: _PAST_PILOT,
+    T.PILOT_TRANSFERRING: _PAST_PILOT,
     T.PILOT_ENDED: _PAST_PILOT,
     T.OUTPUTS_MOVING: _FINAL | {S.TRANSFERRING},
     T.OUTPUTS_DONE: _FINAL,
@@ -105,7 +110,7 @@ IGNORED = {
     T.KILL_OBEYED: _FINAL | {S.TRANSFERRING},
     T.CLOSED: _FINAL | _ASKED_FIRST,
     T.CANCELLED: _FINAL | _ASKED_FIRST,
-    T.EXPIRED: in_phases(P.WITH_PILOT, P.POST_PROCESSING, P.FINAL),
+    T.EXPIRED: _FINAL,
     T.LOST: _WAITING | _FINAL,
 }
 
@@ -127,6 +132,7 @@ ILLEGAL = {
     T.PILOT_STARTING: _BEFORE_PILOT,
     T.PILOT_RUNNING: _BEFORE_PILOT,
     T.PILOT_HOLDING: _BEFORE_PILOT,
+    T.PILOT_TRANSFERRING: _BEFORE_PILOT,
     T.PILOT_ENDED: _BEFORE_PILOT,
     T.OUTPUTS_MOVING: _BEFORE_OUTPUTS,
     T.OUTPUTS_DONE: _BEFORE_OUTPUTS,
@@ -141,7 +147,7 @@ ILLEGAL = {
 
 JOB: Lifecycle[Trigger, State] = Lifecycle(State, Trigger, TABLE, IGNORED)
 
-DEADLINE_TRIGGER = dict.fromkeys(_WAITING, T.EXPIRED) | dict.fromkeys(_WITH_PILOT | _AFTER_PILOT, T.LOST)
-"""By which step a deadline ends a job that has not moved on, and does not go out to another pilot."""
 
-assert DEADLINE_TRIGGER.keys() | _FINAL == FACTS.keys()  # noqa: S101  # a state without an end by time stays for ever
+def deadline_trigger(deadline: Deadline) -> Trigger:
+    """By which step a deadline ends a job that has not moved on, and does not go out to another pilot."""
+    return T.LOST if deadline.kill is None else T.EXPIRED

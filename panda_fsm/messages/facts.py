@@ -44,11 +44,15 @@ class OutputsAdded(JobMessage):
 
 
 class DeadlinePassed(JobMessage):
-    """A job stayed too long in `state`; acted on only while it is still there, in that version."""
+    """A job stayed too long in `state`; acted on only while it is still there, in that version.
+
+    `worker_done`: the worker that its pilot ran in has ended.
+    """
 
     msg_type: Literal["deadline_passed"] = "deadline_passed"
     state: State
     version: int
+    worker_done: bool | None = None
 
     @property
     def routing_key(self) -> str:

@@ -2,10 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from panda_fsm.jobs.drafts import Id, JobDraft, Name, Text
 from panda_fsm.messages.envelope import JobMessage, Message
+
+SUB_STATUS_CHARACTERS = 80
+SubStatus = Annotated[str, StringConstraints(max_length=SUB_STATUS_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class SubmitJobs(Message):
@@ -38,7 +41,10 @@ class ReleaseJobs(Message):
 
 
 class KillJob(JobMessage):
-    """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3. `actor` is a name, the key says who it was."""
+    """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3. `actor` is a name, the key says who it was.
+
+    `sub_status`: that of the job once the kill has ended it, instead of the code's own.
+    """
 
     msg_type: Literal["kill_job"] = "kill_job"
     code: Annotated[int, Field(ge=0, le=999)] = 0
@@ -46,6 +52,7 @@ class KillJob(JobMessage):
     actor_key: Name | None = None
     reason: Text = ""
     forced: bool = False
+    sub_status: SubStatus | None = None
 
     @property
     def routing_key(self) -> str:

@@ -7,9 +7,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
-from panda_fsm.jobs.kills import USER_LABELS
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.jobs.states import FileStatus
+from panda_fsm.jobs.states import USER_LABELS, FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, StoredFile, Transfer
 from panda_fsm.ports import Catalogue

@@ -14,6 +14,11 @@ FROM pulse
 -- name: open_blocks
 SELECT name, kind, source, destination FROM data_block WHERE name = ANY(%(names)s) AND status = 'open'
 
+-- name: worker_done
+SELECT j.job_id FROM job j
+JOIN worker w ON w.harvester_id = j.pilot ->> 'harvester_id' AND w.worker_id = j.pilot ->> 'worker_id'
+WHERE j.job_id = ANY(%(job_ids)s) AND w.status = 'finished'
+
 -- name: make
 UPDATE job_deadline d SET deadline_at = r.look_at, ended = r.ended, trouble = NULL
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_at timestamptz, ended boolean)

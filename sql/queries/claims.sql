@@ -186,9 +186,9 @@ ORDER BY h.number
 -- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
 -- asked more than once and was given the same.
 WITH given AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, cause uuid, job_id bigint, version int)
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, cause uuid, job_id bigint, version int, deadline_s float8, look_s float8)
 ), locked AS MATERIALIZED (
-    SELECT j.job_id, g.place, g.cause
+    SELECT j.job_id, g.place, g.cause, g.deadline_s, g.look_s
     FROM given g JOIN job j ON j.job_id = g.job_id
     WHERE j.version = g.version
       AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
@@ -201,19 +201,19 @@ WITH given AS (
 ), moved AS (
     UPDATE job j
     SET state = 'activated', version = j.version + 1, holder = NULL, node = NULL, pilot = NULL, waits_for = NULL,
-        deadline_at = now() + make_interval(secs => %(deadline_s)s::float8), state_changed_at = now(), modified_at = now()
+        deadline_at = now() + make_interval(secs => l.deadline_s), state_changed_at = now(), modified_at = now()
     FROM locked l
     WHERE j.job_id = l.job_id AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
     RETURNING j.job_id, j.version, j.site, j.vo, j.priority, j.label, j.resource_type, j.min_ram, j.max_disk,
-        j.max_walltime, j.core_count, j.task_id, j.user_name, l.cause
+        j.max_walltime, j.core_count, j.task_id, j.user_name, l.cause, l.look_s
 ), waiting AS (
     INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
                              task_id, user_name)
     SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name
     FROM moved
 ), sooner AS (
-    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
-    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => %(look_s)s::float8)
+    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => m.look_s)
+    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => m.look_s)
 ), noted AS (
     INSERT INTO job_history (job_id, version, transition_id, message_id, service, host)
     SELECT m.job_id, m.version, t.transition_id, m.cause, 'gateway', %(host)s

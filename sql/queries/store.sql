@@ -2,18 +2,20 @@
 
 -- name: load_jobs
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
-       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for,
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
-       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id)
+       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
+       coalesce(j.errors ?| '{pilot,exe}', false)
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s)
 
 -- name: load_jobs_locked
 -- What somebody else holds is left out: its message waits, and nobody waits for it.
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
-       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, h.heard_at, j.waits_for,
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
-       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id)
+       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
+       coalesce(j.errors ?| '{pilot,exe}', false)
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 

@@ -132,13 +132,6 @@ def test_a_kill_with_a_key_is_answered_the_same_when_the_job_is_gone(
     assert user.post(KILL, {"job_ids": [1, 2, 3]})["data"] == [False] * 3
 
 
-def test_ten_thousand_jobs_are_killed_in_one_request(user: Caller, database: Database, database_url: str) -> None:
-    add_jobs(database_url, range(1, 10_001), owner=user.key, state="running")
-    assert user.post(KILL, {"job_ids": list(range(1, 10_001))})["data"] == [True] * 10_000
-    assert database.value("SELECT count(*) FROM request WHERE routing_key = 'kill'") == 10_000
-    assert user.http.post(KILL, json={"job_ids": list(range(1, 10_002))}).status_code == 413
-
-
 def test_whoever_has_an_answer_and_sends_the_same_again_means_it(
     user: Caller, second: Processes, database: Database
 ) -> None:

@@ -7,6 +7,8 @@ import random
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from consumers.watcher import Watcher
 from gateway.work.claims import Claims
 from gateway.work.publishing import Publishing
@@ -116,11 +118,16 @@ SELECT (j.state, j.version, j.holder, j.node, j.pilot, j.left_by, j.errors, j.wa
 FROM job j WHERE job_id = %s"""
 
 
-def test_what_reached_nobody_is_taken_back_by_the_step_that_effects_make(database_url: str, database: Database) -> None:
+@pytest.mark.parametrize(
+    ("label", "set_here"), [("user", {State.ACTIVATED: 700}), ("managed", {State.SENT: 8 * 86400})]
+)
+def test_what_reached_nobody_is_taken_back_by_the_step_that_effects_make(
+    database_url: str, database: Database, label: str, set_here: dict[State, int]
+) -> None:
     """Two jobs alike: one is given back, the other moved as services move jobs. The tables must show the same."""
-    limits = TableLimits({State.ACTIVATED: 700}, {})
+    limits = TableLimits(set_here, {})
     for job_id, queue in ((1, "GIVEN"), (2, "STEPPED")):
-        add_jobs(database_url, range(job_id, job_id + 1), site=queue)
+        add_jobs(database_url, range(job_id, job_id + 1), site=queue, label=label)
 
     async def scene(store: GatewayStore) -> None:
         taken = [(await store.claims.claim(Filters(queue), [seat(worker_id="7")])) for queue in ("GIVEN", "STEPPED")]

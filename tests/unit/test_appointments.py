@@ -16,13 +16,12 @@ from panda_fsm.jobs.appointments import (
     OpenBlock,
     appoint,
     archive_at,
-    deadline_of,
-    is_overdue,
-    lives_by_reports,
+    first_end,
+    overdue_by,
 )
-from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, WITH_PILOT, Replay, TableLimits
+from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, WITH_PILOT, Deadline, Replay, Since, TableLimits, in_phases, span
 from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.jobs.states import FileStatus, FileType, Phase, State
 from panda_fsm.messages import DeadlinePassed, JobEvent, OutputsAdded, TransferRequested
 from tests import factories
 
@@ -30,6 +29,9 @@ S = State
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EVER = datetime.fromtimestamp(0, UTC)
 LIMITS = TableLimits({}, {})
+HOUR, DAY = 3600, 86400
+DECLARED = {S.HOLDING, S.TRANSFERRING}
+PREPARING = in_phases(Phase.PREPARING)
 REMINDED = sorted(state for state in State if FACTS[state].remind_s is not None)
 SILENT_FOR_GOOD = sorted(LIVE - set(REMINDED))
 
@@ -45,7 +47,8 @@ def later(seconds: float) -> datetime:
 def a_job(state: State, **fields: Any) -> Job:
     """A job that entered its state long enough ago to be reminded of, well before its deadline."""
     remind_s = FACTS[state].remind_s or 60
-    return factories.job(state, **({"entered_at": ago(remind_s), "deadline_at": later(1000)} | fields))
+    times = {"entered_at": ago(remind_s), "created_at": ago(DAY), "deadline_at": later(1000)}
+    return factories.job(state, **(times | fields))
 
 
 def met(job: Job, grace_until: datetime = EVER, blocks: tuple[OpenBlock, ...] = (), at_once: bool = False) -> Appointed:
@@ -152,7 +155,7 @@ def test_a_deadline_that_passed_is_announced(state: State) -> None:
     assert isinstance(passed, DeadlinePassed)
     assert (passed.job_id, passed.state, passed.version) == (1, state, 5)
     assert done.overdue
-    assert is_overdue(job, NOW, LIMITS)
+    assert overdue_by(job, NOW, LIMITS) is not None
 
 
 @pytest.mark.parametrize(("since", "pause"), [(0, 60), (59, 60), (200, 200), (10_000, 900)])
@@ -168,7 +171,7 @@ def test_outputs_that_are_still_looked_at_are_not_the_job_s_fault() -> None:
     assert isinstance(event, JobEvent)
     assert not done.overdue
     assert done.look_at == later(480)
-    assert not is_overdue(job, NOW, LIMITS)
+    assert overdue_by(job, NOW, LIMITS) is None
 
 
 @pytest.mark.parametrize("state", sorted(LIVE))
@@ -176,26 +179,94 @@ def test_only_a_job_that_a_pilot_has_lives_by_being_heard_of(state: State) -> No
     """Whoever acknowledged a report wrote down when; the report itself may wait in a queue."""
     job = a_job(state, deadline_at=ago(1), heard_at=ago(60))
     alive = met(job)
-    limit_s = LIMITS.deadline_s(state) or 0
-    assert lives_by_reports(state) == (state in WITH_PILOT | {S.HOLDING})
-    if lives_by_reports(state):
+    limit_s = span(LIMITS, state, job.kind, 0).deadline_s
+    assert job.awaits_last_words == (state in WITH_PILOT | DECLARED)
+    if job.awaits_last_words:
         assert (alive.messages, alive.overdue) == ((), False)
-        assert deadline_of(job, LIMITS) == later(limit_s - 60)
+        assert when(job) == later(limit_s - 60)
     else:
         assert alive.overdue
-    assert met(a_job(state, deadline_at=ago(1), heard_at=ago(limit_s))).overdue, "that was too long ago"
+    gone = met(a_job(state, deadline_at=ago(1), heard_at=ago(limit_s), created_at=ago(10 * DAY)))
+    assert gone.overdue, "that was too long ago"
+    assert gone.silent == job.awaits_last_words
+
+
+def when(job: Job) -> datetime:
+    """When a job is overdue."""
+    end = first_end(job, LIMITS)
+    assert end is not None
+    return end[0]
+
+
+@pytest.mark.parametrize("state", sorted(DECLARED))
+def test_what_its_pilot_declared_lives_by_heartbeats_until_the_last_words(state: State) -> None:
+    for label in ("user", "managed"):
+        declared = a_job(state, label=label, deadline_at=ago(1), heard_at=NOW)
+        assert when(declared) == later(span(LIMITS, state, declared.kind, 0).deadline_s)
+        reported = a_job(state, label=label, deadline_at=ago(1), heard_at=NOW, has_report=True)
+        assert when(reported) == ago(1), "no pilot has it any more: nothing that one says counts"
 
 
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_a_silence_that_was_ours_fails_nobody(state: State) -> None:
     job = a_job(state, deadline_at=ago(7000))
     done = met(job, grace_until=later(2100))
-    if lives_by_reports(state):
+    if job.awaits_last_words:
         assert not done.overdue
         assert done.look_at <= later(2100)
         assert met(job, grace_until=NOW).overdue, "a silence that lasts is its own"
     else:
         assert done.overdue, "it does not wait for a pilot"
+
+
+# state, what the job is, seconds of the deadline that is its first after entry, as which kill it acts.
+BY_KIND: list[tuple[State, dict[str, Any], int, int | None]] = [
+    (S.PENDING, {}, HOUR, 4),
+    (S.DEFINED, {"label": "managed"}, 4 * HOUR, 51), (S.DEFINED, {"label": "test"}, 4 * HOUR, 51),
+    (S.DEFINED, {"label": "managed", "task_id": 0}, 4 * HOUR, 2), (S.DEFINED, {"label": "panda"}, 4 * HOUR, 2),
+    (S.ASSIGNED, {"label": "managed"}, 12 * HOUR, 51), (S.ASSIGNED, {"label": "test"}, 7 * DAY, 2),
+    (S.ACTIVATED, {"label": "managed"}, 2 * DAY, 51), (S.ACTIVATED, {"label": "user"}, 7 * DAY, 2),
+    (S.SENT, {}, HOUR // 2, None), (S.STARTING, {"label": "managed"}, 2 * HOUR, None), (S.RUNNING, {}, 2 * HOUR, None),
+    (S.HOLDING, {"label": "user"}, 3 * HOUR, None), (S.HOLDING, {"label": "panda"}, 3 * HOUR, None),
+    (S.HOLDING, {"label": "managed", "priority": 801}, 3 * HOUR, None),
+    (S.HOLDING, {"label": "managed", "priority": 800}, 48 * HOUR, None),
+    (S.TRANSFERRING, {"has_report": True, "priority": 800}, 2 * DAY, None),
+    (S.TRANSFERRING, {"has_report": True, "priority": 799}, 6 * DAY, None),
+    (S.TRANSFERRING, {"label": "user"}, 2 * HOUR, None),
+    (S.TRANSFERRING, {"label": "managed", "priority": 799}, 6 * DAY, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "fields", "lasts", "kill"), BY_KIND)
+def test_deadlines_by_kind(state: State, fields: dict[str, Any], lasts: int, kill: int | None) -> None:
+    """What is written at entry is what is overdue then, and not a moment before."""
+    kind = a_job(state, **fields).kind
+    assert span(LIMITS, state, kind, 0).deadline_s == lasts
+    job = a_job(state, entered_at=ago(lasts), created_at=ago(lasts), deadline_at=NOW, **fields)
+    passed = overdue_by(job, NOW, LIMITS)
+    assert passed is not None
+    assert (passed.seconds, passed.kill) == (lasts, kill)
+    job.deadline_at = later(1)
+    assert overdue_by(job, NOW, LIMITS) is None
+
+
+FROM_ELSEWHERE: list[tuple[State, dict[str, Any], Since, int]] = [
+    (S.STARTING, {"label": "managed", "entered_at": ago(48 * HOUR)}, Since.ENTERED, 51),
+    *((state, {"created_at": ago(21 * DAY)}, Since.CREATED, 2) for state in sorted(LIVE - PREPARING)),
+]
+
+
+@pytest.mark.parametrize(("state", "fields", "since", "kill"), FROM_ELSEWHERE)
+def test_no_heartbeat_puts_off_what_counts_from_elsewhere(
+    state: State, fields: dict[str, Any], since: Since, kill: int
+) -> None:
+    job = a_job(state, heard_at=NOW, **fields)
+    passed = overdue_by(job, NOW, LIMITS)
+    assert isinstance(passed, Deadline)
+    assert (passed.since, passed.kill) == (since, kill)
+    done = met(job, grace_until=later(100))
+    assert (done.overdue, done.silent) == (True, False), "nobody is to blame for a silence"
+    assert overdue_by(job, ago(1), LIMITS) is None
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))

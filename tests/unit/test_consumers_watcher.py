@@ -9,7 +9,7 @@ import pytest
 
 from consumers.watcher import Watcher
 from panda_fsm.effects import Effects
-from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, TableLimits
+from panda_fsm.jobs.facts import FINAL, HANDED_OUT_AGAIN, LIVE, TableLimits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import State
 from panda_fsm.machine import Ignored
@@ -82,14 +82,16 @@ def test_second_soft_kill_changes_nothing_but_a_forced_one_ends_the_job() -> Non
 # state of the job, what the pilot reports: the state afterwards; None: nothing changes, False: it is renewed only.
 REPORTS: dict[tuple[State, str], State | bool | None] = {
     (S.SENT, "starting"): S.STARTING, (S.SENT, "running"): S.RUNNING, (S.SENT, "finished"): S.HOLDING,
-    (S.SENT, "failed"): S.HOLDING, (S.SENT, "holding"): S.HOLDING, (S.SENT, "transferring"): S.HOLDING,
+    (S.SENT, "failed"): S.HOLDING, (S.SENT, "holding"): S.HOLDING, (S.SENT, "transferring"): S.TRANSFERRING,
     (S.STARTING, "starting"): False, (S.STARTING, "running"): S.RUNNING, (S.STARTING, "finished"): S.HOLDING,
     (S.STARTING, "failed"): S.HOLDING, (S.RUNNING, "starting"): False, (S.RUNNING, "running"): False,
     (S.RUNNING, "finished"): S.HOLDING, (S.RUNNING, "failed"): S.HOLDING, (S.RUNNING, "holding"): S.HOLDING,
-    (S.RUNNING, "transferring"): S.HOLDING,
+    (S.RUNNING, "transferring"): S.TRANSFERRING,
     (S.HOLDING, "starting"): False, (S.HOLDING, "running"): False, (S.HOLDING, "holding"): False,
     (S.HOLDING, "transferring"): False,
-    (S.TRANSFERRING, "running"): None, (S.TRANSFERRING, "finished"): None, (S.TRANSFERRING, "holding"): None,
+    (S.TRANSFERRING, "starting"): False, (S.TRANSFERRING, "running"): False, (S.TRANSFERRING, "holding"): False,
+    (S.TRANSFERRING, "transferring"): False, (S.TRANSFERRING, "finished"): S.HOLDING,
+    (S.TRANSFERRING, "failed"): S.HOLDING,
     (S.FINISHED, "running"): None, (S.FINISHED, "finished"): None, (S.FAILED, "finished"): None,
     (S.CANCELLED, "finished"): None, (S.CLOSED, "running"): None,
 }  # fmt: skip
@@ -112,9 +114,10 @@ def test_report(state: State, reported: str) -> None:
         assert (changes_of(outcome).report is not None) == (reported in ("finished", "failed"))
 
 
+@pytest.mark.parametrize("state", [S.HOLDING, S.TRANSFERRING])
 @pytest.mark.parametrize("last", ["finished", "failed"])
-def test_final_report_is_taken_after_a_declared_holding_but_once(last: str) -> None:
-    job = factories.job(S.HOLDING)
+def test_final_report_is_taken_after_a_declared_holding_but_once(last: str, state: State) -> None:
+    job = factories.job(state)
     outcome = decide(factories.report(1, last), job)
     assert ends_in(outcome, job) is S.HOLDING
     assert changes_of(outcome).report is not None
@@ -181,9 +184,9 @@ ENDS_OF_DEADLINES = {
 def test_deadline_ends_the_job(state: State) -> None:
     job = factories.job(state, deadline_at=OVERDUE, returns=HANDED_OUT_AGAIN)
     outcome = decide(passed(job), job)
-    error = changes_of(outcome).errors[0]
+    error, sub_status = changes_of(outcome).errors[0], changes_of(outcome).pilot
     assert (ends_in(outcome, job), error.component, error.code) == ENDS_OF_DEADLINES[state]
-    assert FACTS[state].deadline is not None
+    assert sub_status == ({"job_sub_status": "toreassign"} if job.state is S.CLOSED else None)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +268,7 @@ def test_an_update_of_another_batch_is_noted_and_nothing_else() -> None:
 GIVEN_BACK = {"job_sub_status": "pilot_closed", "pilot_error_code": 1305}
 
 
-@pytest.mark.parametrize("state", [S.SENT, S.STARTING, S.RUNNING, S.HOLDING])
+@pytest.mark.parametrize("state", [S.SENT, S.STARTING, S.RUNNING, S.HOLDING, S.TRANSFERRING])
 def test_a_job_that_its_pilot_gives_back_is_closed(state: State) -> None:
     job = factories.job(state)
     outcome = decide(factories.report(1, "failed", attributes=GIVEN_BACK), job)

@@ -18,9 +18,9 @@ from panda_fsm.blocks.table import BLOCK, BlockTrigger
 from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.commands import COMMANDS, Answer
-from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, Replay, TableLimits, look_s
+from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, Kind, Replay, Since, Span, TableLimits, span
 from panda_fsm.jobs.states import Phase, State
-from panda_fsm.jobs.table import DEADLINE_TRIGGER, IGNORED, ILLEGAL, JOB, TABLE, Trigger
+from panda_fsm.jobs.table import IGNORED, ILLEGAL, JOB, TABLE, Trigger, deadline_trigger
 from panda_fsm.machine import Ignored, Step
 from tests import factories
 
@@ -50,12 +50,20 @@ LISTENS = {
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_every_live_state_has_a_way_out_and_a_deadline_that_takes_it(state: State) -> None:
     assert any(source == state and destination != state for _, source, destination in EDGES)
-    deadline = FACTS[state].deadline
-    assert deadline is not None, "a state without a deadline is stayed in for ever"
-    assert deadline.seconds > 0
-    step = JOB.advance(factories.job(state), DEADLINE_TRIGGER[state])
-    assert isinstance(step, Step), "a deadline must end the job, or it stays for ever"
-    assert step.destination in FINAL
+    deadlines = FACTS[state].deadlines
+    renewed_for_all = [one for one in deadlines if one.jobs == "all" and one.since is Since.HEARD]
+    assert len(renewed_for_all) == 1, "a state without one for all jobs is stayed in for ever"
+    assert renewed_for_all[0].seconds == max(one.seconds for one in deadlines if one.since is Since.HEARD)
+    for deadline in deadlines:
+        assert deadline.seconds > 0
+        step = JOB.advance(factories.job(state), deadline_trigger(deadline))
+        assert isinstance(step, Step), "a deadline must end the job, or it stays for ever"
+        assert step.destination in FINAL
+
+
+def test_how_long_a_job_may_be_sent_is_the_same_for_all() -> None:
+    """The claim writes it without knowing what kind of job it is."""
+    assert {one.jobs for one in FACTS[State.SENT].deadlines} == {"all"}
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -64,7 +72,7 @@ def test_final_states_are_irreversible(state: State, trigger: Trigger) -> None:
     subject = factories.job(state, forced_kill=True)
     assert isinstance(JOB.advance(subject, trigger), Ignored | None)
     assert subject.state is state
-    assert FACTS[state].deadline is None
+    assert not FACTS[state].deadlines
 
 
 @pytest.mark.parametrize("state", sorted(FINAL - {State.CANCELLED}))
@@ -88,10 +96,10 @@ def test_applied_and_ignored_never_overlap_but_by_a_guard() -> None:
 def test_every_state_has_its_row_of_facts(state: State) -> None:
     """Forgotten rows are named here: phase, deadline or end, what is said again and when."""
     facts = FACTS[state]
-    assert (facts.deadline is None) == (facts.phase is Phase.FINAL), "an end by time, or the end"
+    assert (not facts.deadlines) == (facts.phase is Phase.FINAL), "an end by time, or the end"
     assert (facts.remind_s is None) == (facts.replay in (Replay.NOTHING, Replay.BLOCKS))
-    if facts.deadline is not None and facts.remind_s is not None:
-        assert facts.remind_s < facts.deadline.seconds, "a reminder after the end helps nobody"
+    for deadline in facts.deadlines:
+        assert (facts.remind_s or 0) < deadline.seconds, "a reminder after the end helps nobody"
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -118,10 +126,17 @@ def test_every_command_is_answered_in_every_phase(command: Any, phase: Phase) ->
 
 def test_the_clock_looks_at_whatever_comes_first() -> None:
     limits = TableLimits({State.DEFINED: 60}, {State.HOLDING: 30})
-    assert look_s(limits, State.DEFINED, 600) == 60
-    assert look_s(limits, State.HOLDING, 600) == 30
-    assert look_s(limits, State.ASSIGNED, 600) == 600
-    assert look_s(limits, State.FINISHED, 5) == 5
+    user, managed = Kind("user", 0, has_task=True, has_report=True), Kind("managed", 0, has_task=True, has_report=True)
+    assert span(limits, State.DEFINED, user, 600) == Span(60, 60)
+    assert span(limits, State.HOLDING, user, 600) == Span(3 * 3600, 30, 21 * 86400)
+    assert span(limits, State.HOLDING, managed, 600) == Span(48 * 3600, 30, 21 * 86400)
+    assert span(limits, State.ASSIGNED, user, 600) == Span(7 * 86400, 600)
+    assert span(limits, State.ACTIVATED, managed, 600) == Span(2 * 86400, 2 * 86400, 21 * 86400)
+    assert span(limits, State.FINISHED, user, 5) == Span(5, 5)
+    long_s = 10**6
+    assert span(TableLimits({State.STARTING: long_s}, {}), State.STARTING, managed, 5) == Span(
+        long_s, 48 * 3600, 21 * 86400
+    ), "what counts from entry is not set differently, and is looked at in time"
 
 
 @pytest.mark.parametrize("status", list(BlockStatus))
@@ -140,7 +155,8 @@ MUST_BE_ILLEGAL = {
 MUST_BE_IGNORED = {
     (Trigger.PILOT_STARTING, State.RUNNING), (Trigger.PILOT_RUNNING, State.HOLDING),
     (Trigger.PILOT_ENDED, State.FINISHED), (Trigger.INPUTS_ARRIVED, State.RUNNING), (Trigger.LOST, State.ACTIVATED),
-    (Trigger.CANCELLED, State.FINISHED), (Trigger.SUBMITTED, State.RUNNING), (Trigger.EXPIRED, State.SENT),
+    (Trigger.CANCELLED, State.FINISHED), (Trigger.SUBMITTED, State.RUNNING),
+    (Trigger.PILOT_TRANSFERRING, State.HOLDING),
     (Trigger.CANCELLED, State.RUNNING), (Trigger.CLOSED, State.RUNNING), (Trigger.UNDELIVERED, State.STARTING),
     (Trigger.UNCLAIMED, State.RUNNING), (Trigger.UNCLAIMED, State.ACTIVATED),
 }  # fmt: skip
@@ -166,10 +182,12 @@ def test_services_hear_exactly_what_they_act_on() -> None:
 
 
 def test_only_the_guard_lets_a_second_final_report_in() -> None:
-    declared = factories.job(State.HOLDING)
-    assert isinstance(JOB.advance(declared, Trigger.PILOT_ENDED), Step)
-    reported = factories.job(State.HOLDING, has_report=True)
-    assert isinstance(JOB.advance(reported, Trigger.PILOT_ENDED), Ignored)
+    for state in (State.HOLDING, State.TRANSFERRING):
+        declared = factories.job(state)
+        assert isinstance(JOB.advance(declared, Trigger.PILOT_ENDED), Step)
+        assert declared.state is State.HOLDING
+        reported = factories.job(state, has_report=True)
+        assert isinstance(JOB.advance(reported, Trigger.PILOT_ENDED), Ignored)
 
 
 def test_only_the_guard_lets_a_job_out_again() -> None:

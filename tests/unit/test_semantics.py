@@ -7,13 +7,12 @@ from itertools import product
 
 import pytest
 
-from panda_fsm.codes import Component, DdmCode, DispatcherCode, SupCode, TaskBufferCode
+from panda_fsm.codes import Component, DdmCode, DispatcherCode, SupCode, TaskBufferCode, error_of_kill
 from panda_fsm.jobs import kills
-from panda_fsm.jobs.appointments import lives_by_reports
-from panda_fsm.jobs.facts import FACTS
+from panda_fsm.jobs.facts import FACTS, Since
 from panda_fsm.jobs.judgement import JobRow, Judgement, judge
 from panda_fsm.jobs.states import State
-from panda_fsm.jobs.table import DEADLINE_TRIGGER, JOB
+from panda_fsm.jobs.table import JOB, deadline_trigger
 from panda_fsm.messages import PilotReport
 from tests.pages import ROOT, section, tables
 
@@ -47,10 +46,13 @@ def test_states_and_phases() -> None:
 
 
 def test_kill_codes() -> None:
-    for cell, _, becomes, error, manager, forced in rows("1.3"):
+    for cell, _, becomes, error, sub_status, manager, forced, repeated in rows("1.3"):
         code = int(cell) if cell.isdigit() else SOME_OTHER_CODE
         assert kills.trigger(code).value == becomes, cell
-        assert int(kills.error_code(code)) == int(error), cell
+        assert int(error_of_kill(code)) == int(error), cell
+        assert (kills.sub_status(code) or "") == sub_status, cell
+        again = kills.effect(State.RUNNING, kills.TO_BE_KILLED, code, forced=False)
+        assert (again is kills.Kill.ASK_PILOT) == (repeated == "yes"), cell
         assert kills.may_kill(PRODUCTION, "user", code) == (manager == "yes"), cell
         assert kills.may_kill(PRODUCTION, "managed", code)
         labels = {label for label in ("managed", "test", "user") if kills.is_forced(PRODUCTION, label, code)}
@@ -85,18 +87,34 @@ def test_every_report_has_an_answer() -> None:
     assert {(state, came) for state, came, _, _ in CASES} >= {(s, c) for s in State for c in (True, False)}
 
 
+SINCE = {"heard": Since.HEARD, "entry": Since.ENTERED, "creation": Since.CREATED}
+
+
 def test_timeouts() -> None:
-    told = {cells[0]: cells[1:] for cells in rows("4.3")}
-    assert told.keys() == {state.value for state, facts in FACTS.items() if facts.deadline}
-    for name, (deadline, heartbeats, reminder, becomes, error) in told.items():
-        state = State(name)
-        facts = FACTS[state]
-        assert facts.deadline is not None
-        assert seconds(deadline) == facts.deadline.seconds, name
-        assert seconds(reminder) == facts.remind_s, name
-        assert (heartbeats == "yes") == lives_by_reports(state), name
-        assert JOB.leads(DEADLINE_TRIGGER[state], state) == becomes, name
-        assert error == f"{facts.deadline.component} {int(facts.deadline.code)}", name
+    told = [
+        (name, jobs, seconds(deadline), SINCE[since], kill, becomes, error)
+        for name, jobs, deadline, since, kill, becomes, error in rows("4.3")
+    ]
+    assert told == [
+        (state, one.jobs, one.seconds, one.since, "" if one.kill is None else str(one.kill),
+         JOB.leads(deadline_trigger(one), state), f"{one.component} {int(one.code)}")
+        for state, facts in FACTS.items()
+        for one in facts.deadlines
+    ]  # fmt: skip
+
+
+def test_reminders() -> None:
+    told = {name: seconds(reminder) for name, reminder in rows("4.3", 1)}
+    assert told == {state: facts.remind_s for state, facts in FACTS.items() if facts.remind_s is not None}
+
+
+def test_a_deadline_that_acts_as_a_kill_ends_as_the_kill_does() -> None:
+    """What JEDI makes of a job must not depend on who killed it."""
+    for state, facts in FACTS.items():
+        for one in facts.deadlines:
+            if one.kill is not None:
+                assert (one.component, one.code) == (Component.TASK_BUFFER, error_of_kill(one.kill))
+                assert JOB.leads(deadline_trigger(one), state) == JOB.leads(kills.trigger(one.kill), state)
 
 
 def test_ten_rules() -> None:

@@ -76,11 +76,11 @@ def test_levels_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_limits_are_those_of_the_table_but_for_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = read(monkeypatch, DEADLINES='{"sent": 7}', REMINDERS='{"defined": 9}').limits()
-    running = FACTS[State.RUNNING].deadline
-    assert running is not None
-    assert limits.deadline_s(State.SENT) == 7
-    assert limits.deadline_s(State.RUNNING) == running.seconds
-    assert limits.deadline_s(State.FINISHED) is None
+    sent, too_old = FACTS[State.SENT].deadlines
+    (running, *_) = FACTS[State.RUNNING].deadlines
+    assert limits.deadline_s(State.SENT, sent) == 7
+    assert limits.deadline_s(State.SENT, too_old) == too_old.seconds
+    assert limits.deadline_s(State.RUNNING, running) == running.seconds
     assert limits.remind_s(State.DEFINED) == 9
     assert limits.remind_s(State.HOLDING) == FACTS[State.HOLDING].remind_s
 
