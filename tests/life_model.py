@@ -69,7 +69,7 @@ class Life:
             return
         if self.state in WITH_PILOT:
             self._reported(said, gives_back)
-        elif self.state == "holding" and self.words is None:
+        elif self.state in ("holding", "transferring") and self.words is None:
             if said == "failed" and gives_back:
                 self._go("closed")
             elif said in ("finished", "failed"):
@@ -88,8 +88,8 @@ class Life:
                 self.is_silent = False
             case "running":
                 self._go("running")
-            case "holding":
-                self._go("holding")
+            case "holding" | "transferring":
+                self._go(said)
             case "failed" if gives_back:
                 self._go("closed")
             case "finished" | "failed":
@@ -137,7 +137,7 @@ class Life:
 
     def outputs(self, lfns: Iterable[str], arrived: bool) -> None:
         """§3.8: outputs arrived at their destination, or will not."""
-        if self.state != "transferring":
+        if self.state != "transferring" or self.words is None:
             return
         for lfn in lfns:
             if self.moving.get(lfn) == "moving":

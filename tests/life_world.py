@@ -38,6 +38,8 @@ from tests.unreliable_broker import UnreliableBroker, die_before_commit, mute, t
 
 _LONG_S = 30 * 86_400.0
 _SOON_S = 3600.0
+AT_WORK = ("sent", "starting", "running", "holding", "transferring")
+"""States in which a pilot may still speak of its job."""
 
 
 class Services:
@@ -139,7 +141,7 @@ class World:
 
     def report(self, which: int, said: str) -> None:
         """A pilot that got a job speaks of it, whatever became of the job meanwhile."""
-        held = [life for life in self.lives.values() if life.state in ("sent", "starting", "running", "holding")]
+        held = [life for life in self.lives.values() if life.state in AT_WORK]
         if not held:
             return
         life = held[which % len(held)]
@@ -234,7 +236,9 @@ class World:
         """What pilots, the DDM and the clock do when nothing else is to come."""
         self.claim()
         for life in self.lives.values():
-            if life.state in ("sent", "starting", "running") or (life.state == "holding" and life.words is None):
+            if life.state in ("sent", "starting", "running") or (
+                life.state in ("holding", "transferring") and life.words is None
+            ):
                 self.broker.publish([factories.report(life.job_id, "finished", returns=life.returns)])
         self._hear()
         for request in self.asked:

@@ -25,7 +25,9 @@ PLANS = st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=JOBS, max
 """Of each job: how many inputs are away, and whether its outputs go elsewhere."""
 NUMBER = st.integers(0, 7)
 HOW = st.sampled_from(["well", "well", "well", "again", "dies before", "dies after"])
-SAID = st.sampled_from(["starting", "running", "running", "running", "holding", "finished", "failed", "gives back"])
+SAID = st.sampled_from(
+    ["starting", "running", "running", "running", "holding", "transferring", "finished", "failed", "gives back"]
+)
 ARRIVES = st.sampled_from([True, True, True, False])
 STEPS = {
     "deliver": (8, st.tuples(NUMBER, NUMBER, st.integers(1, 3), HOW)),
