@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -19,7 +19,7 @@ _NOTHING = ("", "NULL", "None", "null")
 _LONGEST_NAME = 256
 _LONGEST_XML = 4 * 1024 * 1024
 """More than the files of any job need; it is read at a megabyte or two a second."""
-_READ = ("guid", "fsize", "adler32", "md5sum", "endpoint", "full_lfn")
+_READ = frozenset({"guid", "fsize", "adler32", "md5sum", "endpoint", "full_lfn"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,10 @@ class OutputFile:
 class _Said(dict[str, Any]):
     """An object of a report, and the keys of which it says two different things."""
 
-    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
-        super().__init__()
-        self.contradicted = {key for key, value in pairs if _differ(self.setdefault(key, value), value)}
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        is_plain = len(self) == len(pairs)  # nearly always
+        self.contradicted = set() if is_plain else {key for key, value in pairs if _differ(self[key], value)}
 
 
 def parse_report(text: str | None) -> dict[str, OutputFile]:
@@ -86,7 +87,7 @@ def _from_xml(text: str) -> _Said:
         raise ReportError("output report declares XML entities") from None
     except (ParseError, ValueError, LookupError) as error:
         raise ReportError(f"output report is not XML: {error}") from None
-    return _Said(map(_xml_entry, root.iter("File")))
+    return _Said([_xml_entry(file) for file in root.iter("File")])
 
 
 def _xml_entry(file: Element) -> tuple[str, _Said]:
@@ -105,9 +106,8 @@ def _output_file(lfn: str, entry: Any, fault: str) -> OutputFile:
         return OutputFile(lfn, "", None, "", fault=fault or f"{printable(lfn)}: nothing is said of it")
     size, checksum = None, ""
     try:
-        for name in _READ:
-            if name in entry.contradicted:
-                raise ReportError(f"{name} is said twice, each time differently")
+        for name in sorted(entry.contradicted & _READ):
+            raise ReportError(f"{name} is said twice, each time differently")
         size, checksum = _size(entry.get("fsize")), _checksum(entry)
     except ReportError as error:
         fault = fault or f"{printable(lfn)}: {error}"

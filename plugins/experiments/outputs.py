@@ -75,8 +75,8 @@ class Outputs:
                 plans[job.job_id] = outputs
             else:
                 found[job.job_id] = outputs
-        new = dict.fromkeys(one.stored for outputs in found.values() for one in outputs if not one.is_known)
-        troubles = self._catalogue.register(list(new)) if new else {}
+        new = [one.stored for outputs in found.values() for one in outputs if not one.is_known]
+        troubles = self._catalogue.register(new) if new else {}
         return plans | {job_id: _plan(outputs, troubles, moving) for job_id, outputs in found.items()}
 
     def _located(self, job: Job, stored: Mapping[str, OutputFile], moving: FileStatus) -> list[_Output] | Refuse:
@@ -142,7 +142,7 @@ def _stored(file: File, what: OutputFile, place: str) -> StoredFile:
 
 def _plan(outputs: Sequence[_Output], troubles: _Troubles, moving: FileStatus) -> Plan:
     """The job goes on with all of its outputs or with none; what was confirmed is not asked for again."""
-    found = [troubles[one.stored] for one in outputs if one.stored in troubles]
+    found = [troubles[one.stored] for one in outputs if one.stored in troubles] if troubles else []
     refused = [trouble for trouble in found if isinstance(trouble, Refuse)]
     if refused:
         return refused[0]
