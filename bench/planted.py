@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 from psycopg import sql as statements
@@ -38,7 +39,7 @@ _VALUES = {
 }
 """What differs from the job that was copied: its times are as far apart as that job's own."""
 _JOBS = """
-SELECT n AS number, %(first_id)s::bigint + n AS job_id, now() - interval '1 hour'
+SELECT n AS number, %(first_id)s::bigint + n AS job_id, %(newest)s::timestamptz
     - (%(jobs)s::bigint - n) * (%(months)s * interval '30 days') / %(jobs)s::bigint AS ended_at
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) n
 """
@@ -54,26 +55,28 @@ def plant_archive(plant: Plant, like: int, jobs: int) -> None:
         "SELECT ensure_partitions(now() - n * interval '1 month') FROM generate_series(0, %(n)s) n", n=MONTHS + 1
     )
     plant.rows("SELECT setval('job_id_block', %(next)s)", next=FIRST_ID + (jobs // 1000 + 1) * 1000 + 1)
+    parameters = {
+        "jobs": jobs, "first_id": FIRST_ID, "months": MONTHS,
+        "newest": plant.value("SELECT now() - interval '1 hour'"),
+        "ended_at": plant.value("SELECT ended_at FROM job WHERE job_id = %(job_id)s", job_id=like),
+    }  # fmt: skip
     with ThreadPoolExecutor(len(_LANES)) as pool:
-        for _ in pool.map(lambda lane: _fill(plant, lane, like, jobs), _LANES):
+        for _ in pool.map(lambda lane: _fill(plant.database_url, lane, parameters), _LANES):
             pass
     plant.database.execute("CHECKPOINT")
 
 
-def _fill(plant: Plant, tables: Sequence[str], like: int, jobs: int) -> None:
-    with psycopg.connect(plant.database_url, autocommit=True) as connection:
+def _fill(database_url: str, tables: Sequence[str], parameters: Mapping[str, Any]) -> None:
+    """Fill these tables, one after the other, with chunks of the jobs."""
+    jobs = parameters["jobs"]
+    with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET session_replication_role = replica")  # what is copied was checked when it was written
-        (ended_at,) = plant.rows("SELECT ended_at FROM job WHERE job_id = %(job_id)s", job_id=like)[0]
         for table in tables:
             copy = _copy(connection, table)
             for first in range(0, jobs, _CHUNK):
-                last = min(first + _CHUNK, jobs) - 1
-                connection.execute(
-                    copy,
-                    {"first": first, "last": last, "jobs": jobs, "first_id": FIRST_ID, "months": MONTHS,
-                     "ended_at": ended_at},
-                )  # fmt: skip
+                chunk = {"first": first, "last": min(first + _CHUNK, jobs) - 1}
+                connection.execute(copy, {**parameters, **chunk})
             # Or autovacuum would do it while we measure.
             connection.execute(statements.SQL("VACUUM (ANALYZE) {}").format(statements.Identifier(table)))
 
