@@ -41,7 +41,8 @@ def bench(
     """Measure throughput and latency of panda-fsm on private, real services; in full it takes some minutes.
 
     Steady load takes ten minutes more and is measured only when it is named: --only steady. Archiving runs meanwhile
-    (30 s after the end of a job), and probes show how late deadlines are acted on.
+    (30 s after the end of a job), and probes show how late deadlines are acted on. So it is with --only history, which
+    fills the archive with 5 million jobs first, some 20 GB.
     """
     if context.invoked_subcommand is not None:
         return

@@ -83,6 +83,11 @@ LINES = (
     Line("steady_deadline_late_s", "the latest deadline, late by", "s", 2),
     Line("steady_outbox_row_s", "the oldest row of the outbox", "s", 10),
     Line("steady_archive_late_s", "the archive, late by at most", "s"),
+    Line("history_all_to_none", "lifecycles with 5 million archived, 100,000 waiting, to none", "", 0.9),
+    Line("history_describe_p95_ms", "describing an archived job, p95", "ms", 50),
+    Line("history_task_p95_ms", "an archived task, p95", "ms", 50),
+    Line("history_history_p95_ms", "the history of an archived job, p95", "ms", 50),
+    Line("history_list_p95_ms", "a page of the jobs of a task or a user, p95", "ms"),
 )
 
 

@@ -14,6 +14,7 @@ from bench import (
     burst,
     empty_claims,
     footprint,
+    history,
     http_lifecycles,
     http_rates,
     jobs,
@@ -46,6 +47,7 @@ class Run:
         self._plant = plant
         self._wishes = wishes
         self._scale = 10 if wishes.quick else 1
+        self._say: Callable[[str], None] = print
         self.results: dict[str, Any] = {
             "details": {
                 "quick": wishes.quick,
@@ -57,6 +59,7 @@ class Run:
 
     def take(self, names: Sequence[str], say: Callable[[str], None]) -> None:
         """The named measures, in the order of MEASURES."""
+        self._say = say
         self._details["versions"] = self._versions()
         for name, measure in MEASURES.items():
             if name in names:
@@ -212,6 +215,21 @@ class Run:
             "steady_archive_late_s": greatest["archive_late_s"],
         }
 
+    def history(self) -> None:
+        """Measure 13."""
+        size = history.Size(5_000_000 // self._scale, 100_000 // self._scale, 20_000 // self._scale)
+        with self._plant.served_with(history.SETTINGS):
+            outcome = history.measure(self._plant, size, self._say)
+            self._plant.check_processes()
+        self._details["history"] = outcome.as_json()
+        self.results |= {
+            "history_all_to_none": round(outcome.all_to_none, 3),
+            "history_describe_p95_ms": outcome.p95_ms("describe"),
+            "history_task_p95_ms": outcome.p95_ms("task"),
+            "history_history_p95_ms": outcome.p95_ms("history"),
+            "history_list_p95_ms": max(outcome.p95_ms("list of a task"), outcome.p95_ms("list of a user")),
+        }
+
     def footprint(self) -> None:
         """Measure 6."""
         self._details["footprint"] = footprint.measure(self._plant)
@@ -239,6 +257,7 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "http_burst": Run.http_burst,
     "footprint": Run.footprint,
     "steady": Run.steady,
+    "history": Run.history,
 }
-USUAL = tuple(name for name in MEASURES if name != "steady")
-"""All but the one that takes ten minutes."""
+USUAL = tuple(name for name in MEASURES if name not in ("steady", "history"))
+"""All but those that take ten minutes each."""

@@ -34,9 +34,9 @@ class Claimant:
         await self._pool.close()
 
     async def claim(self, seats: int) -> Claim:
-        """Take up to so many waiting jobs of the queue, whatever they need."""
+        """Take up to so many of the users' jobs that wait at the queue, whatever they need."""
         places = [Seat(new_message_id(), "bench|pilot", "wn042.bench", {}) for _ in range(seats)]
-        return await self._store.claim(Filters(site=QUEUE), places)
+        return await self._store.claim(Filters(site=QUEUE, labels=("user",)), places)
 
     async def forget(self, events: Sequence[Outgoing]) -> None:
         """The broker has them."""

@@ -203,6 +203,7 @@ def _forgetting(config: Settings) -> "Iterator[Duty]":
 
     days = {
         "reports": config.retain_reports_days,
+        "stdout": config.retain_reports_days,
         "blocks": config.retain_blocks_days,
         "idle_blocks": config.retain_blocks_days,
         "dead_letters": config.retain_dead_letters_days,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from command import dead_letters, log, operate
+from command import dead_letters, log, look, operate
 from command.settings import settings
 from panda_fsm.errors import PandaError
 
@@ -18,6 +18,9 @@ app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
 app.command()(operate.health)
 app.command()(operate.replay)
+app.command()(look.describe)
+app.command()(look.task)
+app.command()(look.history)
 
 
 def main() -> None:

@@ -75,7 +75,9 @@ class Settings(BaseSettings):
     )
     losses_per_s: float = Field(100, gt=0, description="most jobs a second that the clock calls lost")
     archive_after_s: float = Field(600, ge=0, description="final jobs stay among the live ones this long, in seconds")
-    retain_reports_days: Days = Field(30, description="pilots' final reports of ended jobs are kept so many days")
+    retain_reports_days: Days = Field(
+        30, description="pilots' final reports of ended jobs, and what pilots showed of them, are kept so many days"
+    )
     retain_blocks_days: Days = Field(90, description="closed data blocks are kept so many days")
     retain_dead_letters_days: Days = Field(90, description="settled dead letters are kept so many days")
     retain_audit_days: Days = Field(365, description="who did what is kept so many days")

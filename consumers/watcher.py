@@ -7,13 +7,15 @@ from typing import Any
 
 from panda_fsm.codes import Component, DispatcherCode, SupCode, error_of_kill
 from panda_fsm.handler import Item, Service
-from panda_fsm.jobs import kills
+from panda_fsm.jobs import kills, pilot_commands
 from panda_fsm.jobs.appointments import overdue_by
+from panda_fsm.jobs.commands import TELL_PILOT
 from panda_fsm.jobs.facts import FACTS, Deadline, Limits
 from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import Trigger, deadline_trigger
-from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport
+from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, TellPilot
 from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
 
 _BY_REPORT = {
@@ -32,9 +34,9 @@ _ERROR_FIELDS = {
 } | {Component.TRANS: ("trans_exit_code", "")}
 _ERROR_NAMES = frozenset(name for fields in _ERROR_FIELDS.values() for name in fields)
 _KEPT_ELSEWHERE = _ERROR_NAMES - {"trans_exit_code"} | {
-    "metadata", "pilot_log", "timestamp", "site_name",
+    "metadata", "pilot_log", "timestamp", "site_name", "stdout",
 }  # fmt: skip
-"""Not among the job's own values: errors have their column, the large texts stay with the last words."""
+"""Not among the job's own values: errors have their column, the large texts have places of their own."""
 _CLOSED_BY_PILOT = "pilot_closed"
 
 
@@ -54,6 +56,8 @@ class Watcher(Service[None]):
                 return self._kill(kill, job)
             case DeadlinePassed() as deadline, Job() as job:
                 return self._deadline(deadline, job)
+            case TellPilot() as tell, Job() as job:
+                return _tell(tell, job)
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:
@@ -66,9 +70,16 @@ class Watcher(Service[None]):
             return Record(Changes(errors=(JobError(Component.SUP, SupCode.INVALID_BATCH_ID, diagnostic),)))
         final = report.state in ("finished", "failed")
         pilot = {name: value for name, value in report.attributes.items() if name not in _KEPT_ELSEWHERE}
+        changes = Changes(
+            pilot=pilot,
+            errors=_errors(report),
+            report=_stored(report, job) if final else None,
+            sample=None if final else sample(report.attributes),
+            stdout=_stdout(report),
+            command=pilot_commands.without(job.command, report.told),
+        )
         if not final and _says_nothing_new(report, job):
-            return Record(Changes(pilot=pilot, errors=_errors(report)), renews=True)
-        changes = Changes(pilot=pilot, errors=_errors(report), report=_stored(report, job) if final else None)
+            return Record(changes, renews=True)
         if report.state == "failed" and pilot.get("job_sub_status") == _CLOSED_BY_PILOT and job.awaits_last_words:
             return _closed_by_pilot(job, changes)
         return Advance(_BY_REPORT[report.state], changes)
@@ -98,6 +109,18 @@ class Watcher(Service[None]):
         if job.state is State.SENT and deadline.kill is None and job.may_be_handed_out_again():
             return Advance(Trigger.UNCLAIMED, detail=deadline.diagnostic)
         return _overdue(job, deadline, passed.worker_done is True)
+
+
+def _tell(tell: TellPilot, job: Job) -> Outcome:
+    if FACTS[job.state].phase not in TELL_PILOT.acts_in or job.command == kills.TO_BE_KILLED:
+        return Ignore("its pilot is done, or must stop")
+    return Record(Changes(command=pilot_commands.changed(job.command, tell.command, tell.debug)))
+
+
+def _stdout(report: PilotReport) -> str | None:
+    """What the pilot shows of its job, in debug mode or because it was asked; nothing is no news."""
+    shown = report.attributes.get("stdout")
+    return str(shown) if shown else None
 
 
 def _says_nothing_new(report: PilotReport, job: Job) -> bool:

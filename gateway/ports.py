@@ -8,7 +8,19 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from panda_fsm.claims import Claim, Filters, Given, Seat
-from panda_fsm.descriptions import AuditRow, CacheFile, DatabaseState, JobDescription, TaskProgress, Worker
+from panda_fsm.descriptions import (
+    AuditRow,
+    CacheFile,
+    DatabaseState,
+    HistoryStep,
+    JobDescription,
+    JobSample,
+    ListedJob,
+    Shown,
+    TaskProgress,
+    Wanted,
+    Worker,
+)
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.plain import PlainReport, Taken
@@ -91,6 +103,18 @@ class ReadStore(Protocol):
         """(state, queue, jobs) from the rollup."""
 
     async def task_progress(self, task_id: int) -> TaskProgress: ...
+
+    async def list_jobs(self, wanted: Wanted) -> list[ListedJob]:
+        """At most as many as wanted, the newest first, live ones before those that are archived."""
+
+    async def history(self, job_id: int) -> list[HistoryStep]:
+        """What a job went through; nothing of one that is not known."""
+
+    async def samples(self, job_id: int) -> list[JobSample]:
+        """How its payload did."""
+
+    async def stdout(self, job_id: int) -> Shown | None:
+        """What its pilot showed last."""
 
 
 class CacheName(Protocol):

@@ -9,7 +9,7 @@ from types import UnionType
 from pydantic import BaseModel
 
 from gateway.access.policy import Action
-from gateway.api import files, jobs, pilots, static, statistics, system, workers
+from gateway.api import commands, files, jobs, listing, pilots, static, statistics, system, workers
 from gateway.http.answers import Convention, no_jobs_now
 from gateway.http.route import MB, Content, Handler, Header, Link, Route
 from gateway.pages import pages
@@ -117,11 +117,9 @@ _PILOT = (
     _pilot("GET", "creds/get_access_token", _A.REGISTER, workers.access_token, "Renew a token: refused", Refused,
            pilot.AccessTokenRequest),
     _legacy("POST", "getProxy", _A.REGISTER, workers.proxy_legacy, "Get a proxy: refused", reply.NoProxy, pilot.Ask),
-    _legacy("POST", "setDebugMode", _A.CONFIGURE, workers.debug_mode_legacy, "Debug mode: refused", reply.NoDebugMode,
-            pilot.DebugModeRequest),
-    _pilot("POST", "pilot/set_debug_mode", _A.CONFIGURE, workers.debug_mode, "Debug mode: refused", Refused,
-           pilot.DebugModeRequest),
-    _pilot("POST", "job/set_debug_mode", _A.CONFIGURE, workers.debug_mode, "Debug mode: refused", Refused,
+    _legacy("POST", "setDebugMode", _A.DEBUG, commands.debug_mode_legacy, "Debug mode of a job",
+            reply.DoneFlat | reply.NotDoneFlat, pilot.DebugModeRequest),
+    _pilot("POST", "pilot/set_debug_mode", _A.DEBUG, commands.debug_mode, "Debug mode of a job", Done | Refused,
            pilot.DebugModeRequest),
 )  # fmt: skip
 
@@ -140,6 +138,16 @@ _JOBS = (
                   told.Killed, user.KillRequest), refusals=(422,), headers=(_AGAIN,)),
     replace(_user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
                   told.States, user.DescribeQuery), refusals=(413,)),
+    replace(_user("POST", "job/set_debug_mode", _A.DEBUG, commands.debug_mode, "Debug mode of a job", Done | Refused,
+                  pilot.DebugModeRequest), refusals=(422,), headers=(_AGAIN,)),
+    replace(_user("POST", "job/set_command", _A.COMMAND, commands.set_command, "Tell the pilot of a job",
+                  Done | Refused, user.CommandRequest), refusals=(422,), headers=(_AGAIN,)),
+    _user("GET", "job/get_stdout", _A.DESCRIBE_WHOLLY, commands.get_stdout, "What the pilot of a job showed last",
+          told.Shown, user.JobRequest),
+    _user("GET", "job/list", _A.DESCRIBE, listing.list_jobs, "List jobs, live and archived", told.JobList,
+          user.ListRequest),
+    _user("GET", "job/get_history", _A.DESCRIBE, listing.get_history, "What a job went through", told.History,
+          user.JobRequest),
     _user("GET", "statistics/active_job_stats_by_site", _A.LOOK, statistics.active_job_stats_by_site,
           "Live jobs per queue and state", told.JobsBySite, pilot.Ask),
     _user("GET", "statistics/job_states", _A.LOOK, statistics.job_states, "How far a task is",

@@ -1,6 +1,7 @@
 """What is read of jobs, tasks, workers and sandboxes. Values that gateway and store exchange."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
@@ -73,6 +74,75 @@ class TaskProgress:
 
     states: dict[str, int] = field(default_factory=dict)
     hops: list[Hop] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs a list is of; None where any will do. `since` and `until` in seconds since 1970.
+
+    `after`: (PandaID, None) of the last live job that is known already, (PandaID, end in microseconds) of an archived.
+    """
+
+    task_id: int | None = None
+    user_name: str | None = None
+    state: str | None = None
+    since: int | None = None
+    until: int | None = None
+    after: tuple[int, int | None] | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job in a list."""
+
+    job_id: int
+    state: str
+    task_id: int
+    site: str
+    user_name: str
+    label: str
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    is_archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStep:
+    """A step that a job made, with its cause."""
+
+    version: int
+    trigger: str
+    source: str | None
+    state: str
+    at: datetime
+    service: str
+    host: str
+    message_id: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSample:
+    """How a payload did at a time, by the names of reports."""
+
+    at: datetime
+    cpu_consumption_time: int | None
+    max_rss: int | None
+    max_pss: int | None
+    n_events: int | None
+    tot_rbytes: int | None
+    tot_wbytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a pilot showed of its job, and when."""
+
+    at: datetime
+    stdout: str
 
 
 @dataclass(frozen=True, slots=True)

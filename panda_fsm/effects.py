@@ -81,6 +81,8 @@ class Effects:
     transfers: list[TransferRequested] = field(default_factory=list)
     arrived_blocks: set[str] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
+    samples: dict[int, dict[str, int]] = field(default_factory=dict)
+    stdout: dict[int, str] = field(default_factory=dict)
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
     inbox: set[str] = field(default_factory=set)
@@ -138,7 +140,8 @@ class Effects:
         if renews:
             row["renewed"] = True
         if changes.command is not None:
-            row["command"] = job.command = changes.command
+            row["command"] = changes.command
+            job.command = changes.command or None
         if changes.verdict is not None:
             row["verdict"] = job.verdict = changes.verdict
         if changes.pilot:
@@ -146,6 +149,10 @@ class Effects:
         if changes.report is not None:
             self.reports.append(changes.report)
             row["has_report"] = job.has_report = True
+        if changes.sample is not None:
+            self.samples[job.job_id] = changes.sample
+        if changes.stdout is not None:
+            self.stdout[job.job_id] = changes.stdout
         if changes.errors:
             row["errors"] = row.get("errors", {}) | {
                 e.component.value: {"code": e.code, "diag": cut(e.diagnostic)} for e in changes.errors

@@ -53,7 +53,8 @@ class Changes:
     """What is written beside the step: job attributes, files, blocks, and the messages that go out with it.
 
     `new_files` are there before `files` are changed. `arrived_blocks` names dispatch blocks to close if no file of
-    theirs is pending any more.
+    theirs is pending any more. `command` "" says that there is none any more. `sample`: how the payload does, for the
+    job's small history; `stdout`: what its pilot shows of it.
     """
 
     new_files: tuple[NewFile, ...] = ()
@@ -66,6 +67,8 @@ class Changes:
     verdict: Verdict | None = None
     pilot: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
+    sample: dict[str, int] | None = None
+    stdout: str | None = None
 
 
 NO_CHANGES = Changes()

@@ -12,7 +12,10 @@ from sql.session import Session
 _Q = load("partitions")
 _TIMEOUT_S = 60.0
 _REPAIR_TIMEOUT_S = 6 * 3600.0
-KEYS = {"job_history": "at", "job_archive": "ended_at", "job_file_archive": "ended_at", "job_spec_archive": "ended_at"}
+KEYS = {
+    "job_history": "at", "job_archive": "ended_at", "job_file_archive": "ended_at", "job_spec_archive": "ended_at",
+    "job_sample": "slot",
+}  # fmt: skip
 """The partitioned tables and the column by whose month."""
 
 

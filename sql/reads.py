@@ -1,11 +1,23 @@
 """What people read: jobs with their files, counts, how far a task is. Apart from what pilots wait for."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
 
 from psycopg.rows import dict_row
 
-from panda_fsm.descriptions import FileRow, Hop, JobDescription, TaskProgress
+from panda_fsm.descriptions import (
+    FileRow,
+    HistoryStep,
+    Hop,
+    JobDescription,
+    JobSample,
+    ListedJob,
+    Shown,
+    TaskProgress,
+    Wanted,
+)
 from panda_fsm.errors import TooMuchError
 from sql.pool import Pool
 from sql.queries import load
@@ -16,6 +28,24 @@ _MOST_BYTES = 64 * 1024 * 1024
 """Of parameters and metadata in one answer."""
 _HOPS_OF = 2000
 """Live jobs and archived ones, of which hops are taken: enough for percentiles, whatever the size of the task."""
+_LAST = 2**63 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EVER = datetime(9000, 1, 1, tzinfo=UTC)
+_WHOSE: LiteralString = "true /* whose */"
+_TASK: LiteralString = "task_id = %(task_id)s"
+_USER: LiteralString = "user_name = %(user_name)s"
+
+
+def _of(query: str) -> Mapping[tuple[bool, bool], LiteralString]:
+    """The query for jobs of anybody, of a task, of a user, of both: each is led by an index of its own."""
+    whose: Mapping[tuple[bool, bool], LiteralString] = {
+        (True, False): _TASK, (False, True): _USER, (True, True): f"{_TASK} AND {_USER}"
+    }  # fmt: skip
+    anybodys = _Q[query].replace(" OFFSET 0", "")
+    return {asked: _Q[query].replace(_WHOSE, leading) for asked, leading in whose.items()} | {(False, False): anybodys}
+
+
+_LISTS = {query: _of(query) for query in ("list_live", "list_archived")}
 
 
 class ReadStore:
@@ -59,6 +89,39 @@ class ReadStore:
             for row in await self._pool.rows(_Q["task_hops"], task_id=task_id, jobs=_HOPS_OF)
         ]
         return TaskProgress(states, hops)
+
+    async def list_jobs(self, wanted: Wanted) -> list[ListedJob]:
+        """At most as many as wanted, the newest first, live ones before those that are archived."""
+        after_id, after_us = wanted.after or (_LAST, None)
+        found: list[ListedJob] = []
+        if after_us is None:
+            found = await self._listed("list_live", wanted, after_id=after_id)
+        left = wanted.limit - len(found)
+        if left > 0:
+            at = _EVER if after_us is None else _EPOCH + timedelta(microseconds=after_us)
+            found += await self._listed("list_archived", replace(wanted, limit=left), after_id=after_id, after_at=at)
+        return found
+
+    async def _listed(self, query: str, wanted: Wanted, **after: Any) -> list[ListedJob]:
+        whose = wanted.task_id is not None, wanted.user_name is not None
+        parameters = {name: getattr(wanted, name) for name in ("task_id", "user_name", "state", "limit")}
+        since = _EPOCH if wanted.since is None else _EPOCH + timedelta(seconds=wanted.since)
+        until = _EVER if wanted.until is None else _EPOCH + timedelta(seconds=wanted.until)
+        found = await self._pool.rows(_LISTS[query][whose], **parameters, since=since, until=until, **after)
+        return [ListedJob(*row) for row in found]
+
+    async def history(self, job_id: int) -> list[HistoryStep]:
+        """What a job went through; nothing of one that is not known."""
+        return [HistoryStep(*row) for row in await self._pool.rows(_Q["history"], job_id=job_id)]
+
+    async def samples(self, job_id: int) -> list[JobSample]:
+        """How its payload did."""
+        return [JobSample(*row) for row in await self._pool.rows(_Q["samples"], job_id=job_id)]
+
+    async def stdout(self, job_id: int) -> Shown | None:
+        """What its pilot showed last."""
+        found = await self._pool.rows(_Q["stdout"], job_id=job_id)
+        return Shown(*found[0]) if found else None
 
 
 def _description(row: dict[str, Any]) -> JobDescription:

@@ -103,6 +103,16 @@ def new_files(effects: Effects) -> list[Row]:
     ]
 
 
+def samples(effects: Effects) -> list[Row]:
+    """How payloads do."""
+    return [{"job_id": job_id, **taken} for job_id, taken in effects.samples.items()]
+
+
+def stdout(effects: Effects) -> list[Row]:
+    """What pilots show of their jobs."""
+    return [{"job_id": job_id, "stdout": shown} for job_id, shown in effects.stdout.items()]
+
+
 def history(effects: Effects, transitions: Mapping[tuple[str, str | None], int]) -> list[Row]:
     """Transitions, by the ids that job_transition has for them. Raises SystemicError for one it does not know."""
     try:

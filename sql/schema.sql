@@ -7,7 +7,7 @@ DECLARE
     parent text;
     first date := date_trunc('month', day AT TIME ZONE 'UTC');
 BEGIN
-    FOREACH parent IN ARRAY ARRAY['job_history', 'job_archive', 'job_file_archive', 'job_spec_archive'] LOOP
+    FOREACH parent IN ARRAY ARRAY['job_history', 'job_archive', 'job_file_archive', 'job_spec_archive', 'job_sample'] LOOP
         BEGIN
             EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
                 parent || to_char(first, '_YYYY_MM'), parent,
@@ -393,6 +393,31 @@ CREATE SEQUENCE public.job_id_block
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE public.job_sample (
+    job_id bigint NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    cpu_consumption_time bigint,
+    max_rss bigint,
+    max_pss bigint,
+    n_events bigint,
+    tot_rbytes bigint,
+    tot_wbytes bigint
+)
+PARTITION BY RANGE (slot);
+
+CREATE TABLE public.job_sample_default (
+    job_id bigint NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    cpu_consumption_time bigint,
+    max_rss bigint,
+    max_pss bigint,
+    n_events bigint,
+    tot_rbytes bigint,
+    tot_wbytes bigint
+);
+
 CREATE SEQUENCE public.job_set_id
     START WITH 1
     INCREMENT BY 1
@@ -421,6 +446,12 @@ CREATE TABLE public.job_spec_archive_default (
 CREATE TABLE public.job_state (
     state text NOT NULL,
     final boolean NOT NULL
+);
+
+CREATE TABLE public.job_stdout (
+    job_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    stdout text NOT NULL
 );
 
 CREATE TABLE public.job_transition (
@@ -555,6 +586,8 @@ ALTER TABLE ONLY public.job_file_archive ATTACH PARTITION public.job_file_archiv
 
 ALTER TABLE ONLY public.job_history ATTACH PARTITION public.job_history_default DEFAULT;
 
+ALTER TABLE ONLY public.job_sample ATTACH PARTITION public.job_sample_default DEFAULT;
+
 ALTER TABLE ONLY public.job_spec_archive ATTACH PARTITION public.job_spec_archive_default DEFAULT;
 
 ALTER TABLE ONLY public.audit
@@ -614,6 +647,12 @@ ALTER TABLE ONLY public.job_history_default
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY public.job_sample
+    ADD CONSTRAINT job_sample_pkey PRIMARY KEY (job_id, slot);
+
+ALTER TABLE ONLY public.job_sample_default
+    ADD CONSTRAINT job_sample_default_pkey PRIMARY KEY (job_id, slot);
+
 ALTER TABLE ONLY public.job_spec_archive
     ADD CONSTRAINT job_spec_archive_pkey PRIMARY KEY (job_id, ended_at);
 
@@ -625,6 +664,9 @@ ALTER TABLE ONLY public.job_spec
 
 ALTER TABLE ONLY public.job_state
     ADD CONSTRAINT job_state_pkey PRIMARY KEY (state);
+
+ALTER TABLE ONLY public.job_stdout
+    ADD CONSTRAINT job_stdout_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY public.job_transition
     ADD CONSTRAINT job_transition_event_source_destination_key UNIQUE NULLS NOT DISTINCT (event, source, destination);
@@ -692,9 +734,17 @@ CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
 
-CREATE INDEX job_archive_task ON ONLY public.job_archive USING btree (task_id);
+CREATE INDEX job_archive_ended ON ONLY public.job_archive USING btree (ended_at, job_id);
 
-CREATE INDEX job_archive_default_task_id_idx ON public.job_archive_default USING btree (task_id);
+CREATE INDEX job_archive_default_ended_at_job_id_idx ON public.job_archive_default USING btree (ended_at, job_id);
+
+CREATE INDEX job_archive_task ON ONLY public.job_archive USING btree (task_id, ended_at, job_id) INCLUDE (state);
+
+CREATE INDEX job_archive_default_task_id_ended_at_job_id_state_idx ON public.job_archive_default USING btree (task_id, ended_at, job_id) INCLUDE (state);
+
+CREATE INDEX job_archive_user ON ONLY public.job_archive USING btree (user_name, ended_at, job_id);
+
+CREATE INDEX job_archive_default_user_name_ended_at_job_id_idx ON public.job_archive_default USING btree (user_name, ended_at, job_id);
 
 CREATE INDEX job_deadline_at ON public.job_deadline USING btree (deadline_at) WHERE (NOT ended);
 
@@ -706,9 +756,13 @@ CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (blo
 
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
 
+CREATE INDEX job_stdout_at ON public.job_stdout USING btree (at);
+
 CREATE INDEX job_task ON public.job USING btree (task_id);
 
 CREATE INDEX job_upstream_upstream ON public.job_upstream USING btree (upstream_id);
+
+CREATE INDEX job_user ON public.job USING btree (user_name);
 
 CREATE INDEX job_waiting_class ON public.job_waiting USING btree (site, label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 
@@ -730,13 +784,19 @@ CREATE INDEX worker_last_seen ON public.worker USING btree (last_seen_at);
 
 CREATE INDEX worker_node_last_seen ON public.worker_node USING btree (last_seen_at);
 
+ALTER INDEX public.job_archive_ended ATTACH PARTITION public.job_archive_default_ended_at_job_id_idx;
+
 ALTER INDEX public.job_archive_pkey ATTACH PARTITION public.job_archive_default_pkey;
 
-ALTER INDEX public.job_archive_task ATTACH PARTITION public.job_archive_default_task_id_idx;
+ALTER INDEX public.job_archive_task ATTACH PARTITION public.job_archive_default_task_id_ended_at_job_id_state_idx;
+
+ALTER INDEX public.job_archive_user ATTACH PARTITION public.job_archive_default_user_name_ended_at_job_id_idx;
 
 ALTER INDEX public.job_file_archive_pkey ATTACH PARTITION public.job_file_archive_default_pkey;
 
 ALTER INDEX public.job_history_pkey ATTACH PARTITION public.job_history_default_pkey;
+
+ALTER INDEX public.job_sample_pkey ATTACH PARTITION public.job_sample_default_pkey;
 
 ALTER INDEX public.job_spec_archive_pkey ATTACH PARTITION public.job_spec_archive_default_pkey;
 

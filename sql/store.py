@@ -13,6 +13,7 @@ from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import File, Job, Upstream
+from panda_fsm.jobs.samples import MINUTES
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.messages import BlockClosed
 from sql import rows
@@ -138,6 +139,8 @@ class PostgresTransaction:
         self._rows("name_files", rows.new_files(effects))
         self._rows("change_files", rows.files(effects))
         self._rows("store_reports", effects.reports)
+        self._rows("keep_samples", rows.samples(effects), minutes=MINUTES)
+        self._rows("keep_stdout", rows.stdout(effects))
         self._close_blocks(effects)
         history = self._store.history_rows(self._connection, effects)
         self._rows("write_history", history, service=self._store.service, host=_HOST)
@@ -193,7 +196,7 @@ class PostgresTransaction:
                     if kind == BlockKind.SUB:
                         effects.send(BlockClosed(block=name))
 
-    def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str) -> None:
+    def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str | int) -> None:
         """Write `values` with one statement, if there are any, and do not wait for it: the commit tells."""
         if values:
             self._connection.execute(_Q[query], {"rows": rows.as_json(values), **parameters})

@@ -6,7 +6,7 @@ from itertools import pairwise
 from gateway.access.identity import Identity
 from panda_fsm.descriptions import AuditRow, CacheFile
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.messages import KillJob
+from panda_fsm.messages import KillJob, TellPilot
 
 _MOST_RANGES = 1000
 
@@ -30,6 +30,13 @@ def killed(identity: Identity, kills: Sequence[KillJob]) -> AuditRow:
     if first.sub_status is not None:
         detail["sub_status"] = first.sub_status
     return _row(identity, "kill_requested", [kill.job_id for kill in kills], detail)
+
+
+def told(identity: Identity, message: TellPilot) -> AuditRow:
+    """A job's pilot is to be told something, or debug mode was asked for."""
+    detail: dict[str, object] = {"command": message.command, "debug": message.debug}
+    said = {name: value for name, value in detail.items() if value is not None}
+    return _row(identity, "pilot_told", [message.job_id], said)
 
 
 def uploaded(identity: Identity, file: CacheFile, replaced: CacheFile | None) -> AuditRow:

@@ -28,8 +28,10 @@ class Action(Enum):
     REPORT = auto()
     REGISTER = auto()
     """What pilots tell of workers and machines."""
-    CONFIGURE = auto()
-    """Debug mode and the like, of the caller's own jobs."""
+    DEBUG = auto()
+    """Debug mode of a job on and off; a pilot may ask for it too."""
+    COMMAND = auto()
+    """What a pilot runs beside its payload, and shows."""
 
     @property
     def who(self) -> str:
@@ -79,7 +81,8 @@ TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.ACQUIRE: (_ANYBODY,),
     Action.REPORT: (_HOLDER, _PILOT, _PRODUCTION),
     Action.REGISTER: (_ANYBODY,),
-    Action.CONFIGURE: (_ANYBODY,),
+    Action.DEBUG: (_OWNER, _HOLDER, _PILOT, _PRODUCTION),
+    Action.COMMAND: (_OWNER, _PRODUCTION),
 }
 """What is not here is refused."""
 

@@ -14,7 +14,6 @@ from gateway.wire.fields import MAX_BIGINT, printable
 from gateway.wire.pilot_requests import (
     AccessTokenRequest,
     Ask,
-    DebugModeRequest,
     WorkerNodeRequest,
     WorkerStatusRequest,
 )
@@ -27,7 +26,6 @@ _LARGEST_FLOAT = 10**300
 _WORKER_STATES = ("started", "finished")
 _RESOURCE_FIELDS = ("resource_name", "mincore", "maxcore", "minrampercore", "maxrampercore")
 _NO_RENEWAL = "this server renews no tokens"
-_NO_DEBUG_MODE = "debug mode is not available yet"
 
 
 async def worker_status_legacy(gateway: Gateway, call: Call, ask: WorkerStatusRequest) -> Response:
@@ -101,13 +99,3 @@ async def access_token(gateway: Gateway, call: Call, ask: AccessTokenRequest) ->
 async def proxy_legacy(gateway: Gateway, call: Call, ask: Ask) -> Response:
     """Refused: there are no proxies here."""
     return json_response({"StatusCode": StatusCode.NO_PROXY, "errorDialog": "this server hands out no proxies"})
-
-
-async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
-    """Refused; the pilot looks for the text `Succeeded` only."""
-    return json_response({"StatusCode": StatusCode.FAILED, "errorDialog": _NO_DEBUG_MODE})
-
-
-async def debug_mode(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
-    """Refused."""
-    return failure(_NO_DEBUG_MODE)

@@ -8,6 +8,7 @@ from gateway.wire.names import JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import destination_token
 from panda_fsm.codes import Component
 from panda_fsm.descriptions import FileRow, JobDescription
+from panda_fsm.jobs.pilot_commands import DEBUG, besides_debug, is_debugged
 from panda_fsm.jobs.states import FileStatus, FileType, State
 
 _COLUMNS = {
@@ -65,6 +66,7 @@ def describe(job: JobDescription) -> dict[str, Any]:
     columns = job.columns
     values: dict[str, Any] = dict(job.spec)
     values |= {name: columns[column] for name, column in _COLUMNS.items() if columns.get(column) is not None}
+    values |= _told(columns.get("command"), values.get("special_handling"))
     values |= _of_pilot(columns.get("pilot") or {})
     values |= _errors(columns.get("errors") or {}, columns["state"])
     values |= _of_files(job.files)
@@ -80,6 +82,13 @@ def describe(job: JobDescription) -> dict[str, Any]:
     }
     described["Files"] = [_file(job, file) for file in job.files]
     return described
+
+
+def _told(told: str | None, tags: str | None) -> dict[str, Any]:
+    """The command that waits for the pilot; debug mode is a tag, as in the field's own database."""
+    if not is_debugged(told):
+        return {}
+    return {"command_to_pilot": besides_debug(told), "special_handling": f"{tags},{DEBUG}" if tags else DEBUG}
 
 
 def _of_pilot(pilot: dict[str, Any]) -> dict[str, Any]:

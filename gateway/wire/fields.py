@@ -22,6 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _UNWRITABLE = re.compile(r"[\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,32}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -71,6 +72,17 @@ def amount(value: Any) -> int | None:
     return None if found is None else int(max(0, min(found, MAX_INT)))
 
 
+def flag(value: Any) -> bool | None:
+    """Yes or no, as forms and old clients say it too; None if nothing is said. Raises ValueError."""
+    value = absent_to_none(value)
+    if value is None or isinstance(value, bool):
+        return value
+    said = str(value).strip().lower() if isinstance(value, str | int) else ""
+    if said not in _FLAGS:
+        raise ValueError("must be true or false")
+    return _FLAGS[said]
+
+
 def text(value: Any) -> str | None:
     """A short text; numbers are taken by their digits. Raises ValueError for control characters."""
     value = absent_to_none(value)
@@ -111,6 +123,7 @@ NonNegative = Annotated[
     Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None, BeforeValidator(whole), sent.number(0, MAX_BIGINT)
 ]
 Amount = Annotated[int | None, BeforeValidator(amount), sent.AMOUNT]
+Flag = Annotated[bool, BeforeValidator(flag), sent.FLAG]
 JobId = Annotated[
     int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(whole), sent.number(1, MAX_BIGINT, is_optional=False)
 ]

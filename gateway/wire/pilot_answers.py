@@ -181,8 +181,8 @@ class NoProxy(Answer):
     errorDialog: str
 
 
-class NoDebugMode(Answer):
-    """Debug mode is not available."""
+class NotDoneFlat(Answer):
+    """It cannot be done: `errorDialog` says why."""
 
     StatusCode: Literal[30]
     errorDialog: str

@@ -38,7 +38,7 @@ _TIMES = ("start_time", "end_time")
 _TEXTS = {
     "site_name": 128, "node": 128, "scheduler_id": 128, "pilot_id": 256, "batch_id": 80, "timestamp": 40,
     "cpu_consumption_unit": 128, "cpu_architecture_level": 40, "job_metrics": 500, "job_sub_status": 80,
-    "pilot_timing": 100, "pilot_log": 4096, "stdout": 4096, "metadata": MAX_METADATA, "corrupted_files": 4096,
+    "pilot_timing": 100, "pilot_log": 4096, "stdout": 16_384, "metadata": MAX_METADATA, "corrupted_files": 4096,
     "source_site": 128, "destination_site": 128, "computing_element": 128, "grid": 50,
 }  # fmt: skip
 _LONGEST_DIAGNOSTIC = 500

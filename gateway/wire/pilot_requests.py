@@ -10,13 +10,12 @@ from gateway.wire import sent
 from gateway.wire.fields import (
     MAX_BIGINT,
     Amount,
-    Anything,
+    Flag,
     JobId,
     JobIds,
     NonNegative,
     Remark,
     Text,
-    Whole,
     absent_to_none,
     printable,
     whole,
@@ -139,5 +138,5 @@ class AccessTokenRequest(Ask):
 class DebugModeRequest(Ask):
     """Somebody wants a job's debug mode on or off."""
 
-    job_id: Whole = _either("job_id", "pandaID", "PandaID")
-    mode: Anything = _either("mode", "modeOn")
+    job_id: JobId = Field(..., validation_alias=AliasChoices("job_id", "pandaID", "PandaID"))
+    mode: Flag = Field(..., validation_alias=AliasChoices("mode", "modeOn"))

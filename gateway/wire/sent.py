@@ -1,5 +1,6 @@
 """How the API document describes what is read tolerantly: numbers as text, one for a list, nothing in several ways."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import WithJsonSchema
@@ -14,6 +15,18 @@ _IDS = rf"^[\s,]*({_ID}([\s,]+|$))*$"
 AMOUNT = WithJsonSchema({"description": "A number or its text; what cannot be read was not said."})
 REMARK = WithJsonSchema({"description": "A short text. What is longer is cut, what is no text was not said."})
 
+FLAG = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "boolean"},
+            {"type": "integer", "enum": [0, 1]},
+            {"type": "string", "pattern": "^([Tt]rue|[Ff]alse|0|1)$"},
+        ]
+    }
+)
+
+PAGE = "^[1-9][0-9]{0,17}(@[1-9][0-9]{0,15})?$"
+"""Where a list goes on: behind a PandaID, and of what ended behind the time of that, in microseconds since 1970."""
 _WORD, _GAP = r"[^,\s\[\]]+", r"[,\s\[\]]+"
 _JOB = (
     "The attributes of a job by position, and at the end the array of its files. Older clients send fewer: theirs are"
@@ -39,6 +52,21 @@ def short_text(longest: int) -> WithJsonSchema:
     """A text without control characters; numbers are taken by their digits."""
     as_text = {"type": "string", "maxLength": longest, "pattern": r"^[^\x00-\x1f\x7f]*$"}
     return WithJsonSchema({"anyOf": [as_text, {"type": "number"}, {"type": "null"}]})
+
+
+def one_of(names: Iterable[str]) -> WithJsonSchema:
+    """One of these texts."""
+    return WithJsonSchema(
+        {"anyOf": [{"type": "string", "enum": [str(name) for name in names]}, {"type": "string", "pattern": _NOTHING},
+                   {"type": "null"}]}
+    )  # fmt: skip
+
+
+def text_like(pattern: str) -> WithJsonSchema:
+    """A text that we wrote ourselves, given back."""
+    return WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": pattern}, {"type": "string", "pattern": _NOTHING}, {"type": "null"}]}
+    )
 
 
 def options(most: int) -> WithJsonSchema:

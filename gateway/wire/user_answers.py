@@ -79,6 +79,87 @@ class States(Envelope):
     data: list[StateAndCommand]
 
 
+class Listed(Answer):
+    """A job in a list, by the names of its description; times in UTC, ISO form."""
+
+    PandaID: JobId
+    jobStatus: State
+    jediTaskID: int
+    computingSite: str
+    prodUserName: str
+    prodSourceLabel: str
+    currentPriority: int
+    creationTime: str
+    startTime: str | None
+    endTime: str | None
+    archived: bool
+
+
+class Page(Answer):
+    """Jobs, the newest first, live ones before those that are archived; `next` is where the list goes on."""
+
+    jobs: list[Listed]
+    next: str | None
+
+
+class JobList(Envelope):
+    """A page of a list."""
+
+    data: Page
+
+
+class HistoryStep(Answer):
+    """A step of a job: what happened, from where to where. By whom and why for those who may see all of the job."""
+
+    version: int
+    trigger: str
+    source: str | None
+    state: str
+    at: str
+    service: str | None
+    host: str | None
+    message_id: str | None
+    detail: str | None
+
+
+class JobSample(Answer):
+    """How the payload did, once in ten minutes; null for what its pilot did not say."""
+
+    at: str
+    cpu_consumption_time: int | None
+    max_rss: int | None
+    max_pss: int | None
+    n_events: int | None
+    tot_rbytes: int | None
+    tot_wbytes: int | None
+
+
+class Past(Answer):
+    """What a job went through."""
+
+    steps: list[HistoryStep]
+    samples: list[JobSample]
+
+
+class History(Envelope):
+    """What a job went through; null if there is no such job."""
+
+    data: Past | None
+
+
+class Output(Answer):
+    """What its pilot showed last, and when."""
+
+    at: str
+    stdout: str
+
+
+class Shown(Envelope):
+    """What the pilot showed of a job, in debug mode or because it was told a command; null if nothing."""
+
+    data: Output | None
+
+
 class Found(Envelope):
     """The caller has uploaded this content lately. `message`: FOUND:<host>:<name>."""
 

@@ -5,8 +5,20 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from gateway.wire import sent
-from gateway.wire.fields import MAX_BIGINT, Anything, JobIds, NonNegative, Remark, as_list, whole
+from gateway.wire.fields import (
+    MAX_BIGINT,
+    Anything,
+    JobId,
+    JobIds,
+    NonNegative,
+    Remark,
+    Text,
+    absent_to_none,
+    as_list,
+    whole,
+)
 from gateway.wire.pilot_requests import Ask
+from panda_fsm.jobs.states import State
 from panda_fsm.messages.users import SUB_STATUS_CHARACTERS
 
 MAX_JOBS = 10_000
@@ -16,10 +28,20 @@ MAX_IN_URL = 2000
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
 _SUB_STATUS = "jobSubStatus="
+MAX_LISTED = 1000
+MAX_MOMENT = 10**10
 
 
 _Count = Annotated[
     int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(whole), sent.number(0, MAX_BIGINT, is_optional=False)
+]
+
+
+_Moment = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_MOMENT)] | None, BeforeValidator(whole), sent.number(0, MAX_MOMENT)
+]
+_Limit = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_LISTED)] | None, BeforeValidator(whole), sent.number(1, MAX_LISTED)
 ]
 
 
@@ -72,6 +94,35 @@ class KillRequest(Ask):
     def remarks(self) -> list[str]:
         """What the options say to people."""
         return [option for option in self.kill_options if option and not _says_sub_status(option)]
+
+
+class CommandRequest(Ask):
+    """What a job's pilot shall be told with its next report: `softkill`, or `ls`, `tail`, `ps`, `du` and `gdb` with
+    their arguments. Nothing takes back what was not told yet."""
+
+    job_id: JobId
+    command: Text = None
+
+
+class JobRequest(Ask):
+    """Which job."""
+
+    job_id: JobId
+
+
+class ListRequest(Ask):
+    """Which jobs to list: of a task, of a user, in a state, that changed (live ones) or ended (archived ones) from
+    `since` on and before `until`, in seconds since 1970. `after`: what the answer before called `next`."""
+
+    task_id: NonNegative = None
+    user_name: Text = None
+    state: Annotated[State | None, BeforeValidator(absent_to_none), sent.one_of(State)] = None
+    since: _Moment = None
+    until: _Moment = None
+    limit: _Limit = None
+    after: Annotated[
+        Annotated[str, Field(pattern=sent.PAGE)] | None, BeforeValidator(absent_to_none), sent.text_like(sent.PAGE)
+    ] = None
 
 
 class TaskRequest(Ask):

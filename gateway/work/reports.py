@@ -9,8 +9,9 @@ from gateway.work.coalesce import Coalescer
 from gateway.work.requests import Requests
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.judgement import JobRow, Judgement, judge, note_of_foreign_batch
+from panda_fsm.jobs.judgement import LAST_WORDS, JobRow, Judgement, judge, note_of_foreign_batch
 from panda_fsm.jobs.kills import TO_BE_KILLED
+from panda_fsm.jobs.pilot_commands import for_last_words, said_once
 from panda_fsm.jobs.plain import is_beat
 from panda_fsm.messages import PilotReport
 
@@ -30,7 +31,7 @@ class Reports:
         """The command for the pilot; its report is kept by then, or that it was heard noted. Raises TransientError."""
         taken = await self._requests.accept_plain(report, identity.key)
         if taken is not None:
-            return taken.command or NO_COMMAND
+            return _answer(report, taken.command)
         return await self._look_closer(report, identity)
 
     async def _look_closer(self, report: PilotReport, identity: Identity) -> str:
@@ -41,6 +42,7 @@ class Reports:
         job = await self._lookups.ask(report.job_id)
         judgement = judge(report, job, job is not None and may_report(identity, job))
         report.returns = None if job is None else job.returns
+        report.told = None if job is None else said_once(job.command)
         if judgement is Judgement.FOREIGN_BATCH:
             await self._requests.accept([Outgoing.of(note_of_foreign_batch(report))])
         if job is None or judgement in (Judgement.GHOST, Judgement.FOREIGN_BATCH):
@@ -48,13 +50,21 @@ class Reports:
         if judgement is not Judgement.NEWS:
             if job.state not in FINAL:  # those have no deadline, and go to the archive
                 await self._requests.hear(report.job_id)
-        elif is_beat(report, job.state):
+            return for_last_words(job.command) or NO_COMMAND
+        if is_beat(report, job.state):
             report.heartbeat = True
             await self._requests.accept_heartbeat(report)
         else:
             await self._requests.accept_report(report)
-        return job.command or NO_COMMAND
+        return _answer(report, job.command)
 
     async def _look_up(self, job_ids: Sequence[int]) -> list[JobRow | None]:
         found = await self._store.jobs(sorted(set(job_ids)))
         return [found.get(job_id) for job_id in job_ids]
+
+
+def _answer(report: PilotReport, command: str | None) -> str:
+    """What the pilot is told. With its last words its job is over."""
+    if command is None:  # nearly always
+        return NO_COMMAND
+    return (for_last_words(command) if report.state in LAST_WORDS else command) or NO_COMMAND

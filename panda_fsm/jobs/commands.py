@@ -30,9 +30,11 @@ class Command:
         return Answer.ACT if phase in self.acts_in else Answer.IGNORE
 
 
+TELL_PILOT = Command("tell_pilot", "watcher", ("tell",), frozenset({P.PREPARING, P.READY, P.WITH_PILOT}))
 COMMANDS = (
     Command("heartbeat", "watcher.heartbeats", ("heartbeat",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
     Command("large_report", "watcher.large", ("large.report",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
+    TELL_PILOT,
     Command("move_files", "ddm", ("block.requested",), frozenset({P.PREPARING, P.POST_PROCESSING})),
 )
 

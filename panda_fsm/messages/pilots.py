@@ -17,7 +17,7 @@ class PilotReport(JobMessage):
 
     Without an attempt it is of the job as it is. `returns`: how often the job had come back from silent pilots when
     this was accepted; nothing of it is taken when the job went to another pilot since. `foreign_batch`: it comes from a
-    ghost, and nothing of it is taken.
+    ghost, and nothing of it is taken. `told`: a command that its answer holds, and that is not to be said again.
     """
 
     msg_type: Literal["pilot_report"] = "pilot_report"
@@ -26,6 +26,7 @@ class PilotReport(JobMessage):
     returns: int | None = None
     heartbeat: bool = False
     foreign_batch: bool | None = None
+    told: Storable | None = None
     output_report: Storable | None = None
     attributes: dict[Storable, Storable | int | float] = Field(default_factory=dict)
 

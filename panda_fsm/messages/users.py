@@ -57,3 +57,19 @@ class KillJob(JobMessage):
     @property
     def routing_key(self) -> str:
         return "kill"
+
+
+class TellPilot(JobMessage):
+    """Somebody wants a pilot told something, or debug mode of its job on or off; None leaves a thing as it is.
+
+    `command` "" takes back what was to be told.
+    """
+
+    msg_type: Literal["tell_pilot"] = "tell_pilot"
+    command: Name | None = None
+    debug: bool | None = None
+    actor: Name = ""
+
+    @property
+    def routing_key(self) -> str:
+        return "tell"

@@ -11,9 +11,10 @@ FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_class c ON c.o
         UNION ALL SELECT 'job_archive', count(*) FROM (SELECT FROM job_archive_default LIMIT 10000) AS seen
         UNION ALL SELECT 'job_file_archive', count(*) FROM (SELECT FROM job_file_archive_default LIMIT 10000) AS seen
         UNION ALL SELECT 'job_spec_archive', count(*) FROM (SELECT FROM job_spec_archive_default LIMIT 10000) AS seen
+        UNION ALL SELECT 'job_sample', count(*) FROM (SELECT FROM job_sample_default LIMIT 10000) AS seen
     ) AS f ON f.parent = p.relname
 WHERE p.relkind = 'p' AND c.relkind = 'r' AND p.relname IN (
-    'job_history', 'job_archive', 'job_file_archive', 'job_spec_archive')
+    'job_history', 'job_archive', 'job_file_archive', 'job_spec_archive', 'job_sample')
 ORDER BY p.relname, d.is_default, c.relname
 
 -- name: repair
@@ -31,6 +32,7 @@ SELECT 'job_history' WHERE EXISTS (SELECT FROM job_history_default)
 UNION ALL SELECT 'job_archive' WHERE EXISTS (SELECT FROM job_archive_default)
 UNION ALL SELECT 'job_file_archive' WHERE EXISTS (SELECT FROM job_file_archive_default)
 UNION ALL SELECT 'job_spec_archive' WHERE EXISTS (SELECT FROM job_spec_archive_default)
+UNION ALL SELECT 'job_sample' WHERE EXISTS (SELECT FROM job_sample_default)
 
 -- name: oldest
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid

@@ -8,6 +8,11 @@ DELETE FROM pilot_report WHERE ctid = ANY(ARRAY(
         AND NOT EXISTS (SELECT FROM job j WHERE j.job_id = r.job_id)
     ORDER BY r.received_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
+-- name: forget_stdout
+DELETE FROM job_stdout WHERE job_id = ANY(ARRAY(
+    SELECT job_id FROM job_stdout WHERE at < now() - make_interval(days => %(days)s)
+    ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
 -- name: forget_blocks
 -- Closed ones that no live job refers to.
 DELETE FROM data_block WHERE block_id = ANY(ARRAY(

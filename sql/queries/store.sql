@@ -139,7 +139,7 @@ UPDATE job j SET
     modified_at = now(),
     state_changed_at = CASE WHEN r.version > r.expected THEN now() ELSE j.state_changed_at END,
     deadline_at = coalesce(now() + make_interval(secs => r.deadline_s), j.deadline_at),
-    command = coalesce(r.command, j.command),
+    command = nullif(coalesce(r.command, j.command), ''),
     verdict = coalesce(r.verdict, j.verdict),
     has_report = coalesce(r.has_report, j.has_report),
     waits_for = CASE WHEN r.version > r.expected THEN r.waits_for ELSE coalesce(r.waits_for, j.waits_for) END,
@@ -212,6 +212,21 @@ SELECT r.job_id, r.attempt_nr, r.state, r.output_report, r.attributes
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, attempt_nr smallint, state text, output_report text, attributes jsonb)
 ON CONFLICT (job_id, attempt_nr) DO NOTHING
+
+-- name: keep_samples
+-- The first of each ten minutes stays: no look back, and what comes again changes nothing.
+INSERT INTO job_sample (job_id, slot, cpu_consumption_time, max_rss, max_pss, n_events, tot_rbytes, tot_wbytes)
+SELECT r.job_id, date_bin(make_interval(mins => %(minutes)s), now(), 'epoch'), r.cpu_consumption_time, r.max_rss,
+       r.max_pss, r.n_events, r.tot_rbytes, r.tot_wbytes
+FROM json_to_recordset(%(rows)s::json) AS r(
+    job_id bigint, cpu_consumption_time bigint, max_rss bigint, max_pss bigint, n_events bigint, tot_rbytes bigint,
+    tot_wbytes bigint)
+ON CONFLICT DO NOTHING
+
+-- name: keep_stdout
+INSERT INTO job_stdout (job_id, stdout)
+SELECT r.job_id, r.stdout FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, stdout text)
+ON CONFLICT (job_id) DO UPDATE SET stdout = excluded.stdout, at = now()
 
 -- name: write_history
 INSERT INTO job_history (job_id, version, transition_id, message_id, service, host, detail)

@@ -149,4 +149,5 @@ def test_what_pilots_ask_once(pilot: Caller) -> None:
     for path in ("/api/v1/creds/get_access_token", "/api/v1/job/get_status"):
         assert pilot.http.get(path, params={"job_ids": [1]}).json()["success"] in (True, False)
     assert pilot.post("/server/panda/getProxy", {"role": "production"})["StatusCode"] != 0
-    assert pilot.post("/api/v1/pilot/set_debug_mode", {"job_id": 1, "mode": True})["success"] is False
+    assert pilot.post("/api/v1/pilot/set_debug_mode", {"job_id": UNKNOWN, "mode": True})["success"] is False
+    assert pilot.post("/server/panda/setDebugMode", {"pandaID": UNKNOWN, "modeOn": "True"})["StatusCode"] == 30

@@ -1,4 +1,4 @@
-"""What grows has an end: old rows, months, counts, requests; and what keeps dead rows from going is noticed."""
+"""What grows has an end: old rows, counts, requests; and what keeps dead rows from going is noticed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import pytest
 
 from command import compose
 from command.settings import Settings
-from panda_fsm.errors import TransientError
 from panda_fsm.trouble import Condition
-from periodic import counts, partitions, requests, retention, snapshots
+from periodic import counts, requests, retention, snapshots
 from sql.counts import Counts
 from sql.kept_requests import KeptRequests
-from sql.partitions import KEYS, Partitions, repair
 from sql.queries import load
 from sql.retention import Retention
 from sql.snapshots import Snapshots
@@ -28,6 +26,7 @@ OLD = "now() - interval '31 days'"
 ROWS = {
     "reports": "INSERT INTO pilot_report (job_id, attempt_nr, state, attributes, received_at)"
     " VALUES (1, 0, 'finished', '{}', {old}), (77, 0, 'finished', '{}', {old}), (78, 0, 'finished', '{}', now())",
+    "stdout": "INSERT INTO job_stdout (job_id, stdout, at) VALUES (77, '', {old}), (78, '', now())",
     "dead_letters": "INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, fingerprint,"
     " status, settled_at) VALUES ('1', '', '', '', '{}', '', '', 'open', NULL), ('77', '', '', '', '{}', '', '',"
     " 'discarded', {old}), ('78', '', '', '', '{}', '', '', 'replayed', now())",
@@ -45,7 +44,8 @@ ROWS = {
     " VALUES (gen_random_uuid(), '77', '', '', false, {old}), (gen_random_uuid(), '78', '', '', false, now())",
 }
 NAMES = {
-    "reports": "pilot_report.job_id", "dead_letters": "dead_letter.queue", "audit": "audit.object",
+    "reports": "pilot_report.job_id", "stdout": "job_stdout.job_id", "dead_letters": "dead_letter.queue",
+    "audit": "audit.object",
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
 }  # fmt: skip
@@ -133,109 +133,6 @@ def test_a_sandbox_that_somebody_wants_again_is_kept_longer(jobs: Database, data
     jobs.execute(load("registers")[by], {"name": "77", "owner": "", "size": 1, "checksum": 1, "digest": "", "days": 3})
     forget(database_url, "sandboxes")
     assert jobs.value("SELECT count(*) FROM cache_file") == 1, "else it is promised, and gone when its job runs"
-
-
-def months(database: Database, parent: str) -> set[str]:
-    """The partitions of a table, without the default."""
-    query = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass"
-    return {name for (name,) in database.rows(query, (parent,)) if not name.endswith("_default")}
-
-
-def put_history(database_url: str, *offsets: str) -> None:
-    """A row in each partitioned table at each of these times from now."""
-    for offset in offsets:
-        at = f"now() + interval '{offset}'"
-        execute(
-            database_url,
-            "INSERT INTO job_history (job_id, version, transition_id, service, host, at)"  # noqa: S608
-            f" SELECT 1, 1, min(transition_id), 's', 'h', {at} FROM job_transition WHERE event = 'submitted'",
-            "INSERT INTO job_archive SELECT (jsonb_populate_record(NULL::job_archive,"  # noqa: S608
-            f" to_jsonb(j) || jsonb_build_object('ended_at', {at}))).* FROM job j WHERE job_id = 1",
-            "INSERT INTO job_file_archive SELECT (jsonb_populate_record(NULL::job_file_archive,"  # noqa: S608
-            f" to_jsonb(f) || jsonb_build_object('ended_at', {at}))).* FROM job_file f WHERE job_id = 1",
-            f"INSERT INTO job_spec_archive (job_id, spec, ended_at) SELECT job_id, spec, {at} FROM job_spec"  # noqa: S608
-            " WHERE job_id = 1",
-        )
-
-
-def test_partitions_are_made_three_months_ahead_and_migrate_makes_as_many(jobs: Database, database_url: str) -> None:
-    before = {parent: months(jobs, parent) for parent in KEYS}
-    assert {len(found) for found in before.values()} == {4}
-    condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, condition)
-    assert not duty.run()
-    assert {parent: months(jobs, parent) for parent in KEYS} == before
-    for parent in KEYS:
-        execute(database_url, f"DROP TABLE {max(before[parent])}")
-    duty.run()
-    assert {parent: months(jobs, parent) for parent in KEYS} == before
-    assert condition.trouble is None
-    duty.rest()
-
-
-def test_partitions_that_are_there_are_left_alone_while_the_tables_are_in_use(
-    jobs: Database, database_url: str
-) -> None:
-    """Else each look would wait for the oldest transaction, and everybody else behind it."""
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, Condition())
-    with psycopg.connect(database_url) as busy:
-        busy.execute("LOCK TABLE job_history IN ROW EXCLUSIVE MODE")
-        duty.run()
-        execute(database_url, f"DROP TABLE {max(months(jobs, 'job_archive'))}")
-        busy.execute("LOCK TABLE job_archive IN ROW EXCLUSIVE MODE")
-        with pytest.raises(TransientError, match="lock timeout"):
-            duty.run()
-    duty.run()
-    duty.rest()
-
-
-def test_rows_beside_the_months_are_an_alarm_and_can_be_put_right(jobs: Database, database_url: str) -> None:
-    """If tidying was off for months, all rows of two of them lie in the default partitions."""
-    put_history(database_url, "0 s", "5 months", "5 months 1 day", "6 months", "-3 months")
-    condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, condition)
-    duty.run()
-    assert "job_archive, job_file_archive, job_spec_archive: panda-fsm partitions repair" in (condition.trouble or "")
-    everything = {parent: jobs.value(f"SELECT count(*) FROM {parent}") for parent in KEYS}  # noqa: S608
-    files = jobs.value("SELECT count(*) FROM job_file WHERE job_id = 1")
-    assert repair(database_url) == {
-        "job_history": 4, "job_archive": 4, "job_file_archive": 4 * files, "job_spec_archive": 4
-    }  # fmt: skip
-    assert {parent: jobs.value(f"SELECT count(*) FROM {parent}") for parent in KEYS} == everything  # noqa: S608
-    assert {len(months(jobs, parent)) for parent in KEYS} == {7}
-    for parent in KEYS:
-        assert jobs.value(f"SELECT count(*) FROM {parent}_default") == 0  # noqa: S608
-    duty.run()
-    assert condition.trouble is None
-    assert sum(repair(database_url).values()) == 0
-    put_history(database_url, "5 months 2 days")
-    assert jobs.value("SELECT count(*) FROM job_history_default") == 0, "the month has its partition now"
-    duty.rest()
-
-
-def test_a_month_that_is_in_the_default_keeps_no_other_from_being_made(jobs: Database, database_url: str) -> None:
-    last = max(months(jobs, "job_history"))
-    execute(database_url, f"DROP TABLE {last}", f"DROP TABLE {last.replace('history', 'archive')}")
-    put_history(database_url, "3 months")
-    execute(database_url, "DELETE FROM job_archive_default")
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, Condition())
-    duty.run()
-    assert last not in months(jobs, "job_history")
-    assert last.replace("history", "archive") in months(jobs, "job_archive")
-    duty.rest()
-
-
-def test_old_months_are_dropped_when_that_is_wanted(jobs: Database, database_url: str) -> None:
-    execute(database_url, *(f"SELECT ensure_partitions(now() - interval '{n} months')" for n in range(1, 6)))
-    before = months(jobs, "job_history")
-    duty = partitions.duty(Partitions(database_url, 30), 0, 3, Condition())
-    while duty.run():
-        pass
-    assert months(jobs, "job_history") == before, "0 keeps all"
-    kept = {name.removeprefix("job_history") for name in sorted(before)[2:]}
-    for parent in ("job_archive", "job_file_archive", "job_spec_archive"):
-        assert {name.removeprefix(parent) for name in months(jobs, parent)} == kept, "this month and three before"
-    duty.rest()
 
 
 def test_counts_are_folded_and_add_up_to_the_same(jobs: Database, database_url: str) -> None:

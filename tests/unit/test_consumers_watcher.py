@@ -237,9 +237,9 @@ def test_an_expired_job_says_what_it_waited_for() -> None:
 
 
 def test_all_that_a_pilot_says_is_kept_but_what_has_a_place_of_its_own() -> None:
-    told = {"node": "n", "avg_rss": 5, "tot_rbytes": 6, "job_sub_status": "s", "memory_leak": 7, "stdout": "out",
+    told = {"node": "n", "avg_rss": 5, "tot_rbytes": 6, "job_sub_status": "s", "memory_leak": 7,
             "source_site": "A", "end_time": "2026-11-22T23:11:57+00:00", "trans_exit_code": 0}  # fmt: skip
-    elsewhere = {"metadata": "{}", "pilot_log": "log", "pilot_error_code": 1305, "timestamp": "now"}
+    elsewhere = {"metadata": "{}", "stdout": "out", "pilot_log": "log", "pilot_error_code": 1305, "timestamp": "now"}
     changes = changes_of(decide(factories.report(1, "failed", attributes=told | elsewhere), factories.job(S.RUNNING)))
     assert changes.pilot == told
     assert changes.report is not None

@@ -54,6 +54,9 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
         attributes=st.dictionaries(names, names, max_size=3),
     ),
     messages.KillJob: sent(messages.KillJob, job_id=ids, code=st.integers(0, 999), reason=names),
+    messages.TellPilot: sent(
+        messages.TellPilot, job_id=ids, command=st.none() | names, debug=st.none() | st.booleans(), actor=names
+    ),
     messages.DeadlinePassed: sent(
         messages.DeadlinePassed, job_id=ids, state=st.sampled_from(State), version=st.integers(1, 2**31)
     ),
@@ -101,8 +104,9 @@ def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
     states = {f"job.{state.value}" for state in State}
     reports = {f"report.{state}" for state in ("starting", "running", "holding", "transferring", "finished", "failed")}
     others = {
-        "submit", "release", "kill", "deadline", "heartbeat", "large.report", "job.outputs_added", "block.check",
-        "block.requested", "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
+        "submit", "release", "kill", "tell", "deadline", "heartbeat", "large.report", "job.outputs_added",
+        "block.check", "block.requested", "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub",
+        "ddm.failed.sub",
     }  # fmt: skip
     assert bound <= states | reports | others
 
@@ -125,7 +129,7 @@ def test_fields_of_a_newer_program_are_ignored() -> None:
 
 def test_what_a_message_does_not_say_is_not_sent() -> None:
     """The release before refuses fields that it does not know: those added since go only where they say something."""
-    assert not json.loads(factories.report(1, "running").encode()).keys() & {"returns", "foreign_batch"}
+    assert not json.loads(factories.report(1, "running").encode()).keys() & {"returns", "foreign_batch", "told"}
     assert "actor_key" not in json.loads(messages.KillJob(job_id=1, actor="somebody").encode())
 
 

@@ -69,7 +69,8 @@ ALLOWED = {
     Action.ACQUIRE: EVERYBODY,
     Action.REPORT: related("holder") | held_by("pilot", "production"),
     Action.REGISTER: EVERYBODY,
-    Action.CONFIGURE: EVERYBODY,
+    Action.DEBUG: related("owner", "holder") | held_by("pilot", "production"),
+    Action.COMMAND: related("owner") | held_by("production"),
 }
 
 

@@ -34,7 +34,7 @@ LISTENS = {
     "activator": {"ddm.arrived.dispatch", "ddm.failed.dispatch"},
     "watcher": {
         "report.starting", "report.running", "report.holding", "report.transferring", "report.finished",
-        "report.failed", "kill", "deadline",
+        "report.failed", "kill", "deadline", "tell",
     },
     "watcher.heartbeats": {"heartbeat"},
     "watcher.large": {"large.report"},

@@ -1,0 +1,142 @@
+"""Measure 13: millions of archived jobs and many that wait: is it as fast as with none, and is looking back quick?"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench import server_side, waiting
+from bench.figures import spread
+from bench.pilots import PilotProcess
+from bench.plant import BenchError, Plant
+from bench.planted import FIRST_ID, FIRST_TASK, OF_A_TASK, USERS, plant_archive
+from lab.site import QUEUE, unsigned_token
+
+SETTINGS = {"PANDA_FSM_ARCHIVE_AFTER_S": "86400"}
+"""With these the processes run: what ended in the first part does not go to the archive in the second."""
+_ASKED = 200
+_ROUNDS = 2
+_TASKS = (20, 21, 22, 23)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many jobs are archived, wait, and go through each time."""
+
+    archived: int
+    waiting: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Jobs a second with none and with all of them, and latencies of looking back in ms by what was asked."""
+
+    size: Size
+    none_per_s: list[float]
+    all_per_s: list[float]
+    planting_s: float
+    database_gb: float
+    latencies_ms: dict[str, list[float]]
+
+    @property
+    def all_to_none(self) -> float:
+        """The better rate with all of them to the better one with none: the machine is not ours alone."""
+        return max(self.all_per_s) / max(self.none_per_s)
+
+    def p95_ms(self, kind: str) -> float:
+        """Of one kind of question."""
+        return spread(self.latencies_ms[kind])["p95_ms"]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the details of the result."""
+        return {
+            "archived": self.size.archived,
+            "waiting": self.size.waiting,
+            "jobs": self.size.jobs,
+            "none_per_s": [round(rate, 1) for rate in self.none_per_s],
+            "all_per_s": [round(rate, 1) for rate in self.all_per_s],
+            "planting_s": round(self.planting_s, 1),
+            "database_gb": round(self.database_gb, 1),
+            "latencies": {kind: spread(ms) for kind, ms in self.latencies_ms.items()},
+        }
+
+
+def measure(plant: Plant, size: Size, say: Callable[[str], None]) -> Outcome:
+    """Throughput with none of them, then with all; then questions about what is archived, one after another."""
+    none_per_s = [_lifecycles_per_s(plant, size.jobs, task_id) for task_id in _TASKS[:_ROUNDS]]
+    say(f"with nothing archived: {', '.join(f'{rate:.0f}' for rate in none_per_s)} jobs/s")
+    started = time.monotonic()
+    like = plant.value("SELECT job_id FROM job WHERE task_id = %(task)s ORDER BY 1 LIMIT 1", task=_TASKS[0])
+    plant_archive(plant, like, size.archived)
+    planting_s = time.monotonic() - started
+    say(f"planted {size.archived:,} archived jobs in {planting_s:.0f} s")
+    with PilotProcess(plant.port) as pilots:
+        waiting.plant_template(plant, pilots, task_id=5)
+    waiting.fill(plant, size.waiting)
+    _for_others(plant)
+    try:
+        all_per_s = [_lifecycles_per_s(plant, size.jobs, task_id) for task_id in _TASKS[_ROUNDS:]]
+    finally:
+        waiting.leave(plant, 0)
+    latencies_ms = _look_back(plant, size.archived)
+    database_gb = plant.value("SELECT pg_database_size(current_database())") / 1e9
+    return Outcome(size, none_per_s, all_per_s, planting_s, database_gb, latencies_ms)
+
+
+def _lifecycles_per_s(plant: Plant, jobs: int, task_id: int) -> float:
+    return server_side.measure(plant, server_side.prepare(plant, jobs, task_id)).lifecycles_per_s
+
+
+def _for_others(plant: Plant) -> None:
+    """What waits is of the queue but not for our pilots, and comes behind what is: every claim meets it.
+
+    It never runs, so its blocks would stay open, and that would be taken for a mistake.
+    """
+    plant.database.execute("UPDATE job_waiting SET label = 'managed', priority = 10 WHERE site = %s", (QUEUE,))
+    plant.database.execute("UPDATE data_block SET status = 'closed', closed_at = now() WHERE status = 'open'")
+    plant.database.execute("VACUUM (ANALYZE) job_waiting")
+
+
+def _look_back(plant: Plant, archived: int) -> dict[str, list[float]]:
+    """Ask for jobs, tasks and users from all over the archive."""
+    chosen = random.Random(7)
+    numbers = [chosen.randrange(archived) for _ in range(_ASKED)]
+    asked = {
+        "describe": [f"job/get_description?job_ids={FIRST_ID + n}" for n in numbers],
+        "history": [f"job/get_history?job_id={FIRST_ID + n}" for n in numbers],
+        "task": [f"statistics/job_states?task_id={FIRST_TASK + n // OF_A_TASK}" for n in numbers],
+        "list of a task": [f"job/list?task_id={FIRST_TASK + n // OF_A_TASK}" for n in numbers],
+        "list of a user": [f"job/list?user_name=user{n % USERS}" for n in numbers],
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", plant.port, timeout=60)
+    try:
+        return {kind: [_asked_ms(connection, path) for path in paths] for kind, paths in asked.items()}
+    finally:
+        connection.close()
+
+
+def _asked_ms(connection: http.client.HTTPConnection, path: str) -> float:
+    started = time.perf_counter()
+    connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {_TOKEN}"})
+    answer = connection.getresponse()
+    body = answer.read()
+    took_ms = (time.perf_counter() - started) * 1000
+    if answer.status != 200 or not _says_something(json.loads(body)["data"]):
+        raise BenchError(f"{path} was answered {answer.status} {body[:200]!r}")
+    return took_ms
+
+
+def _says_something(data: Any) -> bool:
+    """Whether there is anything in it."""
+    if isinstance(data, dict):
+        return all(data[name] for name in ("states", "jobs", "steps") if name in data)
+    return bool(data and data[0])
+
+
+_TOKEN = unsigned_token("bench-looker", "bench")

@@ -1,0 +1,88 @@
+"""Lists of jobs, and what one of them went through: live or archived, nobody need know which."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.access import policy
+from gateway.access.policy import Action
+from gateway.context import Gateway
+from gateway.http.answers import success
+from gateway.http.route import Call
+from gateway.wire.user_requests import JobRequest, ListRequest
+from gateway.work.reading import reading
+from panda_fsm.descriptions import HistoryStep, ListedJob, Wanted
+
+_USUAL = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_WITHHELD: dict[str, Any] = {"service": None, "host": None, "message_id": None, "detail": None}
+"""By whom and why a step was made, where that is not everybody's."""
+
+
+async def list_jobs(gateway: Gateway, _call: Call, ask: ListRequest) -> Response:
+    """A page of a list, the newest first."""
+    job_id, _, ended_at = (ask.after or "").partition("@")
+    wanted = Wanted(
+        ask.task_id,
+        ask.user_name,
+        ask.state,
+        ask.since,
+        ask.until,
+        (int(job_id), int(ended_at) if ended_at else None) if job_id else None,
+        ask.limit or _USUAL,
+    )
+    with reading():
+        found = await gateway.store.reads.list_jobs(wanted)
+    more = _place(found[-1]) if len(found) == wanted.limit else None
+    return success({"jobs": [_listed(job) for job in found], "next": more})
+
+
+async def get_history(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
+    """The steps of a job, and how its payload did meanwhile."""
+    job = (await gateway.store.requests.jobs([ask.job_id])).get(ask.job_id)
+    if job is None:
+        return success()
+    is_told = gateway.config.describe_others or policy.may(call.identity, Action.DESCRIBE_WHOLLY, job.vo, job.owner)
+    with reading():
+        steps = await gateway.store.reads.history(ask.job_id)
+        samples = await gateway.store.reads.samples(ask.job_id)
+    return success(
+        {
+            "steps": [_step(step, is_told) for step in steps],
+            "samples": [asdict(one) | {"at": _time(one.at)} for one in samples],
+        }
+    )
+
+
+def _place(job: ListedJob) -> str:
+    """Where a list goes on behind this job."""
+    if not job.is_archived or job.ended_at is None:
+        return str(job.job_id)
+    return f"{job.job_id}@{(job.ended_at - _EPOCH) // _MICROSECOND}"
+
+
+def _listed(job: ListedJob) -> dict[str, Any]:
+    return {
+        "PandaID": job.job_id,
+        "jobStatus": job.state,
+        "jediTaskID": job.task_id,
+        "computingSite": job.site,
+        "prodUserName": job.user_name,
+        "prodSourceLabel": job.label,
+        "currentPriority": job.priority,
+        "creationTime": _time(job.created_at),
+        "startTime": job.started_at and _time(job.started_at),
+        "endTime": job.ended_at and _time(job.ended_at),
+        "archived": job.is_archived,
+    }
+
+
+def _step(step: HistoryStep, is_told: bool) -> dict[str, Any]:
+    return asdict(step) | {"at": _time(step.at)} | ({} if is_told else _WITHHELD)
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()

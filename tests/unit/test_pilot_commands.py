@@ -1,0 +1,183 @@
+"""What a pilot is told: debug mode and commands, said as often as they must be; and what it shows is kept apart."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+import pytest
+
+from consumers.watcher import Watcher
+from gateway.access.identity import Identity
+from gateway.work.publishing import Publishing
+from gateway.work.reports import Reports
+from gateway.work.requests import Requests
+from panda_fsm.effects import Effects
+from panda_fsm.jobs.facts import FACTS, TableLimits
+from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.pilot_commands import changed, for_last_words, refusal, said_once, without
+from panda_fsm.jobs.plain import Taken
+from panda_fsm.jobs.samples import sample
+from panda_fsm.jobs.states import Phase, State
+from panda_fsm.messages import PilotReport, TellPilot, decode
+from panda_fsm.outcomes import Advance, Ignore, Outcome, Record
+from tests import factories
+from tests.gateway_memory import Broker, Memory
+
+PILOT = Identity("iss", "pilot", "pilot")
+COMMANDS: dict[str, str | None] = {
+    "softkill": None, "ls -l workDir": None, "tail -30 payload.stdout": None, "ps -ef": None,
+    "du -sk": None, "gdb --pid % -ex 'generate-core-file'": None,
+    "ls": "needs an argument", "ls ": "needs an argument", "rm -rf .": "one of", "debug": "one of",
+    "debugoff": "one of", "tobekilled": "one of", "lsof x": "one of", "": "one of", "ls tobekilled": "would end",
+    "ls a,b": "arguments", "du a; rm b": "arguments", "du a && rm b": "arguments", "du a|sh": "arguments",
+    "du $(rm b)": "arguments", "du `rm b`": "arguments", "du > b": "arguments", "du a\nrm b": "arguments",
+    f"ls {'x' * 250}": "longer than 250",
+}  # fmt: skip
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # the pilot's, not ours
+    from pilot.control.job import get_debug_command
+# what is told, the command and the debug mode that are wanted: what is told then
+CHANGES: list[tuple[str | None, str | None, bool | None, str]] = [
+    (None, None, True, "debug"), (None, "ls -l", None, "ls -l"), ("debug", "ls -l", None, "debug,ls -l"),
+    ("ls -l", None, True, "debug,ls -l"), ("debug,ls -l", None, False, "ls -l"), ("debug", None, False, ""),
+    ("debug,ls -l", "", None, "debug"), ("ls -l", "softkill", None, "softkill"), ("softkill", "", None, ""),
+    (None, None, False, ""), (None, "ls debug", None, "ls debug"), ("ls debug", None, False, "ls debug"),
+]  # fmt: skip
+
+
+def decide(message: Any, job: Job) -> Outcome:
+    """What the Watcher makes of it."""
+    return Watcher(TableLimits({}, {})).decide(factories.item(message, job))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_pilot_may_be_told(command: str) -> None:
+    why_not = COMMANDS[command]
+    said = refusal(command)
+    assert said is None if why_not is None else why_not in (said or "")
+
+
+@pytest.mark.parametrize("command", [one for one, why_not in COMMANDS.items() if why_not is None and " " in one])
+@pytest.mark.parametrize("debug", [False, True])
+def test_the_real_pilot_finds_the_command_in_what_it_is_told(command: str, debug: bool) -> None:
+    assert get_debug_command(changed(None, command, debug)) == (True, command)
+
+
+@pytest.mark.parametrize(("told", "command", "debug", "then"), CHANGES)
+def test_debug_mode_and_a_command_stand_side_by_side(
+    told: str | None, command: str | None, debug: bool | None, then: str
+) -> None:
+    assert changed(told, command, debug) == then
+    job = factories.job(State.RUNNING, command=told)
+    outcome = decide(TellPilot(job_id=1, command=command, debug=debug), job)
+    assert isinstance(outcome, Record)
+    assert not outcome.renews, "it says nothing of the pilot's life"
+    effects = Effects()
+    effects.record(job, outcome.changes)
+    assert (job.command or "") == then
+    assert effects.jobs[1]["command"] == then, "nothing at all would leave it as it was"
+
+
+def test_off_is_silence() -> None:
+    """Real pilots take `debugoff` for `debug`, and fail their job over null."""
+    assert "off" not in changed("debug", None, False)
+    assert for_last_words(changed("debug", None, False)) is None
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_a_job_whose_pilot_listens_is_told(state: State) -> None:
+    outcome = decide(TellPilot(job_id=1, debug=True), factories.job(state))
+    listens = FACTS[state].phase in (Phase.PREPARING, Phase.READY, Phase.WITH_PILOT)
+    assert isinstance(outcome, Record if listens else Ignore)
+
+
+def test_a_kill_goes_before_every_command() -> None:
+    killed = factories.job(State.RUNNING, command="tobekilled")
+    for tell in (TellPilot(job_id=1, command=""), TellPilot(job_id=1, command="ls -l", debug=True)):
+        assert isinstance(decide(tell, killed), Ignore)
+
+
+def test_a_command_is_said_once_and_debug_mode_and_soft_kills_again_and_again() -> None:
+    assert said_once("debug,ls -l") == said_once("ls -l") == "ls -l"
+    assert said_once("debug") is said_once("softkill") is said_once("debug,softkill") is said_once(None) is None
+    assert without("debug,ls -l", "ls -l") == "debug"
+    assert without("ls -l", "ls -l") == ""
+    assert without("ls -a", "ls -l") is None, "another one was asked for meanwhile"
+    assert without("tobekilled", "ls -l") is None
+
+
+@pytest.mark.parametrize("said", ["running", "finished"])
+def test_what_the_pilot_was_told_is_taken_back_with_the_report_that_was_answered(said: str) -> None:
+    job = factories.job(State.RUNNING, command="debug,ls -l")
+    outcome = decide(factories.report(1, said, told="ls -l"), job)
+    assert isinstance(outcome, Record | Advance)
+    assert outcome.changes.command == "debug"
+    assert _of(decide(factories.report(1, said), job)).command is None
+
+
+def _of(outcome: Outcome) -> Any:
+    assert isinstance(outcome, Record | Advance)
+    return outcome.changes
+
+
+def test_what_the_pilot_shows_goes_apart() -> None:
+    changes = _of(decide(factories.report(1, "running", attributes={"stdout": "line", "node": "n"}), factories.job()))
+    assert (changes.stdout, changes.pilot) == ("line", {"node": "n"})
+    assert _of(decide(factories.report(1, "running", attributes={"stdout": ""}), factories.job())).stdout is None
+    last = _of(decide(factories.report(1, "failed", attributes={"stdout": "the end"}), factories.job()))
+    assert last.stdout == "the end"
+
+
+def test_how_the_payload_does_is_sampled_where_the_heartbeat_says_it() -> None:
+    said = {"max_rss": 2048, "cpu_consumption_time": 17.5, "node": "n", "n_events": "many"}
+    assert sample(said) == {"max_rss": 2048, "cpu_consumption_time": 17}
+    assert sample({"node": "n", "core_count": 1}) is None
+    assert sample({"n_events": "many"}) is None
+    changes = _of(decide(factories.report(1, "running", attributes=said), factories.job()))
+    assert changes.sample == {"max_rss": 2048, "cpu_consumption_time": 17}
+    assert _of(decide(factories.report(1, "finished", attributes=said), factories.job())).sample is None
+
+
+ANSWERS = [
+    # state, what is told, what the pilot says, its answer, what is noted with the report
+    (State.RUNNING, "debug", "running", "debug", None),
+    (State.RUNNING, "debug,ls -l", "running", "debug,ls -l", "ls -l"),
+    (State.RUNNING, "softkill", "running", "softkill", None),
+    (State.STARTING, "ls -l", "running", "ls -l", "ls -l"),
+    (State.RUNNING, "debug,ls -l", "finished", "NULL", "ls -l"),
+    (State.RUNNING, "tobekilled", "finished", "tobekilled", None),
+    (State.HOLDING, "debug", "running", "NULL", None),
+    (State.HOLDING, "tobekilled", "running", "tobekilled", None),
+]
+
+
+@pytest.mark.parametrize(("state", "told", "said", "answer", "noted"), ANSWERS)
+def test_what_a_pilot_hears(state: State, told: str, said: Any, answer: str, noted: str | None) -> None:
+    async def scene() -> None:
+        job = JobRow(1, state, 0, "owner", PILOT.key, "user", told, None, has_report=False)
+        store, broker = Memory(job), Broker()
+        behind = Publishing(broker, store.leave)
+        report = PilotReport(job_id=1, state=said)
+        assert await Reports(store, Requests(store, behind)).accept(report, PILOT) == answer
+        await behind.drain()
+        if broker.published:
+            assert report.told == noted
+
+    asyncio.run(scene())
+
+
+def test_the_usual_heartbeat_says_what_its_pilot_was_told() -> None:
+    async def scene() -> None:
+        store, broker = Memory(), Broker()
+        store.plain[1] = Taken("debug,ls -l", is_heartbeat=True)
+        behind = Publishing(broker, store.leave)
+        report = PilotReport(job_id=1, state="running")
+        assert await Reports(store, Requests(store, behind)).accept(report, PILOT) == "debug,ls -l"
+        await behind.drain()
+        assert decode(report.encode()) == report
+        assert (report.told, broker.published) == ("ls -l", ["heartbeat"])
+
+    asyncio.run(scene())
