@@ -1,4 +1,4 @@
-"""Watcher: sent → starting → running → holding by pilot reports; ends jobs by kill and by deadline."""
+"""Watcher: sent → starting → running → holding by pilot reports; ends jobs by kill and deadline; holds them back."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,7 @@ from panda_fsm.jobs.facts import FACTS, Deadline, Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import Trigger, deadline_trigger
-from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport
+from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, ThrottleJobs
 from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
 
 _BY_REPORT = {
@@ -54,6 +54,9 @@ class Watcher(Service[None]):
                 return self._kill(kill, job)
             case DeadlinePassed() as deadline, Job() as job:
                 return self._deadline(deadline, job)
+            case ThrottleJobs() as held, Job():
+                who = f"by {held.actor}" if held.actor else None
+                return Advance(Trigger.THROTTLED if held.throttle else Trigger.UNTHROTTLED, detail=who)
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:

@@ -56,9 +56,7 @@ def _keep(connection: psycopg.Connection, job_ids: Sequence[int], at_once: Mappi
         return
     now, grace_until = connection.execute(_Q["clock"]).fetchone() or (None, None)
     asked = frozenset(job_id for job_id in jobs if at_once[job_id])
-    appointed = decide(
-        Due(jobs, _ways(connection, jobs), now, grace_until, asked, _worker_done(connection, jobs))
-    )
+    appointed = decide(Due(jobs, _ways(connection, jobs), now, grace_until, asked, _worker_done(connection, jobs)))
     rows = [{"job_id": job_id, "look_at": one.look_at, "ended": one.ended} for job_id, one in appointed.items()]
     connection.execute(_Q["make"], {"rows": as_json(rows)})
     _send(connection, (message for one in appointed.values() for message in one.messages))

@@ -6,7 +6,7 @@ from itertools import pairwise
 from gateway.access.identity import Identity
 from panda_fsm.descriptions import AuditRow, CacheFile
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.messages import KillJob
+from panda_fsm.messages import KillJob, ReassignJob
 
 _MOST_RANGES = 1000
 
@@ -30,6 +30,11 @@ def killed(identity: Identity, kills: Sequence[KillJob]) -> AuditRow:
     if first.sub_status is not None:
         detail["sub_status"] = first.sub_status
     return _row(identity, "kill_requested", [kill.job_id for kill in kills], detail)
+
+
+def reassigned(identity: Identity, asked: Sequence[ReassignJob]) -> AuditRow:
+    """Jobs were to be released, or set up anew."""
+    return _row(identity, "reassign_requested", [one.job_id for one in asked], {})
 
 
 def uploaded(identity: Identity, file: CacheFile, replaced: CacheFile | None) -> AuditRow:

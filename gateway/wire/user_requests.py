@@ -15,6 +15,7 @@ MAX_IN_URL = 2000
 """Ids of any length fit into the longest URL that is taken."""
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
+MAX_REASSIGNED = 10_000
 _SUB_STATUS = "jobSubStatus="
 
 
@@ -72,6 +73,12 @@ class KillRequest(Ask):
     def remarks(self) -> list[str]:
         """What the options say to people."""
         return [option for option in self.kill_options if option and not _says_sub_status(option)]
+
+
+class ReassignRequest(Ask):
+    """Which jobs to let go, or to set up anew."""
+
+    job_ids: Annotated[JobIds, Field(max_length=MAX_REASSIGNED), sent.ids(MAX_REASSIGNED)]
 
 
 class TaskRequest(Ask):
