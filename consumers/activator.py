@@ -1,5 +1,7 @@
 """Activator: assigned → activated, once all inputs of the job are at its site."""
 
+from collections.abc import Sequence
+
 from panda_fsm.codes import Component, DdmCode
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.job import File, Job
@@ -17,28 +19,31 @@ class Activator(Service[None]):
 
     def decide(self, item: Item[None]) -> Outcome:
         match item.message, item.job:
-            case FilesArrived() as arrived, Job() as job:
-                return self._arrived(arrived, job)
-            case FilesFailed() as failed, Job() as job:
-                error = JobError(Component.DDM, DdmCode.DISPATCH, f"inputs not transferred: {failed.reason}")
-                files = tuple(FileChange(file.seq, FileStatus.FAILED) for file in _of_message(failed, job))
-                changes = Changes(files=files, arrived_blocks=(failed.block,), errors=(error,))
-                return Advance(Trigger.INPUTS_FAILED, changes, error.diagnostic)
+            case (FilesArrived() | FilesFailed()) as message, Job() as job:
+                found = _of_message(message, job)
+                if job.state is not State.ASSIGNED or not found:
+                    return Ignore(f"inputs of a job in {job.state}, or none of its inputs any more")
+                return _arrived(message, job, found) if isinstance(message, FilesArrived) else _failed(message, found)
         return Reject(f"activator does not handle {item.message.msg_type}")
 
-    def _arrived(self, message: FilesArrived, job: Job) -> Outcome:
-        if job.state not in (State.DEFINED, State.ASSIGNED):
-            return Ignore(f"inputs of a job in {job.state}")
-        here = _of_message(message, job)
-        ready = tuple(FileChange(file.seq, FileStatus.READY) for file in here)
-        changes = Changes(files=ready, arrived_blocks=(message.block,))
-        arriving = {file.seq for file in here}
-        missing = [
-            file
-            for file in job.files
-            if file.type is FileType.INPUT and file.status not in USABLE_INPUT and file.seq not in arriving
-        ]
-        return Record(changes) if missing else Advance(Trigger.INPUTS_ARRIVED, changes)
+
+def _arrived(message: FilesArrived, job: Job, here: Sequence[File]) -> Outcome:
+    ready = tuple(FileChange(file.seq, FileStatus.READY) for file in here)
+    changes = Changes(files=ready, arrived_blocks=(message.block,))
+    arriving = {file.seq for file in here}
+    missing = [
+        file
+        for file in job.files
+        if file.type is FileType.INPUT and file.status not in USABLE_INPUT and file.seq not in arriving
+    ]
+    return Record(changes) if missing else Advance(Trigger.INPUTS_ARRIVED, changes)
+
+
+def _failed(message: FilesFailed, lost: Sequence[File]) -> Outcome:
+    error = JobError(Component.DDM, DdmCode.DISPATCH, f"inputs not transferred: {message.reason}")
+    files = tuple(FileChange(file.seq, FileStatus.FAILED) for file in lost)
+    changes = Changes(files=files, arrived_blocks=(message.block,), errors=(error,))
+    return Advance(Trigger.INPUTS_FAILED, changes, error.diagnostic)
 
 
 def _of_message(message: FilesArrived | FilesFailed, job: Job) -> list[File]:

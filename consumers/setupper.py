@@ -1,4 +1,4 @@
-"""Setupper: creates jobs; defined → assigned or activated through the experiment's plugin."""
+"""Setupper: creates jobs; defined → assigned, activated or waiting through the experiment's plugin, and back."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,21 @@ from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
-from panda_fsm.messages import AnyMessage, JobEvent, ReleaseJobs, SubmitJobs
-from panda_fsm.outcomes import Advance, Changes, Create, Defer, Ignore, JobError, Outcome, Reject, fail
-from panda_fsm.plans import Go, Later, Park, Plan, Refuse, ask_again_s, left_open
+from panda_fsm.messages import AnyMessage, JobEvent, ReassignJob, ReleaseJobs, SubmitJobs
+from panda_fsm.outcomes import (
+    NO_BLOCK,
+    Advance,
+    Changes,
+    Create,
+    Defer,
+    FileChange,
+    Ignore,
+    JobError,
+    Outcome,
+    Reject,
+    fail,
+)
+from panda_fsm.plans import Go, Later, Park, Plan, Refuse, Unknown, ask_again_s, left_open
 from panda_fsm.ports import Experiments
 from panda_fsm.transfers import request, to_move
 
@@ -18,11 +30,13 @@ PARKED_S = 600.0
 """What a parked job waits for says so itself; it is asked about now and then, for somebody may have missed that."""
 UPSTREAM_S = 120.0
 """The same for a job that waits for another one, whose end wakes it unless it is being looked at just then."""
+REASSIGNED_PRIORITY = 100
+"""The least that a job has that is set up anew: it waited once already."""
 _ENDED_BADLY = FINAL - {State.FINISHED}
 
 
 class Setupper(Service[Plan]):
-    """A job that cannot be set up now stays defined and shows why; the deadline of its state is the end."""
+    """A job that cannot be set up now stays defined or waiting and shows why; the deadline of its state is the end."""
 
     name = "setupper"
     asks_outside = True
@@ -48,6 +62,8 @@ class Setupper(Service[Plan]):
                 return Create(trigger, submit.owner, submit.jobs)
             case ReleaseJobs(), Job():
                 return Advance(Trigger.RELEASED)
+            case ReassignJob() as reassign, Job() as job:
+                return _reassign(job, f"by {reassign.actor}" if reassign.actor else None)
             case JobEvent() as event, Job() as job:
                 if not _is_due(event, job):
                     return Ignore(f"job is {job.state} at version {job.version}, not {event.version}")
@@ -64,8 +80,12 @@ class Setupper(Service[Plan]):
                 return Defer(reason, PARKED_S)
             case Later(reason):
                 return Defer(reason, ask_again_s(job))
-            case Refuse(reason):
-                return fail(Trigger.SETUP_FAILED, Component.DDM, DdmCode.SETUPPER, reason)
+            case Unknown(reason) if job.state is State.WAITING:
+                return Defer(reason, ask_again_s(job))
+            case Unknown(reason):
+                return Advance(Trigger.INPUTS_UNKNOWN, detail=reason)
+            case Refuse(reason, code):
+                return fail(Trigger.SETUP_FAILED, Component.DDM, code or DdmCode.SETUPPER, reason)
 
     def _go(self, job: Job, plan: Go) -> Outcome:
         inputs = [file for file in job.files if file.type is FileType.INPUT]
@@ -83,6 +103,19 @@ class Setupper(Service[Plan]):
         return Advance(Trigger.INPUTS_REQUESTED if requests else Trigger.INPUTS_AT_SITE, changes)
 
 
+def _reassign(job: Job, who: str | None) -> Outcome:
+    """Back to the beginning. Its files leave their blocks, so that what is said of these later is not about it."""
+    if job.state is State.PENDING:
+        return Advance(Trigger.RELEASED, detail=who)
+    files = tuple(
+        FileChange(file.seq, file.status if file.is_output else FileStatus.UNKNOWN, NO_BLOCK)
+        for file in job.files
+        if file.block is not None
+    )
+    changes = Changes(files=files, priority=max(job.priority, REASSIGNED_PRIORITY))
+    return Advance(Trigger.REASSIGNED, changes, who)
+
+
 def _held_up(job: Job) -> Outcome | None:
     """Why the job cannot be set up as long as others have not ended, or ever."""
     for one in job.upstream:
@@ -98,4 +131,5 @@ def _held_up(job: Job) -> Outcome | None:
 
 def _is_due(message: AnyMessage, job: Job) -> bool:
     """Whether it is news: a redelivered event must not bring a job that went on into a bunch with fresh ones."""
-    return isinstance(message, JobEvent) and message.version == job.version and job.state is State.DEFINED
+    is_new = job.state in (State.DEFINED, State.WAITING)
+    return is_new and isinstance(message, JobEvent) and message.version == job.version

@@ -1,4 +1,4 @@
-"""Watcher: sent → starting → running → holding by pilot reports; ends jobs by kill and by deadline."""
+"""Watcher: sent → starting → running → holding by pilot reports; ends jobs by kill and deadline; holds them back."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import Trigger, deadline_trigger
-from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, TellPilot
+from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, TellPilot, ThrottleJobs
 from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
 
 _BY_REPORT = {
@@ -58,6 +58,9 @@ class Watcher(Service[None]):
                 return self._deadline(deadline, job)
             case TellPilot() as tell, Job() as job:
                 return _tell(tell, job)
+            case ThrottleJobs() as held, Job():
+                who = f"by {held.actor}" if held.actor else None
+                return Advance(Trigger.THROTTLED if held.throttle else Trigger.UNTHROTTLED, detail=who)
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:

@@ -136,6 +136,8 @@ _JOBS = (
                   "Describe jobs: the same by another name", told.Described, user.DescribeQuery), refusals=(413,)),
     replace(_user("POST", "job/kill", _A.KILL, jobs.kill, "End up to 10,000 jobs",
                   told.Killed, user.KillRequest), refusals=(422,), headers=(_AGAIN,)),
+    replace(_user("POST", "job/reassign", _A.REASSIGN, jobs.reassign, "Release pending jobs, set others up anew", Done,
+                  user.ReassignRequest), refusals=(422,), headers=(_AGAIN,)),
     replace(_user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
                   told.States, user.DescribeQuery), refusals=(413,)),
     replace(_user("POST", "job/set_debug_mode", _A.DEBUG, commands.debug_mode, "Debug mode of a job", Done | Refused,

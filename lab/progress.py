@@ -41,6 +41,7 @@ COLOURS = {
 # What goes on while jobs are in a state, told in the order of a job's life.
 HAPPENING = {
     State.DEFINED: "{n} being set up",
+    State.WAITING: "{n} waiting for inputs that are nowhere",
     State.ASSIGNED: "{n} waiting for inputs on their way to storage B",
     State.ACTIVATED: "{n} ready for a pilot",
     State.SENT: "{n} just handed out",

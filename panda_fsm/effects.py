@@ -91,8 +91,9 @@ class Effects:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    activated: list[int] = field(default_factory=list)
-    deactivated: list[int] = field(default_factory=list)
+    activated: set[int] = field(default_factory=set)
+    deactivated: set[int] = field(default_factory=set)
+    priorities: dict[int, int] = field(default_factory=dict)
     vacated: dict[int, bool] = field(default_factory=dict)
 
     def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> JobStep | Ignored[Trigger, State]:
@@ -116,11 +117,11 @@ class Effects:
         if step.source is not None:
             self.counts[(step.source, job.site, job.vo)] -= 1
         if step.destination is State.ACTIVATED:
-            self.activated.append(job.job_id)
+            _toggle(job.job_id, self.activated, self.deactivated)
             if step.source is State.SENT:
                 self._vacate(job, was_silent=step.trigger is Trigger.UNCLAIMED)
         elif step.source is State.ACTIVATED:
-            self.deactivated.append(job.job_id)
+            _toggle(job.job_id, self.deactivated, self.activated)
 
     def _vacate(self, job: Job, was_silent: bool) -> None:
         """The job is nobody's any more; who never spoke of it is remembered."""
@@ -142,6 +143,8 @@ class Effects:
         if changes.command is not None:
             row["command"] = changes.command
             job.command = changes.command or None
+        if changes.priority is not None:
+            self.priorities[job.job_id] = job.priority = changes.priority
         if changes.verdict is not None:
             row["verdict"] = job.verdict = changes.verdict
         if changes.pilot:
@@ -177,9 +180,12 @@ class Effects:
         for change in changes:
             before = self.files.get((job.job_id, change.seq))
             self.files[(job.job_id, change.seq)] = change if before is None else _merge(before, change)
-            by_seq[change.seq].status = change.status
-            if change.block is not None and change.block != by_seq[change.seq].block:
+            file = by_seq[change.seq]
+            file.status = change.status
+            if change.block and change.block != file.block:
                 self.joined.setdefault(change.block, set()).add(job.job_id)
+            if change.block is not None:
+                file.block = change.block or None
 
     def announce_created(self, job_ids: set[int]) -> None:
         """Called by the store with the ids that were new: their history and events, once if they came twice."""
@@ -223,11 +229,19 @@ def step_event(job_id: int, version: int, step: JobStep, cause: str, *, site: st
     )  # fmt: skip
 
 
+def _toggle(job_id: int, to: set[int], other: set[int]) -> None:
+    """A job that comes and goes within a batch leaves the rows of waiting jobs as they were."""
+    if job_id in other:
+        other.remove(job_id)
+    else:
+        to.add(job_id)
+
+
 def _merge(before: FileChange, after: FileChange) -> FileChange:
     return FileChange(
         after.seq,
         after.status,
-        after.block or before.block,
+        after.block if after.block is not None else before.block,
         after.guid if after.guid is not None else before.guid,
         after.size if after.size is not None else before.size,
         after.checksum if after.checksum is not None else before.checksum,

@@ -11,11 +11,14 @@ from panda_fsm.jobs.states import FileStatus
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages.envelope import Message
 
+NO_BLOCK = ""
+"""Instead of a name: the file leaves the block that it is in."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """New values for one file of the job; None leaves a value as it is. `block` is a data block's name, `destination`
-    the storage where the file is to be, or is."""
+    """New values for one file of the job; None leaves a value as it is. `block` is a data block's name, or NO_BLOCK,
+    `destination` the storage where the file is to be, or is."""
 
     seq: int
     status: FileStatus
@@ -64,6 +67,7 @@ class Changes:
     errors: tuple[JobError, ...] = ()
     messages: tuple[Message, ...] = ()
     command: str | None = None
+    priority: int | None = None
     verdict: Verdict | None = None
     pilot: dict[str, Any] | None = None
     report: dict[str, Any] | None = None

@@ -54,6 +54,13 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """An input of a new job is nowhere: asked again as after `Later`, in a state of its own that ends earlier."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """The job can never go on; it fails with this reason, and with a DDM error's code where there is one for it."""
 
@@ -61,7 +68,7 @@ class Refuse:
     code: int = 0
 
 
-Plan = Go | Park | Later | Refuse
+Plan = Go | Park | Later | Unknown | Refuse
 Plans = Mapping[int, Plan]
 
 
@@ -121,6 +128,8 @@ def fault(answer: object, job: Job, moves: BlockKind) -> str | None:
             return _fault_of_files(answer.files, brought, job) or _fault_of_transfers(answer, job, moves)
         case Later(str(), tuple() as files):
             return _fault_of_files(files, {}, job)
+        case Unknown(str()) if moves is BlockKind.DISPATCH:
+            return None
         case Park(str()) | Refuse(str(), int()):
             return None
     return f"is {type(answer).__name__}, not a plan"

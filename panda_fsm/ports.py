@@ -102,7 +102,8 @@ class ExperimentPlugin(Protocol):
     def names(self) -> NameRule: ...
 
     def setup(self, jobs: Sequence[Job]) -> Mapping[int, Plan]:
-        """A plan for each new job. The same jobs may be asked about again: after a crash, or when a block is closed."""
+        """A plan for each new job. The same jobs may be asked about again: after a crash, when a block is closed, when
+        they are reassigned."""
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Mapping[int, Plan]:
         """Register the stored outputs (LFN to what the pilot reported) of each job."""

@@ -1,4 +1,5 @@
-"""Blocks that are complete but open: the Closer's message was lost, so it is asked again, once a block."""
+"""Blocks that are complete but open: the Closer's message was lost, so it is asked again, once a block; those that all
+their files left are closed."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -14,7 +15,7 @@ class OpenBlocks(Protocol):
     """The database side."""
 
     def remind(self, after: int, limit: int, about: Callable[[int], Message]) -> int | None:
-        """Look at open blocks numbered above `after`; the last number looked at, None at the end."""
+        """Look at open blocks numbered above `after`, and close the empty ones; the last looked at, None at the end."""
 
     def close(self) -> None: ...
 

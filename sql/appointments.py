@@ -6,7 +6,7 @@ import psycopg
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Outgoing
-from panda_fsm.jobs.appointments import Appointed, Due, OpenBlock
+from panda_fsm.jobs.appointments import Appointed, Due, Way
 from panda_fsm.jobs.facts import FACTS, Replay
 from panda_fsm.jobs.job import Job
 from panda_fsm.messages import Message, TransferRequested
@@ -56,9 +56,7 @@ def _keep(connection: psycopg.Connection, job_ids: Sequence[int], at_once: Mappi
         return
     now, grace_until = connection.execute(_Q["clock"]).fetchone() or (None, None)
     asked = frozenset(job_id for job_id in jobs if at_once[job_id])
-    appointed = decide(
-        Due(jobs, _open_blocks(connection, jobs), now, grace_until, asked, _worker_done(connection, jobs))
-    )
+    appointed = decide(Due(jobs, _ways(connection, jobs), now, grace_until, asked, _worker_done(connection, jobs)))
     rows = [{"job_id": job_id, "look_at": one.look_at, "ended": one.ended} for job_id, one in appointed.items()]
     connection.execute(_Q["make"], {"rows": as_json(rows)})
     _send(connection, (message for one in appointed.values() for message in one.messages))
@@ -72,15 +70,15 @@ def _worker_done(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> fro
     return frozenset(job_id for (job_id,) in connection.execute(_Q["worker_done"], {"job_ids": with_pilot}))
 
 
-def _open_blocks(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> dict[str, OpenBlock]:
-    """The open blocks of jobs that wait for files; those jobs get their files read, the others need none."""
+def _ways(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> dict[str, Way]:
+    """The ways of what jobs wait for, by block; those jobs get their files read, the others need none."""
     waiting = {job_id: job for job_id, job in jobs.items() if FACTS[job.state].replay is Replay.TRANSFERS}
     if not waiting:
         return {}
     read_files(connection, waiting)
     names = {file.block for job in waiting.values() for file in job.files if file.block}
-    found = connection.execute(_Q["open_blocks"], {"names": sorted(names)})
-    return {name: OpenBlock(name, BlockKind(kind), source, destination) for name, kind, source, destination in found}
+    found = connection.execute(_Q["ways"], {"names": sorted(names)})
+    return {name: Way(name, BlockKind(kind), source, destination) for name, kind, source, destination in found}
 
 
 def _send(connection: psycopg.Connection, messages: Iterable[Message]) -> None:

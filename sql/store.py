@@ -177,10 +177,11 @@ class PostgresTransaction:
         if effects.vacated:
             silent = [job_id for job_id, was_silent in effects.vacated.items() if was_silent]
             self._connection.execute(_Q["vacate"], {"job_ids": list(effects.vacated), "silent": silent})
+        self._rows("set_priorities", [{"job_id": i, "priority": to} for i, to in effects.priorities.items()])
         if effects.activated:
-            self._connection.execute(_Q["put_waiting"], {"job_ids": effects.activated})
+            self._connection.execute(_Q["put_waiting"], {"job_ids": sorted(effects.activated)})
         if effects.deactivated:
-            self._connection.execute(_Q["take_waiting"], {"job_ids": effects.deactivated})
+            self._connection.execute(_Q["take_waiting"], {"job_ids": sorted(effects.deactivated)})
 
     def _close_blocks(self, effects: Effects) -> None:
         if effects.arrived_blocks:

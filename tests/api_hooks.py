@@ -18,7 +18,10 @@ JOBS = 500
 """So many wait when the test begins, from id 1 on."""
 _SITE, _LABEL, _NAME, _PARAMETERS = 47, 12, 19, 49
 _KEY_REUSED = 422
-_RULES = {"POST /api/v1/job/submit": (400, 403, _KEY_REUSED), "POST /api/v1/job/kill": (_KEY_REUSED,)}
+_RULES = {
+    "POST /api/v1/job/submit": (400, 403, _KEY_REUSED), "POST /api/v1/job/kill": (_KEY_REUSED,),
+    "POST /api/v1/job/reassign": (401, 403, _KEY_REUSED),
+}  # fmt: skip
 _RULES |= {f"POST /api/v1/job/{name}": (400, 403, _KEY_REUSED) for name in ("set_command", "set_debug_mode")}
 _RULES |= {"GET /api/v1/job/get_stdout": (403,)}
 """With which statuses a request may be refused that its schema allows: queues, labels, files and keys have rules."""

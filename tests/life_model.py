@@ -16,13 +16,14 @@ _HANDED_OUT_AGAIN = 3
 class Life:
     """One job; each method is one message that a service handled.
 
-    `away`: inputs that must move first, `moving`: outputs on their way. `words`: the pilot's last ones.
-    `is_silent`: nothing was heard of it for longer than its state may last.
+    `away`: inputs that must move first, `nowhere`: those of them that nobody has yet, `moving`: outputs on their way.
+    `words`: the pilot's last ones. `is_silent`: nothing was heard of it for longer than its state may last.
     """
 
     job_id: int
     away: set[str]
     outputs_move: bool
+    nowhere: set[str] = field(default_factory=set)
     state: str = "defined"
     version: int = 1
     returns: int = 0
@@ -43,10 +44,24 @@ class Life:
         return self.state in FINAL
 
     def set_up(self, version: int) -> None:
-        """§3.1: the Setupper looks at the event of a defined job."""
-        if self.state == "defined" and version == self.version:
+        """§3.1: the Setupper looks at the event of a defined or waiting job."""
+        if self.state not in ("defined", "waiting") or version != self.version:
+            return
+        if not self.nowhere:
             self.missing = set(self.away)
             self._go("assigned" if self.away else "activated")
+        elif self.state == "defined":
+            self._go("waiting")
+
+    def reassigned(self) -> None:
+        """§1.2: back to the beginning, if no pilot has had it."""
+        if self.state in ("waiting", "assigned", "activated"):
+            self._go("defined")
+
+    def throttled(self, on: bool) -> None:
+        """§1.2: held back from pilots, or let go."""
+        if self.state == ("activated" if on else "throttled"):
+            self._go("throttled" if on else "activated")
 
     def inputs(self, lfns: Iterable[str], arrived: bool) -> None:
         """§3.2: inputs arrived, or will not."""
@@ -109,7 +124,7 @@ class Life:
         """§4.3: a deadline, of the state and version that it was announced for."""
         if (state, version) != (self.state, self.version) or not self.is_silent or self.is_final:
             return
-        if self.state in ("defined", "assigned", "activated"):
+        if self.state in ("defined", "waiting", "assigned", "activated", "throttled"):
             self._go("closed")
         elif self.state == "sent" and self.returns < _HANDED_OUT_AGAIN:
             self.returns += 1

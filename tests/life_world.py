@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-from consumers.activator import Activator
-from consumers.adder import Adder
-from consumers.closer import Closer
-from consumers.finisher import Finisher
-from consumers.setupper import Setupper
-from consumers.watcher import Watcher
-from panda_fsm.claims import Filters, Seat
 from panda_fsm.messages import (
     AnyMessage,
     DeadlinePassed,
@@ -21,57 +13,36 @@ from panda_fsm.messages import (
     KillJob,
     OutputsAdded,
     PilotReport,
+    ReassignJob,
     SubmitJobs,
+    ThrottleJobs,
     TransferRequested,
     decode,
-    new_message_id,
 )
-from plugins.experiments.registry import IsolatedExperiments
-from sql.gateway_store import GatewayStore
 from tests import factories
 from tests.clockwork import Clock
 from tests.driver import Database
 from tests.faults import age
-from tests.inprocess import LIMITS, InProcess, Serve
+from tests.inprocess import InProcess
 from tests.life_model import Life
+from tests.life_services import Services
 from tests.unreliable_broker import UnreliableBroker, die_before_commit, mute, taken
 
 _LONG_S = 30 * 86_400.0
-_SOON_S = 3600.0
+_SOON_S, _SOONER_S = 3600.0, 180.0
 AT_WORK = ("sent", "starting", "running", "holding", "transferring")
 """States in which a pilot may still speak of its job."""
-
-
-class Services:
-    """The six services, each with a connection of its own, and the gateway's claims."""
-
-    def __init__(
-        self, serve: Serve, registry: IsolatedExperiments, store: GatewayStore, runner: asyncio.Runner
-    ) -> None:
-        setupper = serve(Setupper(registry))
-        watcher = serve(Watcher(LIMITS))
-        self.by_queue: dict[str, InProcess] = {
-            "setupper": setupper, "setupper.submissions": setupper, "activator": serve(Activator()),
-            "watcher": watcher, "watcher.heartbeats": watcher, "watcher.large": watcher,
-            "adder": serve(Adder(registry)), "finisher": serve(Finisher()), "closer": serve(Closer()),
-        }  # fmt: skip
-        self._store = store
-        self._runner = runner
-
-    def claim(self, task_id: int) -> list[int]:
-        """A pilot takes the best job of a task."""
-        seat = Seat(new_message_id(), "pilot", "node", {})
-        filters = Filters(factories.QUEUE, task_id=task_id)
-        claim = self._runner.run(self._store.claims.claim(filters, [seat]))
-        self._runner.run(self._store.claims.forget_published([event.message_id for event in claim.events]))
-        return [job.job_id for job in claim.jobs if job is not None]
 
 
 class World:
     """A task of a few jobs, what the services make of them, and what the model says they should."""
 
-    def __init__(self, number: int, services: Services, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, number: int, services: Services, database: Database, clock: Clock, far: Callable[[str], object]
+    ) -> None:
+        """`far` stores an input elsewhere."""
         self.task_id = number
+        self._far = far
         self._services = services
         self._database = database
         self._clock = clock
@@ -80,19 +51,21 @@ class World:
         self.lives: dict[int, Life] = {}
         self._planned: dict[int, Life] = {}
         self._said: dict[int, list[str]] = {}
+        self._blocks: dict[int, set[str]] = {}
 
-    def submit(self, plans: list[tuple[int, bool]], far: Callable[[str], object]) -> None:
+    def submit(self, plans: list[tuple[int, bool, bool]]) -> None:
         """The jobs come in one message."""
         drafts = []
-        for place, (away, moves) in enumerate(plans, start=1):
+        for place, (away, moves, is_late) in enumerate(plans, start=1):
             job_id = self.task_id * 100 + place
             lfns = [f"far.{job_id}.{n}.csv" for n in range(away)]
-            for lfn in lfns:
-                far(lfn)
+            nowhere = set(lfns[:is_late])
+            for lfn in set(lfns) - nowhere:
+                self._far(lfn)
             home = factories.SOURCE_STORAGE if moves else ""
             inputs = (factories.INPUT, *lfns)
             drafts.append(factories.draft(job_id, inputs=inputs, destination=home, task_id=self.task_id))
-            self._planned[job_id] = Life(job_id, set(lfns), moves)
+            self._planned[job_id] = Life(job_id, set(lfns), moves, nowhere)
         self.broker.publish([factories.submit(*drafts)])
 
     def deliver(self, which: int, place: int, most: int, how: str) -> None:
@@ -116,6 +89,14 @@ class World:
         if how != "dies before":
             for message in messages:
                 self._model(queue, message)
+            if queue == "setupper":
+                self._note_blocks()
+
+    def _note_blocks(self) -> None:
+        """How a set-up calls its blocks is its own business; whose inputs are in them tells what is said of whom."""
+        query = """SELECT job_id, array_remove(array_agg(b.name), NULL) FROM job JOIN job_file f USING (job_id)
+                   LEFT JOIN data_block b USING (block_id) WHERE job.task_id = %s AND f.type = 'input' GROUP BY 1"""
+        self._blocks = {job_id: set(names) for job_id, names in self._database.rows(query, (self.task_id,))}
 
     def flow(self, messages: int) -> None:
         """For a while all goes well."""
@@ -166,6 +147,28 @@ class World:
             self._clock.round("deadlines")
             self.broker.relay()
 
+    def appear(self, which: int) -> None:
+        """What was nowhere is somewhere."""
+        for life in self._one_in(which, "waiting"):
+            for lfn in life.nowhere:
+                self._far(lfn)
+            life.nowhere = set()
+
+    def reassign(self, which: int) -> None:
+        """Somebody wants a job set up anew."""
+        for life in self._one_in(which, "assigned", "activated"):
+            self.broker.publish([ReassignJob(job_id=life.job_id)])
+
+    def throttle(self, which: int) -> None:
+        """Somebody holds a job back, or lets it go."""
+        for life in self._one_in(which, "activated", "throttled"):
+            self.broker.publish([ThrottleJobs(jobs=[life.job_id], throttle=life.state != "throttled")])
+
+    def _one_in(self, which: int, *states: str) -> list[Life]:
+        """A job in one of the states, or any where there is none; whatever it is in when the message is read."""
+        found = [life for life in self.lives.values() if life.state in states] or list(self.lives.values())
+        return found[which % len(found) :][:1] if found else []
+
     def transfer(self, which: int, arrives: bool, whole: bool) -> None:
         """The DDM answers one of the requests, perhaps not for the first time."""
         self._hear()
@@ -197,6 +200,10 @@ class World:
                 self.lives[message.job_id].reported(message.state, message.returns or 0, gives_back)
             case KillJob():
                 self.lives[message.job_id].killed(message.code, message.forced)
+            case ReassignJob():
+                self.lives[message.job_id].reassigned()
+            case ThrottleJobs():
+                self.lives[message.jobs[0]].throttled(message.throttle)
             case DeadlinePassed():
                 self.lives[message.job_id].overdue(message.state.value, message.version)
             case FilesArrived() | FilesFailed():
@@ -210,7 +217,8 @@ class World:
         lfns = lfns if message.lfns is None else lfns & set(message.lfns)
         for life in self.lives.values():
             if message.kind == "dispatch" and (of_life := lfns & life.away):
-                life.inputs(of_life, arrived)
+                if message.block in self._blocks[life.job_id]:
+                    life.inputs(of_life, arrived)
             elif message.kind == "sub" and (of_life := lfns & set(factories.output_lfns(life.job_id))):
                 life.outputs(of_life, arrived)
 
@@ -227,6 +235,9 @@ class World:
             if self.lives and all(life.is_final for life in self.lives.values()):
                 break
             self._move_on()
+        # Blocks that the last open file left, for another one or by a reassign, are the clock's to find.
+        self._database.execute("UPDATE data_block SET created_at = created_at - interval '1 h'")
+        self._clock.round("blocks")
         self._drain()
         self.check()
         assert all(life.is_final for life in self.lives.values()), self.lives
@@ -234,6 +245,10 @@ class World:
 
     def _move_on(self) -> None:
         """What pilots, the DDM and the clock do when nothing else is to come."""
+        held = [life.job_id for life in self.lives.values() if life.state == "throttled"]
+        self.broker.publish([ThrottleJobs(jobs=[job_id], throttle=False) for job_id in held])
+        for _ in self.lives:
+            self.appear(0)
         self.claim()
         for life in self.lives.values():
             if life.state in ("sent", "starting", "running") or (
@@ -244,6 +259,7 @@ class World:
         for request in self.asked:
             self.broker.publish([FilesArrived(block=request.block, kind=request.kind)])
         age(self._database, _SOON_S, [i for i, life in self.lives.items() if life.state in ("defined", "holding")])
+        age(self._database, _SOONER_S, [i for i, life in self.lives.items() if life.state == "waiting"])
         self._clock.round("deadlines")
 
     def _drain(self) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from gateway.access.identity import Identity
 from panda_fsm.descriptions import AuditRow, CacheFile
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.messages import KillJob, TellPilot
+from panda_fsm.messages import KillJob, ReassignJob, TellPilot
 
 _MOST_RANGES = 1000
 
@@ -37,6 +37,11 @@ def told(identity: Identity, message: TellPilot) -> AuditRow:
     detail: dict[str, object] = {"command": message.command, "debug": message.debug}
     said = {name: value for name, value in detail.items() if value is not None}
     return _row(identity, "pilot_told", [message.job_id], said)
+
+
+def reassigned(identity: Identity, asked: Sequence[ReassignJob]) -> AuditRow:
+    """Jobs were to be released, or set up anew."""
+    return _row(identity, "reassign_requested", [one.job_id for one in asked], {})
 
 
 def uploaded(identity: Identity, file: CacheFile, replaced: CacheFile | None) -> AuditRow:

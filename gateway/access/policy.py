@@ -24,6 +24,8 @@ class Action(Enum):
     """Jobs above the priority that users of the VO may ask for."""
     UPLOAD = auto()
     KILL = auto()
+    REASSIGN = auto()
+    """To let pending jobs go, and have others set up anew."""
     ACQUIRE = auto()
     REPORT = auto()
     REGISTER = auto()
@@ -78,6 +80,7 @@ TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.SUBMIT_URGENT: (_PRODUCTION,),
     Action.UPLOAD: (_ANYBODY,),
     Action.KILL: (_OWNER, _PRODUCTION),
+    Action.REASSIGN: (_PRODUCTION,),
     Action.ACQUIRE: (_ANYBODY,),
     Action.REPORT: (_HOLDER, _PILOT, _PRODUCTION),
     Action.REGISTER: (_ANYBODY,),

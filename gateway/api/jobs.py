@@ -1,4 +1,4 @@
-"""What users do with jobs: submit, look at, kill."""
+"""What users and JEDI do with jobs: submit, look at, kill, reassign."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.description import describe
 from gateway.wire.submission import draft, read_jobs, refuse_names
-from gateway.wire.user_requests import DescribeRequest, KillRequest, SubmitRequest
+from gateway.wire.user_requests import DescribeRequest, KillRequest, ReassignRequest, SubmitRequest
 from gateway.work import submissions, upstream
 from gateway.work.idempotency import Made
 from gateway.work.reading import reading
@@ -28,13 +28,19 @@ from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
-from panda_fsm.messages import KillJob
+from panda_fsm.jobs.states import State
+from panda_fsm.jobs.table import JOB, Trigger
+from panda_fsm.messages import KillJob, ReassignJob
 
 _JOBS_AT_ONCE = 50
 _FILES_AS_A_JOB = 10
 """So many are as much to read as a job without any."""
 _LONG = 64 * 1024
 _MAX_REASON = 500
+_REASSIGNED = frozenset(
+    state for state in State if any(JOB.leads(trigger, state) for trigger in (Trigger.RELEASED, Trigger.REASSIGNED))
+)
+"""In any other state it is too late, or for nothing."""
 _WITHHELD: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
 """What a job was told to do and with what, where that is not everybody's."""
 _WAIT_S = 2.0
@@ -146,6 +152,25 @@ async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
     accepted = {one.job_id for one in kills}
     row = audit.killed(call.identity, kills) if kills else None
     return Made(messages, row, [job_id in accepted for job_id in ask.job_ids])
+
+
+async def reassign(gateway: Gateway, call: Call, ask: ReassignRequest) -> Response:
+    """Pending jobs are released, those that no pilot has yet are set up anew; of others nothing is said, nor of the
+    jobs of other VOs: JEDI asks right after it handed its jobs over."""
+    make = partial(_reassigns, gateway, call, ask)
+    return success(await gateway.idempotency.answer(call.request, call.identity.key, ask, make))
+
+
+async def _reassigns(gateway: Gateway, call: Call, ask: ReassignRequest) -> Made:
+    found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
+    asked: list[ReassignJob] = []
+    messages: list[Outgoing] = []
+    for index, job in enumerate(found.values()):
+        await _let_others_in(index)
+        if job.state in _REASSIGNED and policy.may(call.identity, Action.REASSIGN, job.vo, job.owner, job.holder):
+            asked.append(ReassignJob(job_id=job.job_id, actor=call.identity.name))
+            messages.append(Outgoing.of(asked[-1]))
+    return Made(messages, audit.reassigned(call.identity, asked) if asked else None, None)
 
 
 async def _let_others_in(index: int) -> None:

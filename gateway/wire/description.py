@@ -8,6 +8,7 @@ from gateway.wire.names import JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import destination_token
 from panda_fsm.codes import Component
 from panda_fsm.descriptions import FileRow, JobDescription
+from panda_fsm.jobs.job import LIBRARY
 from panda_fsm.jobs.pilot_commands import DEBUG, besides_debug, is_debugged
 from panda_fsm.jobs.states import FileStatus, FileType, State
 
@@ -40,7 +41,6 @@ _COLUMNS = {
 """Attributes that the server keeps in columns."""
 _ENDED_BY_KILL = (State.CANCELLED, State.CLOSED)
 _STORED = (FileStatus.READY, FileStatus.TRANSFERRING)
-_LIBRARY = ".lib.tgz"
 
 _BY_PILOT = {
     "core_count": "actual_core_count",
@@ -130,7 +130,7 @@ def _errors(errors: dict[str, Any], state: str) -> dict[str, Any]:
 
 def _of_files(files: Sequence[FileRow]) -> dict[str, Any]:
     """What adds up from the files."""
-    inputs = {file.lfn: file for file in files if file.type == FileType.INPUT and not file.lfn.endswith(_LIBRARY)}
+    inputs = {file.lfn: file for file in files if file.type == FileType.INPUT and not file.lfn.endswith(LIBRARY)}
     outputs = [file for file in files if file.type == FileType.OUTPUT and file.status in _STORED]
     values: dict[str, Any] = {"n_output_data_files": len(outputs), "output_file_bytes": sum(f.size for f in outputs)}
     if inputs:

@@ -27,6 +27,7 @@ MAX_IN_URL = 2000
 """Ids of any length fit into the longest URL that is taken."""
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
+MAX_REASSIGNED = 10_000
 _SUB_STATUS = "jobSubStatus="
 MAX_LISTED = 1000
 MAX_MOMENT = 10**10
@@ -123,6 +124,12 @@ class ListRequest(Ask):
     after: Annotated[
         Annotated[str, Field(pattern=sent.PAGE)] | None, BeforeValidator(absent_to_none), sent.text_like(sent.PAGE)
     ] = None
+
+
+class ReassignRequest(Ask):
+    """Which jobs to let go, or to set up anew."""
+
+    job_ids: Annotated[JobIds, Field(max_length=MAX_REASSIGNED), sent.ids(MAX_REASSIGNED)]
 
 
 class TaskRequest(Ask):

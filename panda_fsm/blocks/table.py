@@ -14,6 +14,7 @@ class BlockTrigger(StrEnum):
     CREATED = "created"
     FILES_ARRIVED = "files_arrived"
     FILES_SETTLED = "files_settled"
+    FILES_LEFT = "files_left"
 
 
 T = BlockTrigger
@@ -27,10 +28,12 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         row(T.CREATED, None, B.OPEN, "setupper", "job.defined"),
         row(T.FILES_ARRIVED, B.OPEN, B.CLOSED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch"),
         row(T.FILES_SETTLED, B.OPEN, B.CLOSED, "closer", CLOSED_AFTER),
+        row(T.FILES_LEFT, B.OPEN, B.CLOSED, "clock", ""),
     ),
     ignored={
         T.CREATED: frozenset({B.OPEN, B.CLOSED}),
         T.FILES_ARRIVED: frozenset({B.CLOSED}),
         T.FILES_SETTLED: frozenset({B.CLOSED}),
+        T.FILES_LEFT: frozenset({B.CLOSED}),
     },
 )

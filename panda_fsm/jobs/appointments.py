@@ -23,10 +23,10 @@ _UNDER_WAY = {Phase.PREPARING: FileStatus.PENDING, Phase.POST_PROCESSING: FileSt
 
 
 @dataclass(frozen=True, slots=True)
-class OpenBlock:
-    """A block under way: where its files come from and go to."""
+class Way:
+    """Where the files of a block come from and go to."""
 
-    name: str
+    block: str
     kind: BlockKind
     source: str
     destination: str
@@ -34,14 +34,14 @@ class OpenBlock:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Live jobs whose time has come, with the open blocks of their files by name.
+    """Live jobs whose time has come, with the ways of their files by the name of the block.
 
     Until `grace_until` a pilot's silence may have been ours. `at_once` names jobs that an operator wants reminded of,
     `worker_done` those of which it is known that the worker of their pilot has ended.
     """
 
     jobs: Mapping[int, Job]
-    blocks: Mapping[str, OpenBlock]
+    ways: Mapping[str, Way]
     now: datetime
     grace_until: datetime
     at_once: frozenset[int] = frozenset()
@@ -134,7 +134,7 @@ def appoint(job: Job, due: Due, limits: Limits) -> Appointed:
     if first > now and job.waits_for is None and job.job_id not in due.at_once:
         return Appointed((), _not_after(deadline, first, now))  # this appointment was made in an earlier state
     again = now + _grown((remind_s, remind_s * _PAUSE_GROWS), now - job.entered_at)
-    return Appointed(_reminder(job, due.blocks), _not_after(deadline, again, now))
+    return Appointed(_reminder(job, due.ways), _not_after(deadline, again, now))
 
 
 def archive_at(job: Ended, now: datetime) -> datetime | None:
@@ -158,7 +158,7 @@ def _not_after(deadline: datetime, when: datetime, now: datetime) -> datetime:
     return min(deadline, when) if deadline > now else when
 
 
-def _reminder(job: Job, blocks: Mapping[str, OpenBlock]) -> tuple[Message, ...]:
+def _reminder(job: Job, ways: Mapping[str, Way]) -> tuple[Message, ...]:
     """The message that moves the job on and that somebody may have lost."""
     match FACTS[job.state].replay:
         case Replay.EVENT:
@@ -168,7 +168,7 @@ def _reminder(job: Job, blocks: Mapping[str, OpenBlock]) -> tuple[Message, ...]:
         case Replay.OUTPUTS if job.has_report:
             return (event_of(job),)
         case Replay.TRANSFERS:
-            return _transfers_of(job, blocks)
+            return _transfers_of(job, ways)
     return ()  # nobody but the outside can move it, or its blocks are asked about by themselves
 
 
@@ -180,14 +180,14 @@ def event_of(job: Job) -> JobEvent:
     )  # fmt: skip
 
 
-def _transfers_of(job: Job, blocks: Mapping[str, OpenBlock]) -> tuple[TransferRequested, ...]:
+def _transfers_of(job: Job, ways: Mapping[str, Way]) -> tuple[TransferRequested, ...]:
     """The requests for its files that are under way, one a block that says from where to where."""
     files: dict[str, list[FileToMove]] = {}
     for file in job.files:
-        block = blocks.get(file.block or "")
-        if block and block.source and block.destination and file.status is _UNDER_WAY.get(FACTS[job.state].phase):
-            files.setdefault(block.name, []).append(to_move(file))
+        way = ways.get(file.block or "")
+        if way and way.source and way.destination and file.status is _UNDER_WAY.get(FACTS[job.state].phase):
+            files.setdefault(way.block, []).append(to_move(file))
     return tuple(
-        request(blocks[name].kind, name, blocks[name].source, blocks[name].destination, found)
-        for name, found in files.items()
+        request(ways[block].kind, block, ways[block].source, ways[block].destination, found)
+        for block, found in files.items()
     )

@@ -136,6 +136,10 @@ FACTS: Mapping[State, Facts] = {
         + _expired(4 * _HOUR, "expired in defined"),
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),
+    S.WAITING: Facts(
+        P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in waiting: inputs were nowhere", 4),
+        remind_s=2 * _MINUTE, replay=Replay.EVENT,
+    ),
     S.ASSIGNED: Facts(
         P.PREPARING, OnReport.GHOST,
         _expired(12 * _HOUR, "expired in assigned: inputs never arrived", 51, labels=_MANAGED)
@@ -146,6 +150,9 @@ FACTS: Mapping[State, Facts] = {
         P.READY, OnReport.GHOST,
         _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED)
         + _expired(7 * _DAY, "expired in activated: no pilot came") + _TOO_OLD,
+    ),
+    S.THROTTLED: Facts(
+        P.READY, OnReport.GHOST, _expired(7 * _DAY, "expired in throttled: nobody let it go on") + _TOO_OLD
     ),
     S.SENT: Facts(
         P.WITH_PILOT, OnReport.NEWS,

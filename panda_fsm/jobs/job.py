@@ -6,7 +6,10 @@ from datetime import datetime
 
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, Kind, OnReport
-from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
+from panda_fsm.jobs.states import FileStatus, FileType, State
+
+LIBRARY = ".lib.tgz"
+"""How the name of what a build job makes ends."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,10 @@ class File:
     @property
     def is_output(self) -> bool:
         return self.type in (FileType.OUTPUT, FileType.LOG)
+
+    @property
+    def is_library(self) -> bool:
+        return self.lfn.endswith(LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +135,6 @@ class Job:
         """Whether a pilot has it and owes its last words, so that being heard of counts."""
         on_report = FACTS[self.state].on_report
         return on_report is OnReport.NEWS or (on_report is OnReport.LAST_WORDS and not self.has_report)
-
-    @property
-    def inputs_ready(self) -> bool:
-        return all(f.status in USABLE_INPUT for f in self.files if f.type is FileType.INPUT)
 
     @property
     def outputs(self) -> list[File]:

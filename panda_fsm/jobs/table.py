@@ -16,12 +16,16 @@ class Trigger(StrEnum):
     SUBMITTED = "submitted"
     SUBMITTED_PENDING = "submitted_pending"
     RELEASED = "released"
+    REASSIGNED = "reassigned"
+    INPUTS_UNKNOWN = "inputs_unknown"
     INPUTS_REQUESTED = "inputs_requested"
     INPUTS_AT_SITE = "inputs_at_site"
     SETUP_FAILED = "setup_failed"
     UPSTREAM_FAILED = "upstream_failed"
     INPUTS_ARRIVED = "inputs_arrived"
     INPUTS_FAILED = "inputs_failed"
+    THROTTLED = "throttled"
+    UNTHROTTLED = "unthrottled"
     ACQUIRED = "acquired"
     UNDELIVERED = "undelivered"
     UNCLAIMED = "unclaimed"
@@ -44,6 +48,9 @@ T = Trigger
 _WITH_PILOT = in_phases(P.WITH_PILOT)
 _AFTER_PILOT = in_phases(P.POST_PROCESSING)
 _WAITING = in_phases(P.PREPARING, P.READY)
+_TO_SET_UP = frozenset({S.DEFINED, S.WAITING})
+_SET_UP_ANEW = frozenset({S.WAITING, S.ASSIGNED, S.ACTIVATED})
+"""From here a job goes back; what is throttled stays so until somebody lets it go on."""
 _ASKED_FIRST = frozenset({S.RUNNING})
 """Killing these is a request to the pilot, unless it is forced."""
 _DECLARED = frozenset({S.HOLDING, S.TRANSFERRING})
@@ -53,13 +60,17 @@ _ENDED_AT_ONCE = (_WAITING | _WITH_PILOT | _AFTER_PILOT) - _ASKED_FIRST
 TABLE = (
     row(T.SUBMITTED, None, S.DEFINED, "setupper", "submit"),
     row(T.SUBMITTED_PENDING, None, S.PENDING, "setupper", "submit"),
-    row(T.RELEASED, S.PENDING, S.DEFINED, "setupper", "release"),
-    row(T.INPUTS_REQUESTED, S.DEFINED, S.ASSIGNED, "setupper", "job.defined"),
-    row(T.INPUTS_AT_SITE, S.DEFINED, S.ACTIVATED, "setupper", "job.defined"),
-    row(T.SETUP_FAILED, S.DEFINED, S.FAILED, "setupper", "job.defined"),
+    row(T.RELEASED, S.PENDING, S.DEFINED, "setupper", "release reassign"),
+    row(T.REASSIGNED, _SET_UP_ANEW, S.DEFINED, "setupper", "reassign"),
+    row(T.INPUTS_UNKNOWN, S.DEFINED, S.WAITING, "setupper", "job.defined"),
+    row(T.INPUTS_REQUESTED, _TO_SET_UP, S.ASSIGNED, "setupper", "job.defined job.waiting"),
+    row(T.INPUTS_AT_SITE, _TO_SET_UP, S.ACTIVATED, "setupper", "job.defined job.waiting"),
+    row(T.SETUP_FAILED, _TO_SET_UP, S.FAILED, "setupper", "job.defined job.waiting"),
     row(T.UPSTREAM_FAILED, S.DEFINED, S.CANCELLED, "setupper", "job.defined"),
-    row(T.INPUTS_ARRIVED, frozenset({S.DEFINED, S.ASSIGNED}), S.ACTIVATED, "activator", "ddm.arrived.dispatch"),
+    row(T.INPUTS_ARRIVED, S.ASSIGNED, S.ACTIVATED, "activator", "ddm.arrived.dispatch"),
     row(T.INPUTS_FAILED, S.ASSIGNED, S.FAILED, "activator", "ddm.failed.dispatch"),
+    row(T.THROTTLED, S.ACTIVATED, S.THROTTLED, "watcher", "throttle"),
+    row(T.UNTHROTTLED, S.THROTTLED, S.ACTIVATED, "watcher", "unthrottle"),
     row(T.ACQUIRED, S.ACTIVATED, S.SENT, "gateway", ""),
     row(T.UNDELIVERED, S.SENT, S.ACTIVATED, "gateway", ""),
     row(T.UNCLAIMED, S.SENT, S.ACTIVATED, "watcher", "deadline", "may_be_handed_out_again"),
@@ -89,13 +100,17 @@ _FINAL = in_phases(P.FINAL)
 IGNORED = {
     T.SUBMITTED: in_phases(*P),
     T.SUBMITTED_PENDING: in_phases(*P),
-    T.RELEASED: _PAST_PREPARING | {S.DEFINED, S.ASSIGNED},
+    T.RELEASED: _PAST_PREPARING | {S.DEFINED, S.WAITING, S.ASSIGNED},
+    T.REASSIGNED: _PAST_PREPARING - {S.ACTIVATED} | {S.DEFINED},
+    T.INPUTS_UNKNOWN: _PAST_PREPARING | {S.WAITING, S.ASSIGNED},
     T.INPUTS_REQUESTED: _PAST_PREPARING | {S.ASSIGNED},
     T.INPUTS_AT_SITE: _PAST_PREPARING | {S.ASSIGNED},
     T.SETUP_FAILED: _PAST_PREPARING | {S.ASSIGNED},
     T.UPSTREAM_FAILED: _PAST_PREPARING | {S.ASSIGNED},
-    T.INPUTS_ARRIVED: _PAST_PREPARING,
-    T.INPUTS_FAILED: _PAST_PREPARING,
+    T.INPUTS_ARRIVED: _PAST_PREPARING | _TO_SET_UP,
+    T.INPUTS_FAILED: _PAST_PREPARING | _TO_SET_UP,
+    T.THROTTLED: in_phases(*P) - {S.ACTIVATED},
+    T.UNTHROTTLED: in_phases(*P) - {S.THROTTLED},
     T.ACQUIRED: frozenset[State](),
     T.UNDELIVERED: in_phases(*P) - {S.SENT},
     T.UNCLAIMED: in_phases(*P),
@@ -120,13 +135,17 @@ ILLEGAL = {
     T.SUBMITTED: frozenset[State](),
     T.SUBMITTED_PENDING: frozenset[State](),
     T.RELEASED: frozenset[State](),
+    T.REASSIGNED: frozenset({S.PENDING}),
+    T.INPUTS_UNKNOWN: frozenset({S.PENDING}),
     T.INPUTS_REQUESTED: frozenset({S.PENDING}),
     T.INPUTS_AT_SITE: frozenset({S.PENDING}),
     T.SETUP_FAILED: frozenset({S.PENDING}),
-    T.UPSTREAM_FAILED: frozenset({S.PENDING}),
+    T.UPSTREAM_FAILED: frozenset({S.PENDING, S.WAITING}),
     T.INPUTS_ARRIVED: frozenset({S.PENDING}),
-    T.INPUTS_FAILED: frozenset({S.PENDING, S.DEFINED}),
-    T.ACQUIRED: in_phases(P.PREPARING, P.WITH_PILOT, P.POST_PROCESSING, P.FINAL),
+    T.INPUTS_FAILED: frozenset({S.PENDING}),
+    T.THROTTLED: frozenset[State](),
+    T.UNTHROTTLED: frozenset[State](),
+    T.ACQUIRED: in_phases(*P) - {S.ACTIVATED},
     T.UNDELIVERED: frozenset[State](),
     T.UNCLAIMED: frozenset[State](),
     T.PILOT_STARTING: _BEFORE_PILOT,

@@ -10,14 +10,16 @@ from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
 from panda_fsm.messages.envelope import SCHEMA
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded
 from panda_fsm.messages.pilots import PilotReport
-from panda_fsm.messages.users import KillJob, ReleaseJobs, SubmitJobs, TellPilot
+from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJobs, TellPilot, ThrottleJobs
 
-KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, PilotReport, KillJob, TellPilot)
+KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, PilotReport, KillJob, TellPilot)
 """What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
 
 AnyMessage = Annotated[
     SubmitJobs
     | ReleaseJobs
+    | ReassignJob
+    | ThrottleJobs
     | PilotReport
     | KillJob
     | TellPilot

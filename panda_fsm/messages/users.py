@@ -40,6 +40,37 @@ class ReleaseJobs(Message):
         return tuple(self.jobs)
 
 
+class ReassignJob(JobMessage):
+    """JEDI lets a job go that is pending, or wants one set up anew that no pilot has taken yet.
+
+    A message a job, for it is no harmless thing to repeat: a job would be set up anew because another was locked.
+    """
+
+    msg_type: Literal["reassign_job"] = "reassign_job"
+    actor: Name = ""
+
+    @property
+    def routing_key(self) -> str:
+        return "reassign"
+
+
+class ThrottleJobs(Message):
+    """JEDI holds activated jobs back from pilots, or lets them go on."""
+
+    msg_type: Literal["throttle_jobs"] = "throttle_jobs"
+    jobs: list[Id] = Field(min_length=1, max_length=1000)
+    throttle: bool = True
+    actor: Name = ""
+
+    @property
+    def routing_key(self) -> str:
+        return "throttle" if self.throttle else "unthrottle"
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        return tuple(self.jobs)
+
+
 class KillJob(JobMessage):
     """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3. `actor` is a name, the key says who it was.
 

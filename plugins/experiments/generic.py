@@ -17,7 +17,7 @@ from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType
 from panda_fsm.outcomes import FileChange, NewBlock
-from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer
+from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer, Unknown
 from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
 from plugins.experiments.bunches import GENERATIONS, ClosedBlocks, SubBunch, neighbours
@@ -107,11 +107,15 @@ class GenericPlugin:
         self._assign_sub_blocks(drafts)
         return plans | {draft.job.job_id: draft.plan() for draft in drafts}
 
-    def _locate(self, job: Job, found: _Found) -> _Draft | Later | Refuse:
+    def _locate(self, job: Job, found: _Found) -> _Draft | Later | Unknown | Refuse:
         """Where each input is: at the site, on its way from elsewhere, nowhere, or nobody can say now."""
         queue = self._sites.queues.get(job.site)
         if queue is None:
             return Refuse(f"unknown queue {job.site}")
+        homes = {home(file, job) for file in job.outputs if file.destination_block} - {"", queue.storage}
+        if not homes <= self._sites.storages.keys():
+            # Better before it runs than afterwards.
+            return Refuse(f"unknown destination {min(homes - self._sites.storages.keys())}")
         draft = _Draft(job, queue)
         for file in _looked_for(job):
             replicas = found[replica_of(file)]
@@ -122,8 +126,10 @@ class GenericPlugin:
             elif replicas.unreachable:
                 away = ", ".join(replicas.unreachable)
                 return Later(f"nobody can say where input {file.scope}:{file.lfn} is: {away} cannot be reached")
+            elif file.is_library:
+                return Later(f"library {file.scope}:{file.lfn} is on no storage yet")
             else:
-                return Refuse(f"input {file.scope}:{file.lfn} is on no storage")
+                return Unknown(f"input {file.scope}:{file.lfn} is on no storage")
         return draft
 
     def _dispatch(self, drafts: Sequence[_Draft]) -> None:

@@ -19,12 +19,15 @@ Stored = Sequence[tuple[Job, dict[str, OutputFile]]]
 """Jobs, and their stored outputs by LFN."""
 GROUP = "panda_fsm.plugins"
 DEFAULT = "generic"
+LOCAL = "local"
+"""The destination, and the plugin, of jobs whose outputs stay where they are."""
 LIMIT_S = 30.0
 _SETUP = Question(lambda plugin, jobs: plugin.setup(jobs), BlockKind.DISPATCH)
 
 
 class IsolatedExperiments:
     """Every job gets a plan: that of its VO's plugin, `generic` for those without, `Later` where one is in trouble.
+    Jobs with the destination `local` are asked about at the plugin of that name.
 
     A plugin that does not load keeps nobody else from working, unless it is `generic`.
     """
@@ -76,6 +79,10 @@ class IsolatedExperiments:
     def _name_of(self, vo: str) -> str:
         return vo if vo in self._experiments else DEFAULT
 
+    def _experiment_of(self, job: Job) -> str:
+        is_local = job.destination == LOCAL and LOCAL in self._experiments
+        return LOCAL if is_local else self._name_of(job.vo)
+
     def _ask_about_outputs(self, jobs: Stored, ask: Callable[[ExperimentPlugin, Stored], object]) -> dict[int, Plan]:
         stored = {job.job_id: files for job, files in jobs}
 
@@ -87,7 +94,7 @@ class IsolatedExperiments:
     def _ask(self, jobs: Sequence[Job], question: Question) -> dict[int, Plan]:
         members: dict[str, list[Job]] = defaultdict(list)
         for job in jobs:
-            members[self._name_of(job.vo)].append(job)
+            members[self._experiment_of(job)].append(job)
         under_way = [(name, self._experiments[name].start(part, question)) for name, part in members.items()]
         plans: dict[int, Plan] = {}
         for name, asked in under_way:

@@ -11,8 +11,9 @@ SELECT now(), coalesce(greatest(max(grace_until),
     max(now() + interval '60 s') FILTER (WHERE ticked_at < now() - interval '60 s')), 'epoch')
 FROM pulse
 
--- name: open_blocks
-SELECT name, kind, source, destination FROM data_block WHERE name = ANY(%(names)s) AND status = 'open'
+-- name: ways
+-- Whether the block is open says nothing: a sub block is closed once no file of it is to come, while its files move.
+SELECT name, kind, source, destination FROM data_block WHERE name = ANY(%(names)s)
 
 -- name: worker_done
 SELECT j.job_id FROM job j

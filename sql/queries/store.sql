@@ -157,6 +157,10 @@ UPDATE job SET holder = NULL, node = NULL, pilot = NULL,
     left_by = CASE WHEN job_id = ANY(%(silent)s) THEN array_append(left_by, coalesce(node, '')) ELSE left_by END
 WHERE job_id = ANY(%(job_ids)s)
 
+-- name: set_priorities
+UPDATE job j SET priority = r.priority
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, priority int) WHERE j.job_id = r.job_id
+
 -- name: put_waiting
 INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
                          task_id, user_name)
@@ -191,7 +195,7 @@ FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <
 -- name: change_files
 UPDATE job_file f SET
     status = r.status,
-    block_id = coalesce(b.block_id, f.block_id),
+    block_id = CASE WHEN r.block = '' THEN NULL ELSE coalesce(b.block_id, f.block_id) END,
     guid = coalesce(r.guid, f.guid),
     size = coalesce(r.size, f.size),
     checksum = coalesce(r.checksum, f.checksum),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panda_fsm.messages import KillJob
+from panda_fsm.messages import KillJob, ThrottleJobs
 from tests import factories
 from tests.driver import Driver
 from tests.faults import age
@@ -17,7 +17,10 @@ pytestmark = pytest.mark.e2e
 CODES = {4: "closed", 9: "cancelled"}
 FAR = "far.csv"
 # In the order in which jobs are brought there; the job of a state and code has the number place * 10 + code.
-STATES = ("assigned", "activated", "sent", "starting", "running", "holding", "transferring", "pending")
+STATES = (
+    "assigned", "activated", "sent", "starting", "running", "holding", "transferring", "pending", "waiting",
+    "throttled",
+)  # fmt: skip
 ENDED_AT_ONCE = [state for state in STATES if state != "running"]
 FORCED, OBEYS, FINISHES, DIES = 901, 902, 903, 904
 LOST_HEARTBEAT_S = 2 * 3600 + 1
@@ -59,7 +62,10 @@ def bring(driver: Driver, processes: Processes) -> None:
     pilot([*jobs("running"), FORCED, OBEYS, FINISHES, DIES], "running")
     pilot(jobs("starting"), "starting")
     pilot(jobs("sent"))
-    driver.submit([factories.draft(i) for i in jobs("activated")])
+    driver.submit([factories.draft(i) for i in (*jobs("activated"), *jobs("throttled"))])
+    driver.submit([factories.draft(i, inputs=("nowhere.csv",)) for i in jobs("waiting")])
+    wait_for("activated", jobs("throttled"))
+    driver.publish([ThrottleJobs(jobs=jobs("throttled"))])
     driver.submit([factories.draft(i, inputs=(FAR,)) for i in jobs("assigned")])
     driver.publish([factories.submit(*map(factories.draft, jobs("pending")), to_pending=True)])
     for state in STATES:

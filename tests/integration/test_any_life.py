@@ -18,11 +18,16 @@ from tests import factories
 from tests.clockwork import Clock
 from tests.driver import Database
 from tests.inprocess import Serve
-from tests.life_world import Services, World
+from tests.life_services import Services
+from tests.life_world import World
 
 JOBS, EXAMPLES = 3, 25
-PLANS = st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=JOBS, max_size=JOBS)
-"""Of each job: how many inputs are away, and whether its outputs go elsewhere."""
+PLANS = st.lists(
+    st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from([False, False, False, True])),
+    min_size=JOBS,
+    max_size=JOBS,
+)
+"""Of each job: how many inputs are away, whether its outputs go elsewhere, and whether an input is nowhere yet."""
 NUMBER = st.integers(0, 7)
 HOW = st.sampled_from(["well", "well", "well", "again", "dies before", "dies after"])
 SAID = st.sampled_from(
@@ -38,6 +43,9 @@ STEPS = {
     "relay": (1, st.tuples()),
     "kill": (1, st.tuples(NUMBER, st.sampled_from([2, 9, 51, 91]), st.booleans())),
     "wait": (1, st.tuples(NUMBER)),
+    "appear": (2, st.tuples(NUMBER)),
+    "reassign": (1, st.tuples(NUMBER)),
+    "throttle": (2, st.tuples(NUMBER)),
 }
 """What may happen: how often, with what."""
 STEP = st.sampled_from([name for name, (weight, _) in STEPS.items() for _ in range(weight)]).flatmap(
@@ -65,9 +73,9 @@ def test_the_model_and_the_services_agree(
             suppress_health_check=list(HealthCheck),
         )
         @given(PLANS, st.lists(STEP, min_size=60, max_size=120))
-        def play(plans: list[tuple[int, bool]], steps: list[tuple[str, tuple[Any, ...]]]) -> None:
-            world = World(next(numbers), services, database, clock)
-            world.submit(plans, lambda lfn: factories.store_file(source, lfn))
+        def play(plans: list[tuple[int, bool, bool]], steps: list[tuple[str, tuple[Any, ...]]]) -> None:
+            world = World(next(numbers), services, database, clock, lambda lfn: factories.store_file(source, lfn))
+            world.submit(plans)
             for name, arguments in steps:
                 getattr(world, name)(*arguments)
                 world.check()

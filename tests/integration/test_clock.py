@@ -12,7 +12,7 @@ from consumers.watcher import Watcher
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import LIVE, TableLimits
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import CheckBlock, JobEvent, OutputsAdded, TransferRequested
+from panda_fsm.messages import BlockClosed, CheckBlock, JobEvent, OutputsAdded, TransferRequested
 from periodic.schedule import Schedule
 from sql.appointments import make_appointments_now
 from tests import factories
@@ -50,6 +50,8 @@ def test_a_message_that_was_lost_is_said_again_and_again(jobs: Database, clock: 
     enter(jobs, [1], state, 60, **fields)
     if files:
         in_block(jobs, [1], *files)
+        # No file of it is still to come, so the Closer has closed it before they move.
+        jobs.execute("UPDATE data_block SET status = 'closed' WHERE kind = 'sub'")
     minutes = 60 * [10, 2][state in (S.DEFINED, S.HOLDING)]
     jobs.rows("DELETE FROM job_deadline WHERE job_id <> 1 RETURNING 1")
     for _ in range(3):
@@ -88,6 +90,7 @@ def test_a_deadline_is_announced_and_ends_the_job_by_what_it_waited_for(
         "sent": ("activated", None), "starting": ("failed", 100), "running": ("failed", 100),
         "holding": ("failed", 103), "transferring": ("failed", 104), "defined": ("closed", None),
         "activated": ("closed", None), "pending": ("closed", None), "assigned": ("closed", None),
+        "waiting": ("closed", None), "throttled": ("closed", None),
     }  # fmt: skip
     query = "SELECT state, errors -> 'job_dispatcher' -> 'code' FROM job WHERE job_id <= %s ORDER BY job_id"
     assert jobs.rows(query, (len(states),)) == [ends[state] for state in states]
@@ -146,11 +149,11 @@ def test_an_appointment_of_a_job_that_is_no_more_is_dropped(jobs: Database, cloc
 def test_a_job_that_cannot_be_read_is_put_off_alone(jobs: Database, clock: Clock) -> None:
     """A newer program runs beside this one and knows a state more."""
     enter(jobs, IDS, S.SENT, deadline_at="-1 s")
-    jobs.rows("UPDATE job SET state = 'throttled' WHERE job_id = 7 RETURNING 1")
+    jobs.rows("UPDATE job SET state = 'dreaming' WHERE job_id = 7 RETURNING 1")
     assert not clock.slice("deadlines")
     assert overdue(said(jobs)) == [number for number in IDS if number != 7]
     assert jobs.rows("SELECT job_id, trouble FROM job_deadline WHERE trouble IS NOT NULL") == [
-        (7, "ValueError: 'throttled' is not a valid State")
+        (7, "ValueError: 'dreaming' is not a valid State")
     ]
     assert 3500 < appointment_s(jobs, 7) <= 3600
     jobs.rows("UPDATE job SET state = 'sent' WHERE job_id = 7 RETURNING 1")
@@ -210,6 +213,21 @@ def test_the_closer_is_reminded_of_blocks_that_are_complete_but_open(jobs: Datab
     assert sorted(message.job_ids[0] for message in found) in ([1, 5], [1, 6], [2, 5], [2, 6])
     clock.round("blocks")
     assert len(said(jobs)) == 2, "again and again"
+
+
+def test_a_block_that_all_its_files_left_is_closed(jobs: Database, database_url: str, clock: Clock) -> None:
+    """Nobody's files lead to it any more; but who is about to join it is let in."""
+    for name, kind in (("left", "sub"), ("to be joined", "sub"), ("brought", "dispatch")):
+        in_block(jobs, [1], kind, "ready", name)
+    jobs.execute("UPDATE job_file SET block_id = NULL")
+    with psycopg.connect(database_url) as joining:
+        joining.execute("SELECT FROM data_block WHERE name = 'to be joined' FOR SHARE")
+        clock.round("blocks")
+        assert [message.block for message in said(jobs) if isinstance(message, BlockClosed)] == ["left"]
+    statuses = dict(jobs.rows("SELECT name, status FROM data_block"))
+    assert statuses == {"left": "closed", "to be joined": "open", "brought": "closed"}
+    clock.round("blocks")
+    assert [message.block for message in said(jobs) if isinstance(message, BlockClosed)] == ["to be joined"]
 
 
 def test_two_clocks_do_each_thing_once(jobs: Database, database_url: str) -> None:

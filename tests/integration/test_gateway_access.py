@@ -11,12 +11,14 @@ import pytest
 from gateway.access.identity import Identity
 from gateway.wire.names import JOB_ATTRIBUTES
 from lab.site import QUEUE, VO
+from panda_fsm.messages import ReassignJob
 from tests.driver import Database
 from tests.gateway_http import Caller, received
 from tests.processes import Processes
 from tests.waiting_jobs import add_jobs
 
 SUBMIT, KILL, DESCRIBE = "/api/v1/job/submit", "/api/v1/job/kill", "/api/v1/job/get_description"
+REASSIGN = "/api/v1/job/reassign"
 AUDIT = "SELECT actor, action, object, detail FROM audit ORDER BY audit_id"
 As = Callable[..., Caller]
 
@@ -102,6 +104,30 @@ def test_ten_thousand_kills_in_one_request(caller: As, database: Database, datab
     assert (action, what, detail["jobs"], detail["job_ids"]) == ("kill_requested", "jobs 1-9000", 9000, "1-9000")
     assert user.http.post(KILL, json={"job_ids": list(range(1, 10_002))}).status_code == 413
     assert len({kill.job_id for kill in received(broker_url, "watcher", 9000)}) == 9000
+
+
+def test_production_releases_and_reassigns_in_its_vo(
+    caller: As, database: Database, database_url: str, broker_url: str
+) -> None:
+    """As JEDI does right after it handed jobs over: what is unknown, too late or somebody else's is no error."""
+    states = ("pending", "waiting", "assigned", "activated", "defined", "throttled", "running")
+    for first, state in enumerate(states, 1):
+        add_jobs(database_url, range(first, first + 1), state=state)
+    add_jobs(database_url, range(8, 9), vo="era", state="pending")
+    ask = {"job_ids": [*range(1, 9), 10**12]}
+    manager = caller("boss", groups=[f"{VO}/production"])
+    assert manager.post(REASSIGN, ask) == {"success": True, "message": "", "data": None}
+    asked = received(broker_url, "setupper", 4)
+    assert {(type(one), one.actor) for one in asked} == {(ReassignJob, "boss")}
+    assert sorted(one.job_id for one in asked) == [1, 2, 3, 4]
+    assert database.value("SELECT count(*) FROM request WHERE routing_key = 'reassign'") == 4
+    detail = {"name": "boss", "jobs": 4, "job_ids": "1-4"}
+    assert database.rows(AUDIT) == [(manager.key, "reassign_requested", "jobs 1-4", detail)]
+    assert manager.post(REASSIGN, {"job_ids": [5, 6, 7]})["success"], "nothing to do"
+    assert caller("boss-2", groups=["other/production"]).post(REASSIGN, ask)["success"]
+    assert database.value("SELECT count(*) FROM audit") == 1
+    assert caller("user-1").http.post(REASSIGN, json=ask).status_code == 403
+    assert caller("").http.post(REASSIGN, json=ask).status_code == 401
 
 
 def test_parameters_are_described_to_others_where_that_is_allowed(

@@ -13,7 +13,7 @@ from panda_fsm.jobs.appointments import (
     Appointed,
     Due,
     Ended,
-    OpenBlock,
+    Way,
     appoint,
     archive_at,
     first_end,
@@ -51,10 +51,10 @@ def a_job(state: State, **fields: Any) -> Job:
     return factories.job(state, **(times | fields))
 
 
-def met(job: Job, grace_until: datetime = EVER, blocks: tuple[OpenBlock, ...] = (), at_once: bool = False) -> Appointed:
+def met(job: Job, grace_until: datetime = EVER, ways: tuple[Way, ...] = (), at_once: bool = False) -> Appointed:
     """What is done of a job that the clock meets."""
     asked = frozenset({job.job_id} if at_once else set())
-    return appoint(job, Due({job.job_id: job}, {b.name: b for b in blocks}, NOW, grace_until, asked), LIMITS)
+    return appoint(job, Due({job.job_id: job}, {way.block: way for way in ways}, NOW, grace_until, asked), LIMITS)
 
 
 def moving(status: FileStatus, block: str) -> list[Any]:
@@ -63,11 +63,8 @@ def moving(status: FileStatus, block: str) -> list[Any]:
         factories.file(0, FileType.INPUT, "a", status, block=block, size=3),
         factories.file(1, FileType.INPUT, "b", status, block=block),
         factories.file(2, FileType.INPUT, "c", FileStatus.READY, block=block),
-        factories.file(3, FileType.INPUT, "d", status, block="closed"),
+        factories.file(3, FileType.INPUT, "d", status, block="another"),
     ]
-
-
-OPEN = OpenBlock("one", BlockKind.DISPATCH, "FROM", "TO")
 
 
 def test_a_defined_job_is_announced_again() -> None:
@@ -99,7 +96,7 @@ def test_a_holding_job_is_announced_to_the_adder_or_its_verdict_to_the_finisher(
 )
 def test_files_under_way_are_asked_for_again(state: State, status: FileStatus, kind: BlockKind) -> None:
     job = a_job(state, files=moving(status, "one"))
-    (asked,) = met(job, blocks=(OpenBlock("one", kind, "FROM", "TO"),)).messages
+    (asked,) = met(job, ways=(Way("one", kind, "FROM", "TO"),)).messages
     assert isinstance(asked, TransferRequested)
     assert (asked.block, asked.kind, asked.source, asked.destination) == ("one", kind, "FROM", "TO")
     assert [(file.lfn, file.size) for file in asked.files] == [("a", 3), ("b", 0)]
@@ -108,9 +105,9 @@ def test_files_under_way_are_asked_for_again(state: State, status: FileStatus, k
 def test_a_block_that_does_not_say_from_where_to_where_is_not_asked_for() -> None:
     """The DDM would answer that it does not know the storage "", and the job would fail for it."""
     job = a_job(S.ASSIGNED, files=moving(FileStatus.PENDING, "one"))
-    assert met(job, blocks=(OpenBlock("one", BlockKind.DISPATCH, "", "TO"),)).messages == ()
-    assert met(job, blocks=(OpenBlock("one", BlockKind.DISPATCH, "FROM", ""),)).messages == ()
-    assert met(job).messages == (), "its block is closed"
+    assert met(job, ways=(Way("one", BlockKind.DISPATCH, "", "TO"),)).messages == ()
+    assert met(job, ways=(Way("one", BlockKind.DISPATCH, "FROM", ""),)).messages == ()
+    assert met(job).messages == (), "nobody knows its block"
 
 
 @pytest.mark.parametrize("state", SILENT_FOR_GOOD)

@@ -12,7 +12,7 @@ from consumers.finisher import Finisher
 from panda_fsm import messages as events
 from panda_fsm.codes import Verdict
 from panda_fsm.handler import Service
-from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.outcomes import Advance, CloseBlocks, Ignore, Reject
 from tests import factories
@@ -25,7 +25,6 @@ INPUT, PSEUDO, OUTPUT, LOG = FileType.INPUT, FileType.PSEUDO_INPUT, FileType.OUT
 HERE, THERE = "here", "there"
 ARRIVALS: dict[str, tuple[Job, list[str] | None, str, dict[int, FileStatus]]] = {
     "the only input": (with_files(S.ASSIGNED, (INPUT, F.PENDING, HERE)), None, "activated", {0: F.READY}),
-    "before the state": (with_files(S.DEFINED, (INPUT, F.PENDING, HERE)), None, "activated", {0: F.READY}),
     "the last of two": (
         with_files(S.ASSIGNED, (INPUT, F.PENDING, HERE), (INPUT, F.READY, THERE)), None, "activated", {0: F.READY}
     ),
@@ -59,7 +58,7 @@ def test_activator_on_arrival(name: str) -> None:
     assert applied(outcome, job) == end
 
 
-@pytest.mark.parametrize("state", [S.ACTIVATED, S.RUNNING, S.CANCELLED, S.PENDING])
+@pytest.mark.parametrize("state", [S.ACTIVATED, S.RUNNING, S.CANCELLED, S.PENDING, S.DEFINED, S.WAITING])
 def test_activator_leaves_a_job_alone_that_does_not_wait(state: State) -> None:
     job = with_files(state, (INPUT, F.PENDING, HERE))
     arrived = factories.item(events.FilesArrived(block=HERE, kind="dispatch"), job)
@@ -135,8 +134,3 @@ def test_closer_looks_at_the_blocks_of_the_job() -> None:
 def test_a_message_of_another_service_is_rejected(service: Service[Any]) -> None:
     item = factories.item(events.BlockClosed(block="b"))
     assert isinstance(service.decide(item), Reject)
-
-
-def test_inputs_ready_looks_at_inputs_only() -> None:
-    files: list[File] = with_files(S.DEFINED, (INPUT, F.READY, ""), (PSEUDO, F.UNKNOWN, ""), (LOG, F.UNKNOWN, "")).files
-    assert factories.job(files=files).inputs_ready

@@ -15,7 +15,7 @@ from panda_fsm.jobs.job import Job, Upstream
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.outcomes import Advance, Create, Defer, FileChange, Ignore, NewBlock, Outcome, Reject
-from panda_fsm.plans import Go, Later, Park, Plan, Refuse, Transfer
+from panda_fsm.plans import Go, Later, Park, Plan, Refuse, Transfer, Unknown
 from tests import factories
 from tests.decisions import applied, changed, with_files
 
@@ -26,7 +26,7 @@ BLOCK = NewBlock("b_dis1", BlockKind.DISPATCH, "", "lab", 7, "A", "B")
 class Experiments:
     """Answers every job with the plan of the test, and notes what it was asked."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan = Go()) -> None:  # noqa: B008  # it is frozen
         self._plan = plan
         self.asked: list[int] = []
 
@@ -45,16 +45,16 @@ class Experiments:
 
 
 def set_up(plan: Plan, job: Job, version: int = 5) -> Outcome:
-    """What the Setupper makes of a defined job."""
+    """What the Setupper makes of a defined or waiting job."""
     service = Setupper(Experiments(plan))
-    item = factories.item(events.JobEvent(job_id=1, version=version, state=S.DEFINED, trigger="submitted"), job)
+    item = factories.item(events.JobEvent(job_id=1, version=version, state=job.state, trigger="submitted"), job)
     service.prepare([item])
     return service.decide(item)
 
 
-def of_one_input(**fields: datetime) -> Job:
-    """A defined job that reads one file."""
-    job = with_files(S.DEFINED, (FileType.INPUT, F.UNKNOWN, ""))
+def of_one_input(state: State = S.DEFINED, **fields: datetime) -> Job:
+    """A job to be set up that reads one file."""
+    job = with_files(state, (FileType.INPUT, F.UNKNOWN, ""))
     job.entered_at = fields.get("entered_at", job.entered_at)
     return job
 
@@ -86,13 +86,31 @@ def test_an_input_that_is_neither_there_nor_on_its_way_keeps_the_job(plan: Go) -
     assert outcome == Defer("the plugin left file.0 unsettled", 1.0)
 
 
-def test_a_job_that_is_refused_fails() -> None:
-    job = of_one_input()
-    outcome = set_up(Refuse("unknown queue"), job)
+@pytest.mark.parametrize("state", [S.DEFINED, S.WAITING])
+@pytest.mark.parametrize(("given", "noted"), [(0, DdmCode.SETUPPER), (101, 101)])
+def test_a_job_that_is_refused_fails(state: State, given: int, noted: int) -> None:
+    job = of_one_input(state)
+    outcome = set_up(Refuse("unknown queue", given), job)
     assert isinstance(outcome, Advance)
     (error,) = outcome.changes.errors
-    assert (error.component, error.code, error.diagnostic) == (Component.DDM, DdmCode.SETUPPER, "unknown queue")
+    assert (error.component, error.code, error.diagnostic) == (Component.DDM, noted, "unknown queue")
     assert applied(outcome, job) == "failed"
+
+
+def test_a_job_whose_input_is_nowhere_waits_and_is_asked_about_until_it_is_somewhere() -> None:
+    job = of_one_input()
+    nowhere = Unknown("input is on no storage")
+    outcome = set_up(nowhere, job)
+    assert isinstance(outcome, Advance)
+    assert outcome.detail == nowhere.reason
+    assert applied(outcome, job) == "waiting"
+    job = of_one_input(S.WAITING, entered_at=datetime.now(UTC) - timedelta(seconds=20))
+    again = set_up(nowhere, job)
+    assert isinstance(again, Defer)
+    assert again.reason == nowhere.reason
+    assert 20 <= again.after_s <= 25, "sooner than by its reminder, and ever later"
+    assert isinstance(set_up(Later("the catalogue is away"), job), Defer)
+    assert applied(set_up(Go((FileChange(0, F.READY),)), job), job) == "activated"
 
 
 def test_a_parked_job_stays_and_says_why() -> None:

@@ -173,6 +173,7 @@ def passed(job: Job, **fields: Any) -> DeadlinePassed:
 OVERDUE = datetime.now(UTC) - timedelta(seconds=1)
 ENDS_OF_DEADLINES = {
     S.PENDING: (S.CLOSED, "task_buffer", 102), S.DEFINED: (S.CLOSED, "task_buffer", 102),
+    S.WAITING: (S.CLOSED, "task_buffer", 102), S.THROTTLED: (S.CLOSED, "task_buffer", 102),
     S.ASSIGNED: (S.CLOSED, "task_buffer", 102), S.ACTIVATED: (S.CLOSED, "task_buffer", 102),
     S.SENT: (S.FAILED, "job_dispatcher", 102), S.STARTING: (S.FAILED, "job_dispatcher", 100),
     S.RUNNING: (S.FAILED, "job_dispatcher", 100), S.HOLDING: (S.FAILED, "job_dispatcher", 103),

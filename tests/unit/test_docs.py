@@ -165,6 +165,7 @@ def test_limits_of_the_api_are_those_of_the_code() -> None:
         "ids in a description, by POST": [user_requests.MAX_DESCRIBED],
         "ids in a description or a question for states, by GET": [user_requests.MAX_IN_URL],
         "jobs in a kill": [user_requests.MAX_KILLED],
+        "jobs in a reassign": [user_requests.MAX_REASSIGNED],
         "texts in `kill_options`": [user_requests.MAX_OPTIONS],
         "reports in `update_jobs_bulk`": [pilot_requests.MAX_BULK],
         "fields in a request": [MAX_FIELDS],

@@ -75,7 +75,18 @@ def test_waiting_jobs_are_put_in_and_taken_out(effects: Effects) -> None:
     came, went = factories.job(State.ASSIGNED, job_id=1), factories.job(State.ACTIVATED, job_id=2)
     effects.step(came, Trigger.INPUTS_ARRIVED, "cause", None)
     effects.step(went, Trigger.CANCELLED, "cause", None)
-    assert (effects.activated, effects.deactivated) == ([1], [2])
+    assert (effects.activated, effects.deactivated) == ({1}, {2})
+
+
+def test_a_job_that_comes_and_goes_within_a_batch_is_neither_put_in_nor_taken_out(effects: Effects) -> None:
+    """Its row is there, or is not, as before: it cannot be inserted twice, and must not be missing in the end."""
+    held, back = factories.job(State.ACTIVATED, job_id=1), factories.job(State.THROTTLED, job_id=2)
+    for trigger in (Trigger.THROTTLED, Trigger.UNTHROTTLED):
+        effects.step(held, trigger, "cause", None)
+    for trigger in (Trigger.UNTHROTTLED, Trigger.THROTTLED):
+        effects.step(back, trigger, "cause", None)
+    assert (held.state, back.state) == (State.ACTIVATED, State.THROTTLED)
+    assert not (effects.activated or effects.deactivated)
 
 
 def test_changes_are_merged_and_seen_by_the_next_message(effects: Effects) -> None:

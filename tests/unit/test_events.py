@@ -45,6 +45,10 @@ def sent(message: type[Message], /, **fields: st.SearchStrategy[Any]) -> st.Sear
 MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
     messages.SubmitJobs: sent(messages.SubmitJobs, owner=names, jobs=st.lists(jobs, min_size=1, max_size=3)),
     messages.ReleaseJobs: sent(messages.ReleaseJobs, jobs=st.lists(ids, min_size=1, max_size=3)),
+    messages.ReassignJob: sent(messages.ReassignJob, job_id=ids, actor=names),
+    messages.ThrottleJobs: sent(
+        messages.ThrottleJobs, jobs=st.lists(ids, min_size=1, max_size=3), throttle=st.booleans(), actor=names
+    ),
     messages.PilotReport: sent(
         messages.PilotReport,
         job_id=ids,
@@ -104,9 +108,10 @@ def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
     states = {f"job.{state.value}" for state in State}
     reports = {f"report.{state}" for state in ("starting", "running", "holding", "transferring", "finished", "failed")}
     others = {
-        "submit", "release", "kill", "tell", "deadline", "heartbeat", "large.report", "job.outputs_added",
-        "block.check", "block.requested", "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub",
-        "ddm.failed.sub",
+        "submit", "release", "reassign", "throttle", "unthrottle", "kill", "tell", "deadline", "heartbeat",
+        "large.report",
+        "job.outputs_added", "block.check", "block.requested", "ddm.arrived.dispatch", "ddm.failed.dispatch",
+        "ddm.arrived.sub", "ddm.failed.sub",
     }  # fmt: skip
     assert bound <= states | reports | others
 

@@ -115,6 +115,13 @@ def test_each_experiment_sees_its_own_jobs_and_generic_those_of_all_others() -> 
     assert (sorted(Quiet.seen), Sold.seen) == ([1, 3, 4], [2])
 
 
+def test_jobs_whose_outputs_stay_are_asked_about_elsewhere_whatever_their_vo() -> None:
+    local, usual = jobs("y", "y")
+    local.destination = "local"
+    assert experiments(y="Quiet", local="Sold").setup([local, usual]) == {1: Go(), 2: Go()}
+    assert (Sold.seen, 2 in Quiet.seen) == ([1], True)
+
+
 def test_experiments_are_asked_side_by_side() -> None:
     both = experiments(a="First", b="Second")
     assert both.setup(jobs("a", "b")) == {1: Go(), 2: Go()}

@@ -66,6 +66,7 @@ ALLOWED = {
     Action.SUBMIT_URGENT: held_by("production"),
     Action.UPLOAD: EVERYBODY,
     Action.KILL: related("owner") | held_by("production"),
+    Action.REASSIGN: held_by("production"),
     Action.ACQUIRE: EVERYBODY,
     Action.REPORT: related("holder") | held_by("pilot", "production"),
     Action.REGISTER: EVERYBODY,

@@ -29,7 +29,10 @@ def test_each_route_names_its_policy_and_the_document_shows_it(route: Route) -> 
 
 
 def test_what_changes_jobs_is_not_for_everybody() -> None:
-    changing = {"job/kill": Action.KILL, "job/submit": Action.SUBMIT, "pilot/update_job": Action.REPORT}
+    changing = {
+        "job/kill": Action.KILL, "job/submit": Action.SUBMIT, "job/reassign": Action.REASSIGN,
+        "pilot/update_job": Action.REPORT,
+    }  # fmt: skip
     by_path = {route.path: route for route in ROUTES}
     assert {name: by_path[f"/api/v1/{name}"].access for name in changing} == changing
 

@@ -18,7 +18,7 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
-from panda_fsm.plans import Go, Later, Refuse, StoredFile, fault
+from panda_fsm.plans import Go, Later, Refuse, StoredFile, Unknown, fault
 from panda_fsm.sites import Sites
 from plugins.ddm import catalogue
 from plugins.ddm.catalogue import LocalCatalogue
@@ -73,9 +73,8 @@ def test_an_input_known_to_be_there_is_not_looked_for(plugin: GenericPlugin) -> 
 @pytest.mark.parametrize(
     ("job", "why"),
     [
-        (defined(1, "nowhere.csv"), "input user.lab:nowhere.csv is on no storage"),
-        (defined(1, "x" * 256), "is on no storage"),
         (defined(1, site="NO_SUCH_QUEUE"), "unknown queue NO_SUCH_QUEUE"),
+        (defined(1, destination="MOON"), "unknown destination MOON"),
     ],
 )
 def test_a_job_that_cannot_run_is_refused_alone(lab: LabFiles, plugin: GenericPlugin, job: Job, why: str) -> None:
@@ -83,6 +82,25 @@ def test_a_job_that_cannot_run_is_refused_alone(lab: LabFiles, plugin: GenericPl
     plans = plugin.setup([job, defined(2, "far.csv")])
     assert isinstance(plans[1], Refuse)
     assert why in plans[1].reason
+    assert len(going(plans[2]).transfers) == 1
+
+
+@pytest.mark.parametrize(
+    ("lfn", "plan"),
+    [
+        ("nowhere.csv", Unknown("input user.lab:nowhere.csv is on no storage")),
+        ("x" * 256, Unknown(f"input user.lab:{'x' * 256} is on no storage")),
+        ("user.lab.lib.tgz", Later("library user.lab:user.lab.lib.tgz is on no storage yet")),
+    ],
+    ids=["input", "endless name", "library"],
+)
+def test_an_input_that_is_nowhere_keeps_its_own_job_only(
+    lab: LabFiles, plugin: GenericPlugin, lfn: str, plan: Unknown | Later
+) -> None:
+    """A library that its build job still makes is awaited in defined, whoever submitted the build job."""
+    factories.store_file(lab.source_storage, "far.csv")
+    plans = plugin.setup([defined(1, lfn), defined(2, "far.csv")])
+    assert plans[1] == plan
     assert len(going(plans[2]).transfers) == 1
 
 

@@ -29,12 +29,12 @@ BIRTHS = [Trigger.SUBMITTED, Trigger.SUBMITTED_PENDING]
 
 # Who must hear what, written down a second time: a service that misses one of these leaves jobs behind.
 LISTENS = {
-    "setupper": {"release", "job.defined"},
+    "setupper": {"release", "reassign", "job.defined", "job.waiting"},
     "setupper.submissions": {"submit"},
     "activator": {"ddm.arrived.dispatch", "ddm.failed.dispatch"},
     "watcher": {
         "report.starting", "report.running", "report.holding", "report.transferring", "report.finished",
-        "report.failed", "kill", "deadline", "tell",
+        "report.failed", "kill", "deadline", "tell", "throttle", "unthrottle",
     },
     "watcher.heartbeats": {"heartbeat"},
     "watcher.large": {"large.report"},
@@ -151,6 +151,7 @@ MUST_BE_ILLEGAL = {
     (Trigger.PILOT_RUNNING, State.ACTIVATED), (Trigger.PILOT_ENDED, State.DEFINED), (Trigger.ACQUIRED, State.RUNNING),
     (Trigger.OUTPUTS_DONE, State.RUNNING), (Trigger.OUTPUTS_MOVING, State.ACTIVATED),
     (Trigger.INPUTS_ARRIVED, State.PENDING), (Trigger.KILL_OBEYED, State.RUNNING),
+    (Trigger.ACQUIRED, State.THROTTLED), (Trigger.ACQUIRED, State.WAITING), (Trigger.UPSTREAM_FAILED, State.WAITING),
 }  # fmt: skip
 MUST_BE_IGNORED = {
     (Trigger.PILOT_STARTING, State.RUNNING), (Trigger.PILOT_RUNNING, State.HOLDING),
@@ -158,7 +159,9 @@ MUST_BE_IGNORED = {
     (Trigger.CANCELLED, State.FINISHED), (Trigger.SUBMITTED, State.RUNNING),
     (Trigger.PILOT_TRANSFERRING, State.HOLDING),
     (Trigger.CANCELLED, State.RUNNING), (Trigger.CLOSED, State.RUNNING), (Trigger.UNDELIVERED, State.STARTING),
-    (Trigger.UNCLAIMED, State.RUNNING), (Trigger.UNCLAIMED, State.ACTIVATED),
+    (Trigger.UNCLAIMED, State.RUNNING), (Trigger.UNCLAIMED, State.ACTIVATED), (Trigger.INPUTS_ARRIVED, State.DEFINED),
+    (Trigger.INPUTS_FAILED, State.DEFINED), (Trigger.REASSIGNED, State.DEFINED), (Trigger.REASSIGNED, State.SENT),
+    (Trigger.REASSIGNED, State.THROTTLED), (Trigger.THROTTLED, State.SENT), (Trigger.RELEASED, State.WAITING),
 }  # fmt: skip
 
 

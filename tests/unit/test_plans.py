@@ -10,8 +10,8 @@ import pytest
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, FileType, State
-from panda_fsm.outcomes import FileChange, NewBlock
-from panda_fsm.plans import Go, Later, Park, Refuse, Transfer, fault, left_open
+from panda_fsm.outcomes import NO_BLOCK, FileChange, NewBlock
+from panda_fsm.plans import Go, Later, Park, Refuse, Transfer, Unknown, fault, left_open
 from tests.decisions import with_files
 
 F = FileStatus
@@ -38,7 +38,9 @@ GOOD = {
     "parked": Park("why"),
     "later": Later("why"),
     "later, half done": Later("why", (FileChange(1, F.UNKNOWN, None, "GUID", 5, "ad:00000001"),)),
+    "unknown": Unknown("why"),
     "refused": Refuse("why"),
+    "refused with a code": Refuse("why", 101),
 }
 
 
@@ -54,6 +56,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "later, of an unknown file": (Later("why", (FileChange(5, F.READY),)), "changes file 5"),
     "later, into a block": (Later("why", (FileChange(1, F.READY, SUB.name),)), "does not bring"),
     "code in words": (Refuse("why", "ddm"), "is Refuse, not a plan"),  # type: ignore[arg-type]
+    "no block": (Go((FileChange(1, F.UNKNOWN, NO_BLOCK),)), "does not bring"),
     "unknown file": (Go((FileChange(5, F.READY),)), "changes file 5"),
     "status in words": (Go((FileChange(0, "there"),)), "to 'there'"),  # type: ignore[arg-type]
     "block that is not brought": (Go((pending(DIS),)), "does not bring"),
@@ -76,6 +79,10 @@ BAD: dict[str, tuple[Any, str]] = {
 def test_plans_that_cannot(name: str) -> None:
     plan, why = BAD[name]
     assert why in str(fault(plan, job(), BlockKind.DISPATCH))
+
+
+def test_outputs_are_not_looked_for_as_inputs_are() -> None:
+    assert fault(Unknown("why"), job(), BlockKind.SUB) == "is Unknown, not a plan"
 
 
 def test_outputs_move_in_sub_blocks() -> None:
