@@ -39,7 +39,7 @@ class Timetable:
         """A new job's hot columns."""
         state = JOB.birth(trigger).destination
         times = self._span(state, Kind(draft.label, draft.priority, draft.task_id > 0, False))
-        row = draft.model_dump(exclude={"spec", "files", "special_handling", "user", "upstream"})
+        row = draft.model_dump(exclude={"spec", "files", "user", "upstream"})
         return row | {
             "user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": times.deadline_s,
             "look_s": times.look_s,

@@ -28,6 +28,7 @@ class File:
     size: int = 0
     checksum: str = ""
     token: str = ""
+    place_token: str = ""
 
     @property
     def is_output(self) -> bool:
@@ -92,6 +93,10 @@ class Job:
     returns: int = 0
     has_upstream: bool = False
     has_erred: bool = False
+    processing_type: str = ""
+    special_handling: str = ""
+    transfer_type: str = ""
+    is_jedis: bool = False
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False

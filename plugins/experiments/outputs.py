@@ -130,9 +130,9 @@ def sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
 def _moves(file: File, job: Job, place: str) -> bool:
     """Whether an output that is at `place` has a home elsewhere, and a block to go there in.
 
-    One that has no home stays where it is.
+    One that has no home stays where it is, and so does one that is in its destination block already.
     """
-    return home(file, job) not in ("", place) and file.block is not None
+    return home(file, job) not in ("", place) and file.block not in (None, file.destination_block)
 
 
 def _stored(file: File, what: OutputFile, place: str) -> StoredFile:

@@ -10,7 +10,7 @@ SELECT j.job_id, j.state, j.deadline_at, EXISTS (
     SELECT FROM job_file f JOIN data_block b ON b.block_id = f.block_id
     WHERE f.job_id = j.job_id AND b.status = 'open'
         AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
-        AND (b.kind = 'sub' OR NOT EXISTS (
+        AND (b.kind = 'sub' OR b.kind = 'dispatch' AND NOT EXISTS (
             SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
 ), now()
 FROM job j WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED

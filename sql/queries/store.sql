@@ -5,7 +5,8 @@ SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.prio
        j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
        j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
-       coalesce(j.errors ?| '{pilot,exe}', false)
+       coalesce(j.errors ?| '{pilot,exe}', false),
+       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s)
 
@@ -15,7 +16,8 @@ SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.prio
        j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
        j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
-       coalesce(j.errors ?| '{pilot,exe}', false)
+       coalesce(j.errors ?| '{pilot,exe}', false),
+       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 
@@ -31,7 +33,7 @@ SELECT name, status FROM data_block WHERE name = ANY(%(names)s) ORDER BY block_i
 
 -- name: load_files
 SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
-       b.name, f.guid, f.size, f.checksum, f.token
+       b.name, f.guid, f.size, f.checksum, f.token, f.place_token
 FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
@@ -80,14 +82,16 @@ INSERT INTO inbox (message_id) SELECT unnest(%(message_ids)s::uuid[]) ON CONFLIC
 -- A PandaID lives once: what is live or was ever archived is not created again.
 INSERT INTO job (job_id, state, version, attempt_nr, vo, site, label, priority, task_id, job_definition_id, jobset_id,
                  name, owner, user_name, core_count, min_ram, max_disk, max_walltime, resource_type, destination,
-                 deadline_at)
+                 processing_type, special_handling, transfer_type, is_jedis, deadline_at)
 SELECT r.job_id, r.state, 1, r.attempt_nr, r.vo, r.site, r.label, r.priority, r.task_id, r.job_definition_id,
        r.jobset_id, r.name, r.owner, r.user_name, r.core_count, r.min_ram, r.max_disk, r.max_walltime,
-       r.resource_type, r.destination, now() + make_interval(secs => r.deadline_s)
+       r.resource_type, r.destination, r.processing_type, r.special_handling, r.transfer_type, r.is_jedis,
+       now() + make_interval(secs => r.deadline_s)
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, state text, attempt_nr smallint, vo text, site text, label text, priority int, task_id bigint,
     job_definition_id bigint, jobset_id bigint, name text, owner text, user_name text, core_count int, min_ram int,
-    max_disk int, max_walltime int, resource_type text, destination text, deadline_s float8)
+    max_disk int, max_walltime int, resource_type text, destination text, processing_type text,
+    special_handling text, transfer_type text, is_jedis boolean, deadline_s float8)
 WHERE NOT EXISTS (SELECT FROM job_ended e WHERE e.job_id = r.job_id)
 ON CONFLICT (job_id) DO NOTHING
 RETURNING job_id
@@ -107,13 +111,13 @@ SELECT r.job_id, now() + make_interval(secs => r.look_s)
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_s float8)
 
 -- name: create_files
-INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
-                      checksum, status)
-SELECT r.job_id, r.seq, r.type, r.lfn, r.scope, r.dataset, r.destination_block, r.destination, r.token, r.guid,
-       r.size, r.checksum, r.status
+INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, place_token, guid,
+                      size, checksum, status)
+SELECT r.job_id, r.seq, r.type, r.lfn, r.scope, r.dataset, r.destination_block, r.destination, r.token, r.place_token,
+       r.guid, r.size, r.checksum, r.status
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, seq smallint, type text, lfn text, scope text, dataset text, destination_block text,
-    destination text, token text, guid text, size bigint, checksum text, status text)
+    destination text, token text, place_token text, guid text, size bigint, checksum text, status text)
 
 -- name: move_jobs
 -- The rows are locked and their versions checked. No indexed column changes, so these updates stay in their pages. Jobs
@@ -182,10 +186,10 @@ WITH r AS (
 ), named AS (
     UPDATE job_file f SET lfn = r.lfn FROM r WHERE f.job_id = r.job_id AND f.seq = r.seq AND r.seq = r."like"
 )
-INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
-                      checksum, status, block_id)
-SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.guid, f.size,
-       f.checksum, f.status, f.block_id
+INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, place_token, guid,
+                      size, checksum, status, block_id)
+SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.place_token,
+       f.guid, f.size, f.checksum, f.status, f.block_id
 FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <> r."like"
 
 -- name: change_files

@@ -110,6 +110,18 @@ def test_jobs_submitted_twice_are_created_once(
     assert len(first.outlet.taken) + len(second.outlet.taken) == JOBS
 
 
+def test_what_the_rules_of_blocks_read_reaches_them(serve: Serve, registry: IsolatedExperiments) -> None:
+    fields = {"processing_type": "reco", "special_handling": "pc", "transfer_type": "direct", "is_jedis": True}
+    draft = factories.draft(1, **fields)
+    draft.files[1].place_token = "TAPE"  # noqa: S105  # no secret
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(draft, factories.draft(2)))
+    one, other = (setupper.store.load([number], files=True, report=False)[number] for number in (1, 2))
+    assert {name: getattr(one, name) for name in fields} == fields
+    assert {getattr(other, name) for name in fields} == {"", False}
+    assert [file.place_token for file in one.files] == ["", "TAPE", ""]
+
+
 def test_two_activators_with_the_last_two_inputs_activate_once(
     serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:

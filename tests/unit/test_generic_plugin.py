@@ -275,6 +275,16 @@ def test_an_output_is_registered_where_its_pilot_stored_it(
     assert fault(plan, job, BlockKind.SUB) is None
 
 
+def test_an_output_in_its_destination_block_stays_where_it_was_stored(plugin: GenericPlugin) -> None:
+    """It has no block of its own to go home in."""
+    job = holding(destination=A, block="the.data.set")
+    for file in job.outputs:
+        file.block = file.destination_block
+    plan = going(plugin.add_outputs([(job, stored(job))])[1])
+    assert {(change.status, change.block, change.destination) for change in plan.files} == {(F.READY, None, B)}
+    assert plan.transfers == ()
+
+
 def test_what_moves_from_another_storage_moves_in_a_block_that_says_so(plugin: GenericPlugin) -> None:
     """The clock repeats requests by what their block says."""
     job = holding(destination=B, block="the.data.set")
