@@ -35,8 +35,11 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
         case Create(trigger, owner, drafts), _:
             effects.inbox.add(cause)
             effects.created += [(owner, trigger, draft, cause) for draft in drafts]
-        case CloseBlocks(job_id), _:
-            effects.close_blocks_of.add(job_id)
+        case CloseBlocks(job_id, block), _:
+            if job_id is not None:
+                effects.close_blocks_of.add(job_id)
+            if block:
+                effects.close_blocks.add(block)
         case Emit(messages), _:
             for message in messages:
                 effects.send(message)

@@ -40,14 +40,17 @@ _NAMELESS = Defer("its plugin chooses closed blocks again and again", 60.0)
 
 @dataclass(slots=True)
 class Closed:
-    """Blocks that were found closed when files of jobs were to join them, by job, over the rounds of one batch."""
+    """Blocks that were found closed when files of jobs were to join them, by job, over the rounds of one batch;
+    `foreign` are those of them that are another experiment's or of another kind."""
 
     names: dict[int, frozenset[str]] = field(default_factory=dict)
+    foreign: dict[int, frozenset[str]] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)
 
-    def note(self, names_by_job: Mapping[int, frozenset[str]]) -> None:
-        for job_id, names in names_by_job.items():
+    def note(self, found: "_BlocksRefusedError") -> None:
+        for job_id, names in found.names_by_job.items():
             self.names[job_id] = self.names.get(job_id, frozenset()) | names
+            self.foreign[job_id] = self.foreign.get(job_id, frozenset()) | (names & found.foreign)
             self.rounds[job_id] = self.rounds.get(job_id, 0) + 1
 
     def is_nameless(self, job: Job | None) -> bool:
@@ -55,12 +58,13 @@ class Closed:
         return job is not None and self.rounds.get(job.job_id, 0) >= _ROUNDS
 
 
-class _BlocksClosedError(Exception):
-    """Files would join blocks that take none any more: nothing is written, and their jobs are planned anew."""
+class _BlocksRefusedError(Exception):
+    """Files would join blocks that do not take them: nothing is written, and their jobs are planned anew."""
 
-    def __init__(self, names_by_job: Mapping[int, frozenset[str]]) -> None:
-        super().__init__("a block was closed meanwhile")
+    def __init__(self, names_by_job: Mapping[int, frozenset[str]], foreign: frozenset[str]) -> None:
+        super().__init__("a block was closed meanwhile, or belongs to somebody else")
         self.names_by_job = names_by_job
+        self.foreign = foreign
 
 
 class Processor:
@@ -166,8 +170,8 @@ class Processor:
         while left:  # messages whose job moved while outside systems were asked are decided again
             try:
                 left = self._handle_once(left, closed)
-            except _BlocksClosedError as error:
-                closed.note(error.names_by_job)
+            except _BlocksRefusedError as error:
+                closed.note(error)
 
     def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
         effects = Effects()
@@ -198,13 +202,13 @@ class Processor:
         job_ids = wanted(received) if service.needs_jobs else []
         jobs = self._store.load(job_ids, service.needs_files, service.needs_report) if job_ids else {}
         for job_id in closed.names.keys() & jobs.keys():
-            jobs[job_id].closed_blocks = closed.names[job_id]
+            jobs[job_id].closed_blocks, jobs[job_id].foreign_blocks = closed.names[job_id], closed.foreign[job_id]
         items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
         service.prepare(items)
         with self._store.transaction() as tx:
             stale, items = self._still_there(tx, jobs, items, effects)
             self._decide(items, effects, closed)
-            _refuse_closed(tx, effects)
+            _refuse_blocks(tx, effects)
             _note_handled([r for r in received if r.delivery.tag not in stale], effects)
             tx.write(effects)
         return list(stale.values())
@@ -256,14 +260,19 @@ class Processor:
             tx.write(effects)
 
 
-def _refuse_closed(tx: Transaction, effects: Effects) -> None:
-    """Files never join a block that is not open: their jobs are planned anew, with other names."""
+def _refuse_blocks(tx: Transaction, effects: Effects) -> None:
+    """Files never join a block that is closed or somebody else's: their jobs are planned anew, with other names."""
+    if not effects.blocks:
+        return
+    refused = tx.refused_blocks(effects.blocks, effects.joined.keys())
     names_by_job: dict[int, frozenset[str]] = defaultdict(frozenset)
-    for name in tx.closed_blocks(sorted(effects.joined)) if effects.joined else ():
-        for job_id in effects.joined[name]:
+    found = [(name, effects.joined[name]) for name in refused.closed]
+    found += [(name, effects.brought[name]) for name in refused.foreign]
+    for name, job_ids in (*found, *effects.foreign.items()):
+        for job_id in job_ids:
             names_by_job[job_id] |= {name}
     if names_by_job:
-        raise _BlocksClosedError(names_by_job)
+        raise _BlocksRefusedError(names_by_job, refused.foreign | effects.foreign.keys())
 
 
 def _note_handled(received: Sequence[Received], effects: Effects) -> None:

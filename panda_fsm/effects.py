@@ -18,6 +18,7 @@ from panda_fsm.messages.facts import JobEvent
 from panda_fsm.outcomes import Changes, FileChange, NewBlock
 from panda_fsm.transfers import merged
 
+_ADDED = (FileStatus.READY, FileStatus.TRANSFERRING)
 _UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.PENDING)
 JobStep = Step[Trigger, State]
 
@@ -67,8 +68,10 @@ class Effects:
 
     `subjects` are the jobs of the rows in `jobs`, as they are at the end of the batch.
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
-    `joined` the blocks that files join with this batch: they must be open when it is written. `vacated` names jobs that
-    their pilots lost, and whether for their silence.
+    `brought` names by block the jobs whose plans have it, `foreign` those for whom it is another experiment's or of
+    another kind. `joined` are the blocks that files join with this batch: they must take files when it is written.
+    `filled` are those that get their first outputs. `vacated` names jobs that their pilots lost, and whether for their
+    silence.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -77,12 +80,16 @@ class Effects:
     new_files: dict[tuple[int, int], NewFile] = field(default_factory=dict)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
     blocks: dict[str, NewBlock] = field(default_factory=dict)
+    brought: dict[str, set[int]] = field(default_factory=dict)
+    foreign: dict[str, set[int]] = field(default_factory=dict)
     joined: dict[str, set[int]] = field(default_factory=dict)
+    filled: set[str] = field(default_factory=set)
     transfers: list[TransferRequested] = field(default_factory=list)
     arrived_blocks: set[str] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
+    close_blocks: set[str] = field(default_factory=set)
     inbox: set[str] = field(default_factory=set)
     handled: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
@@ -150,7 +157,8 @@ class Effects:
             row["errors"] = row.get("errors", {}) | {
                 e.component.value: {"code": e.code, "diag": cut(e.diagnostic)} for e in changes.errors
             }
-        self.blocks.update((block.name, block) for block in changes.blocks)
+        for block in changes.blocks:
+            self._bring(block, job)
         self.arrived_blocks.update(changes.arrived_blocks)
         if changes.new_files:
             self.new_files.update({(job.job_id, new.seq): new for new in changes.new_files})
@@ -168,11 +176,20 @@ class Effects:
         """Note new values of a job's files."""
         by_seq = {file.seq: file for file in job.files}
         for change in changes:
-            before = self.files.get((job.job_id, change.seq))
+            before, file = self.files.get((job.job_id, change.seq)), by_seq[change.seq]
             self.files[(job.job_id, change.seq)] = change if before is None else _merge(before, change)
-            by_seq[change.seq].status = change.status
-            if change.block is not None and change.block != by_seq[change.seq].block:
+            file.status = change.status
+            if change.block is not None and change.block != file.block:
                 self.joined.setdefault(change.block, set()).add(job.job_id)
+            elif file.in_new_block and file.is_output and change.status in _ADDED:
+                self.filled |= {str(file.block), file.destination_block}
+
+    def _bring(self, block: NewBlock, job: Job) -> None:
+        """Of two experiments that bring a block of one name in one batch it is the first one's."""
+        known = self.blocks.setdefault(block.name, block)
+        self.brought.setdefault(block.name, set()).add(job.job_id)
+        if (known.vo, known.kind) != (block.vo, block.kind):
+            self.foreign.setdefault(block.name, set()).add(job.job_id)
 
     def announce_created(self, job_ids: set[int]) -> None:
         """Called by the store with the ids that were new: their history and events, once if they came twice."""

@@ -28,7 +28,10 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class NewBlock:
-    """A data block to create if it is not there yet; `parent` is the destination block of a sub block."""
+    """A data block to create if it is not there yet; `parent` is the destination block of a sub block.
+
+    `closes`: of a destination block, that it closes once nothing of it is to come; others are their owners' to close.
+    """
 
     name: str
     kind: BlockKind
@@ -37,6 +40,7 @@ class NewBlock:
     task_id: int = 0
     source: str = ""
     destination: str = ""
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class CloseBlocks:
-    """Close the sub-destination blocks of this job in which no file is unknown."""
+    """Close the blocks of this job, or this block, if no file is unknown in it; and what closes with them."""
 
-    job_id: int
+    job_id: int | None = None
+    block: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ _SLICE = 500
 class OpenBlocks(Protocol):
     """The database side."""
 
-    def remind(self, after: int, limit: int, about: Callable[[int], Message]) -> int | None:
+    def remind(self, after: int, limit: int, about: Callable[[str, int | None], Message]) -> int | None:
         """Look at open blocks numbered above `after`; the last number looked at, None at the end."""
 
     def close(self) -> None: ...
@@ -32,6 +32,6 @@ def duty(blocks: OpenBlocks) -> Duty:
     return Duty("blocks", _PERIOD_S, run, blocks.close)
 
 
-def about(job_id: int) -> Message:
-    """What is said of a complete block, by one of its jobs."""
-    return CheckBlock(job_id=job_id)
+def about(block: str, job_id: int | None) -> Message:
+    """What is said of a complete block; it may have no job any more."""
+    return CheckBlock(block=block, job_id=job_id)

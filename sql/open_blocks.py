@@ -10,9 +10,11 @@ from sql.queries import load
 
 _Q = load("open_blocks")
 
+About = Callable[[str, int | None], Message]
+
 
 class OpenBlocks:
-    """The open sub blocks. Raises TransientError while the database is away."""
+    """The blocks that take files. Raises TransientError while the database is away."""
 
     def __init__(self, database_url: str, statement_timeout_s: float) -> None:
         self._session = DutySession(database_url, "blocks", statement_timeout_s)
@@ -21,16 +23,16 @@ class OpenBlocks:
         """Give the connection back."""
         self._session.close()
 
-    def remind(self, after: int, limit: int, about: Callable[[int], Message]) -> int | None:
-        """Look at the next open blocks with a number above `after`, and say `about` a job of each complete one.
+    def remind(self, after: int, limit: int, about: About) -> int | None:
+        """Look at the next open blocks with a number above `after`, and say `about` each that is complete.
 
         Returns the last number looked at; None when there are no more.
         """
         with self._session.slice_alone() as connection:
             if connection is None:
                 return None
-            rows: Sequence[tuple[int, int | None]]
+            rows: Sequence[tuple[int, str | None, int | None]]
             rows = connection.execute(_Q["look_at"], {"after": after, "limit": limit}).fetchall()
-            messages = [about(job_id) for _, job_id in rows if job_id is not None]
+            messages = [about(name, job_id) for _, name, job_id in rows if name is not None]
             outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
             return rows[-1][0] if len(rows) == limit else None

@@ -1,6 +1,6 @@
 """The rows that a batch's effects become, statement by statement; names are those of the SQL column lists."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -14,6 +14,7 @@ from panda_fsm.jobs.facts import FINAL, Kind, Limits, in_phases, span
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
+from panda_fsm.outcomes import NewBlock
 from panda_fsm.trouble import fingerprint
 
 Row = dict[str, Any]
@@ -77,12 +78,12 @@ def draft_files(draft: JobDraft) -> Iterator[Row]:
         yield {"job_id": draft.job_id, "seq": seq, **file.model_dump()}
 
 
-def blocks(effects: Effects) -> list[Row]:
+def blocks(wanted: Iterable[NewBlock]) -> list[Row]:
     """Data blocks to create."""
     return [
         {"name": b.name, "kind": b.kind, "parent": b.parent, "vo": b.vo, "task_id": b.task_id, "source": b.source,
-         "destination": b.destination}
-        for b in effects.blocks.values()
+         "destination": b.destination, "closes": b.closes}
+        for b in wanted
     ]  # fmt: skip
 
 

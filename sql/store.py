@@ -2,19 +2,22 @@
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from panda_fsm.blocks.states import BlockKind, BlockStatus
+from panda_fsm.blocks.states import TAKES_FILES, BlockKind
 from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
+from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import File, Job, Upstream
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.messages import BlockClosed
+from panda_fsm.outcomes import NewBlock
+from panda_fsm.ports import RefusedBlocks
 from sql import rows
 from sql.queries import load
 from sql.session import Session
@@ -96,6 +99,7 @@ class PostgresTransaction:
     def __init__(self, connection: psycopg.Connection, store: PostgresStore) -> None:
         self._connection = connection
         self._store = store
+        self._unseen: Sequence[NewBlock] = ()
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
@@ -126,17 +130,32 @@ class PostgresTransaction:
             time.sleep(pause_s)
             yield from (job_id for (job_id,) in found)
 
-    def closed_blocks(self, names: Sequence[str]) -> set[str]:
-        found = self._connection.execute(_Q["closed_blocks"], {"names": sorted(names)})
-        return {name for name, status in found if status != BlockStatus.OPEN}
+    def refused_blocks(self, wanted: Mapping[str, NewBlock], joined: Collection[str]) -> RefusedBlocks:
+        locked = sorted(name for name in joined if wanted[name].kind is not BlockKind.DESTINATION)
+        names = {"joined": locked, "others": sorted(wanted.keys() - set(locked))}
+        found = {name: rest for name, *rest in self._connection.execute(_Q["known_blocks"], names)}
+        self._unseen = [block for name, block in wanted.items() if name not in found]
+        foreign = {n for n, (_, kind, vo) in found.items() if (kind, vo) != (wanted[n].kind, wanted[n].vo)}
+        closed = {name for name in locked if name in found and found[name][0] not in TAKES_FILES}
+        return RefusedBlocks(frozenset(closed - foreign), frozenset(foreign))
+
+    def _create_blocks(self, effects: Effects) -> None:
+        """Names that nobody had may be others' by now; those of sub and dispatch blocks nobody else makes."""
+        self._rows("create_blocks", rows.blocks(effects.blocks.values()))
+        new = [block for block in self._unseen if block.kind is BlockKind.DESTINATION]
+        taken = self._returned("foreign_blocks", rows.blocks(new))
+        if taken:
+            raise TransientError(f"others created the block {taken[0][0]} just now")
 
     def write(self, effects: Effects) -> None:
         if effects.created:
             self._create(effects)
         self._move(effects)
-        self._rows("create_blocks", rows.blocks(effects))
+        self._create_blocks(effects)
         self._rows("name_files", rows.new_files(effects))
         self._rows("change_files", rows.files(effects))
+        if effects.filled:
+            self._connection.execute(_Q["fill_blocks"], {"names": sorted(effects.filled)})
         self._rows("store_reports", effects.reports)
         self._close_blocks(effects)
         history = self._store.history_rows(self._connection, effects)
@@ -184,14 +203,21 @@ class PostgresTransaction:
             names = {"blocks": sorted(effects.arrived_blocks)}
             self._connection.execute(_Q["lock_blocks"], names)
             self._connection.execute(_Q["close_arrived"], names)
-        if effects.close_blocks_of:
-            of_jobs = {"job_ids": sorted(effects.close_blocks_of)}
-            complete = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], of_jobs)]
-            if complete:
-                closed = self._connection.execute(_Q["close_complete"], {"block_ids": complete})
-                for name, kind in closed.fetchall():
-                    if kind == BlockKind.SUB:
-                        effects.send(BlockClosed(block=name))
+        if effects.close_blocks_of or effects.close_blocks:
+            asked = {"job_ids": sorted(effects.close_blocks_of), "names": sorted(effects.close_blocks)}
+            locked = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], asked)]
+            for message in self._closed(locked) if locked else ():
+                effects.send(message)
+
+    def _closed(self, locked: Sequence[int]) -> Iterator[BlockClosed]:
+        """Close what is complete of these blocks; what is said of it."""
+        closed = self._connection.execute(_Q["close_complete"], {"block_ids": locked}).fetchall()
+        if len(closed) < len(locked):
+            tops = {"block_ids": locked, "parents": [parent for parent, *_ in closed]}
+            closed += self._connection.execute(_Q["close_destinations"], tops).fetchall()
+        for _, name, kind, status, files, vo, task_id in closed:
+            if kind != BlockKind.DISPATCH:
+                yield BlockClosed(block=name, kind=kind, status=status, number_files=files, vo=vo, task_id=task_id)
 
     def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str) -> None:
         """Write `values` with one statement, if there are any, and do not wait for it: the commit tells."""

@@ -191,11 +191,15 @@ def check_files(database: Database, expected: dict[int, str]) -> None:
 
 
 def check_blocks(database: Database, listener: Listener) -> None:
-    """Every sub block closed, and said so once: a message published twice has the same id, which receivers drop."""
+    """Every sub block closed with all its files, and said so once: a message published twice has the same id, which
+    receivers drop."""
     blocks = dict(database.rows("SELECT name, status FROM data_block WHERE kind = 'sub'"))
     assert blocks
-    assert set(blocks.values()) == {"closed"}
-    assert database.value("SELECT count(*) FROM data_block WHERE kind = 'dispatch' AND status <> 'closed'") == 0
+    assert set(blocks.values()) == {"tobeclosed"}
+    assert database.value("SELECT count(*) FROM data_block WHERE kind = 'dispatch' AND status <> 'completed'") == 0
+    miscounted = """SELECT b.name, b.number_files, count(f.job_id) FROM data_block b LEFT JOIN job_file f USING (block_id)
+                    WHERE b.kind <> 'destination' GROUP BY b.block_id HAVING b.number_files <> count(f.job_id)"""
+    assert not database.rows(miscounted), database.rows(miscounted)
     listener.drain()
     said = {name: len(listener.closed_blocks.get(name, ())) for name in blocks}
     wrong = {name: times for name, times in said.items() if times != 1}
@@ -205,7 +209,7 @@ def check_blocks(database: Database, listener: Listener) -> None:
 
 def check_all(database: Database, broker_url: str, listener: Listener, expected: dict[int, str], dead: int = 0) -> None:
     """Everything that must hold after a test of chaos; waits for the last messages to be handled."""
-    closed = "SELECT count(*) FROM data_block WHERE kind = 'sub' AND status <> 'closed'"
+    closed = "SELECT count(*) FROM data_block WHERE kind = 'sub' AND closed_at IS NULL"
     wait_until(lambda: database.value(closed) == 0, "all sub blocks closed")
     wait_until(lambda: database.value("SELECT count(*) FROM outbox") == 0, "an empty outbox")
     try:

@@ -29,6 +29,8 @@ class File:
     checksum: str = ""
     token: str = ""
     place_token: str = ""
+    in_new_block: bool = False
+    """Whether no output was added to its block yet."""
 
     @property
     def is_output(self) -> bool:
@@ -68,8 +70,8 @@ class Job:
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
     that need them; so is `metadata`, the payload's own report of a production job. `returns` counts the pilots that
     were given the job and never spoke of it. `closed_blocks` names blocks that the plugin chose for its files and that
-    take none any more. `upstream` is loaded for defined jobs that have any.
-    `has_erred`: its pilot reported an error, of its own or of the payload.
+    take none of them, `foreign_blocks` those of them that are another experiment's or of another kind. `upstream` is
+    loaded for defined jobs that have any. `has_erred`: its pilot reported an error, of its own or of the payload.
     """
 
     job_id: int
@@ -104,6 +106,7 @@ class Job:
     files: list[File] = field(default_factory=list)
     upstream: tuple[Upstream, ...] = ()
     closed_blocks: frozenset[str] = frozenset()
+    foreign_blocks: frozenset[str] = frozenset()
     forced_kill: bool = False
     stored_version: int = 0
 

@@ -18,6 +18,8 @@ _LONGEST_TYPE = 20
 _BUILD, _SITE_TEST, _EACH_ALONE = "panda", "ptest", "prod_test"
 _TESTERS = ("pathena", "prun")
 _ROBOT = "gangarobot"
+_HERE = "local"
+"""The destination of what stays where it is made."""
 _NO_BUNCH, _PRESTAGED = "disable_file_aggregation", "ip"
 """Tags of a job."""
 
@@ -68,6 +70,11 @@ def shares_sub_blocks(job: Job) -> bool:
     if job.label == _BUILD or _NO_BUNCH in _tags(job) or job.processing_type.startswith(_ROBOT):
         return False
     return not (job.label == _SITE_TEST and job.processing_type in _TESTERS)
+
+
+def closes_its_blocks(job: Job) -> bool:
+    """Whether its destination blocks close once nothing of them is to come: those of tasks, and of users at home."""
+    return job.is_jedis or (job.destination == _HERE and job.label in USER_LABELS)
 
 
 class Way(NamedTuple):

@@ -25,6 +25,7 @@ from plugins.experiments.bunches import (
     ClosedBlocks,
     SubBunch,
     Way,
+    closes_its_blocks,
     is_prestaged,
     neighbours,
     shares_sub_blocks,
@@ -171,7 +172,7 @@ class GenericPlugin:
             for file in job.outputs:
                 if not file.destination_block:
                     continue
-                draft.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
+                draft.blocks.append(_destination_block(file, job))
                 if not shares_sub_blocks(job):
                     draft.files.append(FileChange(file.seq, file.status, file.destination_block))
                     continue
@@ -191,6 +192,11 @@ class GenericPlugin:
         """Names of a sub block for an output that its pilot stored at another place, one a generation."""
         bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
         return (self.sub_name(replace(bunch, queue=f"{bunch.queue} {place}")) for bunch in bunches)
+
+
+def _destination_block(file: File, job: Job) -> NewBlock:
+    closes = closes_its_blocks(job)
+    return NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id, closes=closes)
 
 
 def _looked_for(job: Job) -> list[File]:

@@ -12,7 +12,9 @@ SELECT now(), coalesce(greatest(max(grace_until),
 FROM pulse
 
 -- name: open_blocks
-SELECT name, kind, source, destination FROM data_block WHERE name = ANY(%(names)s) AND status = 'open'
+-- A sub block is closed once no file of it is to come, while its files move.
+SELECT name, kind, source, destination FROM data_block
+WHERE name = ANY(%(names)s) AND (kind = 'sub' OR status IN ('open', 'defined', 'running'))
 
 -- name: worker_done
 SELECT j.job_id FROM job j

@@ -1,8 +1,8 @@
 -- name: look_at
--- The next open blocks, each with one of its jobs if none of its files is to come any more.
+-- The next open blocks, each with its name if nothing of it is to come any more, and with one of its jobs.
 WITH next AS (
-    SELECT block_id, kind FROM data_block
-    WHERE kind IN ('sub', 'dispatch') AND status = 'open' AND block_id > %(after)s
+    SELECT block_id, name, kind FROM data_block
+    WHERE (kind IN ('sub', 'dispatch') OR closes) AND status IN ('open', 'defined', 'running') AND block_id > %(after)s
         AND created_at < now() - interval '1 min'
     ORDER BY block_id LIMIT %(limit)s
 )
@@ -10,5 +10,12 @@ SELECT n.block_id, CASE
     WHEN EXISTS (SELECT FROM job_file f WHERE f.block_id = n.block_id AND f.status = 'unknown') THEN NULL
     WHEN n.kind = 'dispatch' AND EXISTS (
         SELECT FROM job_file f WHERE f.block_id = n.block_id AND f.status = 'pending') THEN NULL
-    ELSE (SELECT f.job_id FROM job_file f WHERE f.block_id = n.block_id LIMIT 1) END
+    WHEN n.kind = 'destination' AND (EXISTS (
+        SELECT FROM data_block c
+        WHERE c.parent = n.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running')) OR EXISTS (
+        SELECT FROM job_file f
+        WHERE f.destination_block = n.name AND f.destination_block <> '' AND f.status = 'unknown'
+            AND f.block_id IS NULL)) THEN NULL
+    ELSE n.name END,
+    (SELECT f.job_id FROM job_file f WHERE f.block_id = n.block_id LIMIT 1)
 FROM next n ORDER BY n.block_id

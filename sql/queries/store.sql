@@ -27,13 +27,23 @@ SELECT job_id, version, verdict FROM job WHERE job_id = ANY(%(job_ids)s) ORDER B
 -- name: live
 SELECT job_id FROM job WHERE job_id = ANY(%(job_ids)s)
 
--- name: closed_blocks
--- Locked against closing until files have joined them; in order against others who lock blocks.
-SELECT name, status FROM data_block WHERE name = ANY(%(names)s) ORDER BY block_id FOR SHARE
+-- name: known_blocks
+-- Those that files join are locked against closing until they have; in order against others who lock blocks.
+WITH joined AS (
+    SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(joined)s) ORDER BY block_id FOR SHARE
+)
+SELECT name, status, kind, vo FROM joined
+UNION ALL SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(others)s)
+
+-- name: foreign_blocks
+-- Blocks that others created while we were about to.
+SELECT b.name FROM json_to_recordset(%(rows)s::json) AS r(name text, kind text, vo text)
+JOIN data_block b ON b.name = r.name WHERE (b.kind, b.vo) <> (r.kind, r.vo)
 
 -- name: load_files
 SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
-       b.name, f.guid, f.size, f.checksum, f.token, f.place_token
+       b.name, f.guid, f.size, f.checksum, f.token, f.place_token,
+       coalesce(b.status = 'defined', false)
 FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
@@ -171,12 +181,27 @@ FROM job WHERE job_id = ANY(%(job_ids)s)
 DELETE FROM job_waiting WHERE job_id = ANY(%(job_ids)s)
 
 -- name: create_blocks
-INSERT INTO data_block (name, kind, parent, vo, task_id, source, destination)
-SELECT r.name, r.kind, r.parent, r.vo, r.task_id, r.source, r.destination
-FROM json_to_recordset(%(rows)s::json) AS r(
-    name text, kind text, parent text, vo text, task_id bigint, source text, destination text)
+-- A destination block of which nothing was to come any more is in use again; where the Closer has it in hand just now, it
+-- stays closed and that is said again.
+WITH r AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
+        name text, kind text, parent text, vo text, task_id bigint, source text, destination text, closes boolean)
+), reopened AS (
+    UPDATE data_block SET status = 'running', closed_at = NULL WHERE block_id = ANY(ARRAY(
+        SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
+        WHERE r.kind = 'destination' AND b.closes AND b.status = 'closed' ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
+)
+INSERT INTO data_block (name, kind, status, parent, vo, task_id, source, destination, closes)
+SELECT r.name, r.kind, 'defined', r.parent, r.vo, r.task_id, r.source, r.destination, r.closes FROM r
 ORDER BY r.name
 ON CONFLICT (name) DO NOTHING
+
+-- name: fill_blocks
+-- Who finds a block locked leaves it to the next: nobody waits for this.
+UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block
+    WHERE name = ANY(%(names)s) AND kind IN ('sub', 'destination') AND status = 'defined'
+    ORDER BY block_id FOR UPDATE SKIP LOCKED))
 
 -- name: name_files
 -- Outputs of which only their pilot knew how many there would be: the first takes the row that was declared, the others
@@ -229,28 +254,59 @@ SELECT r.state, r.site, r.vo, r.jobs
 FROM json_to_recordset(%(rows)s::json) AS r(state text, site text, vo text, jobs bigint)
 
 -- name: lock_complete
--- Blocks that seem complete, locked in order: against other Closers, and against files that are just joining them.
-SELECT b.block_id FROM data_block b
-WHERE b.kind IN ('sub', 'dispatch') AND b.status = 'open'
-  AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s))
-  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+-- Blocks that seem complete, and the destination blocks that may close with them, locked in order: against other Closers,
+-- and against files that are just joining them.
+WITH f AS (
+    SELECT DISTINCT block_id, destination_block FROM job_file WHERE job_id = ANY(%(job_ids)s)
+), asked AS (
+    SELECT b.* FROM data_block b WHERE b.block_id = ANY(ARRAY(
+        SELECT block_id FROM f UNION SELECT block_id FROM data_block WHERE name = ANY(%(names)s)))
+), complete AS (
+    SELECT b.block_id, b.parent FROM asked b
+    WHERE b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
+        AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+)
+SELECT b.block_id FROM data_block b WHERE b.block_id = ANY(ARRAY(
+    SELECT block_id FROM complete
+    UNION SELECT block_id FROM asked WHERE kind = 'destination' AND closes
+    UNION SELECT t.block_id FROM data_block t WHERE t.closes AND t.name = ANY(ARRAY(
+        SELECT parent FROM complete UNION SELECT destination_block FROM f WHERE block_id IS NULL))))
 ORDER BY b.block_id FOR UPDATE
 
 -- name: close_complete
--- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open.
-UPDATE data_block b SET status = 'closed', closed_at = now()
-WHERE b.block_id = ANY(%(block_ids)s) AND b.status = 'open'
+-- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open. Files
+-- of jobs in the archive were counted when those went there.
+UPDATE data_block b SET status = CASE b.kind WHEN 'sub' THEN 'tobeclosed' ELSE 'completed' END, closed_at = now(),
+    number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
+WHERE b.block_id = ANY(%(block_ids)s) AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
   AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
-RETURNING b.name, b.kind
+RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
+
+-- name: close_destinations
+-- Nothing is to come: in none of their sub blocks, of no job whose outputs are in the block itself, and of none that was
+-- not set up yet. One that is closed already is closed again with a sub block that came late, and says so.
+UPDATE data_block t SET status = 'closed', closed_at = now(), number_files =
+    (SELECT coalesce(sum(c.number_files), 0) FROM data_block c WHERE c.parent = t.name AND c.parent <> '')
+    + (SELECT count(*) FROM job_file f WHERE f.block_id = t.block_id)
+WHERE t.block_id = ANY(%(block_ids)s) AND t.kind = 'destination' AND t.closes
+  AND (t.status IN ('open', 'defined', 'running') OR t.status = 'closed' AND t.name = ANY(%(parents)s))
+  AND NOT EXISTS (SELECT FROM data_block c
+                  WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running'))
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown')
+  AND NOT EXISTS (SELECT FROM job_file u
+                  WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
+                      AND u.block_id IS NULL)
+RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id
 
 -- name: lock_blocks
 -- Before close_arrived, so that of two Activators with the last two files the later one sees both.
 SELECT FROM data_block WHERE name = ANY(%(blocks)s) ORDER BY block_id FOR UPDATE
 
 -- name: close_arrived
-UPDATE data_block b SET status = 'closed', closed_at = now()
-WHERE b.name = ANY(%(blocks)s) AND b.kind = 'dispatch' AND b.status = 'open'
+UPDATE data_block b SET status = 'completed', closed_at = now(),
+    number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
+WHERE b.name = ANY(%(blocks)s) AND b.kind = 'dispatch' AND b.status IN ('open', 'defined', 'running')
   AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id AND f.status = 'pending')
 
 -- name: write_outbox

@@ -138,7 +138,7 @@ def test_two_activators_with_the_last_two_inputs_activate_once(
     assert database.states() == {"activated": JOBS}
     assert database.value("SELECT count(*) FROM job_waiting") == JOBS
     assert len(first.outlet.taken) + len(second.outlet.taken) == JOBS
-    assert database.rows("SELECT status FROM data_block WHERE kind = 'dispatch'") == [("closed",)] * 2
+    assert database.rows("SELECT status FROM data_block WHERE kind = 'dispatch'") == [("completed",)] * 2
 
 
 def ended(serve: Serve, registry: IsolatedExperiments, database: Database) -> events.SubmitJobs:
@@ -163,7 +163,7 @@ def test_three_closers_close_a_block_once(serve: Serve, registry: IsolatedExperi
     at_once(*(lambda closer=closer: closer.handle(*CHECKS) for closer in closers))
     closed = [message for closer in closers for message in closer.outlet.messages("block.closed")]
     assert len(closed) == 2
-    assert database.rows("SELECT DISTINCT status FROM data_block WHERE kind = 'sub'") == [("closed",)]
+    assert database.rows("SELECT DISTINCT status FROM data_block WHERE kind = 'sub'") == [("tobeclosed",)]
 
 
 def test_a_block_with_an_unknown_file_stays_open(

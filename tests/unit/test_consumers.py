@@ -129,6 +129,7 @@ def test_finisher_drops_what_was_said_of_an_older_version() -> None:
 
 def test_closer_looks_at_the_blocks_of_the_job() -> None:
     assert Closer().decide(factories.item(events.CheckBlock(job_id=7))) == CloseBlocks(7)
+    assert Closer().decide(factories.item(events.CheckBlock(block="b", job_id=7))) == CloseBlocks(block="b")
 
 
 @pytest.mark.parametrize("service", [Activator(), Finisher(), Closer()], ids=lambda one: type(one).__name__)

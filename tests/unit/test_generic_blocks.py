@@ -190,6 +190,23 @@ def test_what_is_not_bunched_goes_into_its_destination_block(what: str) -> None:
     assert fault(plan, job, BlockKind.DISPATCH) is None
 
 
+CLOSING: dict[str, tuple[dict[str, Any], bool]] = {
+    "task": ({"is_jedis": True}, True),
+    "user at home": ({"destination": "local"}, True),
+    "build at home": ({"destination": "local", "label": "panda"}, True),
+    "production at home": ({"destination": "local", "label": "managed"}, False),
+    "user": ({"destination": A}, False),
+}
+
+
+@pytest.mark.parametrize("whose", CLOSING)
+def test_whose_destination_blocks_close(whose: str) -> None:
+    fields, closes = CLOSING[whose]
+    plan = going(anywhere().setup([defined(1, **fields)])[1])
+    assert {block.closes for block in plan.blocks if block.kind is BlockKind.DESTINATION} == {closes}
+    assert not any(block.closes for block in plan.blocks if block.kind is BlockKind.SUB)
+
+
 @pytest.mark.parametrize("bunched", [{"label": "ptest"}, {"processing_type": "prun"}, {"special_handling": "dm"}])
 def test_what_resembles_them_is_bunched(bunched: dict[str, Any]) -> None:
     assert len(names(anywhere().setup([defined(1, **bunched)])[1])) == 2
