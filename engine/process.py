@@ -3,7 +3,7 @@
 import contextlib
 import time
 import traceback
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ import structlog
 
 from engine.fold import fold, put_off, to_dead_letter
 from engine.receive import Received, bind, put_off_locked, receive, wanted, without_jobs
+from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.errors import PoisonError, SystemicError, TransientError
 from panda_fsm.handler import Delivery, Item, Service
@@ -48,9 +49,10 @@ class Closed:
     rounds: dict[int, int] = field(default_factory=dict)
 
     def note(self, found: "_BlocksRefusedError") -> None:
-        for job_id, names in found.names_by_job.items():
-            self.names[job_id] = self.names.get(job_id, frozenset()) | names
-            self.foreign[job_id] = self.foreign.get(job_id, frozenset()) | (names & found.foreign)
+        for job_id in found.closed.keys() | found.foreign.keys():
+            foreign = found.foreign.get(job_id, set())
+            self.names[job_id] = self.names.get(job_id, frozenset()) | found.closed.get(job_id, set()) | foreign
+            self.foreign[job_id] = self.foreign.get(job_id, frozenset()) | foreign
             self.rounds[job_id] = self.rounds.get(job_id, 0) + 1
 
     def is_nameless(self, job: Job | None) -> bool:
@@ -61,9 +63,9 @@ class Closed:
 class _BlocksRefusedError(Exception):
     """Files would join blocks that do not take them: nothing is written, and their jobs are planned anew."""
 
-    def __init__(self, names_by_job: Mapping[int, frozenset[str]], foreign: frozenset[str]) -> None:
+    def __init__(self, closed: Mapping[int, set[str]], foreign: Mapping[int, set[str]]) -> None:
         super().__init__("a block was closed meanwhile, or belongs to somebody else")
-        self.names_by_job = names_by_job
+        self.closed = closed
         self.foreign = foreign
 
 
@@ -264,15 +266,12 @@ def _refuse_blocks(tx: Transaction, effects: Effects) -> None:
     """Files never join a block that is closed or somebody else's: their jobs are planned anew, with other names."""
     if not effects.blocks:
         return
-    refused = tx.refused_blocks(effects.blocks, effects.joined.keys())
-    names_by_job: dict[int, frozenset[str]] = defaultdict(frozenset)
-    found = [(name, effects.joined[name]) for name in refused.closed]
-    found += [(name, effects.brought[name]) for name in refused.foreign]
-    for name, job_ids in (*found, *effects.foreign.items()):
-        for job_id in job_ids:
-            names_by_job[job_id] |= {name}
-    if names_by_job:
-        raise _BlocksRefusedError(names_by_job, refused.foreign | effects.foreign.keys())
+    destinations = {name for name, block in effects.blocks.items() if block.kind is BlockKind.DESTINATION}
+    locked = effects.joined.keys() - destinations
+    known = tx.known_blocks(locked, effects.blocks.keys() - locked)
+    closed, foreign = effects.closed_to(known), effects.foreign_to(known)
+    if closed or foreign:
+        raise _BlocksRefusedError(closed, foreign)
 
 
 def _note_handled(received: Sequence[Received], effects: Effects) -> None:

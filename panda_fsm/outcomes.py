@@ -44,6 +44,15 @@ class NewBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownBlock:
+    """A block as the database has it: of which kind, whose, and whether files may join it."""
+
+    kind: BlockKind
+    vo: str
+    takes_files: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobError:
     """One error: whose, its code, and a diagnostic for people."""
 

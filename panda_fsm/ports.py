@@ -9,16 +9,8 @@ from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.outcomes import NewBlock
+from panda_fsm.outcomes import KnownBlock
 from panda_fsm.plans import Later, Plan, Plans, Refuse, Replicas, StoredFile
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedBlocks:
-    """Names of blocks that take no files any more, and of those that are another experiment's or of another kind."""
-
-    closed: frozenset[str]
-    foreign: frozenset[str]
 
 
 class Transaction(Protocol):
@@ -30,9 +22,8 @@ class Transaction(Protocol):
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
         """Lock job rows in job_id order, but those somebody else holds; their present versions and verdicts."""
 
-    def refused_blocks(self, wanted: Mapping[str, NewBlock], joined: Collection[str]) -> RefusedBlocks:
-        """Which of the wanted blocks are not to be had. Those that files join, but destination blocks, take files until
-        the transaction ends."""
+    def known_blocks(self, locked: Collection[str], others: Collection[str]) -> Mapping[str, KnownBlock]:
+        """Those of the blocks that exist. `locked`: if they take files, they do until the transaction ends."""
 
     def write(self, effects: Effects) -> None:
         """Write everything with set-based statements. Fills `effects.outgoing` with what only the database knows."""

@@ -11,7 +11,7 @@ from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, Kind, Limits, in_phases, span
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import TO_MERGE, Job
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.outcomes import NewBlock
@@ -69,6 +69,17 @@ def upstream(drafts: Sequence[JobDraft]) -> list[Row]:
     """Which jobs the new ones wait for."""
     return [
         {"job_id": draft.job_id, "upstream_id": upstream_id} for draft in drafts for upstream_id in draft.upstream or ()
+    ]
+
+
+def merged(drafts: Sequence[JobDraft]) -> list[Row]:
+    """What the new jobs merge of others of their tasks."""
+    return [
+        {"job_id": draft.job_id, "vo": draft.vo, "task_id": draft.task_id, "scope": file.scope, "lfn": file.lfn}
+        for draft in drafts
+        if draft.task_id
+        for file in draft.files
+        if file.type == "input" and file.place_token == TO_MERGE
     ]
 
 

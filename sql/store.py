@@ -16,8 +16,7 @@ from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import File, Job, Upstream
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.messages import BlockClosed
-from panda_fsm.outcomes import NewBlock
-from panda_fsm.ports import RefusedBlocks
+from panda_fsm.outcomes import KnownBlock
 from sql import rows
 from sql.queries import load
 from sql.session import Session
@@ -99,7 +98,7 @@ class PostgresTransaction:
     def __init__(self, connection: psycopg.Connection, store: PostgresStore) -> None:
         self._connection = connection
         self._store = store
-        self._unseen: Sequence[NewBlock] = ()
+        self._unseen: set[str] = set()
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
@@ -130,19 +129,19 @@ class PostgresTransaction:
             time.sleep(pause_s)
             yield from (job_id for (job_id,) in found)
 
-    def refused_blocks(self, wanted: Mapping[str, NewBlock], joined: Collection[str]) -> RefusedBlocks:
-        locked = sorted(name for name in joined if wanted[name].kind is not BlockKind.DESTINATION)
-        names = {"joined": locked, "others": sorted(wanted.keys() - set(locked))}
-        found = {name: rest for name, *rest in self._connection.execute(_Q["known_blocks"], names)}
-        self._unseen = [block for name, block in wanted.items() if name not in found]
-        foreign = {n for n, (_, kind, vo) in found.items() if (kind, vo) != (wanted[n].kind, wanted[n].vo)}
-        closed = {name for name in locked if name in found and found[name][0] not in TAKES_FILES}
-        return RefusedBlocks(frozenset(closed - foreign), frozenset(foreign))
+    def known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
+        names = {"locked": sorted(locked), "others": sorted(others)}
+        known = {
+            name: KnownBlock(BlockKind(kind), vo, status in TAKES_FILES)
+            for name, status, kind, vo in self._connection.execute(_Q["known_blocks"], names)
+        }
+        self._unseen = set(others) - known.keys()
+        return known
 
     def _create_blocks(self, effects: Effects) -> None:
         """Names that nobody had may be others' by now; those of sub and dispatch blocks nobody else makes."""
         self._rows("create_blocks", rows.blocks(effects.blocks.values()))
-        new = [block for block in self._unseen if block.kind is BlockKind.DESTINATION]
+        new = [b for b in effects.blocks.values() if b.kind is BlockKind.DESTINATION and b.name in self._unseen]
         taken = self._returned("foreign_blocks", rows.blocks(new))
         if taken:
             raise TransientError(f"others created the block {taken[0][0]} just now")
@@ -181,6 +180,7 @@ class PostgresTransaction:
         self._rows("create_specs", [{"job_id": draft.job_id, "spec": draft.spec} for draft in drafts])
         self._rows("create_files", [row for draft in drafts for row in rows.draft_files(draft)])
         self._rows("create_upstream", rows.upstream(drafts))
+        self._rows("link_merged", rows.merged(drafts))
         looks = [{"job_id": row["job_id"], "look_s": row["look_s"]} for row in wanted if row["job_id"] in created]
         self._rows("create_deadlines", looks)
         effects.announce_created(created)
@@ -255,8 +255,8 @@ def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:
     if not jobs:
         return
     by_id = {job.job_id: job for job in jobs}
-    for job_id, upstream_id, state in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
-        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state)),)
+    for job_id, upstream_id, state, is_last in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
+        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state), is_last),)
 
 
 def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:

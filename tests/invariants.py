@@ -180,10 +180,12 @@ def check_files(database: Database, expected: dict[int, str]) -> None:
                FROM job_file f LEFT JOIN data_block b USING (block_id) WHERE f.type IN ('output', 'log')"""
     for lfn, *what in database.rows(query):
         found.setdefault(lfn, []).append(tuple(what))
-    stored = ("ready", len(factories.CONTENT), factories.CHECKSUM, "sub")
+    builds = {job_id for (job_id,) in database.rows("SELECT job_id FROM job WHERE label = 'panda'")}
     for job_id, state in expected.items():
         output, log = factories.output_lfns(job_id)
-        failed = [("failed", 0, "", "sub")]
+        kind = "destination" if job_id in builds else "sub"
+        stored = ("ready", len(factories.CONTENT), factories.CHECKSUM, kind)
+        failed = [("failed", 0, "", kind)]
         lost = (failed, [("failed", 0, "", None)]) if state == "cancelled" else (failed,)
         assert found.pop(log) in (([stored],) if state in ("finished", "failed") else lost), log
         assert found.pop(output) in (([stored],) if state == "finished" else lost), output
@@ -197,7 +199,8 @@ def check_blocks(database: Database, listener: Listener) -> None:
     assert blocks
     assert set(blocks.values()) == {"tobeclosed"}
     assert database.value("SELECT count(*) FROM data_block WHERE kind = 'dispatch' AND status <> 'completed'") == 0
-    miscounted = """SELECT b.name, b.number_files, count(f.job_id) FROM data_block b LEFT JOIN job_file f USING (block_id)
+    miscounted = """SELECT b.name, b.number_files, count(f.job_id)
+                    FROM data_block b LEFT JOIN job_file f USING (block_id)
                     WHERE b.kind <> 'destination' GROUP BY b.block_id HAVING b.number_files <> count(f.job_id)"""
     assert not database.rows(miscounted), database.rows(miscounted)
     listener.drain()

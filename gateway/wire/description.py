@@ -38,7 +38,7 @@ _COLUMNS = {
 }
 """Attributes that the server keeps in columns."""
 _ENDED_BY_KILL = (State.CANCELLED, State.CLOSED)
-_STORED = (FileStatus.READY, FileStatus.TRANSFERRING)
+_STORED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
 _LIBRARY = ".lib.tgz"
 
 _BY_PILOT = {

@@ -21,7 +21,7 @@ class BlockTrigger(StrEnum):
 
 
 T = BlockTrigger
-CLOSED_AFTER = "job.outputs_added job.transferring job.failed job.closed job.cancelled block.check"
+CLOSED_AFTER = "job.outputs_added job.transferring job.merging job.failed job.closed job.cancelled block.check"
 """After each of these a block of the job may hold no file any more that is to come."""
 _INPUTS, _OUTPUTS, _TOP = "is_dispatch", "is_sub", "is_destination_that_closes"
 _PAST = frozenset(B) - TAKES_FILES
@@ -33,7 +33,9 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         row(T.CREATED, None, B.DEFINED, "setupper", "job.defined"),
         row(T.CREATED, None, B.DEFINED, "adder", "job.holding"),
         row(T.OUTPUTS_ADDED, B.DEFINED, B.RUNNING, "adder", "job.holding", "is_not_dispatch"),
-        row(T.INPUTS_ARRIVED, TAKES_FILES, B.COMPLETED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch", _INPUTS),
+        row(
+            T.INPUTS_ARRIVED, TAKES_FILES, B.COMPLETED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch", _INPUTS
+        ),
         row(T.INPUTS_SETTLED, TAKES_FILES, B.COMPLETED, "closer", CLOSED_AFTER, _INPUTS),
         row(T.OUTPUTS_SETTLED, TAKES_FILES, B.TO_BE_CLOSED, "closer", CLOSED_AFTER, _OUTPUTS),
         row(T.ALL_SETTLED, TAKES_FILES, B.CLOSED, "closer", CLOSED_AFTER, _TOP),
@@ -50,4 +52,4 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         T.REOPENED: frozenset(B) - {B.CLOSED},
     },
 )
-"""A guard says which blocks a step is for. `came_late`: the sub block of a job that came after all seemed to be done."""
+"""A guard says which blocks a step is for. `came_late`: with the sub block of a job that came after all seemed done."""

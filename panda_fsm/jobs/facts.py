@@ -169,6 +169,11 @@ FACTS: Mapping[State, Facts] = {
         + _not_moved(2 * _DAY, from_priority=_URGENT) + _not_moved(6 * _DAY) + _TOO_OLD,
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
+    S.MERGING: Facts(
+        P.POST_PROCESSING, OnReport.LAST_WORDS,
+        (Deadline(7 * _DAY, Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, "outputs were never merged"), *_TOO_OLD),
+        remind_s=10 * _MINUTE, replay=Replay.EVENT,
+    ),
     S.FINISHED: _ENDED,
     S.FAILED: _ENDED,
     S.CLOSED: _ENDED,

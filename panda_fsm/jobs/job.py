@@ -8,6 +8,9 @@ from panda_fsm.codes import Verdict
 from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, Kind, OnReport
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
 
+TO_MERGE = "TOMERGE"
+"""The token of outputs that are to be merged, and of the inputs of the job that does it."""
+
 
 @dataclass(slots=True)
 class File:
@@ -36,6 +39,11 @@ class File:
     def is_output(self) -> bool:
         return self.type in (FileType.OUTPUT, FileType.LOG)
 
+    @property
+    def is_unmerged(self) -> bool:
+        """Whether it is an output that another job shall merge with others."""
+        return self.is_output and self.place_token == TO_MERGE
+
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
@@ -57,10 +65,14 @@ def grown(files: Iterable[File], new: Iterable[NewFile]) -> list[File]:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A job that makes what another one reads, as a build job does. Nothing is known of it while `state` is None."""
+    """A job that another one waits for: it makes what that one reads, as a build job does, or merges what it made.
+
+    Nothing is known of it while `state` is None. `is_last`: should it fail, nobody tries again.
+    """
 
     job_id: int
     state: State | None
+    is_last: bool = False
 
 
 @dataclass(slots=True)
@@ -71,7 +83,7 @@ class Job:
     that need them; so is `metadata`, the payload's own report of a production job. `returns` counts the pilots that
     were given the job and never spoke of it. `closed_blocks` names blocks that the plugin chose for its files and that
     take none of them, `foreign_blocks` those of them that are another experiment's or of another kind. `upstream` is
-    loaded for defined jobs that have any. `has_erred`: its pilot reported an error, of its own or of the payload.
+    loaded for jobs that wait for others. `has_erred`: its pilot reported an error, of its own or of the payload.
     """
 
     job_id: int

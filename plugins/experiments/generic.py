@@ -84,8 +84,10 @@ class GenericPlugin:
             yield bunch
 
     def dispatch_name(self, first: Job, way: Way, generation: int) -> str:
-        """`panda.<taskID>.<MM.DD>.<type of the data>.<transfer or prestaging>.<uuid>_dis<PandaID of the first job>`; the
-        same job and way, the same name."""
+        """`panda.<taskID>.<MM.DD>.<kind of data>.<transfer or prestaging>.<uuid>_dis<PandaID of the first job>`.
+
+        The same job and way, the same name.
+        """
         of_way = f"{way.source} {way.destination}"
         unique = uuid5(NAMESPACE_OID, f"dispatch {first.job_id} {first.version} {of_way} {generation}")
         day = first.entered_at.astimezone(UTC).strftime("%m.%d")

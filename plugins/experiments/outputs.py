@@ -130,14 +130,22 @@ def sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
 def _moves(file: File, job: Job, place: str) -> bool:
     """Whether an output that is at `place` has a home elsewhere, and a block to go there in.
 
-    One that has no home stays where it is, and so does one that is in its destination block already.
+    One that has no home stays where it is, and so does one that is in its destination block already, or to be merged.
     """
-    return home(file, job) not in ("", place) and file.block not in (None, file.destination_block)
+    is_bunched = file.block not in (None, file.destination_block)
+    return home(file, job) not in ("", place) and is_bunched and not file.is_unmerged
 
 
 def _stored(file: File, what: OutputFile, place: str) -> StoredFile:
     guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
     return StoredFile(file.scope, file.lfn, place, guid, what.size or 0, what.checksum)
+
+
+def _status(output: _Output, moving: FileStatus) -> FileStatus:
+    if output.way_home is not None:
+        return moving
+    is_awaited = output.file.is_unmerged and moving is FileStatus.TRANSFERRING
+    return FileStatus.MERGING if is_awaited else FileStatus.READY
 
 
 def _plan(outputs: Sequence[_Output], troubles: _Troubles, moving: FileStatus) -> Plan:
@@ -153,5 +161,5 @@ def _plan(outputs: Sequence[_Output], troubles: _Troubles, moving: FileStatus) -
     for one in outputs:
         if one.way_home is not None:
             ways[one.way_home].append(one.file.seq)
-    files = tuple(one.change(FileStatus.READY if one.way_home is None else moving) for one in outputs)
+    files = tuple(one.change(_status(one, moving)) for one in outputs)
     return Go(files, transfers=tuple(Transfer(block, tuple(seqs)) for block, seqs in ways.items()))

@@ -33,3 +33,9 @@ CREATE INDEX data_block_open_child ON data_block (parent)
 -- Outputs that are to come and in no block yet: while there is one, its destination block does not close.
 CREATE INDEX job_file_homeless ON job_file (destination_block)
     WHERE status = 'unknown' AND block_id IS NULL AND destination_block <> '';
+
+-- A job waits before it begins for one that makes what it reads, and before it ends for one that merges what it made.
+ALTER TABLE job_upstream ADD COLUMN merges boolean NOT NULL DEFAULT false;
+
+-- What the jobs of a task made to be merged: the job that does it finds it by name.
+CREATE INDEX job_file_unmerged ON job_file (lfn) WHERE place_token = 'TOMERGE';

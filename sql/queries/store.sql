@@ -4,7 +4,7 @@
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
        j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
-       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
+       j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
        coalesce(j.errors ?| '{pilot,exe}', false),
        j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
@@ -15,7 +15,7 @@ WHERE j.job_id = ANY(%(job_ids)s)
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
        j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
-       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
+       j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
        coalesce(j.errors ?| '{pilot,exe}', false),
        j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
@@ -30,7 +30,7 @@ SELECT job_id FROM job WHERE job_id = ANY(%(job_ids)s)
 -- name: known_blocks
 -- Those that files join are locked against closing until they have; in order against others who lock blocks.
 WITH joined AS (
-    SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(joined)s) ORDER BY block_id FOR SHARE
+    SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(locked)s) ORDER BY block_id FOR SHARE
 )
 SELECT name, status, kind, vo FROM joined
 UNION ALL SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(others)s)
@@ -48,12 +48,21 @@ FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
 -- name: load_upstream
-SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state)
-FROM job_upstream u
+-- Whether a job that merges has an attempt left is asked of a merging job's only: their specifications are long.
+SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state), CASE
+    WHEN w.state = 'merging' AND coalesce(j.state, a.state) IN ('failed', 'cancelled', 'closed') THEN (
+        SELECT coalesce(j.attempt_nr, a.attempt_nr) >= CASE
+            WHEN s.most ~ '^[0-9]{1,9}$' THEN s.most::integer ELSE 0 END
+        FROM (SELECT coalesce(
+            (SELECT spec ->> 'max_attempt' FROM job_spec WHERE job_id = u.upstream_id),
+            (SELECT spec ->> 'max_attempt' FROM job_spec_archive
+             WHERE job_id = u.upstream_id AND ended_at = e.ended_at), '') AS most) AS s)
+    ELSE false END
+FROM job_upstream u JOIN job w ON w.job_id = u.job_id
 LEFT JOIN job j ON j.job_id = u.upstream_id
 LEFT JOIN job_ended e ON e.job_id = u.upstream_id
 LEFT JOIN job_archive a ON a.job_id = e.job_id AND a.ended_at = e.ended_at
-WHERE u.job_id = ANY(%(job_ids)s) ORDER BY u.job_id, u.upstream_id
+WHERE u.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging') ORDER BY u.job_id, u.upstream_id
 
 -- name: load_reports
 SELECT j.job_id, coalesce(r.output_report, ''), r.state,
@@ -113,6 +122,16 @@ SELECT r.job_id, r.spec FROM json_to_recordset(%(rows)s::json) AS r(job_id bigin
 -- name: create_upstream
 INSERT INTO job_upstream (job_id, upstream_id)
 SELECT r.job_id, r.upstream_id FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, upstream_id bigint)
+ON CONFLICT DO NOTHING
+
+-- name: link_merged
+-- Jobs whose outputs a new job merges wait for it.
+INSERT INTO job_upstream (job_id, upstream_id, merges)
+SELECT DISTINCT f.job_id, r.job_id, true
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, vo text, task_id bigint, scope text, lfn text)
+JOIN job_file f ON f.place_token = 'TOMERGE' AND f.lfn = r.lfn AND f.scope = r.scope AND f.type IN ('output', 'log')
+JOIN job j ON j.job_id = f.job_id AND j.task_id = r.task_id AND j.vo = r.vo
+    AND j.state IN ('holding', 'transferring', 'merging')
 ON CONFLICT DO NOTHING
 
 -- name: create_deadlines
@@ -233,7 +252,7 @@ WHERE f.job_id = r.job_id AND f.seq = r.seq
 -- name: fail_files
 UPDATE job_file SET status = 'failed'
 WHERE job_id = ANY(%(job_ids)s)
-  AND (type IN ('output', 'log') AND status IN ('unknown', 'transferring') OR status = 'pending')
+  AND (type IN ('output', 'log') AND status IN ('unknown', 'transferring', 'merging') OR status = 'pending')
 
 -- name: store_reports
 INSERT INTO pilot_report (job_id, attempt_nr, state, output_report, attributes)

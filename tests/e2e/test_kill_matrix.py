@@ -96,5 +96,7 @@ def test_kill_in_every_state(processes: Processes, driver: Driver, listener: Lis
     unsettled = "SELECT count(*) FROM job_file WHERE type IN ('output', 'log') AND status NOT IN ('ready', 'failed')"
     assert database.value(unsettled) == 0
     wait_until(lambda: not database.rows("SELECT 1 FROM data_block WHERE kind = 'sub' AND closed_at IS NULL"), "closed")
-    database.rows("UPDATE data_block SET status = 'completed' WHERE kind = 'dispatch' RETURNING 1")  # nobody waits for it
+    database.rows(
+        "UPDATE data_block SET status = 'completed' WHERE kind = 'dispatch' RETURNING 1"
+    )  # nobody waits for it
     check_blocks(database, listener)

@@ -88,6 +88,7 @@ def test_a_deadline_is_announced_and_ends_the_job_by_what_it_waited_for(
         "sent": ("activated", None), "starting": ("failed", 100), "running": ("failed", 100),
         "holding": ("failed", 103), "transferring": ("failed", 104), "defined": ("closed", None),
         "activated": ("closed", None), "pending": ("closed", None), "assigned": ("closed", None),
+        "merging": ("failed", None),
     }  # fmt: skip
     query = "SELECT state, errors -> 'job_dispatcher' -> 'code' FROM job WHERE job_id <= %s ORDER BY job_id"
     assert jobs.rows(query, (len(states),)) == [ends[state] for state in states]

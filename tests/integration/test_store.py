@@ -111,9 +111,10 @@ def test_jobs_submitted_twice_are_created_once(
 
 
 def test_what_the_rules_of_blocks_read_reaches_them(serve: Serve, registry: IsolatedExperiments) -> None:
-    fields = {"processing_type": "reco", "special_handling": "pc", "transfer_type": "direct", "is_jedis": True}
+    texts = {"processing_type": "reco", "special_handling": "pc", "transfer_type": "direct"}
+    fields: dict[str, Any] = texts | {"is_jedis": True}
     draft = factories.draft(1, **fields)
-    draft.files[1].place_token = "TAPE"  # noqa: S105  # no secret
+    draft.files[1].place_token = "TAPE"
     setupper = serve(Setupper(registry))
     setupper.handle(factories.submit(draft, factories.draft(2)))
     one, other = (setupper.store.load([number], files=True, report=False)[number] for number in (1, 2))
