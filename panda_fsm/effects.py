@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from panda_fsm.blocks.states import BlockKind
+from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
@@ -89,6 +90,7 @@ class Effects:
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
     close_blocks: set[str] = field(default_factory=set)
+    moved_blocks: dict[BlockTrigger, set[str]] = field(default_factory=lambda: defaultdict(set))
     inbox: set[str] = field(default_factory=set)
     handled: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)

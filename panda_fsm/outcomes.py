@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from panda_fsm.blocks.states import BlockKind
+from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.codes import Component, Verdict
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.job import NewFile
@@ -122,6 +123,14 @@ class CloseBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveBlock:
+    """The DDM has done with this block what it was asked for."""
+
+    block: str
+    trigger: BlockTrigger
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Send messages; no job changes."""
 
@@ -166,7 +175,7 @@ class Reject:
     reason: str
 
 
-Outcome = Advance | Record | Create | CloseBlocks | Emit | Ignore | Defer | Wait | Reject
+Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Ignore | Defer | Wait | Reject
 
 
 def fail(trigger: Trigger, component: Component, code: int, diagnostic: str) -> Advance:

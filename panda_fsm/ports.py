@@ -9,7 +9,7 @@ from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.outcomes import KnownBlock
+from panda_fsm.outcomes import KnownBlock, NewBlock
 from panda_fsm.plans import Later, Plan, Plans, Refuse, Replicas, StoredFile
 
 
@@ -90,6 +90,9 @@ class Catalogue(Protocol):
 
         Returns those of which that could not be confirmed, with the reason.
         """
+
+    def register_blocks(self, blocks: Mapping[NewBlock, Sequence[tuple[str, str]]]) -> None:
+        """Know blocks, and files of theirs by (scope, LFN); what is known already is no mistake."""
 
 
 class ExperimentPlugin(Protocol):

@@ -1,4 +1,4 @@
-"""Blocks that are complete but open: the Closer's message was lost, so it is asked again, once a block."""
+"""Blocks that are complete but open are asked about again; those that nobody uses any more are the DDM's to delete."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,6 +8,8 @@ from periodic.schedule import Duty
 
 _PERIOD_S = 60.0
 _SLICE = 500
+_UNUSED_S = 1800.0
+_AGAIN_S = 3600.0
 
 
 class OpenBlocks(Protocol):
@@ -17,6 +19,20 @@ class OpenBlocks(Protocol):
         """Look at open blocks numbered above `after`; the last number looked at, None at the end."""
 
     def close(self) -> None: ...
+
+
+class SettledBlocks(Protocol):
+    """The database side of what the DDM is to settle."""
+
+    def settle(self, limit: int, unused_s: float, again_s: float) -> int:
+        """Ask the DDM about at most `limit` blocks; how many there were."""
+
+    def close(self) -> None: ...
+
+
+def settling(blocks: SettledBlocks) -> Duty:
+    """Every minute: what has been unused for half an hour, and what was asked for an hour ago."""
+    return Duty("settled_blocks", _PERIOD_S, lambda: blocks.settle(_SLICE, _UNUSED_S, _AGAIN_S) == _SLICE, blocks.close)
 
 
 def duty(blocks: OpenBlocks) -> Duty:

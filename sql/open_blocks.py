@@ -1,9 +1,10 @@
-"""Blocks that hold all they ever will and are open still: the message that closes them was lost."""
+"""Blocks that somebody must look after: complete ones that are open still, and those that the DDM is to settle."""
 
 from collections.abc import Callable, Sequence
 
+from panda_fsm.blocks.states import BlockStatus
 from panda_fsm.effects import Outgoing
-from panda_fsm.messages import Message
+from panda_fsm.messages import Message, SettleBlock
 from sql import outbox
 from sql.duty import DutySession
 from sql.queries import load
@@ -36,3 +37,29 @@ class OpenBlocks:
             messages = [about(name, job_id) for _, name, job_id in rows if name is not None]
             outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
             return rows[-1][0] if len(rows) == limit else None
+
+
+class SettledBlocks:
+    """The blocks that the DDM is to close or to delete. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = DutySession(database_url, "settled_blocks", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def settle(self, limit: int, unused_s: float, again_s: float) -> int:
+        """Ask the DDM to delete what has been unused for so long, and once more for what it did not answer."""
+        with self._session.slice_alone() as connection:
+            if connection is None:
+                return 0
+            unused = connection.execute(_Q["use_up"], {"unused_s": unused_s, "limit": limit}).fetchall()
+            late = connection.execute(_Q["ask_again"], {"again_s": again_s, "limit": limit}).fetchall()
+            messages = [SettleBlock(block=name, status="deleted") for (name,) in unused]
+            messages += [
+                SettleBlock(block=name, status="deleted" if status == BlockStatus.CLEANUP else "closed")
+                for name, status in late
+            ]
+            outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
+            return max(len(unused), len(late))

@@ -113,6 +113,7 @@ CREATE TABLE public.data_block (
     closed_at timestamp with time zone,
     closes boolean DEFAULT false NOT NULL,
     number_files integer,
+    asked_at timestamp with time zone,
     CONSTRAINT data_block_kind_check CHECK ((kind = ANY (ARRAY['dispatch'::text, 'destination'::text, 'sub'::text]))),
     CONSTRAINT data_block_status_check CHECK ((status = ANY (ARRAY['open'::text, 'defined'::text, 'running'::text, 'tobeclosed'::text, 'closed'::text, 'completed'::text, 'cleanup'::text, 'deleted'::text])))
 );
@@ -694,7 +695,11 @@ CREATE INDEX cache_file_created ON public.cache_file USING btree (created_at);
 
 CREATE INDEX cache_file_owner ON public.cache_file USING btree (owner, size, checksum);
 
+CREATE INDEX data_block_asked ON public.data_block USING btree (asked_at) WHERE (status = ANY (ARRAY['tobeclosed'::text, 'cleanup'::text]));
+
 CREATE INDEX data_block_closed ON public.data_block USING btree (closed_at) WHERE (closed_at IS NOT NULL);
+
+CREATE INDEX data_block_completed ON public.data_block USING btree (closed_at) WHERE (status = 'completed'::text);
 
 CREATE INDEX data_block_created ON public.data_block USING btree (created_at) WHERE (closed_at IS NULL);
 

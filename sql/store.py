@@ -8,14 +8,15 @@ from typing import Any
 
 import psycopg
 
-from panda_fsm.blocks.states import TAKES_FILES, BlockKind
+from panda_fsm.blocks.states import TAKES_FILES, BlockKind, BlockStatus
+from panda_fsm.blocks.table import BLOCK
 from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import File, Job, Upstream
 from panda_fsm.jobs.states import FileStatus, FileType, State
-from panda_fsm.messages import BlockClosed
+from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
 from sql import rows
 from sql.queries import load
@@ -208,14 +209,22 @@ class PostgresTransaction:
             locked = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], asked)]
             for message in self._closed(locked) if locked else ():
                 effects.send(message)
+        for trigger, moved in effects.moved_blocks.items():
+            for before in BlockStatus:
+                status = BLOCK.leads(trigger, before)
+                if status is not None:
+                    step = {"names": sorted(moved), "before": before.value, "status": status.value}
+                    self._connection.execute(_Q["move_blocks"], step)
 
-    def _closed(self, locked: Sequence[int]) -> Iterator[BlockClosed]:
+    def _closed(self, locked: Sequence[int]) -> Iterator[BlockClosed | SettleBlock]:
         """Close what is complete of these blocks; what is said of it."""
         closed = self._connection.execute(_Q["close_complete"], {"block_ids": locked}).fetchall()
         if len(closed) < len(locked):
             tops = {"block_ids": locked, "parents": [parent for parent, *_ in closed]}
             closed += self._connection.execute(_Q["close_destinations"], tops).fetchall()
         for _, name, kind, status, files, vo, task_id in closed:
+            if kind == BlockKind.SUB:
+                yield SettleBlock(block=name, status="closed")
             if kind != BlockKind.DISPATCH:
                 yield BlockClosed(block=name, kind=kind, status=status, number_files=files, vo=vo, task_id=task_id)
 

@@ -21,6 +21,8 @@ class BlockStatus(StrEnum):
     TO_BE_CLOSED = "tobeclosed"
     CLOSED = "closed"
     COMPLETED = "completed"
+    CLEANUP = "cleanup"
+    DELETED = "deleted"
 
 
 TAKES_FILES = frozenset({BlockStatus.OPEN, BlockStatus.DEFINED, BlockStatus.RUNNING})

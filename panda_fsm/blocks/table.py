@@ -18,6 +18,9 @@ class BlockTrigger(StrEnum):
     OUTPUTS_SETTLED = "outputs_settled"
     ALL_SETTLED = "all_settled"
     REOPENED = "reopened"
+    REGISTERED = "registered"
+    USED_UP = "used_up"
+    DELETED = "deleted"
 
 
 T = BlockTrigger
@@ -41,6 +44,9 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         row(T.ALL_SETTLED, TAKES_FILES, B.CLOSED, "closer", CLOSED_AFTER, _TOP),
         row(T.ALL_SETTLED, B.CLOSED, B.CLOSED, "closer", CLOSED_AFTER, "came_late"),
         row(T.REOPENED, B.CLOSED, B.RUNNING, "setupper", "job.defined", _TOP),
+        row(T.REGISTERED, B.TO_BE_CLOSED, B.COMPLETED, "ddm.blocks", "block.settle"),
+        row(T.USED_UP, B.COMPLETED, B.CLEANUP, "clock", ""),
+        row(T.DELETED, B.CLEANUP, B.DELETED, "ddm.blocks", "block.settle"),
     ),
     ignored={
         T.CREATED: frozenset(B),
@@ -50,6 +56,9 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         T.OUTPUTS_SETTLED: _PAST,
         T.ALL_SETTLED: _PAST - {B.CLOSED},
         T.REOPENED: frozenset(B) - {B.CLOSED},
+        T.REGISTERED: frozenset(B) - {B.TO_BE_CLOSED},
+        T.USED_UP: frozenset(B) - {B.COMPLETED},
+        T.DELETED: frozenset(B) - {B.CLEANUP},
     },
 )
 """A guard says which blocks a step is for. `came_late`: with the sub block of a job that came after all seemed done."""

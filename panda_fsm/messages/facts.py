@@ -76,6 +76,19 @@ class CheckBlock(Message):
         return () if self.job_id is None else (self.job_id,)
 
 
+class SettleBlock(Message):
+    """The DDM is to close a block that holds all it ever will, or to delete one that nobody uses any more."""
+
+    exchange: ClassVar[str] = EVENTS
+    msg_type: Literal["settle_block"] = "settle_block"
+    block: BlockName
+    status: Literal["closed", "deleted"]
+
+    @property
+    def routing_key(self) -> str:
+        return "block.settle"
+
+
 class BlockClosed(Message):
     """A sub-destination block holds all it ever will, or nothing of a destination block is to come now: should a job of
     its task come later, it is said again."""

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.kills import USER_LABELS
+from panda_fsm.jobs.states import USER_LABELS
 
 JOBS_PER_SUB_BLOCK = 50
 _JOBS_OF_SECOND_GENERATION = 10

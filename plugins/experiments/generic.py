@@ -123,6 +123,7 @@ class GenericPlugin:
                 plans[job.job_id] = draft
         self._assign_blocks(drafts)
         self._dispatch(drafts)
+        self._register(drafts)
         return plans | {draft.job.job_id: draft.plan() for draft in drafts}
 
     def _locate(self, job: Job, found: _Found) -> _Draft | Later | Refuse:
@@ -183,6 +184,19 @@ class GenericPlugin:
                 draft.subs.append(name)
                 draft.blocks.append(sub_block(name, file, job, draft.queue.storage))
                 draft.files.append(FileChange(file.seq, file.status, name))
+
+    def _register(self, drafts: Sequence[_Draft]) -> None:
+        """Have the catalogue know all blocks before files join them, but sub blocks in which nothing moves."""
+        blocks: dict[NewBlock, list[tuple[str, str]]] = {}
+        for draft in drafts:
+            for block in draft.blocks:
+                if block.kind is BlockKind.DESTINATION or block.destination not in ("", block.source):
+                    blocks.setdefault(block, [])
+            inputs = {file.seq: file for file in draft.job.files}
+            for transfer in draft.transfers:
+                blocks.setdefault(transfer.block, []).extend(replica_of(inputs[seq]) for seq in transfer.seqs)
+        if blocks:
+            self._catalogue.register_blocks(blocks)
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
         return self._outputs.add(jobs)

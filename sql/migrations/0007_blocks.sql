@@ -22,9 +22,14 @@ ALTER TABLE data_block
     ADD CONSTRAINT data_block_status_check CHECK (status IN (
         'open', 'defined', 'running', 'tobeclosed', 'closed', 'completed', 'cleanup', 'deleted')),
     ADD COLUMN closes boolean NOT NULL DEFAULT false,
-    ADD COLUMN number_files integer;
+    ADD COLUMN number_files integer,
+    ADD COLUMN asked_at timestamptz;
 DROP INDEX data_block_open;
 CREATE INDEX data_block_open ON data_block (block_id) WHERE status IN ('open', 'defined', 'running');
+
+-- What the DDM was asked to close or to delete, and what it will be asked to delete.
+CREATE INDEX data_block_asked ON data_block (asked_at) WHERE status IN ('tobeclosed', 'cleanup');
+CREATE INDEX data_block_completed ON data_block (closed_at) WHERE status = 'completed';
 
 -- Whether anything is to come of a destination block: its sub blocks that still take files.
 CREATE INDEX data_block_open_child ON data_block (parent)

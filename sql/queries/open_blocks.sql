@@ -19,3 +19,20 @@ SELECT n.block_id, CASE
     ELSE n.name END,
     (SELECT f.job_id FROM job_file f WHERE f.block_id = n.block_id LIMIT 1)
 FROM next n ORDER BY n.block_id
+
+-- name: use_up
+-- Completed ones that no live job has a file in.
+UPDATE data_block SET status = 'cleanup', asked_at = now() WHERE block_id = ANY(ARRAY(
+    SELECT b.block_id FROM data_block b
+    WHERE b.status = 'completed' AND b.closed_at < now() - make_interval(secs => %(unused_s)s)
+        AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
+    ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING name
+
+-- name: ask_again
+-- What the DDM did not answer for long; `asked_at` is set by those who ask.
+UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block
+    WHERE status IN ('tobeclosed', 'cleanup') AND asked_at < now() - make_interval(secs => %(again_s)s)
+    ORDER BY asked_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING name, status

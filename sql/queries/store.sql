@@ -296,6 +296,7 @@ ORDER BY b.block_id FOR UPDATE
 -- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open. Files
 -- of jobs in the archive were counted when those went there.
 UPDATE data_block b SET status = CASE b.kind WHEN 'sub' THEN 'tobeclosed' ELSE 'completed' END, closed_at = now(),
+    asked_at = CASE b.kind WHEN 'sub' THEN now() END,
     number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
 WHERE b.block_id = ANY(%(block_ids)s) AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
@@ -317,6 +318,11 @@ WHERE t.block_id = ANY(%(block_ids)s) AND t.kind = 'destination' AND t.closes
                   WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
                       AND u.block_id IS NULL)
 RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id
+
+-- name: move_blocks
+-- What the DDM has done is done; a block that went on meanwhile is left.
+UPDATE data_block SET status = %(status)s WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block WHERE name = ANY(%(names)s) AND status = %(before)s ORDER BY block_id FOR UPDATE))
 
 -- name: lock_blocks
 -- Before close_arrived, so that of two Activators with the last two files the later one sees both.

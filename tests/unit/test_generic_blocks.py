@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,9 @@ class Everything:
 
     def register(self, files: Sequence[StoredFile]) -> dict[StoredFile, Later | Refuse]:
         return {}
+
+    def register_blocks(self, blocks: Mapping[NewBlock, Sequence[tuple[str, str]]]) -> None:
+        pass
 
 
 NOWHERE = Sites(

@@ -14,7 +14,7 @@ import pytest
 from lab.site import LabFiles, write_lab
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import DdmCode
-from panda_fsm.jobs.job import TO_MERGE, Job
+from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
@@ -273,26 +273,6 @@ def test_an_output_is_registered_where_its_pilot_stored_it(
     assert {(change.status, change.destination) for change in plan.files} == {(statuses, registered)}
     assert {one.block.source for one in plan.transfers} == ({source} if source else set())
     assert fault(plan, job, BlockKind.SUB) is None
-
-
-def test_an_output_in_its_destination_block_stays_where_it_was_stored(plugin: GenericPlugin) -> None:
-    """It has no block of its own to go home in."""
-    job = holding(destination=A, block="the.data.set")
-    for file in job.outputs:
-        file.block = file.destination_block
-    plan = going(plugin.add_outputs([(job, stored(job))])[1])
-    assert {(change.status, change.block, change.destination) for change in plan.files} == {(F.READY, None, B)}
-    assert plan.transfers == ()
-
-
-@pytest.mark.parametrize("destination", ["", A])
-def test_an_output_to_be_merged_waits_where_it_is(plugin: GenericPlugin, destination: str) -> None:
-    """The log, which is not, goes home."""
-    job = holding(destination=destination, block="the.data.set")
-    job.files[0].place_token = TO_MERGE
-    plan = going(plugin.add_outputs([(job, stored(job))])[1])
-    assert [change.status for change in plan.files] == [F.MERGING, F.TRANSFERRING if destination else F.READY]
-    assert [transfer.seqs for transfer in plan.transfers] == ([(1,)] if destination else [])
 
 
 def test_what_moves_from_another_storage_moves_in_a_block_that_says_so(plugin: GenericPlugin) -> None:

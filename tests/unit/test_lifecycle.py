@@ -45,6 +45,7 @@ LISTENS = {
         "block.check",
     },
     "ddm": {"block.requested"},
+    "ddm.blocks": {"block.settle"},
 }  # fmt: skip
 
 
