@@ -75,7 +75,7 @@ def sql_lifecycles_per_s(plant: Plant, count: int) -> float:
         found = connection.execute(
             "SELECT (SELECT count(*) FROM job WHERE state = 'finished'), (SELECT count(*) FROM job_history),"
             " (SELECT count(*) FROM job_file WHERE status = 'ready' AND (block_id IS NOT NULL OR seq = 0)),"
-            " (SELECT count(*) FROM data_block WHERE status = 'closed'), (SELECT count(*) FROM outbox)"
+            " (SELECT count(*) FROM data_block WHERE status = 'tobeclosed'), (SELECT count(*) FROM outbox)"
         ).fetchone()
     if found != (count, 7 * count, 3 * count, 2 * count // JOBS_PER_SUB_BLOCK, 0):
         raise BenchError(f"the raw lifecycles are not the engine's: {found}")

@@ -24,8 +24,8 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) g,
      (VALUES (0, 'input', ''), (1, 'output', 'user.bench.spectra'), (2, 'log', 'user.bench.logs')) f (seq, type, block);
 
 -- name: inputs_at_site
-INSERT INTO data_block (name, kind, parent)
-SELECT 'bench.' || p.parent || '_sub' || g, 'sub', p.parent
+INSERT INTO data_block (name, kind, status, parent)
+SELECT 'bench.' || p.parent || '_sub' || g, 'sub', 'defined', p.parent
 FROM generate_series(%(first)s::bigint, %(last)s::bigint, 50) g, (VALUES ('output'), ('log')) p (parent)
 ON CONFLICT DO NOTHING;
 UPDATE job SET state = 'activated', version = 2, modified_at = now(), state_changed_at = now(),
@@ -75,7 +75,8 @@ UPDATE job SET state = 'finished', version = 7, modified_at = now(), state_chang
 WHERE job_id BETWEEN %(first)s AND %(last)s;
 
 -- name: blocks_closed
-UPDATE data_block SET status = 'closed', closed_at = now()
+UPDATE data_block b SET status = 'tobeclosed', closed_at = now(),
+    number_files = (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
 WHERE block_id IN (SELECT block_id FROM job_file WHERE job_id BETWEEN %(first)s AND %(last)s);
 
 -- name: note_step

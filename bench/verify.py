@@ -18,9 +18,7 @@ def check_jobs(plant: Plant, job_ids: Sequence[int], count: int | None = None) -
     _expect("job states", states, {"finished": len(ids)})
     files = plant.rows("SELECT status, count(*) FROM job_file WHERE job_id = ANY(%(ids)s) GROUP BY 1", ids=ids)
     _expect("file states", dict(files), {"ready": 3 * len(ids)})
-    _await_nothing(
-        plant, "open sub blocks", "SELECT count(*) FROM data_block WHERE kind = 'sub' AND status <> 'closed'"
-    )
+    _await_nothing(plant, "open sub blocks", "SELECT count(*) FROM data_block WHERE kind = 'sub' AND closed_at IS NULL")
     _await_nothing(plant, "messages left in the outbox", "SELECT count(*) FROM outbox")
     _await_nothing(plant, "open dead letters", "SELECT count(*) FROM dead_letter WHERE status = 'open'")
     illegal = plant.value(

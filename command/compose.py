@@ -78,6 +78,12 @@ def _ddm(config: Settings, condition: Condition) -> Service[Any]:
     return LocalDdm(sites.load(config.sites_file), condition)
 
 
+def _ddm_blocks(config: Settings, _condition: Condition) -> Service[Any]:
+    from plugins.ddm.blocks import LocalBlocks
+
+    return LocalBlocks(sites.load(config.sites_file))
+
+
 def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
     from engine.dead_letters import DeadLetters
 
@@ -105,6 +111,7 @@ QUEUES = {
     "closer": Served(_closer),
     "finisher": Served(_finisher),
     "ddm": Served(_ddm),
+    "ddm.blocks": Served(_ddm_blocks),
     "dead_letters": Served(_dead_letters),
 }
 INBOX_DAYS = 7
@@ -178,7 +185,7 @@ def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
     from sql.archive import Archive
     from sql.counts import Counts
     from sql.kept_requests import KeptRequests
-    from sql.open_blocks import OpenBlocks
+    from sql.open_blocks import OpenBlocks, SettledBlocks
     from sql.partitions import Partitions
     from sql.pulse import Pulse
     from sql.snapshots import Snapshots
@@ -189,6 +196,7 @@ def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
         deadlines.duty(Appointments(*place), config.limits(), config.losses_per_s, condition),
         archive.duty(Archive(*place)),
         blocks.duty(OpenBlocks(*place)),
+        blocks.settling(SettledBlocks(*place)),
         counts.duty(Counts(*place)),
         requests.duty(KeptRequests(*place)),
         partitions.duty(Partitions(*place), config.history_months, config.archive_months, condition),

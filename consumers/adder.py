@@ -1,4 +1,4 @@
-"""Adder: registers a holding job's outputs; holding → transferring, or `outputs added` for the Finisher."""
+"""Adder: registers a holding job's outputs; holding → transferring or merging, or `outputs added` for the Finisher."""
 
 import time
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ GIVE_UP_LOG_S = 3600.0
 PATTERNS_S = 10.0
 """So long a batch compares users' patterns: jobs with slow ones have their turn one after another, and hold up few."""
 
+_LEFT_TO_OTHERS = SETTLED_OUTPUT | {FileStatus.MERGING}
 _TAKES_LONG = Later("the patterns of others take long")
 
 
@@ -87,10 +88,11 @@ class Adder(Service[Reading]):
     def _go(self, job: Job, reading: Reading, plan: Go) -> Outcome:
         settled = (*reading.settled, *plan.files)
         changes = _moving(Changes(new_files=reading.new_files, files=settled), reading, plan)
-        if not plan.transfers:
+        if not plan.transfers and not any(change.status is FileStatus.MERGING for change in settled):
             return _added(job, Verdict.FINISHED, changes)
         # What its pilot said of the job was of its run.
-        return Advance(Trigger.OUTPUTS_MOVING, replace(changes, pilot={"job_sub_status": ""}))
+        changes = replace(changes, pilot={"job_sub_status": ""})
+        return Advance(Trigger.OUTPUTS_MOVING if plan.transfers else Trigger.OUTPUTS_MERGING, changes)
 
     def _failed(self, job: Job, reading: Reading) -> Outcome:
         plan, lost = reading.log_plan, None
@@ -118,7 +120,7 @@ def _judge(reading: Reading) -> None:
         return
     if isinstance(plan, Go):
         settled = (*reading.settled, *plan.files)
-        forgotten = left_open(job.outputs, settled, plan.transfers, SETTLED_OUTPUT, FileStatus.TRANSFERRING)
+        forgotten = left_open(job.outputs, settled, plan.transfers, _LEFT_TO_OTHERS, FileStatus.TRANSFERRING)
         if forgotten is None:
             return
         reading.plan = plan = Later(f"the plugin left {forgotten.lfn} unsettled")

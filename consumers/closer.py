@@ -1,6 +1,7 @@
-"""Closer: closes a sub-destination block as soon as none of its files is unknown any more."""
+"""Closer: closes a block as soon as none of its files is unknown any more, and what closes with it."""
 
 from panda_fsm.handler import Item, Service
+from panda_fsm.messages import CheckBlock
 from panda_fsm.outcomes import CloseBlocks, Outcome, Reject
 
 
@@ -11,6 +12,9 @@ class Closer(Service[None]):
     needs_jobs = False
 
     def decide(self, item: Item[None]) -> Outcome:
-        if not item.message.job_ids:
-            return Reject(f"closer does not handle {item.message.msg_type}")
-        return CloseBlocks(item.message.job_ids[0])
+        message = item.message
+        if isinstance(message, CheckBlock) and message.block:
+            return CloseBlocks(block=message.block)
+        if not message.job_ids:
+            return Reject(f"closer does not handle {message.msg_type}")
+        return CloseBlocks(message.job_ids[0])

@@ -1,13 +1,17 @@
-"""Finisher: holding, transferring → finished or failed, when outputs were added or arrived at their destination."""
+"""Finisher: holding, transferring, merging → finished or failed, when outputs were added, have arrived, were merged."""
 
 from panda_fsm.codes import Component, TaskBufferCode, Verdict
 from panda_fsm.handler import Item, Service
+from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
-from panda_fsm.messages import FilesArrived, FilesFailed, OutputsAdded
-from panda_fsm.outcomes import Advance, Changes, FileChange, Ignore, JobError, Outcome, Record, Reject
+from panda_fsm.messages import FilesArrived, FilesFailed, JobEvent, OutputsAdded
+from panda_fsm.outcomes import Advance, Changes, Defer, FileChange, Ignore, JobError, Outcome, Record, Reject
 
+MERGE_S = 600.0
+"""The end of a job that merges wakes those it merges, unless they are being looked at just then."""
+_ENDED_BADLY = FINAL - {State.FINISHED}
 _BY_VERDICT = {
     Verdict.FINISHED: Trigger.OUTPUTS_DONE,
     Verdict.FAILED: Trigger.OUTPUTS_FAILED,
@@ -34,6 +38,10 @@ class Finisher(Service[None]):
                     Component.TASK_BUFFER, TaskBufferCode.TRANSFER, f"outputs not transferred: {failed.reason}"
                 )
                 return self._moved(failed, job, FileStatus.FAILED, (error,))
+            case JobEvent() as event, Job() as job:
+                if job.state is not State.MERGING or event.version != job.version:
+                    return Ignore(f"job is {job.state} at version {job.version}, not {event.version}")
+                return _merged(job)
         return Reject(f"finisher does not handle {item.message.msg_type}")
 
     def _moved(
@@ -52,7 +60,26 @@ class Finisher(Service[None]):
         }
         changes = Changes(files=tuple(FileChange(seq, to) for seq, to in after.items()), errors=errors)
         results = [after.get(file.seq, file.status) for file in job.outputs]
-        if not all(result in SETTLED_OUTPUT for result in results):
+        if not all(result in SETTLED_OUTPUT or result is FileStatus.MERGING for result in results):
             return Record(changes)
-        failed = FileStatus.FAILED in results
-        return Advance(Trigger.OUTPUTS_FAILED if failed else Trigger.OUTPUTS_DONE, changes)
+        if FileStatus.FAILED in results:
+            return Advance(Trigger.OUTPUTS_FAILED, changes)
+        return Advance(Trigger.OUTPUTS_MERGING if FileStatus.MERGING in results else Trigger.OUTPUTS_DONE, changes)
+
+
+def _merged(job: Job) -> Outcome:
+    """What has become of the outputs that others merge: one that did it is enough, and only the last one's end is the
+    end."""
+    if any(one.state is State.FINISHED for one in job.upstream):
+        merged = (FileChange(file.seq, FileStatus.READY) for file in job.outputs if file.status is FileStatus.MERGING)
+        return Advance(Trigger.OUTPUTS_DONE, Changes(files=tuple(merged)))
+    trying = [one.job_id for one in job.upstream if one.state not in _ENDED_BADLY]
+    if trying:
+        return Defer(f"waits for job {trying[0]}, which merges its outputs", MERGE_S)
+    last = next((one for one in job.upstream if one.is_last), None)
+    if last is None:
+        return Defer("waits for a job that merges its outputs", MERGE_S)
+    reason = f"outputs not merged: job {last.job_id} is {last.state}"
+    error = JobError(Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, reason)
+    changes = Changes(errors=(error,), pilot={"job_sub_status": f"merge_{last.state}"})
+    return Advance(Trigger.OUTPUTS_FAILED, changes, reason)

@@ -92,6 +92,10 @@ class Setupper(Service[Plan]):
         forgotten = left_open(inputs, plan.files, plan.transfers, USABLE_INPUT, FileStatus.PENDING)
         if forgotten is not None:
             return Defer(f"the plugin left {forgotten.lfn} unsettled", ask_again_s(job))
+        taken = next((block.name for block in plan.blocks if block.name in job.foreign_blocks), None)
+        if taken is not None:
+            reason = f"block {taken} belongs to another experiment, or is of another kind"
+            return fail(Trigger.SETUP_FAILED, Component.DDM, DdmCode.SETUPPER, reason)
         files = {file.seq: file for file in job.files}
         requests = tuple(
             request(one.block.kind, one.block.name, one.block.source, one.block.destination,

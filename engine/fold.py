@@ -12,7 +12,19 @@ from panda_fsm.handler import Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.machine import Ignored
 from panda_fsm.messages import cut, new_message_id
-from panda_fsm.outcomes import Advance, CloseBlocks, Create, Defer, Emit, Ignore, Outcome, Record, Reject, Wait
+from panda_fsm.outcomes import (
+    Advance,
+    CloseBlocks,
+    Create,
+    Defer,
+    Emit,
+    Ignore,
+    MoveBlock,
+    Outcome,
+    Record,
+    Reject,
+    Wait,
+)
 
 log = structlog.get_logger()
 
@@ -35,8 +47,13 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
         case Create(trigger, owner, drafts), _:
             effects.inbox.add(cause)
             effects.created += [(owner, trigger, draft, cause) for draft in drafts]
-        case CloseBlocks(job_id), _:
-            effects.close_blocks_of.add(job_id)
+        case CloseBlocks(job_id, block), _:
+            if job_id is not None:
+                effects.close_blocks_of.add(job_id)
+            if block:
+                effects.close_blocks.add(block)
+        case MoveBlock(block, trigger), _:
+            effects.moved_blocks[trigger].add(block)
         case Emit(messages), _:
             for message in messages:
                 effects.send(message)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import traceback
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ import structlog
 
 from engine.fold import fold, put_off, to_dead_letter
 from engine.receive import Received, bind, put_off_locked, receive, wanted, without_jobs
+from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.errors import PoisonError, SystemicError, TransientError
 from panda_fsm.handler import Delivery, Item, Service
@@ -40,14 +41,18 @@ _NAMELESS = Defer("its plugin chooses closed blocks again and again", 60.0)
 
 @dataclass(slots=True)
 class Closed:
-    """Blocks that were found closed when files of jobs were to join them, by job, over the rounds of one batch."""
+    """Blocks that were found closed when files of jobs were to join them, by job, over the rounds of one batch;
+    `foreign` are those of them that are another experiment's or of another kind."""
 
     names: dict[int, frozenset[str]] = field(default_factory=dict)
+    foreign: dict[int, frozenset[str]] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)
 
-    def note(self, names_by_job: Mapping[int, frozenset[str]]) -> None:
-        for job_id, names in names_by_job.items():
-            self.names[job_id] = self.names.get(job_id, frozenset()) | names
+    def note(self, found: "_BlocksRefusedError") -> None:
+        for job_id in found.closed.keys() | found.foreign.keys():
+            foreign = found.foreign.get(job_id, set())
+            self.names[job_id] = self.names.get(job_id, frozenset()) | found.closed.get(job_id, set()) | foreign
+            self.foreign[job_id] = self.foreign.get(job_id, frozenset()) | foreign
             self.rounds[job_id] = self.rounds.get(job_id, 0) + 1
 
     def is_nameless(self, job: Job | None) -> bool:
@@ -55,12 +60,13 @@ class Closed:
         return job is not None and self.rounds.get(job.job_id, 0) >= _ROUNDS
 
 
-class _BlocksClosedError(Exception):
-    """Files would join blocks that take none any more: nothing is written, and their jobs are planned anew."""
+class _BlocksRefusedError(Exception):
+    """Files would join blocks that do not take them: nothing is written, and their jobs are planned anew."""
 
-    def __init__(self, names_by_job: Mapping[int, frozenset[str]]) -> None:
-        super().__init__("a block was closed meanwhile")
-        self.names_by_job = names_by_job
+    def __init__(self, closed: Mapping[int, set[str]], foreign: Mapping[int, set[str]]) -> None:
+        super().__init__("a block was closed meanwhile, or belongs to somebody else")
+        self.closed = closed
+        self.foreign = foreign
 
 
 class Processor:
@@ -166,8 +172,8 @@ class Processor:
         while left:  # messages whose job moved while outside systems were asked are decided again
             try:
                 left = self._handle_once(left, closed)
-            except _BlocksClosedError as error:
-                closed.note(error.names_by_job)
+            except _BlocksRefusedError as error:
+                closed.note(error)
 
     def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
         effects = Effects()
@@ -198,13 +204,13 @@ class Processor:
         job_ids = wanted(received) if service.needs_jobs else []
         jobs = self._store.load(job_ids, service.needs_files, service.needs_report) if job_ids else {}
         for job_id in closed.names.keys() & jobs.keys():
-            jobs[job_id].closed_blocks = closed.names[job_id]
+            jobs[job_id].closed_blocks, jobs[job_id].foreign_blocks = closed.names[job_id], closed.foreign[job_id]
         items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
         service.prepare(items)
         with self._store.transaction() as tx:
             stale, items = self._still_there(tx, jobs, items, effects)
             self._decide(items, effects, closed)
-            _refuse_closed(tx, effects)
+            _refuse_blocks(tx, effects)
             _note_handled([r for r in received if r.delivery.tag not in stale], effects)
             tx.write(effects)
         return list(stale.values())
@@ -256,14 +262,16 @@ class Processor:
             tx.write(effects)
 
 
-def _refuse_closed(tx: Transaction, effects: Effects) -> None:
-    """Files never join a block that is not open: their jobs are planned anew, with other names."""
-    names_by_job: dict[int, frozenset[str]] = defaultdict(frozenset)
-    for name in tx.closed_blocks(sorted(effects.joined)) if effects.joined else ():
-        for job_id in effects.joined[name]:
-            names_by_job[job_id] |= {name}
-    if names_by_job:
-        raise _BlocksClosedError(names_by_job)
+def _refuse_blocks(tx: Transaction, effects: Effects) -> None:
+    """Files never join a block that is closed or somebody else's: their jobs are planned anew, with other names."""
+    if not effects.blocks:
+        return
+    destinations = {name for name, block in effects.blocks.items() if block.kind is BlockKind.DESTINATION}
+    locked = effects.joined.keys() - destinations
+    known = tx.known_blocks(locked, effects.blocks.keys() - locked)
+    closed, foreign = effects.closed_to(known), effects.foreign_to(known)
+    if closed or foreign:
+        raise _BlocksRefusedError(closed, foreign)
 
 
 def _note_handled(received: Sequence[Received], effects: Effects) -> None:

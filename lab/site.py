@@ -37,7 +37,7 @@ def write_lab(run_dir: Path, gateway_url: str) -> LabFiles:
     for path in storages.values():
         path.mkdir(parents=True, exist_ok=True)
     sites_file = root / "sites.json"
-    _write_json(sites_file, _sites(storages))
+    _write_json(sites_file, _sites(storages) | {"block_register": str(root / "blocks")})
     schedconf = root / "schedconf.json"
     _write_json(schedconf, {queue: queuedata(queue) for queue in _SITES})
     _write(root / "pilot.token", unsigned_token("lab-pilot", gateway_url))

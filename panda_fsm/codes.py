@@ -26,6 +26,7 @@ class TaskBufferCode(IntEnum):
     EXPIRED = 102
     ABORTED = 103
     REASSIGNED = 105
+    MERGE_FAILED = 113
     FAST_REBROKERAGE = 130
 
 

@@ -1,10 +1,12 @@
 """What a batch will write: outcomes folded in memory, job by job, before one transaction writes them all."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from panda_fsm.blocks.states import BlockKind
+from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
@@ -15,10 +17,11 @@ from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages.ddm import TransferRequested
 from panda_fsm.messages.envelope import Message, cut
 from panda_fsm.messages.facts import JobEvent
-from panda_fsm.outcomes import Changes, FileChange, NewBlock
+from panda_fsm.outcomes import Changes, FileChange, KnownBlock, NewBlock
 from panda_fsm.transfers import merged
 
-_UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.PENDING)
+_ADDED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
+_UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.MERGING, FileStatus.PENDING)
 JobStep = Step[Trigger, State]
 
 
@@ -67,8 +70,9 @@ class Effects:
 
     `subjects` are the jobs of the rows in `jobs`, as they are at the end of the batch.
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
-    `joined` the blocks that files join with this batch: they must be open when it is written. `vacated` names jobs that
-    their pilots lost, and whether for their silence.
+    `blocks` are the first of each name, `brought` says which jobs have them in their plans: by name, kind, experiment,
+    for these may differ. Files join those `joined`: they must take files when the batch is written. Those `filled` get
+    their first outputs. `vacated` names jobs that their pilots lost, and whether for their silence.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -77,7 +81,9 @@ class Effects:
     new_files: dict[tuple[int, int], NewFile] = field(default_factory=dict)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
     blocks: dict[str, NewBlock] = field(default_factory=dict)
+    brought: dict[tuple[str, BlockKind, str], set[int]] = field(default_factory=dict)
     joined: dict[str, set[int]] = field(default_factory=dict)
+    filled: set[str] = field(default_factory=set)
     transfers: list[TransferRequested] = field(default_factory=list)
     arrived_blocks: set[str] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -85,6 +91,8 @@ class Effects:
     stdout: dict[int, str] = field(default_factory=dict)
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
+    close_blocks: set[str] = field(default_factory=set)
+    moved_blocks: dict[BlockTrigger, set[str]] = field(default_factory=lambda: defaultdict(set))
     inbox: set[str] = field(default_factory=set)
     handled: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
@@ -160,7 +168,9 @@ class Effects:
             row["errors"] = row.get("errors", {}) | {
                 e.component.value: {"code": e.code, "diag": cut(e.diagnostic)} for e in changes.errors
             }
-        self.blocks.update((block.name, block) for block in changes.blocks)
+        for block in changes.blocks:
+            self.blocks.setdefault(block.name, block)
+            self.brought.setdefault((block.name, block.kind, block.vo), set()).add(job.job_id)
         self.arrived_blocks.update(changes.arrived_blocks)
         if changes.new_files:
             self.new_files.update({(job.job_id, new.seq): new for new in changes.new_files})
@@ -178,14 +188,35 @@ class Effects:
         """Note new values of a job's files."""
         by_seq = {file.seq: file for file in job.files}
         for change in changes:
-            before = self.files.get((job.job_id, change.seq))
+            before, file = self.files.get((job.job_id, change.seq)), by_seq[change.seq]
             self.files[(job.job_id, change.seq)] = change if before is None else _merge(before, change)
-            file = by_seq[change.seq]
             file.status = change.status
             if change.block and change.block != file.block:
                 self.joined.setdefault(change.block, set()).add(job.job_id)
+            elif file.in_new_block and file.is_output and change.status in _ADDED:
+                self.filled |= {str(file.block), file.destination_block}
             if change.block is not None:
                 file.block = change.block or None
+
+    def closed_to(self, known: Mapping[str, KnownBlock]) -> dict[int, set[str]]:
+        """Blocks that jobs want to join and that take no files any more. Destination blocks always do."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for name, job_ids in self.joined.items():
+            block = known.get(name)
+            if block is not None and block.kind is not BlockKind.DESTINATION and not block.takes_files:
+                for job_id in job_ids:
+                    found[job_id].add(name)
+        return found
+
+    def foreign_to(self, known: Mapping[str, KnownBlock]) -> dict[int, set[str]]:
+        """Blocks that jobs bring and that are another experiment's or of another kind. A new one is the first's."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for (name, kind, vo), job_ids in self.brought.items():
+            owner = known.get(name) or self.blocks[name]
+            if (owner.kind, owner.vo) != (kind, vo):
+                for job_id in job_ids:
+                    found[job_id].add(name)
+        return found
 
     def announce_created(self, job_ids: set[int]) -> None:
         """Called by the store with the ids that were new: their history and events, once if they came twice."""

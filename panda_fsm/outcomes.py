@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from panda_fsm.blocks.states import BlockKind
+from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.codes import Component, Verdict
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.job import NewFile
@@ -31,7 +32,10 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class NewBlock:
-    """A data block to create if it is not there yet; `parent` is the destination block of a sub block."""
+    """A data block to create if it is not there yet; `parent` is the destination block of a sub block.
+
+    `closes`: of a destination block, that it closes once nothing of it is to come; others are their owners' to close.
+    """
 
     name: str
     kind: BlockKind
@@ -40,6 +44,16 @@ class NewBlock:
     task_id: int = 0
     source: str = ""
     destination: str = ""
+    closes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBlock:
+    """A block as the database has it: of which kind, whose, and whether files may join it."""
+
+    kind: BlockKind
+    vo: str
+    takes_files: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +123,18 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class CloseBlocks:
-    """Close the sub-destination blocks of this job in which no file is unknown."""
+    """Close the blocks of this job, or this block, if no file is unknown in it; and what closes with them."""
 
-    job_id: int
+    job_id: int | None = None
+    block: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveBlock:
+    """The DDM has done with this block what it was asked for."""
+
+    block: str
+    trigger: BlockTrigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +182,7 @@ class Reject:
     reason: str
 
 
-Outcome = Advance | Record | Create | CloseBlocks | Emit | Ignore | Defer | Wait | Reject
+Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Ignore | Defer | Wait | Reject
 
 
 def fail(trigger: Trigger, component: Component, code: int, diagnostic: str) -> Advance:

@@ -74,7 +74,7 @@ Plans = Mapping[int, Plan]
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that a storage has, as its catalogue must know it."""
+    """A file that a storage has, as its catalogue must know it, and the blocks that it belongs to."""
 
     scope: str
     lfn: str
@@ -82,6 +82,7 @@ class StoredFile:
     guid: str
     size: int
     checksum: str
+    blocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The seams: what the engine asks of the database and the broker, and what services ask of plugins and catalogues."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,6 +9,7 @@ from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
+from panda_fsm.outcomes import KnownBlock, NewBlock
 from panda_fsm.plans import Later, Plan, Plans, Refuse, Replicas, StoredFile
 
 
@@ -21,8 +22,8 @@ class Transaction(Protocol):
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
         """Lock job rows in job_id order, but those somebody else holds; their present versions and verdicts."""
 
-    def closed_blocks(self, names: Sequence[str]) -> set[str]:
-        """Those of the blocks that take no files any more; the others stay open until the transaction ends."""
+    def known_blocks(self, locked: Collection[str], others: Collection[str]) -> Mapping[str, KnownBlock]:
+        """Those of the blocks that exist. `locked`: if they take files, they do until the transaction ends."""
 
     def write(self, effects: Effects) -> None:
         """Write everything with set-based statements. Fills `effects.outgoing` with what only the database knows."""
@@ -89,6 +90,9 @@ class Catalogue(Protocol):
 
         Returns those of which that could not be confirmed, with the reason.
         """
+
+    def register_blocks(self, blocks: Mapping[NewBlock, Sequence[tuple[str, str]]]) -> None:
+        """Know blocks, and files of theirs by (scope, LFN); what is known already is no mistake."""
 
 
 class ExperimentPlugin(Protocol):

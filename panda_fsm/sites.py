@@ -29,9 +29,11 @@ class Queue(BaseModel):
 
 
 class Sites(BaseModel):
-    """The whole configuration of queues and storages. `transformations` is the folder of scripts that pilots fetch."""
+    """The whole configuration of queues and storages. `transformations` is the folder of scripts that pilots fetch,
+    `block_register` the one where the local DDM keeps what it knows of data blocks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     queues: dict[str, Queue] = Field(default_factory=dict)
     storages: dict[str, Storage] = Field(default_factory=dict)
     transformations: str | None = None
+    block_register: str | None = None

@@ -1,5 +1,4 @@
-"""Blocks that are complete but open: the Closer's message was lost, so it is asked again, once a block; those that all
-their files left are closed."""
+"""Blocks that are complete but open are asked about again; those that nobody uses any more are the DDM's to delete."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,15 +8,31 @@ from periodic.schedule import Duty
 
 _PERIOD_S = 60.0
 _SLICE = 500
+_UNUSED_S = 1800.0
+_AGAIN_S = 3600.0
 
 
 class OpenBlocks(Protocol):
     """The database side."""
 
-    def remind(self, after: int, limit: int, about: Callable[[int], Message]) -> int | None:
-        """Look at open blocks numbered above `after`, and close the empty ones; the last looked at, None at the end."""
+    def remind(self, after: int, limit: int, about: Callable[[str, int | None], Message]) -> int | None:
+        """Look at open blocks numbered above `after`; the last number looked at, None at the end."""
 
     def close(self) -> None: ...
+
+
+class SettledBlocks(Protocol):
+    """The database side of what the DDM is to settle."""
+
+    def settle(self, limit: int, unused_s: float, again_s: float) -> int:
+        """Ask the DDM about at most `limit` blocks; how many there were."""
+
+    def close(self) -> None: ...
+
+
+def settling(blocks: SettledBlocks) -> Duty:
+    """Every minute: what has been unused for half an hour, and what was asked for an hour ago."""
+    return Duty("settled_blocks", _PERIOD_S, lambda: blocks.settle(_SLICE, _UNUSED_S, _AGAIN_S) == _SLICE, blocks.close)
 
 
 def duty(blocks: OpenBlocks) -> Duty:
@@ -33,6 +48,6 @@ def duty(blocks: OpenBlocks) -> Duty:
     return Duty("blocks", _PERIOD_S, run, blocks.close)
 
 
-def about(job_id: int) -> Message:
-    """What is said of a complete block, by one of its jobs."""
-    return CheckBlock(job_id=job_id)
+def about(block: str, job_id: int | None) -> Message:
+    """What is said of a complete block; it may have no job any more."""
+    return CheckBlock(block=block, job_id=job_id)

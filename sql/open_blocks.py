@@ -1,21 +1,21 @@
-"""Blocks that hold all they ever will and are open still: the message that closes them was lost, or all files left."""
+"""Blocks that somebody must look after: complete ones that are open still, and those that the DDM is to settle."""
 
 from collections.abc import Callable, Sequence
 
-import psycopg
-
-from panda_fsm.blocks.states import BlockKind
+from panda_fsm.blocks.states import BlockStatus
 from panda_fsm.effects import Outgoing
-from panda_fsm.messages import BlockClosed, Message
+from panda_fsm.messages import Message, SettleBlock
 from sql import outbox
 from sql.duty import DutySession
 from sql.queries import load
 
 _Q = load("open_blocks")
 
+About = Callable[[str, int | None], Message]
+
 
 class OpenBlocks:
-    """The open sub blocks. Raises TransientError while the database is away."""
+    """The blocks that take files. Raises TransientError while the database is away."""
 
     def __init__(self, database_url: str, statement_timeout_s: float) -> None:
         self._session = DutySession(database_url, "blocks", statement_timeout_s)
@@ -24,8 +24,8 @@ class OpenBlocks:
         """Give the connection back."""
         self._session.close()
 
-    def remind(self, after: int, limit: int, about: Callable[[int], Message]) -> int | None:
-        """Look at the next open blocks with a number above `after`, and say `about` a job of each complete one.
+    def remind(self, after: int, limit: int, about: About) -> int | None:
+        """Look at the next open blocks with a number above `after`, and say `about` each that is complete.
 
         A block that all its files left has no job to speak of: it is closed here. Returns the last number looked at;
         None when there are no more.
@@ -33,18 +33,34 @@ class OpenBlocks:
         with self._session.slice_alone() as connection:
             if connection is None:
                 return None
-            rows: Sequence[tuple[int, int | None, bool]]
+            rows: Sequence[tuple[int, str | None, int | None]]
             rows = connection.execute(_Q["look_at"], {"after": after, "limit": limit}).fetchall()
-            messages = [about(job_id) for _, job_id, _ in rows if job_id is not None]
-            messages += _closed(connection, [block_id for block_id, _, is_empty in rows if is_empty])
+            messages = [about(name, job_id) for _, name, job_id in rows if name is not None]
             outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
             return rows[-1][0] if len(rows) == limit else None
 
 
-def _closed(connection: psycopg.Connection, block_ids: Sequence[int]) -> list[Message]:
-    """Close those of the blocks that nothing is in, nor joins just now; what is said of them."""
-    if not block_ids:
-        return []
-    locked = [block_id for (block_id,) in connection.execute(_Q["lock_empty"], {"block_ids": block_ids})]
-    closed = connection.execute(_Q["close_empty"], {"block_ids": locked}).fetchall()
-    return [BlockClosed(block=name) for name, kind in closed if kind == BlockKind.SUB]
+class SettledBlocks:
+    """The blocks that the DDM is to close or to delete. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = DutySession(database_url, "settled_blocks", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def settle(self, limit: int, unused_s: float, again_s: float) -> int:
+        """Ask the DDM to delete what has been unused for so long, and once more for what it did not answer."""
+        with self._session.slice_alone() as connection:
+            if connection is None:
+                return 0
+            unused = connection.execute(_Q["use_up"], {"unused_s": unused_s, "limit": limit}).fetchall()
+            late = connection.execute(_Q["ask_again"], {"again_s": again_s, "limit": limit}).fetchall()
+            messages = [SettleBlock(block=name, status="deleted") for (name,) in unused]
+            messages += [
+                SettleBlock(block=name, status="deleted" if status == BlockStatus.CLEANUP else "closed")
+                for name, status in late
+            ]
+            outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
+            return max(len(unused), len(late))

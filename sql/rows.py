@@ -1,6 +1,6 @@
 """The rows that a batch's effects become, statement by statement; names are those of the SQL column lists."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -11,9 +11,10 @@ from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, Kind, Limits, in_phases, span
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import TO_MERGE, Job
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
+from panda_fsm.outcomes import NewBlock
 from panda_fsm.trouble import fingerprint
 
 Row = dict[str, Any]
@@ -39,7 +40,7 @@ class Timetable:
         """A new job's hot columns."""
         state = JOB.birth(trigger).destination
         times = self._span(state, Kind(draft.label, draft.priority, draft.task_id > 0, False))
-        row = draft.model_dump(exclude={"spec", "files", "special_handling", "user", "upstream"})
+        row = draft.model_dump(exclude={"spec", "files", "user", "upstream"})
         return row | {
             "user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": times.deadline_s,
             "look_s": times.look_s,
@@ -71,18 +72,29 @@ def upstream(drafts: Sequence[JobDraft]) -> list[Row]:
     ]
 
 
+def merged(drafts: Sequence[JobDraft]) -> list[Row]:
+    """What the new jobs merge of others of their tasks."""
+    return [
+        {"job_id": draft.job_id, "vo": draft.vo, "task_id": draft.task_id, "scope": file.scope, "lfn": file.lfn}
+        for draft in drafts
+        if draft.task_id
+        for file in draft.files
+        if file.type == "input" and file.place_token == TO_MERGE
+    ]
+
+
 def draft_files(draft: JobDraft) -> Iterator[Row]:
     """A new job's files, numbered as they were sent."""
     for seq, file in enumerate(draft.files):
         yield {"job_id": draft.job_id, "seq": seq, **file.model_dump()}
 
 
-def blocks(effects: Effects) -> list[Row]:
+def blocks(wanted: Iterable[NewBlock]) -> list[Row]:
     """Data blocks to create."""
     return [
         {"name": b.name, "kind": b.kind, "parent": b.parent, "vo": b.vo, "task_id": b.task_id, "source": b.source,
-         "destination": b.destination}
-        for b in effects.blocks.values()
+         "destination": b.destination, "closes": b.closes}
+        for b in wanted
     ]  # fmt: skip
 
 

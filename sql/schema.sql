@@ -111,8 +111,11 @@ CREATE TABLE public.data_block (
     destination text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     closed_at timestamp with time zone,
+    closes boolean DEFAULT false NOT NULL,
+    number_files integer,
+    asked_at timestamp with time zone,
     CONSTRAINT data_block_kind_check CHECK ((kind = ANY (ARRAY['dispatch'::text, 'destination'::text, 'sub'::text]))),
-    CONSTRAINT data_block_status_check CHECK ((status = ANY (ARRAY['open'::text, 'closed'::text])))
+    CONSTRAINT data_block_status_check CHECK ((status = ANY (ARRAY['open'::text, 'defined'::text, 'running'::text, 'tobeclosed'::text, 'closed'::text, 'completed'::text, 'cleanup'::text, 'deleted'::text])))
 );
 
 ALTER TABLE public.data_block ALTER COLUMN block_id ADD GENERATED ALWAYS AS IDENTITY (
@@ -199,6 +202,10 @@ CREATE TABLE public.job (
     ended_at timestamp with time zone,
     waits_for text,
     left_by text[],
+    processing_type text DEFAULT ''::text NOT NULL,
+    special_handling text DEFAULT ''::text NOT NULL,
+    transfer_type text DEFAULT ''::text NOT NULL,
+    is_jedis boolean DEFAULT false NOT NULL,
     CONSTRAINT job_verdict_check CHECK ((verdict = ANY (ARRAY['finished'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='60');
@@ -238,7 +245,11 @@ CREATE TABLE public.job_archive (
     started_at timestamp with time zone,
     ended_at timestamp with time zone NOT NULL,
     waits_for text,
-    left_by text[]
+    left_by text[],
+    processing_type text DEFAULT ''::text NOT NULL,
+    special_handling text DEFAULT ''::text NOT NULL,
+    transfer_type text DEFAULT ''::text NOT NULL,
+    is_jedis boolean DEFAULT false NOT NULL
 )
 PARTITION BY RANGE (ended_at);
 
@@ -277,7 +288,11 @@ CREATE TABLE public.job_archive_default (
     started_at timestamp with time zone,
     ended_at timestamp with time zone NOT NULL,
     waits_for text,
-    left_by text[]
+    left_by text[],
+    processing_type text DEFAULT ''::text NOT NULL,
+    special_handling text DEFAULT ''::text NOT NULL,
+    transfer_type text DEFAULT ''::text NOT NULL,
+    is_jedis boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.job_count (
@@ -316,7 +331,8 @@ CREATE TABLE public.job_file (
     size bigint NOT NULL,
     checksum text NOT NULL,
     status text NOT NULL,
-    block_id bigint
+    block_id bigint,
+    place_token text DEFAULT ''::text NOT NULL
 )
 WITH (fillfactor='70');
 
@@ -335,7 +351,8 @@ CREATE TABLE public.job_file_archive (
     checksum text NOT NULL,
     status text NOT NULL,
     block_id bigint,
-    ended_at timestamp with time zone NOT NULL
+    ended_at timestamp with time zone NOT NULL,
+    place_token text DEFAULT ''::text NOT NULL
 )
 PARTITION BY RANGE (ended_at);
 
@@ -354,7 +371,8 @@ CREATE TABLE public.job_file_archive_default (
     checksum text NOT NULL,
     status text NOT NULL,
     block_id bigint,
-    ended_at timestamp with time zone NOT NULL
+    ended_at timestamp with time zone NOT NULL,
+    place_token text DEFAULT ''::text NOT NULL
 );
 
 CREATE TABLE public.job_heard (
@@ -473,7 +491,8 @@ ALTER TABLE public.job_transition ALTER COLUMN transition_id ADD GENERATED ALWAY
 
 CREATE TABLE public.job_upstream (
     job_id bigint NOT NULL,
-    upstream_id bigint NOT NULL
+    upstream_id bigint NOT NULL,
+    merges boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.job_waiting (
@@ -718,11 +737,17 @@ CREATE INDEX cache_file_created ON public.cache_file USING btree (created_at);
 
 CREATE INDEX cache_file_owner ON public.cache_file USING btree (owner, size, checksum);
 
+CREATE INDEX data_block_asked ON public.data_block USING btree (asked_at) WHERE (status = ANY (ARRAY['tobeclosed'::text, 'cleanup'::text]));
+
 CREATE INDEX data_block_closed ON public.data_block USING btree (closed_at) WHERE (closed_at IS NOT NULL);
+
+CREATE INDEX data_block_completed ON public.data_block USING btree (closed_at) WHERE (status = 'completed'::text);
 
 CREATE INDEX data_block_created ON public.data_block USING btree (created_at) WHERE (closed_at IS NULL);
 
-CREATE INDEX data_block_open ON public.data_block USING btree (block_id) WHERE (status = 'open'::text);
+CREATE INDEX data_block_open ON public.data_block USING btree (block_id) WHERE (status = ANY (ARRAY['open'::text, 'defined'::text, 'running'::text]));
+
+CREATE INDEX data_block_open_child ON public.data_block USING btree (parent) WHERE ((parent <> ''::text) AND (status = ANY (ARRAY['open'::text, 'defined'::text, 'running'::text])));
 
 CREATE INDEX data_block_parent ON public.data_block USING btree (parent) WHERE (parent <> ''::text);
 
@@ -754,7 +779,11 @@ CREATE INDEX job_deadline_trouble ON public.job_deadline USING btree (job_id) WH
 
 CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (block_id IS NOT NULL);
 
+CREATE INDEX job_file_homeless ON public.job_file USING btree (destination_block) WHERE ((status = 'unknown'::text) AND (block_id IS NULL) AND (destination_block <> ''::text));
+
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
+
+CREATE INDEX job_file_unmerged ON public.job_file USING btree (lfn) WHERE (place_token = 'TOMERGE'::text);
 
 CREATE INDEX job_stdout_at ON public.job_stdout USING btree (at);
 

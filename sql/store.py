@@ -2,20 +2,23 @@
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from panda_fsm.blocks.states import BlockKind, BlockStatus
+from panda_fsm.blocks.states import TAKES_FILES, BlockKind, BlockStatus
+from panda_fsm.blocks.table import BLOCK
 from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
+from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import File, Job, Upstream
 from panda_fsm.jobs.samples import MINUTES
 from panda_fsm.jobs.states import FileStatus, FileType, State
-from panda_fsm.messages import BlockClosed
+from panda_fsm.messages import BlockClosed, SettleBlock
+from panda_fsm.outcomes import KnownBlock
 from sql import rows
 from sql.queries import load
 from sql.session import Session
@@ -97,6 +100,7 @@ class PostgresTransaction:
     def __init__(self, connection: psycopg.Connection, store: PostgresStore) -> None:
         self._connection = connection
         self._store = store
+        self._unseen: set[str] = set()
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
@@ -127,17 +131,32 @@ class PostgresTransaction:
             time.sleep(pause_s)
             yield from (job_id for (job_id,) in found)
 
-    def closed_blocks(self, names: Sequence[str]) -> set[str]:
-        found = self._connection.execute(_Q["closed_blocks"], {"names": sorted(names)})
-        return {name for name, status in found if status != BlockStatus.OPEN}
+    def known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
+        names = {"locked": sorted(locked), "others": sorted(others)}
+        known = {
+            name: KnownBlock(BlockKind(kind), vo, status in TAKES_FILES)
+            for name, status, kind, vo in self._connection.execute(_Q["known_blocks"], names)
+        }
+        self._unseen = set(others) - known.keys()
+        return known
+
+    def _create_blocks(self, effects: Effects) -> None:
+        """Names that nobody had may be others' by now; those of sub and dispatch blocks nobody else makes."""
+        self._rows("create_blocks", rows.blocks(effects.blocks.values()))
+        new = [b for b in effects.blocks.values() if b.kind is BlockKind.DESTINATION and b.name in self._unseen]
+        taken = self._returned("foreign_blocks", rows.blocks(new))
+        if taken:
+            raise TransientError(f"others created the block {taken[0][0]} just now")
 
     def write(self, effects: Effects) -> None:
         if effects.created:
             self._create(effects)
         self._move(effects)
-        self._rows("create_blocks", rows.blocks(effects))
+        self._create_blocks(effects)
         self._rows("name_files", rows.new_files(effects))
         self._rows("change_files", rows.files(effects))
+        if effects.filled:
+            self._connection.execute(_Q["fill_blocks"], {"names": sorted(effects.filled)})
         self._rows("store_reports", effects.reports)
         self._rows("keep_samples", rows.samples(effects), minutes=MINUTES)
         self._rows("keep_stdout", rows.stdout(effects))
@@ -165,6 +184,7 @@ class PostgresTransaction:
         self._rows("create_specs", [{"job_id": draft.job_id, "spec": draft.spec} for draft in drafts])
         self._rows("create_files", [row for draft in drafts for row in rows.draft_files(draft)])
         self._rows("create_upstream", rows.upstream(drafts))
+        self._rows("link_merged", rows.merged(drafts))
         looks = [{"job_id": row["job_id"], "look_s": row["look_s"]} for row in wanted if row["job_id"] in created]
         self._rows("create_deadlines", looks)
         effects.announce_created(created)
@@ -188,14 +208,29 @@ class PostgresTransaction:
             names = {"blocks": sorted(effects.arrived_blocks)}
             self._connection.execute(_Q["lock_blocks"], names)
             self._connection.execute(_Q["close_arrived"], names)
-        if effects.close_blocks_of:
-            of_jobs = {"job_ids": sorted(effects.close_blocks_of)}
-            complete = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], of_jobs)]
-            if complete:
-                closed = self._connection.execute(_Q["close_complete"], {"block_ids": complete})
-                for name, kind in closed.fetchall():
-                    if kind == BlockKind.SUB:
-                        effects.send(BlockClosed(block=name))
+        if effects.close_blocks_of or effects.close_blocks:
+            asked = {"job_ids": sorted(effects.close_blocks_of), "names": sorted(effects.close_blocks)}
+            locked = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], asked)]
+            for message in self._closed(locked) if locked else ():
+                effects.send(message)
+        for trigger, moved in effects.moved_blocks.items():
+            for before in BlockStatus:
+                status = BLOCK.leads(trigger, before)
+                if status is not None:
+                    step = {"names": sorted(moved), "before": before.value, "status": status.value}
+                    self._connection.execute(_Q["move_blocks"], step)
+
+    def _closed(self, locked: Sequence[int]) -> Iterator[BlockClosed | SettleBlock]:
+        """Close what is complete of these blocks; what is said of it."""
+        closed = self._connection.execute(_Q["close_complete"], {"block_ids": locked}).fetchall()
+        if len(closed) < len(locked):
+            tops = {"block_ids": locked, "parents": [parent for parent, *_ in closed]}
+            closed += self._connection.execute(_Q["close_destinations"], tops).fetchall()
+        for _, name, kind, status, files, vo, task_id in closed:
+            if kind == BlockKind.SUB:
+                yield SettleBlock(block=name, status="closed")
+            if kind != BlockKind.DISPATCH:
+                yield BlockClosed(block=name, kind=kind, status=status, number_files=files, vo=vo, task_id=task_id)
 
     def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str | int) -> None:
         """Write `values` with one statement, if there are any, and do not wait for it: the commit tells."""
@@ -233,8 +268,8 @@ def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:
     if not jobs:
         return
     by_id = {job.job_id: job for job in jobs}
-    for job_id, upstream_id, state in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
-        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state)),)
+    for job_id, upstream_id, state, is_last in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
+        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state), is_last),)
 
 
 def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:

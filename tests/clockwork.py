@@ -15,7 +15,7 @@ from periodic import archive, blocks, deadlines, pulse
 from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
-from sql.open_blocks import OpenBlocks
+from sql.open_blocks import OpenBlocks, SettledBlocks
 from sql.pulse import Pulse
 from tests.driver import Database
 from tests.inprocess import LIMITS
@@ -30,6 +30,7 @@ class Clock:
             "deadlines": deadlines.duty(Appointments(url, timeout_s), limits, losses_per_s, self.condition),
             "archive": archive.duty(Archive(url, timeout_s)),
             "blocks": blocks.duty(OpenBlocks(url, timeout_s)),
+            "settled_blocks": blocks.settling(SettledBlocks(url, timeout_s)),
             "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
         }
 

@@ -40,7 +40,7 @@ _COLUMNS = {
 }
 """Attributes that the server keeps in columns."""
 _ENDED_BY_KILL = (State.CANCELLED, State.CLOSED)
-_STORED = (FileStatus.READY, FileStatus.TRANSFERRING)
+_STORED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
 
 _BY_PILOT = {
     "core_count": "actual_core_count",

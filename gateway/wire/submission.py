@@ -23,7 +23,7 @@ from panda_fsm.jobs.states import USER_LABELS
 _DATE = "_datetime_object"
 _SERVERS_OWN = words(
     "panda_id job_status state_change_time modification_time modification_host creation_time start_time end_time"
-    " prod_db_update_time command_to_pilot lockedby"
+    " prod_db_update_time command_to_pilot"
 )
 """Attributes that the server sets, whatever the client put there."""
 _FREE_TEXT = frozenset({"job_parameters", "metadata"})
@@ -33,6 +33,8 @@ _MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt")
 _MOST_PATTERNS = 20
 """All of a job's are compared with the names in its report by a process apart, for seconds if they are made so."""
 _INSTALL = "install"
+_JEDI = "jedi"
+"""Who a job is locked by, if it is a task's."""
 _PRIORITY_OF_INSTALL = 4100
 _PRIORITIES = {"user": 1000, "panda": 2000}
 """Of jobs that come without one: a build job goes before the jobs that wait for it."""
@@ -143,7 +145,10 @@ def _job(spec: dict[str, Any], files: Sequence[dict[str, Any]], job_id: int, job
         max_walltime=numbers.amount("max_walltime"),
         resource_type=str(spec.get("resource_type", "")),
         destination=destination,
+        processing_type=str(spec.get("processing_type", "")),
         special_handling=str(spec.get("special_handling", "")),
+        transfer_type=str(spec.get("transfer_type", "")),
+        is_jedis=spec.get("lockedby") == _JEDI,
         spec=spec,
         files=drafts,
     )
@@ -238,6 +243,7 @@ def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) 
             "checksum": _checksum(_named(file, "checksum") or _named(file, "md5sum")),
             "status": status if status in _USABLE_STATUS else "unknown",
             "token": _named(file, "dispatchDBlockToken" if is_output else "prodDBlockToken"),
+            "place_token": _named(file, "destinationDBlockToken" if is_output else "dispatchDBlockToken"),
         }
     )
     for name in ("lfn", "dataset"):

@@ -12,7 +12,17 @@ class BlockKind(StrEnum):
 
 
 class BlockStatus(StrEnum):
-    """Files may join a block while it is open, and never afterwards."""
+    """Where a block is in its life. Files may join it while it takes any, and never afterwards."""
 
     OPEN = "open"
+    """Of programs before, which knew nothing between this and `closed`."""
+    DEFINED = "defined"
+    RUNNING = "running"
+    TO_BE_CLOSED = "tobeclosed"
     CLOSED = "closed"
+    COMPLETED = "completed"
+    CLEANUP = "cleanup"
+    DELETED = "deleted"
+
+
+TAKES_FILES = frozenset({BlockStatus.OPEN, BlockStatus.DEFINED, BlockStatus.RUNNING})

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from panda_fsm.blocks.states import BlockStatus
+from panda_fsm.blocks.states import TAKES_FILES, BlockStatus
 from panda_fsm.machine import Lifecycle, row
 
 B = BlockStatus
@@ -12,28 +12,53 @@ class BlockTrigger(StrEnum):
     """What happened to a block."""
 
     CREATED = "created"
-    FILES_ARRIVED = "files_arrived"
-    FILES_SETTLED = "files_settled"
-    FILES_LEFT = "files_left"
+    OUTPUTS_ADDED = "outputs_added"
+    INPUTS_ARRIVED = "inputs_arrived"
+    INPUTS_SETTLED = "inputs_settled"
+    OUTPUTS_SETTLED = "outputs_settled"
+    ALL_SETTLED = "all_settled"
+    REOPENED = "reopened"
+    REGISTERED = "registered"
+    USED_UP = "used_up"
+    DELETED = "deleted"
 
 
 T = BlockTrigger
-CLOSED_AFTER = "job.outputs_added job.transferring job.failed job.closed job.cancelled block.check"
+CLOSED_AFTER = "job.outputs_added job.transferring job.merging job.failed job.closed job.cancelled block.check"
 """After each of these a block of the job may hold no file any more that is to come."""
+_INPUTS, _OUTPUTS, _TOP = "is_dispatch", "is_sub", "is_destination_that_closes"
+_PAST = frozenset(B) - TAKES_FILES
 
 BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
     BlockStatus,
     BlockTrigger,
     (
-        row(T.CREATED, None, B.OPEN, "setupper", "job.defined"),
-        row(T.FILES_ARRIVED, B.OPEN, B.CLOSED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch"),
-        row(T.FILES_SETTLED, B.OPEN, B.CLOSED, "closer", CLOSED_AFTER),
-        row(T.FILES_LEFT, B.OPEN, B.CLOSED, "clock", ""),
+        row(T.CREATED, None, B.DEFINED, "setupper", "job.defined"),
+        row(T.CREATED, None, B.DEFINED, "adder", "job.holding"),
+        row(T.OUTPUTS_ADDED, B.DEFINED, B.RUNNING, "adder", "job.holding", "is_not_dispatch"),
+        row(
+            T.INPUTS_ARRIVED, TAKES_FILES, B.COMPLETED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch", _INPUTS
+        ),
+        row(T.INPUTS_SETTLED, TAKES_FILES, B.COMPLETED, "closer", CLOSED_AFTER, _INPUTS),
+        row(T.OUTPUTS_SETTLED, TAKES_FILES, B.TO_BE_CLOSED, "closer", CLOSED_AFTER, _OUTPUTS),
+        row(T.ALL_SETTLED, TAKES_FILES, B.CLOSED, "closer", CLOSED_AFTER, _TOP),
+        row(T.ALL_SETTLED, B.CLOSED, B.CLOSED, "closer", CLOSED_AFTER, "came_late"),
+        row(T.REOPENED, B.CLOSED, B.RUNNING, "setupper", "job.defined", _TOP),
+        row(T.REGISTERED, B.TO_BE_CLOSED, B.COMPLETED, "ddm.blocks", "block.settle"),
+        row(T.USED_UP, B.COMPLETED, B.CLEANUP, "clock", ""),
+        row(T.DELETED, B.CLEANUP, B.DELETED, "ddm.blocks", "block.settle"),
     ),
     ignored={
-        T.CREATED: frozenset({B.OPEN, B.CLOSED}),
-        T.FILES_ARRIVED: frozenset({B.CLOSED}),
-        T.FILES_SETTLED: frozenset({B.CLOSED}),
-        T.FILES_LEFT: frozenset({B.CLOSED}),
+        T.CREATED: frozenset(B),
+        T.OUTPUTS_ADDED: frozenset(B) - {B.DEFINED},
+        T.INPUTS_ARRIVED: _PAST,
+        T.INPUTS_SETTLED: _PAST,
+        T.OUTPUTS_SETTLED: _PAST,
+        T.ALL_SETTLED: _PAST - {B.CLOSED},
+        T.REOPENED: frozenset(B) - {B.CLOSED},
+        T.REGISTERED: frozenset(B) - {B.TO_BE_CLOSED},
+        T.USED_UP: frozenset(B) - {B.COMPLETED},
+        T.DELETED: frozenset(B) - {B.CLEANUP},
     },
 )
+"""A guard says which blocks a step is for. `came_late`: with the sub block of a job that came after all seemed done."""

@@ -51,6 +51,8 @@ class FileDraft(BaseModel):
     checksum: Annotated[str, StringConstraints(pattern=r"^((ad|md|md5):[0-9a-fA-F]{8,32})?$")] = ""
     status: Literal["unknown", "ready", "cached"] = "unknown"
     token: Name = ""
+    place_token: Name = ""
+    """Where an output is to be put, or that it is to be merged; the same of an input."""
 
     @model_validator(mode="after")
     def _declared(self) -> Self:
@@ -87,7 +89,10 @@ class JobDraft(BaseModel):
     max_walltime: Count = 0
     resource_type: Name = ""
     destination: Name = ""
+    processing_type: Name = ""
     special_handling: Name = ""
+    transfer_type: Name = ""
+    is_jedis: bool = False
     upstream: Annotated[list[Id], Field(max_length=MOST_UPSTREAM)] | None = None
     """Jobs that make what this one reads, and that it waits for."""
     spec: dict[str, Any] = Field(default_factory=dict)

@@ -123,6 +123,7 @@ def _not_moved(seconds: int, **only: Any) -> tuple[Deadline, ...]:
 
 
 _HEARTBEAT = _lost(2 * _HOUR, DispatcherCode.LOST_HEARTBEAT, "lost heartbeat")
+_NOT_MERGED = (Deadline(7 * _DAY, Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, "outputs were never merged"),)
 _TOO_OLD = _expired(21 * _DAY, "too old", since=Since.CREATED)
 """No job waits, runs or holds for ever, however often it is heard of."""
 _HOLDING = (DispatcherCode.HOLDING_TIMEOUT, "stuck in holding")
@@ -175,6 +176,11 @@ FACTS: Mapping[State, Facts] = {
               labels=USER_LABELS, declared=True)
         + _not_moved(2 * _DAY, from_priority=_URGENT) + _not_moved(6 * _DAY) + _TOO_OLD,
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
+    ),
+    S.MERGING: Facts(
+        P.POST_PROCESSING, OnReport.LAST_WORDS,
+        _NOT_MERGED + _TOO_OLD,
+        remind_s=10 * _MINUTE, replay=Replay.EVENT,
     ),
     S.FINISHED: _ENDED,
     S.FAILED: _ENDED,

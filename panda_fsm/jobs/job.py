@@ -11,6 +11,9 @@ from panda_fsm.jobs.states import FileStatus, FileType, State
 LIBRARY = ".lib.tgz"
 """How the name of what a build job makes ends."""
 
+TO_MERGE = "TOMERGE"
+"""The token of outputs that are to be merged, and of the inputs of the job that does it."""
+
 
 @dataclass(slots=True)
 class File:
@@ -31,6 +34,9 @@ class File:
     size: int = 0
     checksum: str = ""
     token: str = ""
+    place_token: str = ""
+    in_new_block: bool = False
+    """Whether no output was added to its block yet."""
 
     @property
     def is_output(self) -> bool:
@@ -39,6 +45,11 @@ class File:
     @property
     def is_library(self) -> bool:
         return self.lfn.endswith(LIBRARY)
+
+    @property
+    def is_unmerged(self) -> bool:
+        """Whether it is an output that another job shall merge with others."""
+        return self.is_output and self.place_token == TO_MERGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +72,14 @@ def grown(files: Iterable[File], new: Iterable[NewFile]) -> list[File]:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A job that makes what another one reads, as a build job does. Nothing is known of it while `state` is None."""
+    """A job that another one waits for: it makes what that one reads, as a build job does, or merges what it made.
+
+    Nothing is known of it while `state` is None. `is_last`: should it fail, nobody tries again.
+    """
 
     job_id: int
     state: State | None
+    is_last: bool = False
 
 
 @dataclass(slots=True)
@@ -74,8 +89,8 @@ class Job:
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
     that need them; so is `metadata`, the payload's own report of a production job. `returns` counts the pilots that
     were given the job and never spoke of it. `closed_blocks` names blocks that the plugin chose for its files and that
-    take none any more. `upstream` is loaded for defined jobs that have any.
-    `has_erred`: its pilot reported an error, of its own or of the payload.
+    take none of them, `foreign_blocks` those of them that are another experiment's or of another kind. `upstream` is
+    loaded for jobs that wait for others. `has_erred`: its pilot reported an error, of its own or of the payload.
     """
 
     job_id: int
@@ -99,6 +114,10 @@ class Job:
     returns: int = 0
     has_upstream: bool = False
     has_erred: bool = False
+    processing_type: str = ""
+    special_handling: str = ""
+    transfer_type: str = ""
+    is_jedis: bool = False
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False
@@ -106,6 +125,7 @@ class Job:
     files: list[File] = field(default_factory=list)
     upstream: tuple[Upstream, ...] = ()
     closed_blocks: frozenset[str] = frozenset()
+    foreign_blocks: frozenset[str] = frozenset()
     forced_kill: bool = False
     stored_version: int = 0
 

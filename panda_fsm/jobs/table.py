@@ -35,6 +35,7 @@ class Trigger(StrEnum):
     PILOT_TRANSFERRING = "pilot_transferring"
     PILOT_ENDED = "pilot_ended"
     OUTPUTS_MOVING = "outputs_moving"
+    OUTPUTS_MERGING = "outputs_merging"
     OUTPUTS_DONE = "outputs_done"
     OUTPUTS_FAILED = "outputs_failed"
     KILL_OBEYED = "kill_obeyed"
@@ -81,8 +82,10 @@ TABLE = (
     row(T.PILOT_ENDED, _WITH_PILOT, S.HOLDING, "watcher", "report.finished report.failed"),
     row(T.PILOT_ENDED, _DECLARED, S.HOLDING, "watcher", "report.finished report.failed", "awaits_report"),
     row(T.OUTPUTS_MOVING, S.HOLDING, S.TRANSFERRING, "adder", "job.holding"),
-    row(T.OUTPUTS_DONE, _AFTER_PILOT, S.FINISHED, "finisher", "job.outputs_added ddm.arrived.sub"),
-    row(T.OUTPUTS_FAILED, _AFTER_PILOT, S.FAILED, "finisher", "job.outputs_added ddm.failed.sub"),
+    row(T.OUTPUTS_MERGING, S.HOLDING, S.MERGING, "adder", "job.holding"),
+    row(T.OUTPUTS_MERGING, S.TRANSFERRING, S.MERGING, "finisher", "ddm.arrived.sub"),
+    row(T.OUTPUTS_DONE, _AFTER_PILOT, S.FINISHED, "finisher", "job.outputs_added ddm.arrived.sub job.merging"),
+    row(T.OUTPUTS_FAILED, _AFTER_PILOT, S.FAILED, "finisher", "job.outputs_added ddm.failed.sub job.merging"),
     row(T.KILL_OBEYED, S.HOLDING, S.CANCELLED, "finisher", "job.outputs_added"),
     row(T.CLOSED, _ENDED_AT_ONCE, S.CLOSED, "watcher", "kill"),
     row(T.CLOSED, _ASKED_FIRST, S.CLOSED, "watcher", "kill", "kill_is_forced"),
@@ -119,10 +122,11 @@ IGNORED = {
     T.PILOT_HOLDING: _PAST_PILOT,
     T.PILOT_TRANSFERRING: _PAST_PILOT,
     T.PILOT_ENDED: _PAST_PILOT,
-    T.OUTPUTS_MOVING: _FINAL | {S.TRANSFERRING},
+    T.OUTPUTS_MOVING: _FINAL | {S.TRANSFERRING, S.MERGING},
+    T.OUTPUTS_MERGING: _FINAL | {S.MERGING},
     T.OUTPUTS_DONE: _FINAL,
     T.OUTPUTS_FAILED: _FINAL,
-    T.KILL_OBEYED: _FINAL | {S.TRANSFERRING},
+    T.KILL_OBEYED: _FINAL | {S.TRANSFERRING, S.MERGING},
     T.CLOSED: _FINAL | _ASKED_FIRST,
     T.CANCELLED: _FINAL | _ASKED_FIRST,
     T.EXPIRED: _FINAL,
@@ -154,6 +158,7 @@ ILLEGAL = {
     T.PILOT_TRANSFERRING: _BEFORE_PILOT,
     T.PILOT_ENDED: _BEFORE_PILOT,
     T.OUTPUTS_MOVING: _BEFORE_OUTPUTS,
+    T.OUTPUTS_MERGING: _BEFORE_OUTPUTS,
     T.OUTPUTS_DONE: _BEFORE_OUTPUTS,
     T.OUTPUTS_FAILED: _BEFORE_OUTPUTS,
     T.KILL_OBEYED: _BEFORE_OUTPUTS,

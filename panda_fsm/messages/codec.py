@@ -8,7 +8,7 @@ from pydantic_core import from_json
 from panda_fsm.errors import NewerSchemaError, PoisonError, first_complaint
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
 from panda_fsm.messages.envelope import SCHEMA
-from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded
+from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
 from panda_fsm.messages.pilots import PilotReport
 from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJobs, TellPilot, ThrottleJobs
 
@@ -30,7 +30,8 @@ AnyMessage = Annotated[
     | OutputsAdded
     | TransferRequested
     | CheckBlock
-    | BlockClosed,
+    | BlockClosed
+    | SettleBlock,
     Field(discriminator="msg_type"),
 ]
 _DECODER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)

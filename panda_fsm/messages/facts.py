@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from panda_fsm.codes import Verdict
-from panda_fsm.jobs.drafts import BlockName
+from panda_fsm.jobs.drafts import BlockName, Id, Name
 from panda_fsm.jobs.states import State
 from panda_fsm.messages.envelope import EVENTS, JobMessage, Message
 
@@ -59,23 +59,48 @@ class DeadlinePassed(JobMessage):
         return "deadline"
 
 
-class CheckBlock(JobMessage):
-    """Look whether the blocks of this job can be closed; said again by the clock."""
+class CheckBlock(Message):
+    """Look whether this block can be closed; said again by the clock. Programs before know it by one of its jobs."""
 
     exchange: ClassVar[str] = EVENTS
     msg_type: Literal["check_block"] = "check_block"
+    block: BlockName = ""
+    job_id: Id | None = None
 
     @property
     def routing_key(self) -> str:
         return "block.check"
 
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        return () if self.job_id is None else (self.job_id,)
+
+
+class SettleBlock(Message):
+    """The DDM is to close a block that holds all it ever will, or to delete one that nobody uses any more."""
+
+    exchange: ClassVar[str] = EVENTS
+    msg_type: Literal["settle_block"] = "settle_block"
+    block: BlockName
+    status: Literal["closed", "deleted"]
+
+    @property
+    def routing_key(self) -> str:
+        return "block.settle"
+
 
 class BlockClosed(Message):
-    """A sub-destination block holds all it ever will."""
+    """A sub-destination block holds all it ever will, or nothing of a destination block is to come now: should a job of
+    its task come later, it is said again."""
 
     exchange: ClassVar[str] = EVENTS
     msg_type: Literal["block_closed"] = "block_closed"
     block: BlockName
+    kind: Literal["sub", "destination"] = "sub"
+    status: Name = ""
+    number_files: int = 0
+    vo: Name = ""
+    task_id: int = 0
 
     @property
     def routing_key(self) -> str:

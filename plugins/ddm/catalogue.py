@@ -1,12 +1,15 @@
 """The catalogue of local storages: they are looked at; one that is not there is unreachable, not empty."""
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from panda_fsm.codes import DdmCode
+from panda_fsm.outcomes import NewBlock
 from panda_fsm.plans import Later, Refuse, Replicas, StoredFile
 from panda_fsm.sites import Sites
+from plugins.ddm.blocks import BlockRegister
 from plugins.ddm.storage import NO_SUCH_NAME, is_reachable, matches, replica_path, roots
 
 COMPARE_S = 5.0
@@ -20,6 +23,7 @@ class LocalCatalogue:
 
     def __init__(self, sites: Sites) -> None:
         self._roots = sorted(roots(sites.storages).items())
+        self._blocks = BlockRegister(sites)
         self._verified = {name: root for name, root in self._roots if sites.storages[name].verify}
 
     def replicas(self, files: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Replicas]:
@@ -38,7 +42,16 @@ class LocalCatalogue:
             trouble = _trouble(file, self._verified[file.storage], has_turn)
             if trouble is not None:
                 troubles[file] = trouble
+        members: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for file in files:
+            for block in file.blocks if file not in troubles else ():
+                members[block].append((file.scope, file.lfn))
+        self._blocks.add(members)
         return troubles
+
+    def register_blocks(self, blocks: Mapping[NewBlock, Sequence[tuple[str, str]]]) -> None:
+        """Know blocks, and files of theirs."""
+        self._blocks.register(blocks)
 
 
 def _trouble(file: StoredFile, root: Path, has_turn: bool) -> Later | Refuse | None:

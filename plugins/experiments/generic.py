@@ -20,7 +20,17 @@ from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer, Unknown
 from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
-from plugins.experiments.bunches import GENERATIONS, ClosedBlocks, SubBunch, neighbours
+from plugins.experiments.bunches import (
+    GENERATIONS,
+    ClosedBlocks,
+    SubBunch,
+    Way,
+    closes_its_blocks,
+    is_prestaged,
+    neighbours,
+    shares_sub_blocks,
+    way_of,
+)
 from plugins.experiments.outputs import Outputs, home, replica_of, sub_block
 
 FILES_PER_DISPATCH_BLOCK = 20
@@ -33,11 +43,13 @@ _Found = Mapping[tuple[str, str], Replicas]
 
 @dataclass(slots=True)
 class _Draft:
-    """The plan of a job that goes on, in the making. `missing`: inputs by the storage they must come from."""
+    """The plan of a job that goes on, in the making. `missing`: inputs by the storage they must come from; `subs`: the
+    sub blocks of its outputs."""
 
     job: Job
     queue: Queue
     missing: dict[str, list[File]] = field(default_factory=lambda: defaultdict(list))
+    subs: list[str] = field(default_factory=list)
     files: list[FileChange] = field(default_factory=list)
     blocks: list[NewBlock] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
@@ -60,7 +72,7 @@ class GenericPlugin:
         self._outputs = Outputs(sites, catalogue, self._closed, self._sub_names)
 
     def dispatch_bunches(self, members: Sequence[Member]) -> Iterator[list[Member]]:
-        """Which jobs share a dispatch block, of those that need files from one storage at another, by PandaID."""
+        """Which jobs share a dispatch block, of those whose inputs have the same way, by PandaID."""
         bunch, lfns = list[Member](), set[str]()
         for job, files in members:
             if len(lfns) >= FILES_PER_DISPATCH_BLOCK or len(bunch) >= JOBS_PER_DISPATCH_BLOCK:
@@ -71,16 +83,22 @@ class GenericPlugin:
         if bunch:
             yield bunch
 
-    def dispatch_name(self, first: Job, source: str, destination: str, generation: int) -> str:
-        """`panda.<taskID>.<MM.DD>.GEN.transfer.<uuid>_dis<PandaID of the first job>`; the same job, the same name."""
-        unique = uuid5(NAMESPACE_OID, f"dispatch {first.job_id} {first.version} {source} {destination} {generation}")
+    def dispatch_name(self, first: Job, way: Way, generation: int) -> str:
+        """`panda.<taskID>.<MM.DD>.<kind of data>.<transfer or prestaging>.<uuid>_dis<PandaID of the first job>`.
+
+        The same job and way, the same name.
+        """
+        of_way = f"{way.source} {way.destination}"
+        unique = uuid5(NAMESPACE_OID, f"dispatch {first.job_id} {first.version} {of_way} {generation}")
         day = first.entered_at.astimezone(UTC).strftime("%m.%d")
-        return f"panda.{first.task_id}.{day}.GEN.transfer.{unique}_dis{first.job_id}"
+        how = "prestaging" if is_prestaged(first) else "transfer"
+        return f"panda.{first.task_id}.{day}.{way.data_type}.{how}.{unique}_dis{first.job_id}"
 
     def sub_bunch(self, job: Job, file: File, generation: int) -> SubBunch:
         """Which outputs share a sub block; the next generation is chosen once the block of the one before is closed."""
         jobs, life = neighbours(job, generation)
-        return SubBunch(file.destination_block, home(file, job), job.site, job.vo, job.task_id, jobs, life)
+        where = home(file, job)
+        return SubBunch(file.destination_block, where, file.place_token, job.site, job.vo, job.task_id, jobs, life)
 
     def sub_name(self, bunch: SubBunch) -> str:
         """`<f0>.<f1>.NA.<f3>.<f4>.<taskID>_sub<n>`, three fields for user datasets; `n` is the bunch's alone."""
@@ -103,8 +121,9 @@ class GenericPlugin:
                 drafts.append(draft)
             else:
                 plans[job.job_id] = draft
+        self._assign_blocks(drafts)
         self._dispatch(drafts)
-        self._assign_sub_blocks(drafts)
+        self._register(drafts)
         return plans | {draft.job.job_id: draft.plan() for draft in drafts}
 
     def _locate(self, job: Job, found: _Found) -> _Draft | Later | Unknown | Refuse:
@@ -134,23 +153,24 @@ class GenericPlugin:
 
     def _dispatch(self, drafts: Sequence[_Draft]) -> None:
         """Put what must be brought into dispatch blocks."""
-        ways: dict[tuple[str, str, str, int], list[Member]] = defaultdict(list)
+        ways: dict[Way, list[Member]] = defaultdict(list)
         for draft in drafts:
             for source, files in draft.missing.items():
-                ways[(source, draft.queue.storage, draft.job.vo, draft.job.task_id)].append((draft.job, files))
+                way = way_of(draft.job, source, draft.queue.storage, files[0].dataset, draft.subs)
+                ways[way].append((draft.job, files))
         by_job = {draft.job.job_id: draft for draft in drafts}
-        for (source, destination, vo, task_id), members in ways.items():
+        for way, members in ways.items():
             for bunch in self.dispatch_bunches(members):
-                first = bunch[0][0]
-                names = (self.dispatch_name(first, source, destination, g) for g in range(GENERATIONS))
+                names = (self.dispatch_name(bunch[0][0], way, generation) for generation in range(GENERATIONS))
                 name = self._closed.first_open(names)
-                block = NewBlock(name, BlockKind.DISPATCH, "", vo, task_id, source, destination)
+                block = NewBlock(name, BlockKind.DISPATCH, "", way.vo, way.task_id, way.source, way.destination)
                 for job, files in bunch:
                     draft = by_job[job.job_id]
                     draft.files += [FileChange(file.seq, FileStatus.PENDING, name) for file in files]
                     draft.transfers.append(Transfer(block, tuple(file.seq for file in files)))
 
-    def _assign_sub_blocks(self, drafts: Sequence[_Draft]) -> None:
+    def _assign_blocks(self, drafts: Sequence[_Draft]) -> None:
+        """Put outputs into sub blocks, or into their destination block itself where they are not bunched."""
         names: dict[SubBunch, str] = {}
 
         def name_of(bunch: SubBunch) -> str:
@@ -161,11 +181,28 @@ class GenericPlugin:
             for file in job.outputs:
                 if not file.destination_block:
                     continue
+                draft.blocks.append(_destination_block(file, job))
+                if not shares_sub_blocks(job):
+                    draft.files.append(FileChange(file.seq, file.status, file.destination_block))
+                    continue
                 bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
                 name = self._closed.first_open(map(name_of, bunches))
-                draft.blocks.append(NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id))
+                draft.subs.append(name)
                 draft.blocks.append(sub_block(name, file, job, draft.queue.storage))
                 draft.files.append(FileChange(file.seq, file.status, name))
+
+    def _register(self, drafts: Sequence[_Draft]) -> None:
+        """Have the catalogue know all blocks before files join them, but sub blocks in which nothing moves."""
+        blocks: dict[NewBlock, list[tuple[str, str]]] = {}
+        for draft in drafts:
+            for block in draft.blocks:
+                if block.kind is BlockKind.DESTINATION or block.destination not in ("", block.source):
+                    blocks.setdefault(block, [])
+            inputs = {file.seq: file for file in draft.job.files}
+            for transfer in draft.transfers:
+                blocks.setdefault(transfer.block, []).extend(replica_of(inputs[seq]) for seq in transfer.seqs)
+        if blocks:
+            self._catalogue.register_blocks(blocks)
 
     def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
         return self._outputs.add(jobs)
@@ -177,6 +214,11 @@ class GenericPlugin:
         """Names of a sub block for an output that its pilot stored at another place, one a generation."""
         bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
         return (self.sub_name(replace(bunch, queue=f"{bunch.queue} {place}")) for bunch in bunches)
+
+
+def _destination_block(file: File, job: Job) -> NewBlock:
+    closes = closes_its_blocks(job)
+    return NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id, closes=closes)
 
 
 def _looked_for(job: Job) -> list[File]:

@@ -13,7 +13,7 @@ from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, StoredFile, Transfer
 from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
-from plugins.experiments.bunches import ClosedBlocks
+from plugins.experiments.bunches import LOCAL, ClosedBlocks
 
 SubNames = Callable[[Job, File, str], Iterator[str]]
 """Names for the sub block of an output that its pilot stored at another place, to be tried one after the other."""
@@ -36,9 +36,14 @@ class _Output:
         file, stored = self.file, self.stored
         return (file.guid, file.size, file.checksum) == (stored.guid, stored.size, stored.checksum)
 
+    @property
+    def is_new_way(self) -> bool:
+        """Whether it goes home in another block than it was meant for."""
+        return self.way_home is not None and self.way_home.name != self.file.block
+
     def change(self, status: FileStatus) -> FileChange:
         """What becomes of the file."""
-        block = self.way_home.name if self.way_home is not None and self.way_home.name != self.file.block else None
+        block = self.way_home.name if self.way_home is not None and self.is_new_way else None
         stored, place = self.stored, self.stored.storage if self.elsewhere else None
         return FileChange(self.file.seq, status, block, stored.guid, stored.size, stored.checksum, place)
 
@@ -75,6 +80,9 @@ class Outputs:
                 plans[job.job_id] = outputs
             else:
                 found[job.job_id] = outputs
+        chosen = {one.way_home for outputs in found.values() for one in outputs if one.is_new_way}
+        if chosen:
+            self._catalogue.register_blocks({block: () for block in chosen if block is not None})
         new = [one.stored for outputs in found.values() for one in outputs if not one.is_known]
         troubles = self._catalogue.register(new) if new else {}
         return plans | {job_id: _plan(outputs, troubles, moving) for job_id, outputs in found.items()}
@@ -98,7 +106,8 @@ class Outputs:
             way_home = self._way_home(file, job, queue, place) if moves else None
             is_there = way_home is None or moving is FileStatus.READY
             elsewhere = is_there and place != (home(file, job) or queue.storage)
-            outputs.append(_Output(file, _stored(file, what, place), elsewhere, way_home))
+            blocks = (*filter(None, (file.destination_block,)), *((way_home.name,) if way_home else ()))
+            outputs.append(_Output(file, _stored(file, what, place, blocks), elsewhere, way_home))
         return outputs
 
     def _place(self, what: OutputFile, queue: Queue) -> str:
@@ -119,7 +128,8 @@ def replica_of(file: File) -> tuple[str, str]:
 
 def home(file: File, job: Job) -> str:
     """The storage where an output belongs; "" if it may stay where it is made."""
-    return file.destination or job.destination
+    where = file.destination or job.destination
+    return "" if where == LOCAL else where  # nothing is called so that it could move to
 
 
 def sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
@@ -130,14 +140,22 @@ def sub_block(name: str, file: File, job: Job, source: str) -> NewBlock:
 def _moves(file: File, job: Job, place: str) -> bool:
     """Whether an output that is at `place` has a home elsewhere, and a block to go there in.
 
-    One that has no home stays where it is.
+    One that has no home stays where it is, and so does one that is in its destination block already, or to be merged.
     """
-    return home(file, job) not in ("", place) and file.block is not None
+    is_bunched = file.block not in (None, file.destination_block)
+    return home(file, job) not in ("", place) and is_bunched and not file.is_unmerged
 
 
-def _stored(file: File, what: OutputFile, place: str) -> StoredFile:
+def _stored(file: File, what: OutputFile, place: str, blocks: tuple[str, ...]) -> StoredFile:
     guid = what.guid or str(uuid5(NAMESPACE_OID, f"{file.scope}:{file.lfn}")).upper()
-    return StoredFile(file.scope, file.lfn, place, guid, what.size or 0, what.checksum)
+    return StoredFile(file.scope, file.lfn, place, guid, what.size or 0, what.checksum, blocks)
+
+
+def _status(output: _Output, moving: FileStatus) -> FileStatus:
+    if output.way_home is not None:
+        return moving
+    is_awaited = output.file.is_unmerged and moving is FileStatus.TRANSFERRING
+    return FileStatus.MERGING if is_awaited else FileStatus.READY
 
 
 def _plan(outputs: Sequence[_Output], troubles: _Troubles, moving: FileStatus) -> Plan:
@@ -153,5 +171,5 @@ def _plan(outputs: Sequence[_Output], troubles: _Troubles, moving: FileStatus) -
     for one in outputs:
         if one.way_home is not None:
             ways[one.way_home].append(one.file.seq)
-    files = tuple(one.change(FileStatus.READY if one.way_home is None else moving) for one in outputs)
+    files = tuple(one.change(_status(one, moving)) for one in outputs)
     return Go(files, transfers=tuple(Transfer(block, tuple(seqs)) for block, seqs in ways.items()))

@@ -13,14 +13,13 @@ from panda_fsm.plans import Plan
 from panda_fsm.ports import Catalogue, ExperimentPlugin
 from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
+from plugins.experiments.bunches import LOCAL
 from plugins.experiments.isolation import Isolated, Question
 
 Stored = Sequence[tuple[Job, dict[str, OutputFile]]]
 """Jobs, and their stored outputs by LFN."""
 GROUP = "panda_fsm.plugins"
 DEFAULT = "generic"
-LOCAL = "local"
-"""The destination, and the plugin, of jobs whose outputs stay where they are."""
 LIMIT_S = 30.0
 _SETUP = Question(lambda plugin, jobs: plugin.setup(jobs), BlockKind.DISPATCH)
 

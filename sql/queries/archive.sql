@@ -8,9 +8,9 @@ ORDER BY deadline_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 -- A job waits for its blocks that are complete but open: the Closer finds them by its files.
 SELECT j.job_id, j.state, j.deadline_at, EXISTS (
     SELECT FROM job_file f JOIN data_block b ON b.block_id = f.block_id
-    WHERE f.job_id = j.job_id AND b.status = 'open'
+    WHERE f.job_id = j.job_id AND b.status IN ('open', 'defined', 'running')
         AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
-        AND (b.kind = 'sub' OR NOT EXISTS (
+        AND (b.kind = 'sub' OR b.kind = 'dispatch' AND NOT EXISTS (
             SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
 ), now()
 FROM job j WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
@@ -45,6 +45,14 @@ WITH g AS (
     DELETE FROM job_upstream WHERE job_id = ANY(%(job_ids)s)
 ), kept AS (
     DELETE FROM job_deadline WHERE job_id = ANY(%(job_ids)s)
+), counted AS (
+    -- Their blocks may take files of others for long; where one is just being closed, it counts them itself.
+    UPDATE data_block b SET number_files = coalesce(b.number_files, 0) + n.files
+    FROM (SELECT block_id, count(*) AS files FROM f GROUP BY block_id) AS n
+    WHERE b.block_id = n.block_id AND b.block_id = ANY(ARRAY(
+        SELECT o.block_id FROM data_block o
+        WHERE o.block_id = ANY(ARRAY(SELECT DISTINCT block_id FROM f)) AND o.kind IN ('sub', 'dispatch')
+            AND o.status IN ('open', 'defined', 'running') ORDER BY o.block_id FOR UPDATE))
 ), remembered AS (
     INSERT INTO job_ended (job_id, ended_at) SELECT g.job_id, g.ended_at FROM g
 ), archived AS (

@@ -1,8 +1,8 @@
 -- name: look_at
--- The next open blocks, each with one of its jobs if none of its files is to come any more, and whether all files left.
+-- The next open blocks, each with its name if nothing of it is to come any more, and with one of its jobs.
 WITH next AS (
-    SELECT block_id, kind FROM data_block
-    WHERE kind IN ('sub', 'dispatch') AND status = 'open' AND block_id > %(after)s
+    SELECT block_id, name, kind FROM data_block
+    WHERE (kind IN ('sub', 'dispatch') OR closes) AND status IN ('open', 'defined', 'running') AND block_id > %(after)s
         AND created_at < now() - interval '1 min'
     ORDER BY block_id LIMIT %(limit)s
 )
@@ -10,17 +10,29 @@ SELECT n.block_id, CASE
     WHEN EXISTS (SELECT FROM job_file f WHERE f.block_id = n.block_id AND f.status = 'unknown') THEN NULL
     WHEN n.kind = 'dispatch' AND EXISTS (
         SELECT FROM job_file f WHERE f.block_id = n.block_id AND f.status = 'pending') THEN NULL
-    ELSE (SELECT f.job_id FROM job_file f WHERE f.block_id = n.block_id LIMIT 1) END,
-    NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = n.block_id)
+    WHEN n.kind = 'destination' AND (EXISTS (
+        SELECT FROM data_block c
+        WHERE c.parent = n.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running')) OR EXISTS (
+        SELECT FROM job_file f
+        WHERE f.destination_block = n.name AND f.destination_block <> '' AND f.status = 'unknown'
+            AND f.block_id IS NULL)) THEN NULL
+    ELSE n.name END,
+    (SELECT f.job_id FROM job_file f WHERE f.block_id = n.block_id LIMIT 1)
 FROM next n ORDER BY n.block_id
 
--- name: lock_empty
--- Against files that are just joining them: who is about to let some in holds the block.
-SELECT block_id FROM data_block WHERE block_id = ANY(%(block_ids)s) AND status = 'open'
-ORDER BY block_id FOR UPDATE SKIP LOCKED
+-- name: use_up
+-- Completed ones that no live job has a file in.
+UPDATE data_block SET status = 'cleanup', asked_at = now() WHERE block_id = ANY(ARRAY(
+    SELECT b.block_id FROM data_block b
+    WHERE b.status = 'completed' AND b.closed_at < now() - make_interval(secs => %(unused_s)s)
+        AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
+    ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING name
 
--- name: close_empty
--- Looked at once more under the lock.
-UPDATE data_block b SET status = 'closed', closed_at = now()
-WHERE b.block_id = ANY(%(block_ids)s) AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
-RETURNING b.name, b.kind
+-- name: ask_again
+-- What the DDM did not answer for long; `asked_at` is set by those who ask.
+UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block
+    WHERE status IN ('tobeclosed', 'cleanup') AND asked_at < now() - make_interval(secs => %(again_s)s)
+    ORDER BY asked_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING name, status

@@ -4,8 +4,9 @@
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
        j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
-       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
-       coalesce(j.errors ?| '{pilot,exe}', false)
+       j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
+       coalesce(j.errors ?| '{pilot,exe}', false),
+       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s)
 
@@ -14,8 +15,9 @@ WHERE j.job_id = ANY(%(job_ids)s)
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
        j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
        coalesce(cardinality(j.left_by), 0),
-       j.state = 'defined' AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
-       coalesce(j.errors ?| '{pilot,exe}', false)
+       j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
+       coalesce(j.errors ?| '{pilot,exe}', false),
+       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
 FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
 WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 
@@ -25,23 +27,42 @@ SELECT job_id, version, verdict FROM job WHERE job_id = ANY(%(job_ids)s) ORDER B
 -- name: live
 SELECT job_id FROM job WHERE job_id = ANY(%(job_ids)s)
 
--- name: closed_blocks
--- Locked against closing until files have joined them; in order against others who lock blocks.
-SELECT name, status FROM data_block WHERE name = ANY(%(names)s) ORDER BY block_id FOR SHARE
+-- name: known_blocks
+-- Those that files join are locked against closing until they have; in order against others who lock blocks.
+WITH joined AS (
+    SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(locked)s) ORDER BY block_id FOR SHARE
+)
+SELECT name, status, kind, vo FROM joined
+UNION ALL SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(others)s)
+
+-- name: foreign_blocks
+-- Blocks that others created while we were about to.
+SELECT b.name FROM json_to_recordset(%(rows)s::json) AS r(name text, kind text, vo text)
+JOIN data_block b ON b.name = r.name WHERE (b.kind, b.vo) <> (r.kind, r.vo)
 
 -- name: load_files
 SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
-       b.name, f.guid, f.size, f.checksum, f.token
+       b.name, f.guid, f.size, f.checksum, f.token, f.place_token,
+       coalesce(b.status = 'defined', false)
 FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
 -- name: load_upstream
-SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state)
-FROM job_upstream u
+-- Whether a job that merges has an attempt left is asked of a merging job's only: their specifications are long.
+SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state), CASE
+    WHEN w.state = 'merging' AND coalesce(j.state, a.state) IN ('failed', 'cancelled', 'closed') THEN (
+        SELECT coalesce(j.attempt_nr, a.attempt_nr) >= CASE
+            WHEN s.most ~ '^[0-9]{1,9}$' THEN s.most::integer ELSE 0 END
+        FROM (SELECT coalesce(
+            (SELECT spec ->> 'max_attempt' FROM job_spec WHERE job_id = u.upstream_id),
+            (SELECT spec ->> 'max_attempt' FROM job_spec_archive
+             WHERE job_id = u.upstream_id AND ended_at = e.ended_at), '') AS most) AS s)
+    ELSE false END
+FROM job_upstream u JOIN job w ON w.job_id = u.job_id
 LEFT JOIN job j ON j.job_id = u.upstream_id
 LEFT JOIN job_ended e ON e.job_id = u.upstream_id
 LEFT JOIN job_archive a ON a.job_id = e.job_id AND a.ended_at = e.ended_at
-WHERE u.job_id = ANY(%(job_ids)s) ORDER BY u.job_id, u.upstream_id
+WHERE u.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging') ORDER BY u.job_id, u.upstream_id
 
 -- name: load_reports
 SELECT j.job_id, coalesce(r.output_report, ''), r.state,
@@ -80,14 +101,16 @@ INSERT INTO inbox (message_id) SELECT unnest(%(message_ids)s::uuid[]) ON CONFLIC
 -- A PandaID lives once: what is live or was ever archived is not created again.
 INSERT INTO job (job_id, state, version, attempt_nr, vo, site, label, priority, task_id, job_definition_id, jobset_id,
                  name, owner, user_name, core_count, min_ram, max_disk, max_walltime, resource_type, destination,
-                 deadline_at)
+                 processing_type, special_handling, transfer_type, is_jedis, deadline_at)
 SELECT r.job_id, r.state, 1, r.attempt_nr, r.vo, r.site, r.label, r.priority, r.task_id, r.job_definition_id,
        r.jobset_id, r.name, r.owner, r.user_name, r.core_count, r.min_ram, r.max_disk, r.max_walltime,
-       r.resource_type, r.destination, now() + make_interval(secs => r.deadline_s)
+       r.resource_type, r.destination, r.processing_type, r.special_handling, r.transfer_type, r.is_jedis,
+       now() + make_interval(secs => r.deadline_s)
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, state text, attempt_nr smallint, vo text, site text, label text, priority int, task_id bigint,
     job_definition_id bigint, jobset_id bigint, name text, owner text, user_name text, core_count int, min_ram int,
-    max_disk int, max_walltime int, resource_type text, destination text, deadline_s float8)
+    max_disk int, max_walltime int, resource_type text, destination text, processing_type text,
+    special_handling text, transfer_type text, is_jedis boolean, deadline_s float8)
 WHERE NOT EXISTS (SELECT FROM job_ended e WHERE e.job_id = r.job_id)
 ON CONFLICT (job_id) DO NOTHING
 RETURNING job_id
@@ -101,19 +124,29 @@ INSERT INTO job_upstream (job_id, upstream_id)
 SELECT r.job_id, r.upstream_id FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, upstream_id bigint)
 ON CONFLICT DO NOTHING
 
+-- name: link_merged
+-- Jobs whose outputs a new job merges wait for it.
+INSERT INTO job_upstream (job_id, upstream_id, merges)
+SELECT DISTINCT f.job_id, r.job_id, true
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, vo text, task_id bigint, scope text, lfn text)
+JOIN job_file f ON f.place_token = 'TOMERGE' AND f.lfn = r.lfn AND f.scope = r.scope AND f.type IN ('output', 'log')
+JOIN job j ON j.job_id = f.job_id AND j.task_id = r.task_id AND j.vo = r.vo
+    AND j.state IN ('holding', 'transferring', 'merging')
+ON CONFLICT DO NOTHING
+
 -- name: create_deadlines
 INSERT INTO job_deadline (job_id, deadline_at)
 SELECT r.job_id, now() + make_interval(secs => r.look_s)
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_s float8)
 
 -- name: create_files
-INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
-                      checksum, status)
-SELECT r.job_id, r.seq, r.type, r.lfn, r.scope, r.dataset, r.destination_block, r.destination, r.token, r.guid,
-       r.size, r.checksum, r.status
+INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, place_token, guid,
+                      size, checksum, status)
+SELECT r.job_id, r.seq, r.type, r.lfn, r.scope, r.dataset, r.destination_block, r.destination, r.token, r.place_token,
+       r.guid, r.size, r.checksum, r.status
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, seq smallint, type text, lfn text, scope text, dataset text, destination_block text,
-    destination text, token text, guid text, size bigint, checksum text, status text)
+    destination text, token text, place_token text, guid text, size bigint, checksum text, status text)
 
 -- name: move_jobs
 -- The rows are locked and their versions checked. No indexed column changes, so these updates stay in their pages. Jobs
@@ -171,12 +204,27 @@ FROM job WHERE job_id = ANY(%(job_ids)s)
 DELETE FROM job_waiting WHERE job_id = ANY(%(job_ids)s)
 
 -- name: create_blocks
-INSERT INTO data_block (name, kind, parent, vo, task_id, source, destination)
-SELECT r.name, r.kind, r.parent, r.vo, r.task_id, r.source, r.destination
-FROM json_to_recordset(%(rows)s::json) AS r(
-    name text, kind text, parent text, vo text, task_id bigint, source text, destination text)
+-- A destination block of which nothing was to come any more is in use again; where the Closer has it in hand just now, it
+-- stays closed and that is said again.
+WITH r AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
+        name text, kind text, parent text, vo text, task_id bigint, source text, destination text, closes boolean)
+), reopened AS (
+    UPDATE data_block SET status = 'running', closed_at = NULL WHERE block_id = ANY(ARRAY(
+        SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
+        WHERE r.kind = 'destination' AND b.closes AND b.status = 'closed' ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
+)
+INSERT INTO data_block (name, kind, status, parent, vo, task_id, source, destination, closes)
+SELECT r.name, r.kind, 'defined', r.parent, r.vo, r.task_id, r.source, r.destination, r.closes FROM r
 ORDER BY r.name
 ON CONFLICT (name) DO NOTHING
+
+-- name: fill_blocks
+-- Who finds a block locked leaves it to the next: nobody waits for this.
+UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block
+    WHERE name = ANY(%(names)s) AND kind IN ('sub', 'destination') AND status = 'defined'
+    ORDER BY block_id FOR UPDATE SKIP LOCKED))
 
 -- name: name_files
 -- Outputs of which only their pilot knew how many there would be: the first takes the row that was declared, the others
@@ -186,10 +234,10 @@ WITH r AS (
 ), named AS (
     UPDATE job_file f SET lfn = r.lfn FROM r WHERE f.job_id = r.job_id AND f.seq = r.seq AND r.seq = r."like"
 )
-INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, guid, size,
-                      checksum, status, block_id)
-SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.guid, f.size,
-       f.checksum, f.status, f.block_id
+INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, place_token, guid,
+                      size, checksum, status, block_id)
+SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.place_token,
+       f.guid, f.size, f.checksum, f.status, f.block_id
 FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <> r."like"
 
 -- name: change_files
@@ -208,7 +256,7 @@ WHERE f.job_id = r.job_id AND f.seq = r.seq
 -- name: fail_files
 UPDATE job_file SET status = 'failed'
 WHERE job_id = ANY(%(job_ids)s)
-  AND (type IN ('output', 'log') AND status IN ('unknown', 'transferring') OR status = 'pending')
+  AND (type IN ('output', 'log') AND status IN ('unknown', 'transferring', 'merging') OR status = 'pending')
 
 -- name: store_reports
 INSERT INTO pilot_report (job_id, attempt_nr, state, output_report, attributes)
@@ -244,28 +292,65 @@ SELECT r.state, r.site, r.vo, r.jobs
 FROM json_to_recordset(%(rows)s::json) AS r(state text, site text, vo text, jobs bigint)
 
 -- name: lock_complete
--- Blocks that seem complete, locked in order: against other Closers, and against files that are just joining them.
-SELECT b.block_id FROM data_block b
-WHERE b.kind IN ('sub', 'dispatch') AND b.status = 'open'
-  AND b.block_id IN (SELECT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s))
-  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+-- Blocks that seem complete, and the destination blocks that may close with them, locked in order: against other Closers,
+-- and against files that are just joining them.
+WITH f AS (
+    SELECT DISTINCT block_id, destination_block FROM job_file WHERE job_id = ANY(%(job_ids)s)
+), asked AS (
+    SELECT b.* FROM data_block b WHERE b.block_id = ANY(ARRAY(
+        SELECT block_id FROM f UNION SELECT block_id FROM data_block WHERE name = ANY(%(names)s)))
+), complete AS (
+    SELECT b.block_id, b.parent FROM asked b
+    WHERE b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
+        AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+)
+SELECT b.block_id FROM data_block b WHERE b.block_id = ANY(ARRAY(
+    SELECT block_id FROM complete
+    UNION SELECT block_id FROM asked WHERE kind = 'destination' AND closes
+    UNION SELECT t.block_id FROM data_block t WHERE t.closes AND t.name = ANY(ARRAY(
+        SELECT parent FROM complete UNION SELECT destination_block FROM f WHERE block_id IS NULL))))
 ORDER BY b.block_id FOR UPDATE
 
 -- name: close_complete
--- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open.
-UPDATE data_block b SET status = 'closed', closed_at = now()
-WHERE b.block_id = ANY(%(block_ids)s) AND b.status = 'open'
+-- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open. Files
+-- of jobs in the archive were counted when those went there.
+UPDATE data_block b SET status = CASE b.kind WHEN 'sub' THEN 'tobeclosed' ELSE 'completed' END, closed_at = now(),
+    asked_at = CASE b.kind WHEN 'sub' THEN now() END,
+    number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
+WHERE b.block_id = ANY(%(block_ids)s) AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
   AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
-RETURNING b.name, b.kind
+RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
+
+-- name: close_destinations
+-- Nothing is to come: in none of their sub blocks, of no job whose outputs are in the block itself, and of none that was
+-- not set up yet. One that is closed already is closed again with a sub block that came late, and says so.
+UPDATE data_block t SET status = 'closed', closed_at = now(), number_files =
+    (SELECT coalesce(sum(c.number_files), 0) FROM data_block c WHERE c.parent = t.name AND c.parent <> '')
+    + (SELECT count(*) FROM job_file f WHERE f.block_id = t.block_id)
+WHERE t.block_id = ANY(%(block_ids)s) AND t.kind = 'destination' AND t.closes
+  AND (t.status IN ('open', 'defined', 'running') OR t.status = 'closed' AND t.name = ANY(%(parents)s))
+  AND NOT EXISTS (SELECT FROM data_block c
+                  WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running'))
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown')
+  AND NOT EXISTS (SELECT FROM job_file u
+                  WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
+                      AND u.block_id IS NULL)
+RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id
+
+-- name: move_blocks
+-- What the DDM has done is done; a block that went on meanwhile is left.
+UPDATE data_block SET status = %(status)s WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block WHERE name = ANY(%(names)s) AND status = %(before)s ORDER BY block_id FOR UPDATE))
 
 -- name: lock_blocks
 -- Before close_arrived, so that of two Activators with the last two files the later one sees both.
 SELECT FROM data_block WHERE name = ANY(%(blocks)s) ORDER BY block_id FOR UPDATE
 
 -- name: close_arrived
-UPDATE data_block b SET status = 'closed', closed_at = now()
-WHERE b.name = ANY(%(blocks)s) AND b.kind = 'dispatch' AND b.status = 'open'
+UPDATE data_block b SET status = 'completed', closed_at = now(),
+    number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
+WHERE b.name = ANY(%(blocks)s) AND b.kind = 'dispatch' AND b.status IN ('open', 'defined', 'running')
   AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id AND f.status = 'pending')
 
 -- name: write_outbox

@@ -12,7 +12,9 @@ from tests.driver import Database, Driver
 from tests.invariants import Listener
 from tests.processes import Processes
 
-CONSUMERS = ("setupper", "setupper.submissions", "activator", "watcher", "adder", "closer", "finisher", "ddm")
+CONSUMERS = (
+    "setupper", "setupper.submissions", "activator", "watcher", "adder", "closer", "finisher", "ddm", "ddm.blocks",
+)  # fmt: skip
 ENGINE = (*CONSUMERS, "relay", "clock")
 """What jobs of the tests go through; heartbeats and large reports have queues of their own, which few tests use."""
 APART = ("watcher.heartbeats", "watcher.large", "dead_letters")

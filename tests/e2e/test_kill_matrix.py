@@ -92,7 +92,7 @@ def test_kill_in_every_state(processes: Processes, driver: Driver, listener: Lis
     driver.publish([factories.report(i, "failed") for i in (OBEYS, *jobs("running"))])
     driver.publish([factories.report(FINISHES, "finished")])
     age(database, LOST_HEARTBEAT_S, [DIES])
-    for name in ("activator", "adder", "closer", "finisher", "ddm", "clock"):
+    for name in ("activator", "adder", "closer", "finisher", "ddm", "ddm.blocks", "clock"):
         processes.start(name)
     ends |= dict.fromkeys((OBEYS, *jobs("running")), "cancelled") | {FINISHES: "finished", DIES: "failed"}
     wait_until(lambda: dict(database.rows("SELECT job_id, state FROM job")) == ends, "all jobs ended")
@@ -101,6 +101,8 @@ def test_kill_in_every_state(processes: Processes, driver: Driver, listener: Lis
     check_jobs(database, ends)
     unsettled = "SELECT count(*) FROM job_file WHERE type IN ('output', 'log') AND status NOT IN ('ready', 'failed')"
     assert database.value(unsettled) == 0
-    wait_until(lambda: not database.rows("SELECT 1 FROM data_block WHERE kind = 'sub' AND status = 'open'"), "closed")
-    database.rows("UPDATE data_block SET status = 'closed' WHERE kind = 'dispatch' RETURNING 1")  # nobody waits for it
+    wait_until(lambda: not database.rows("SELECT 1 FROM data_block WHERE kind = 'sub' AND closed_at IS NULL"), "closed")
+    database.rows(
+        "UPDATE data_block SET status = 'completed' WHERE kind = 'dispatch' RETURNING 1"
+    )  # nobody waits for it
     check_blocks(database, listener)

@@ -104,7 +104,7 @@ def test_a_job_waits_for_its_complete_blocks_to_be_closed(jobs: Database, clock:
     clock.round("archive")
     assert left(jobs) == [1, 2, 4, 5]
     assert 0 < appointment_s(jobs, 1) <= 60
-    jobs.rows("UPDATE data_block SET status = 'closed' RETURNING 1")
+    jobs.rows("UPDATE data_block SET status = 'tobeclosed' RETURNING 1")
     jobs.rows("UPDATE job_deadline SET deadline_at = now() RETURNING 1")
     clock.round("archive")
     assert left(jobs) == [4]

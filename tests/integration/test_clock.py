@@ -12,7 +12,7 @@ from consumers.watcher import Watcher
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import LIVE, TableLimits
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import BlockClosed, CheckBlock, JobEvent, OutputsAdded, TransferRequested
+from panda_fsm.messages import CheckBlock, JobEvent, OutputsAdded, TransferRequested
 from periodic.schedule import Schedule
 from sql.appointments import make_appointments_now
 from tests import factories
@@ -91,6 +91,7 @@ def test_a_deadline_is_announced_and_ends_the_job_by_what_it_waited_for(
         "holding": ("failed", 103), "transferring": ("failed", 104), "defined": ("closed", None),
         "activated": ("closed", None), "pending": ("closed", None), "assigned": ("closed", None),
         "waiting": ("closed", None), "throttled": ("closed", None),
+        "merging": ("failed", None),
     }  # fmt: skip
     query = "SELECT state, errors -> 'job_dispatcher' -> 'code' FROM job WHERE job_id <= %s ORDER BY job_id"
     assert jobs.rows(query, (len(states),)) == [ends[state] for state in states]
@@ -210,24 +211,10 @@ def test_the_closer_is_reminded_of_blocks_that_are_complete_but_open(jobs: Datab
     clock.round("blocks")
     found = said(jobs)
     assert all(isinstance(message, CheckBlock) for message in found)
-    assert sorted(message.job_ids[0] for message in found) in ([1, 5], [1, 6], [2, 5], [2, 6])
+    assert sorted(message.block for message in found if isinstance(message, CheckBlock)) == ["complete", "given up"]
+    assert [message.job_ids[0] in (1, 2, 5, 6) for message in found] == [True] * 2, "programs before know it by a job"
     clock.round("blocks")
     assert len(said(jobs)) == 2, "again and again"
-
-
-def test_a_block_that_all_its_files_left_is_closed(jobs: Database, database_url: str, clock: Clock) -> None:
-    """Nobody's files lead to it any more; but who is about to join it is let in."""
-    for name, kind in (("left", "sub"), ("to be joined", "sub"), ("brought", "dispatch")):
-        in_block(jobs, [1], kind, "ready", name)
-    jobs.execute("UPDATE job_file SET block_id = NULL")
-    with psycopg.connect(database_url) as joining:
-        joining.execute("SELECT FROM data_block WHERE name = 'to be joined' FOR SHARE")
-        clock.round("blocks")
-        assert [message.block for message in said(jobs) if isinstance(message, BlockClosed)] == ["left"]
-    statuses = dict(jobs.rows("SELECT name, status FROM data_block"))
-    assert statuses == {"left": "closed", "to be joined": "open", "brought": "closed"}
-    clock.round("blocks")
-    assert [message.block for message in said(jobs) if isinstance(message, BlockClosed)] == ["to be joined"]
 
 
 def test_two_clocks_do_each_thing_once(jobs: Database, database_url: str) -> None:

@@ -38,10 +38,10 @@ def test_a_late_file_never_enters_a_closed_block(
     database.rows("UPDATE job_file SET status = 'ready' RETURNING 1")
     serve(Closer()).handle(events.CheckBlock(job_id=1))
     first = blocks_of(database, 1)
-    assert {status for _, status in first} == {"closed"}
+    assert {status for _, status in first} == {"tobeclosed"}
     set_up(serve, registry, 2)
     second = blocks_of(database, 2)
-    assert {status for _, status in second} == {"open"}
+    assert {status for _, status in second} == {"defined"}
     assert first.isdisjoint(second)
     set_up(serve, registry, 3)
     assert blocks_of(database, 3) == second, "while it is open the bunch goes on in it"
@@ -64,5 +64,5 @@ def test_a_block_is_not_closed_over_a_file_that_is_just_joining(
         joining.execute("UPDATE job_file SET status = 'unknown' WHERE type = 'log'")
         joining.commit()
         thread.join(30)
-    assert {status for name, status in blocks_of(database, 1) if "log" in name} == {"open"}
-    assert {status for name, status in blocks_of(database, 1) if "output" in name} == {"closed"}
+    assert {status for name, status in blocks_of(database, 1) if "log" in name} == {"defined"}
+    assert {status for name, status in blocks_of(database, 1) if "output" in name} == {"tobeclosed"}

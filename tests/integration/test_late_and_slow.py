@@ -50,11 +50,11 @@ def test_a_fresh_job_gets_no_block_of_a_job_that_went_on(
     finisher.handle(OutputsAdded(job_id=1, version=5, verdict=Verdict.FAILED))
     serve(Closer()).handle(*finisher.outlet.messages("job.failed"))
     closed = blocks_of(database, 1, "sub")
-    assert [status for _, status in closed] == ["closed", "closed"]
+    assert [status for _, status in closed] == ["tobeclosed", "tobeclosed"]
     (new,) = create(serve, registry, 2).outlet.messages("job.defined")
     setupper.handle(old, new)
     fresh = blocks_of(database, 2, "sub")
-    assert [status for _, status in fresh] == ["open", "open"]
+    assert [status for _, status in fresh] == ["defined", "defined"]
     assert not {name for name, _ in fresh} & {name for name, _ in closed}
     assert blocks_of(database, 1, "sub") == closed
     assert database.states() == {"failed": 1, "activated": 1}
@@ -69,7 +69,7 @@ def test_killed_jobs_give_up_their_inputs_and_the_last_one_closes_the_dispatch_b
     assert database.states() == {"assigned": 2}
     ((name, _),) = blocks_of(database, 1, "dispatch")
     watcher, closer = serve(Watcher(LIMITS)), serve(Closer())
-    for job_id, status in ((1, "open"), (2, "closed")):
+    for job_id, status in ((1, "defined"), (2, "completed")):
         watcher.handle(KillJob(job_id=job_id, code=9, actor="user"))
         closer.handle(*watcher.outlet.messages("job.cancelled")[-1:])
         query = "SELECT status FROM job_file WHERE job_id = %s AND type = 'input'"
@@ -124,7 +124,7 @@ def test_a_job_whose_every_message_is_lost_is_finished_by_reminders(
     checks = said(database)
     assert [type(message) for message in checks] == [CheckBlock] * 2, "one for each of its blocks"
     serve(Closer(), lost()).handle(*checks)
-    assert [status for _, status in blocks_of(database, 1, "sub")] == ["closed", "closed"]
+    assert [status for _, status in blocks_of(database, 1, "sub")] == ["tobeclosed", "tobeclosed"]
     assert {type(message) for message in said(database)} == {BlockClosed}
     assert database.value("SELECT count(*) FROM dead_letter") == 0
     clock.close()

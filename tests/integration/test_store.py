@@ -110,6 +110,19 @@ def test_jobs_submitted_twice_are_created_once(
     assert len(first.outlet.taken) + len(second.outlet.taken) == JOBS
 
 
+def test_what_the_rules_of_blocks_read_reaches_them(serve: Serve, registry: IsolatedExperiments) -> None:
+    texts = {"processing_type": "reco", "special_handling": "pc", "transfer_type": "direct"}
+    fields: dict[str, Any] = texts | {"is_jedis": True}
+    draft = factories.draft(1, **fields)
+    draft.files[1].place_token = "TAPE"
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(draft, factories.draft(2)))
+    one, other = (setupper.store.load([number], files=True, report=False)[number] for number in (1, 2))
+    assert {name: getattr(one, name) for name in fields} == fields
+    assert {getattr(other, name) for name in fields} == {"", False}
+    assert [file.place_token for file in one.files] == ["", "TAPE", ""]
+
+
 def test_two_activators_with_the_last_two_inputs_activate_once(
     serve: Serve, registry: IsolatedExperiments, database: Database
 ) -> None:
@@ -126,7 +139,7 @@ def test_two_activators_with_the_last_two_inputs_activate_once(
     assert database.states() == {"activated": JOBS}
     assert database.value("SELECT count(*) FROM job_waiting") == JOBS
     assert len(first.outlet.taken) + len(second.outlet.taken) == JOBS
-    assert database.rows("SELECT status FROM data_block WHERE kind = 'dispatch'") == [("closed",)] * 2
+    assert database.rows("SELECT status FROM data_block WHERE kind = 'dispatch'") == [("completed",)] * 2
 
 
 def ended(serve: Serve, registry: IsolatedExperiments, database: Database) -> events.SubmitJobs:
@@ -151,7 +164,7 @@ def test_three_closers_close_a_block_once(serve: Serve, registry: IsolatedExperi
     at_once(*(lambda closer=closer: closer.handle(*CHECKS) for closer in closers))
     closed = [message for closer in closers for message in closer.outlet.messages("block.closed")]
     assert len(closed) == 2
-    assert database.rows("SELECT DISTINCT status FROM data_block WHERE kind = 'sub'") == [("closed",)]
+    assert database.rows("SELECT DISTINCT status FROM data_block WHERE kind = 'sub'") == [("tobeclosed",)]
 
 
 def test_a_block_with_an_unknown_file_stays_open(

@@ -45,10 +45,13 @@ def later(seconds: float) -> datetime:
 
 
 def a_job(state: State, **fields: Any) -> Job:
-    """A job that entered its state long enough ago to be reminded of, well before its deadline."""
+    """A job that entered its state long enough ago to be reminded of, well before its deadline.
+
+    One whose outputs are to be merged has reported.
+    """
     remind_s = FACTS[state].remind_s or 60
     times = {"entered_at": ago(remind_s), "created_at": ago(DAY), "deadline_at": later(1000)}
-    return factories.job(state, **(times | fields))
+    return factories.job(state, **({"has_report": state is S.MERGING} | times | fields))
 
 
 def met(job: Job, grace_until: datetime = EVER, ways: tuple[Way, ...] = (), at_once: bool = False) -> Appointed:

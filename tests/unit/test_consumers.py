@@ -12,9 +12,10 @@ from consumers.finisher import Finisher
 from panda_fsm import messages as events
 from panda_fsm.codes import Verdict
 from panda_fsm.handler import Service
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import Job, Upstream
 from panda_fsm.jobs.states import FileStatus, FileType, State
-from panda_fsm.outcomes import Advance, CloseBlocks, Ignore, Reject
+from panda_fsm.jobs.table import Trigger
+from panda_fsm.outcomes import Advance, CloseBlocks, Defer, Ignore, Outcome, Reject
 from tests import factories
 from tests.decisions import applied, changed, with_files
 
@@ -93,6 +94,12 @@ MOVES: dict[str, tuple[Any, Job, str]] = {
     "one failed, one to come": (
         failed, with_files(S.TRANSFERRING, (OUTPUT, F.TRANSFERRING, HERE), (LOG, F.TRANSFERRING, THERE)), "Record"
     ),
+    "log home, output to be merged": (
+        arrived, with_files(S.TRANSFERRING, (OUTPUT, F.MERGING, THERE), (LOG, F.TRANSFERRING, HERE)), "merging"
+    ),
+    "log lost, output to be merged": (
+        failed, with_files(S.TRANSFERRING, (OUTPUT, F.MERGING, THERE), (LOG, F.TRANSFERRING, HERE)), "failed"
+    ),
     "late": (arrived, with_files(S.FINISHED, (OUTPUT, F.READY, HERE)), "Ignore"),
     "killed meanwhile": (arrived, with_files(S.CANCELLED, (OUTPUT, F.FAILED, HERE)), "Ignore"),
 }  # fmt: skip
@@ -120,6 +127,53 @@ def test_finisher_on_outputs_added(state: State, verdict: Any, end: str) -> None
     assert applied(Finisher().decide(factories.item(added, job)), job) == end
 
 
+def merging(*upstream: Upstream, **fields: Any) -> Outcome:
+    """What becomes of a job of which one output is to be merged and the log is home."""
+    job = with_files(S.MERGING, (OUTPUT, F.MERGING, THERE), (LOG, F.READY, HERE))
+    job.upstream = upstream
+    values: dict[str, Any] = {"version": job.version} | fields
+    event = events.JobEvent(job_id=1, state=S.MERGING, trigger="reminder", **values)
+    return Finisher().decide(factories.item(event, job))
+
+
+def test_a_job_whose_outputs_were_merged_has_finished() -> None:
+    outcome = merging(Upstream(7, S.FAILED, is_last=True), Upstream(8, S.FINISHED))
+    assert isinstance(outcome, Advance)
+    assert outcome.trigger is Trigger.OUTPUTS_DONE
+    assert changed(outcome) == {0: F.READY}
+
+
+@pytest.mark.parametrize("state", [S.FAILED, S.CANCELLED, S.CLOSED])
+def test_a_job_whose_outputs_nobody_merges_any_more_has_failed(state: State) -> None:
+    outcome = merging(Upstream(7, S.FAILED), Upstream(8, state, is_last=True))
+    assert isinstance(outcome, Advance)
+    assert outcome.trigger is Trigger.OUTPUTS_FAILED
+    (error,) = outcome.changes.errors
+    assert (error.component, error.code, error.diagnostic) == (
+        "task_buffer", 113, f"outputs not merged: job 8 is {state}"
+    )  # fmt: skip
+    assert outcome.changes.pilot == {"job_sub_status": f"merge_{state}"}
+
+
+@pytest.mark.parametrize(
+    ("upstream", "reason"),
+    [
+        ((), "waits for a job that merges its outputs"),
+        ((Upstream(7, S.FAILED),), "waits for a job that merges its outputs"),
+        ((Upstream(7, S.FAILED, is_last=True), Upstream(8, S.RUNNING)), "waits for job 8, which merges its outputs"),
+        ((Upstream(8, None),), "waits for job 8, which merges its outputs"),
+    ],
+)
+def test_a_job_whose_outputs_are_not_merged_yet_says_so(upstream: tuple[Upstream, ...], reason: str) -> None:
+    outcome = merging(*upstream)
+    assert isinstance(outcome, Defer)
+    assert outcome.reason == reason
+
+
+def test_what_was_said_of_an_earlier_merging_is_ignored() -> None:
+    assert isinstance(merging(Upstream(8, S.FINISHED), version=4), Ignore)
+
+
 def test_finisher_drops_what_was_said_of_an_older_version() -> None:
     job = factories.job(S.HOLDING)
     added = events.OutputsAdded(job_id=1, version=job.version - 1, verdict=Verdict.FINISHED)
@@ -128,6 +182,7 @@ def test_finisher_drops_what_was_said_of_an_older_version() -> None:
 
 def test_closer_looks_at_the_blocks_of_the_job() -> None:
     assert Closer().decide(factories.item(events.CheckBlock(job_id=7))) == CloseBlocks(7)
+    assert Closer().decide(factories.item(events.CheckBlock(block="b", job_id=7))) == CloseBlocks(block="b")
 
 
 @pytest.mark.parametrize("service", [Activator(), Finisher(), Closer()], ids=lambda one: type(one).__name__)

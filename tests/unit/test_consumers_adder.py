@@ -162,6 +162,16 @@ def test_moving_outputs_are_requested_with_size_and_checksum() -> None:
     assert files == {(lfn, len(factories.CONTENT), factories.CHECKSUM) for lfn in ("out.root", "log.tgz")}
 
 
+def test_outputs_to_be_merged_are_waited_for_and_what_moves_comes_first() -> None:
+    merging = (FileChange(1, F.MERGING), FileChange(2, F.READY))
+    outcome = decide(holding(ALL), Go(merging))
+    assert isinstance(outcome, Advance)
+    assert (outcome.trigger, outcome.changes.messages) == (Trigger.OUTPUTS_MERGING, ())
+    outcome = decide(holding(ALL), Go((merging[0], MOVING[1]), transfers=(Transfer(SUB, (2,)),)))
+    assert isinstance(outcome, Advance)
+    assert outcome.trigger is Trigger.OUTPUTS_MOVING
+
+
 @pytest.mark.parametrize(
     "plan",
     [Go(), Go((FileChange(1, F.READY),)), Go(MOVING), Go(MOVING, transfers=(Transfer(SUB, (1,)),))],

@@ -178,6 +178,7 @@ ENDS_OF_DEADLINES = {
     S.SENT: (S.FAILED, "job_dispatcher", 102), S.STARTING: (S.FAILED, "job_dispatcher", 100),
     S.RUNNING: (S.FAILED, "job_dispatcher", 100), S.HOLDING: (S.FAILED, "job_dispatcher", 103),
     S.TRANSFERRING: (S.FAILED, "job_dispatcher", 104),
+    S.MERGING: (S.FAILED, "task_buffer", 113),
 }  # fmt: skip
 
 

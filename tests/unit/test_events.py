@@ -86,6 +86,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
         messages.TransferRequested, block=names, kind=kinds, source=names, destination=names, files=st.lists(moved)
     ),
     messages.CheckBlock: sent(messages.CheckBlock, job_id=ids),
+    messages.SettleBlock: sent(messages.SettleBlock, block=names, status=st.sampled_from(["closed", "deleted"])),
     messages.BlockClosed: sent(messages.BlockClosed, block=names),
 }
 
@@ -109,9 +110,8 @@ def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
     reports = {f"report.{state}" for state in ("starting", "running", "holding", "transferring", "finished", "failed")}
     others = {
         "submit", "release", "reassign", "throttle", "unthrottle", "kill", "tell", "deadline", "heartbeat",
-        "large.report",
-        "job.outputs_added", "block.check", "block.requested", "ddm.arrived.dispatch", "ddm.failed.dispatch",
-        "ddm.arrived.sub", "ddm.failed.sub",
+        "large.report", "job.outputs_added", "block.check", "block.settle", "block.requested", "ddm.arrived.dispatch",
+        "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
     }  # fmt: skip
     assert bound <= states | reports | others
 

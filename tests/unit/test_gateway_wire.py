@@ -54,6 +54,17 @@ def test_placeholders_are_filled() -> None:
     assert result.files[0].lfn == "out.00042._000077.root"
 
 
+def test_what_the_rules_of_blocks_read_of_a_job() -> None:
+    job = job_spec(processingType="reco", specialHandling="pc", transferType="direct", lockedby="jedi")
+    job.addFile(file_spec(destinationDBlockToken="TOMERGE", dispatchDBlockToken="an"))
+    job.addFile(file_spec(type="input", lfn="in", destinationDBlockToken="no", dispatchDBlockToken="TOMERGE"))
+    result = drafted(job)
+    assert (result.processing_type, result.special_handling, result.transfer_type) == ("reco", "pc", "direct")
+    assert result.is_jedis
+    assert not drafted(job_spec(lockedby="me")).is_jedis
+    assert [(file.token, file.place_token) for file in result.files] == [("an", "TOMERGE"), ("", "TOMERGE")]
+
+
 def test_older_clients_send_fewer_attributes() -> None:
     sent = job_spec().dump_to_json_serializable()
     assert draft([*sent[:122], []], 0, 1, 1, "u", QUEUES).site == "LAB_B"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,10 +17,10 @@ from panda_fsm.jobs.drafts import BlockName
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.outcomes import NewBlock
-from panda_fsm.plans import Later, Plan, Refuse, Replicas, StoredFile
+from panda_fsm.plans import Later, Plan, Refuse, Replicas, StoredFile, fault
 from panda_fsm.sites import Queue, Sites, Storage
 from panda_fsm.trouble import Condition
-from plugins.experiments.generic import FILES_PER_DISPATCH_BLOCK, JOBS_PER_DISPATCH_BLOCK, GenericPlugin
+from plugins.experiments.generic import GenericPlugin
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.decisions import defined, going
@@ -37,6 +37,9 @@ class Everything:
 
     def register(self, files: Sequence[StoredFile]) -> dict[StoredFile, Later | Refuse]:
         return {}
+
+    def register_blocks(self, blocks: Mapping[NewBlock, Sequence[tuple[str, str]]]) -> None:
+        pass
 
 
 NOWHERE = Sites(
@@ -60,39 +63,57 @@ def names(plan: Plan) -> list[str]:
     return [block.name for block in subs(plan)]
 
 
-@pytest.mark.parametrize(
-    ("jobs", "files_each", "blocks"),
-    [
-        (JOBS_PER_DISPATCH_BLOCK, 0, 1),
-        (JOBS_PER_DISPATCH_BLOCK + 1, 0, 2),
-        (FILES_PER_DISPATCH_BLOCK, 1, 1),
-        (11, 2, 2),
-    ],
-)
-def test_dispatch_blocks_hold_20_files_or_21_jobs(jobs: int, files_each: int, blocks: int) -> None:
-    """0 files each: all jobs share one."""
-    members = [
-        defined(number, *([f"in.{number}.{part}" for part in range(files_each)] or ["shared"]))
-        for number in range(1, jobs + 1)
-    ]
-    plans = [going(plan) for plan in anywhere().setup(members).values()]
-    assert len({transfer.block for plan in plans for transfer in plan.transfers}) == blocks
-    assert all(len(plan.transfers) == 1 for plan in plans), "a job is never split over two blocks"
+def test_an_urgent_job_of_a_user_shares_with_nobody() -> None:
+    urgent: dict[str, Any] = {"priority": 6001}
+    assert together(anywhere(), (defined(number, **urgent) for number in range(101, 105))) == 4
+    assert together(anywhere(), (defined(number, **urgent, label="panda_like") for number in range(101, 105))) == 1
+    assert together(anywhere(), (defined(number, priority=6000) for number in range(101, 105))) == 1
+
+
+NOT_BUNCHED: dict[str, dict[str, Any]] = {
+    "build": {"label": "panda"},
+    "tag": {"special_handling": "dm, disable_file_aggregation"},
+    "test by pathena": {"label": "ptest", "processing_type": "pathena"},
+    "test by prun": {"label": "ptest", "processing_type": "prun"},
+    "robot": {"processing_type": "gangarobot-pft"},
+}
+
+
+@pytest.mark.parametrize("what", NOT_BUNCHED)
+def test_what_is_not_bunched_goes_into_its_destination_block(what: str) -> None:
+    job = defined(1, **NOT_BUNCHED[what])
+    plan = going(anywhere().setup([job])[1])
+    assert {block.kind for block in plan.blocks} == {BlockKind.DESTINATION}
+    assert [change.block for change in plan.files] == ["user.lab.output.block", "user.lab.log.block"]
+    assert fault(plan, job, BlockKind.DISPATCH) is None
+
+
+CLOSING: dict[str, tuple[dict[str, Any], bool]] = {
+    "task": ({"is_jedis": True}, True),
+    "user at home": ({"destination": "local"}, True),
+    "build at home": ({"destination": "local", "label": "panda"}, True),
+    "production at home": ({"destination": "local", "label": "managed"}, False),
+    "user": ({"destination": A}, False),
+}
+
+
+@pytest.mark.parametrize("whose", CLOSING)
+def test_whose_destination_blocks_close(whose: str) -> None:
+    fields, closes = CLOSING[whose]
+    plan = going(anywhere().setup([defined(1, **fields)])[1])
+    assert {block.closes for block in plan.blocks if block.kind is BlockKind.DESTINATION} == {closes}
+    assert not any(block.closes for block in plan.blocks if block.kind is BlockKind.SUB)
+
+
+@pytest.mark.parametrize("bunched", [{"label": "ptest"}, {"processing_type": "prun"}, {"special_handling": "dm"}])
+def test_what_resembles_them_is_bunched(bunched: dict[str, Any]) -> None:
+    assert len(names(anywhere().setup([defined(1, **bunched)])[1])) == 2
 
 
 def test_the_same_jobs_get_the_same_plans() -> None:
     """A batch may be handled again after a crash, by another process, on another day."""
     jobs = [defined(number, "far.csv", entered_at=datetime(2026, 1, 1, tzinfo=UTC)) for number in range(1, 30)]
     assert anywhere().setup(jobs) == anywhere().setup(list(reversed(jobs)))
-
-
-def test_a_dispatch_block_that_is_closed_gets_a_successor() -> None:
-    job = defined(1, "far.csv")
-    (first,) = going(anywhere().setup([job])[1]).transfers
-    job.closed_blocks = frozenset({first.block.name})
-    (second,) = going(anywhere().setup([job])[1]).transfers
-    assert second.block.name != first.block.name
-    assert (second.block.source, second.block.destination) == (A, B)
 
 
 JOBS = [
@@ -175,6 +196,13 @@ def test_what_does_not_belong_together_shares_no_name(what: str, task_id: int) -
     one, other = defined(1, **fields), defined(2, **fields | SAME_STEM[what])
     plans = anywhere().setup([one, other])
     assert names(plans[1])[0] != names(plans[2])[0]
+
+
+def test_outputs_for_different_places_share_no_block() -> None:
+    one, other = defined(1), defined(2)
+    for file in other.outputs:
+        file.place_token = "TAPE"
+    assert together(anywhere(), (one, other)) == 2
 
 
 def test_the_longest_names_fit_in_each_generation() -> None:

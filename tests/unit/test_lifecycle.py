@@ -39,11 +39,13 @@ LISTENS = {
     "watcher.heartbeats": {"heartbeat"},
     "watcher.large": {"large.report"},
     "adder": {"job.holding"},
-    "finisher": {"job.outputs_added", "ddm.arrived.sub", "ddm.failed.sub"},
+    "finisher": {"job.outputs_added", "ddm.arrived.sub", "ddm.failed.sub", "job.merging"},
     "closer": {
-        "job.outputs_added", "job.transferring", "job.failed", "job.closed", "job.cancelled", "block.check",
+        "job.outputs_added", "job.transferring", "job.merging", "job.failed", "job.closed", "job.cancelled",
+        "block.check",
     },
     "ddm": {"block.requested"},
+    "ddm.blocks": {"block.settle"},
 }  # fmt: skip
 
 

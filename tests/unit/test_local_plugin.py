@@ -10,8 +10,8 @@ from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.sites import Sites
 from plugins.ddm.catalogue import LocalCatalogue
+from plugins.experiments.bunches import LOCAL
 from plugins.experiments.local import LocalPlugin
-from plugins.experiments.registry import LOCAL
 from tests import factories
 from tests.decisions import defined, going
 

@@ -1,0 +1,82 @@
+"""Blocks and the DDM: closed there, deleted there once nobody uses them, and asked about again."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.closer import Closer
+from consumers.setupper import Setupper
+from panda_fsm.messages import CheckBlock, SettleBlock
+from panda_fsm.sites import Sites
+from plugins.ddm.blocks import LocalBlocks
+from plugins.experiments.registry import IsolatedExperiments
+from tests import factories
+from tests.clockwork import Clock, said
+from tests.driver import Database
+from tests.inprocess import InProcess, Serve
+
+
+@pytest.fixture
+def ddm(serve: Serve) -> InProcess:
+    """The DDM's hand for blocks; where it keeps them is none of these tests' business."""
+    return serve(LocalBlocks(Sites()))
+
+
+@pytest.fixture
+def closed(serve: Serve, registry: IsolatedExperiments, database: Database) -> InProcess:
+    """The Closer, which has closed the sub blocks of a job that waits for its input."""
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(factories.draft(1, inputs=("far.csv",))))
+    setupper.handle(*setupper.outlet.messages("job.defined"))
+    database.rows("UPDATE job_file SET status = 'ready' RETURNING 1")
+    closer = serve(Closer())
+    closer.handle(CheckBlock(job_id=1))
+    said(database)
+    return closer
+
+
+def statuses(database: Database) -> dict[str, int]:
+    """How many blocks of jobs are in each status."""
+    return dict(
+        database.rows("SELECT status, count(*) FROM data_block WHERE kind <> 'destination' GROUP BY 1 ORDER BY 1")
+    )
+
+
+def asked(clock: Clock, database: Database) -> list[str]:
+    """What the DDM is asked by the clock."""
+    clock.round("settled_blocks")
+    messages = said(database)
+    assert all(isinstance(message, SettleBlock) for message in messages)
+    return [message.status for message in messages if isinstance(message, SettleBlock)]
+
+
+def test_a_block_is_closed_cleaned_up_and_deleted(
+    closed: InProcess, ddm: InProcess, database: Database, clock: Clock
+) -> None:
+    """A dispatch block is completed when its files are there; the DDM knows it as it is."""
+    assert statuses(database) == {"completed": 1, "tobeclosed": 2}
+    asking = closed.outlet.messages("block.settle")
+    for _ in range(2):
+        ddm.handle(*asking)
+        assert statuses(database) == {"completed": 3}
+    database.rows("UPDATE data_block SET closed_at = now() - interval '1 h' RETURNING 1")
+    assert asked(clock, database) == [], "the job lives"
+    database.rows("DELETE FROM job_file RETURNING 1")
+    clock.round("settled_blocks")
+    deleting = said(database)
+    assert statuses(database) == {"cleanup": 3}
+    ddm.handle(*deleting, *asking)
+    assert statuses(database) == {"deleted": 3}
+    assert asked(clock, database) == []
+
+
+def test_what_the_ddm_did_not_answer_is_asked_again(
+    closed: InProcess, ddm: InProcess, database: Database, clock: Clock
+) -> None:
+    assert asked(clock, database) == []
+    database.rows("UPDATE data_block SET asked_at = now() - interval '2 h' RETURNING 1")
+    assert asked(clock, database) == ["closed", "closed"]
+    assert asked(clock, database) == [], "not before another hour"
+    ddm.handle(*closed.outlet.messages("block.settle"))
+    database.rows("UPDATE data_block SET status = 'cleanup', asked_at = now() - interval '2 h' RETURNING 1")
+    assert set(asked(clock, database)) == {"deleted"}
