@@ -161,7 +161,8 @@ def test_messages_are_shuffled(processes: Processes, driver: Driver, listener: L
     until("finisher", "SELECT count(*) FROM job WHERE state IN ('finished', 'failed')")
     moved += shuffle(broker_url)
     assert moved > 6 * JOBS
-    processes.start("closer")
+    for service in ("closer", "ddm.blocks"):
+        processes.start(service)
     for service in ("setupper.submissions", "setupper", "watcher", "adder", "finisher"):
         processes.restart(service)  # on a busy machine a message may have come again after its service was stopped
     check_all(database, broker_url, listener, outcome(drafts))

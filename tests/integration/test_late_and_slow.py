@@ -15,7 +15,16 @@ from consumers.setupper import Setupper
 from consumers.watcher import Watcher
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import AnyMessage, BlockClosed, CheckBlock, DeadlinePassed, JobEvent, KillJob, OutputsAdded
+from panda_fsm.messages import (
+    AnyMessage,
+    BlockClosed,
+    CheckBlock,
+    DeadlinePassed,
+    JobEvent,
+    KillJob,
+    OutputsAdded,
+    SettleBlock,
+)
 from panda_fsm.trouble import SLOW_FOR_S
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
@@ -125,7 +134,7 @@ def test_a_job_whose_every_message_is_lost_is_finished_by_reminders(
     assert [type(message) for message in checks] == [CheckBlock] * 2, "one for each of its blocks"
     serve(Closer(), lost()).handle(*checks)
     assert [status for _, status in blocks_of(database, 1, "sub")] == ["tobeclosed", "tobeclosed"]
-    assert {type(message) for message in said(database)} == {BlockClosed}
+    assert {type(message) for message in said(database)} == {BlockClosed, SettleBlock}
     assert database.value("SELECT count(*) FROM dead_letter") == 0
     clock.close()
 

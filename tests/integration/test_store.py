@@ -174,7 +174,7 @@ def test_a_block_with_an_unknown_file_stays_open(
     database.rows("UPDATE job_file SET status = 'unknown' WHERE job_id = 7 AND type = 'log' RETURNING seq")
     closer = serve(Closer())
     closer.handle(*CHECKS)
-    (closed,) = closer.outlet.messages()
+    (closed,) = closer.outlet.messages("block.closed")
     assert isinstance(closed, events.BlockClosed)
     assert closed.block.startswith("user.lab.output.7_sub")
 
@@ -208,7 +208,7 @@ def test_jobs_are_archived_only_when_their_blocks_are_closed(
     assert database.states() == {"finished": JOBS}
     closer = serve(Closer())
     closer.handle(*CHECKS)
-    assert len(closer.outlet.taken) == 2
+    assert len(closer.outlet.messages("block.closed")) == 2
     archive(database, database_url)
     assert {table: database.value(f"SELECT count(*) FROM {table}") for table in ARCHIVED} == ARCHIVED  # noqa: S608
     assert database.rows("SELECT DISTINCT state FROM job_archive") == [("finished",)]
