@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from panda_fsm.blocks.states import BlockKind
@@ -147,7 +148,7 @@ class Effects:
         """Note `changes` of `job`, in memory too, so that the next message of the batch sees them."""
         row = self._row(job)
         if renews:
-            row["renewed"] = True
+            row["renewed"], job.heard_at = True, datetime.now(UTC)
         if changes.command is not None:
             row["command"] = changes.command
             job.command = changes.command or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +11,8 @@ from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
+from panda_fsm.jobs.appointments import overdue_by
+from panda_fsm.jobs.facts import TableLimits
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Ignored
@@ -106,6 +109,15 @@ def test_changes_are_merged_and_seen_by_the_next_message(effects: Effects) -> No
     assert row["pilot"] == {"node": "n2", "pilot_id": "p"}
     assert row["errors"] == {"pilot": {"code": 1, "diag": "one"}, "exe": {"code": 2, "diag": "two"}}
     assert row["version"] == row["expected"] == 5
+
+
+def test_a_heartbeat_counts_for_a_deadline_in_the_same_batch(effects: Effects) -> None:
+    """What the clock announced before the pilot spoke again comes behind its report."""
+    now, limits = datetime.now(UTC), TableLimits({}, {})
+    job = factories.job(State.RUNNING, deadline_at=now - timedelta(seconds=1))
+    assert overdue_by(job, now, limits)
+    effects.record(job, Changes(), renews=True)
+    assert overdue_by(job, now, limits) is None
 
 
 def test_a_job_submitted_twice_in_one_batch_is_born_once(effects: Effects) -> None:
