@@ -34,7 +34,7 @@ def test_users_jobs(user: Caller, gateway: Processes, database_url: str, broker_
     kills = received(broker_url, "watcher", 2)
     assert {type(kill) for kill in kills} == {KillJob}
     assert sorted((k.job_id, k.code, k.actor, k.forced, k.reason) for k in kills) == [
-        (1, 9, "user-1", False, "keepUnmerged"), (2, 9, "user-1", False, "keepUnmerged"),
+        (1, 9, "user-1", False, ""), (2, 9, "user-1", False, ""),
     ]  # fmt: skip
     assert user.get("/api/v1/job/get_status", job_ids=[3, UNKNOWN])["data"] == [
         {"status": "finished", "command": "NULL"}, {"status": "unknown", "command": "tobekilled"},

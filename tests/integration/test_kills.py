@@ -54,13 +54,13 @@ def test_the_sub_status_that_a_kill_asks_for(
 ) -> None:
     add_jobs(database_url, range(1, 4), owner=user.key)
     asked = [
-        {"job_ids": [1], "code": 51, "kill_options": ["keepUnmerged", "jobSubStatus=" + "x" * 200]},
+        {"job_ids": [1], "code": 51, "kill_options": ["keepUnmerged", "jobSubStatus=" + "x" * 200, "because"]},
         {"job_ids": [2], "code": 51}, {"job_ids": [3], "code": 3, "killOpts": "jobSubStatus="},
     ]  # fmt: skip
     assert [user.post(KILL, ask)["data"] for ask in asked] == [[True]] * 3
     kills = received(broker_url, "watcher", 3)
-    assert sorted((kill.job_id, kill.reason, kill.sub_status) for kill in kills) == [
-        (1, "keepUnmerged", "x" * 80), (2, "", None), (3, "", None),
+    assert sorted((kill.job_id, kill.reason, kill.sub_status, kill.keep_unmerged) for kill in kills) == [
+        (1, "because", "x" * 80, True), (2, "", None, None), (3, "", None, None),
     ]  # fmt: skip
     serve(Watcher(LIMITS)).handle(*kills)
     described = user.post("/api/v1/job/get_description", {"job_ids": [1, 2, 3]})["data"]
