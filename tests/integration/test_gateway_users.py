@@ -55,7 +55,8 @@ def test_archived_jobs_are_described_and_known(
             "INSERT INTO job_ended SELECT job_id, ended_at FROM job",
             "INSERT INTO job_archive SELECT * FROM job",
             "INSERT INTO job_spec_archive SELECT s.*, now() FROM job_spec s",
-            "INSERT INTO job_file_archive SELECT f.*, now() FROM job_file f",
+            "INSERT INTO job_file_archive SELECT (jsonb_populate_record(NULL::job_file_archive,"
+            " to_jsonb(f) || jsonb_build_object('ended_at', now()))).* FROM job_file f",
             "TRUNCATE job, job_spec, job_file",
         ):
             connection.execute(statement.encode())
