@@ -92,16 +92,17 @@ class Watcher(Service[None]):
         diagnostic = f"killed by {kill.actor} with code {kill.code}{reason}"
         error = JobError(Component.TASK_BUFFER, error_of_kill(kill.code), diagnostic)
         note = JobError(Component.KILL, error.code, diagnostic)
+        wish: dict[str, Any] = {"keep_unmerged": True} if kill.keep_unmerged else {}
         match kills.effect(job.state, job.command, kill.code, kill.forced):
             case kills.Kill.NOTHING:
                 return Ignore(f"job is {job.state}, its pilot told: {job.command}")
             case kills.Kill.ASK_PILOT:
-                return Record(Changes(command=kills.TO_BE_KILLED, errors=(note,)))
+                return Record(Changes(command=kills.TO_BE_KILLED, errors=(note,), pilot=wish))
         job.forced_kill = kill.forced
         # People read the name; the history says for sure who it was.
         detail = f"{diagnostic} ({kill.actor_key})" if kill.actor_key else diagnostic
-        changes = _ended(kill.sub_status or kills.sub_status(kill.code), error)
-        return Advance(kills.trigger(kill.code), changes, detail=detail)
+        pilot = wish | _sub_status(kill.sub_status or kills.sub_status(kill.code))
+        return Advance(kills.trigger(kill.code), Changes(errors=(error,), pilot=pilot), detail=detail)
 
     def _deadline(self, passed: DeadlinePassed, job: Job) -> Outcome:
         if passed.state is not job.state or passed.version != job.version:
@@ -133,9 +134,9 @@ def _says_nothing_new(report: PilotReport, job: Job) -> bool:
     return job.awaits_last_words
 
 
-def _ended(sub_status: str | None, *errors: JobError) -> Changes:
-    """What is written of a job that a kill or a deadline ends: what its submitter goes by, and the errors."""
-    return Changes(errors=errors, pilot=None if sub_status is None else {"job_sub_status": sub_status})
+def _sub_status(sub_status: str | None) -> dict[str, Any]:
+    """By what its submitter goes when a kill or a deadline has ended a job, among what its pilot said of it."""
+    return {} if sub_status is None else {"job_sub_status": sub_status}
 
 
 def _overdue(job: Job, deadline: Deadline, worker_done: bool) -> Outcome:
@@ -143,13 +144,14 @@ def _overdue(job: Job, deadline: Deadline, worker_done: bool) -> Outcome:
     diagnostic = f"{deadline.diagnostic} ({job.waits_for})" if job.waits_for else deadline.diagnostic
     error = JobError(deadline.component, deadline.code, diagnostic)
     if deadline.kill is not None:
-        return Advance(deadline_trigger(deadline), _ended(kills.sub_status(deadline.kill), error), detail=diagnostic)
+        changes = Changes(errors=(error,), pilot=_sub_status(kills.sub_status(deadline.kill)))
+        return Advance(deadline_trigger(deadline), changes, detail=diagnostic)
     if job.has_erred and error.component is Component.JOB_DISPATCHER and job.state is not State.SENT:
         error = JobError(error.component, DispatcherCode.RECOVERY_FAILED, f"job recovery failed: {diagnostic}")
     errors = [error]
     if worker_done:
         errors.append(JobError(Component.SUP, SupCode.WORKER_DONE, "the worker of its pilot has ended"))
-    return Advance(deadline_trigger(deadline), _ended(None, *errors), detail=error.diagnostic)
+    return Advance(deadline_trigger(deadline), Changes(errors=tuple(errors)), detail=error.diagnostic)
 
 
 def _closed_by_pilot(job: Job, changes: Changes) -> Outcome:

@@ -27,8 +27,8 @@ def killed(identity: Identity, kills: Sequence[KillJob]) -> AuditRow:
         "reason": first.reason,
         "forced": sum(kill.forced for kill in kills),
     }
-    if first.sub_status is not None:
-        detail["sub_status"] = first.sub_status
+    wishes = {"sub_status": first.sub_status, "keep_unmerged": first.keep_unmerged}
+    detail |= {name: wish for name, wish in wishes.items() if wish is not None}
     return _row(identity, "kill_requested", [kill.job_id for kill in kills], detail)
 
 

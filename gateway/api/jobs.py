@@ -135,7 +135,8 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
 async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
     found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
     code = ask.code or 0
-    sub_status, reason = ask.sub_status, ", ".join(ask.remarks)[:_MAX_REASON]
+    reason = ", ".join(ask.remarks)[:_MAX_REASON]
+    sub_status, keep_unmerged = ask.sub_status, ask.keep_unmerged
     kills: list[KillJob] = []
     messages: list[Outgoing] = []
     for index, job in enumerate(found.values()):
@@ -146,6 +147,7 @@ async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
         one = KillJob(
             job_id=job.job_id, code=code, actor=call.identity.name, actor_key=call.identity.key, reason=reason,
             forced=is_forced(killer, job.label, code), sub_status=sub_status,
+            keep_unmerged=keep_unmerged,
         )  # fmt: skip
         kills.append(one)
         messages.append(Outgoing.of(one))

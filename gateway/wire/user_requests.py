@@ -28,7 +28,7 @@ MAX_IN_URL = 2000
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
 MAX_REASSIGNED = 10_000
-_SUB_STATUS = "jobSubStatus="
+_SUB_STATUS, _KEEP_UNMERGED = "jobSubStatus=", "keepUnmerged"
 MAX_LISTED = 1000
 MAX_MOMENT = 10**10
 
@@ -92,9 +92,18 @@ class KillRequest(Ask):
         return (wanted[-1][:SUB_STATUS_CHARACTERS] or None) if wanted else None
 
     @property
+    def keep_unmerged(self) -> bool | None:
+        """Whether jobs whose outputs these were to merge shall wait for others."""
+        return _KEEP_UNMERGED in self.kill_options or None
+
+    @property
     def remarks(self) -> list[str]:
         """What the options say to people."""
-        return [option for option in self.kill_options if option and not _says_sub_status(option)]
+        return [
+            option
+            for option in self.kill_options
+            if option and option != _KEEP_UNMERGED and not _says_sub_status(option)
+        ]
 
 
 class CommandRequest(Ask):

@@ -74,7 +74,8 @@ class ThrottleJobs(Message):
 class KillJob(JobMessage):
     """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3. `actor` is a name, the key says who it was.
 
-    `sub_status`: that of the job once the kill has ended it, instead of the code's own.
+    `sub_status`: that of the job once the kill has ended it, instead of the code's own. `keep_unmerged`: jobs whose
+    outputs it was to merge wait for another one.
     """
 
     msg_type: Literal["kill_job"] = "kill_job"
@@ -84,6 +85,7 @@ class KillJob(JobMessage):
     reason: Text = ""
     forced: bool = False
     sub_status: SubStatus | None = None
+    keep_unmerged: bool | None = None
 
     @property
     def routing_key(self) -> str:

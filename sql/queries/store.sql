@@ -48,8 +48,11 @@ FROM job_file f LEFT JOIN data_block b USING (block_id)
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
 -- name: load_upstream
--- Whether a job that merges has an attempt left is asked of a merging job's only: their specifications are long.
+-- Whether a job that merges has an attempt left is asked of a merging job's only: their specifications are long. One that
+-- was ended to be submitted anew, or with the wish that others try, is not the last.
 SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state), CASE
+    WHEN coalesce(j.pilot, a.pilot) @> '{"keep_unmerged": true}'
+        OR coalesce(j.pilot, a.pilot) ->> 'job_sub_status' = 'toreassign' THEN false
     WHEN w.state = 'merging' AND coalesce(j.state, a.state) IN ('failed', 'cancelled', 'closed') THEN (
         SELECT coalesce(j.attempt_nr, a.attempt_nr) >= CASE
             WHEN s.most ~ '^[0-9]{1,9}$' THEN s.most::integer ELSE 0 END

@@ -80,7 +80,8 @@ def test_production_kills_in_its_vo_only(caller: As, database: Database, databas
     assert {(kill.actor, kill.actor_key, kill.forced) for kill in kills} == {("boss", manager.key, True)}
     assert database.rows(AUDIT) == [
         (manager.key, "kill_requested", "jobs 3-4",
-         {"name": "boss", "jobs": 2, "job_ids": "3-4", "code": 9, "reason": "keepUnmerged", "forced": 2})
+         {"name": "boss", "jobs": 2, "job_ids": "3-4", "code": 9, "reason": "", "forced": 2,
+          "keep_unmerged": True})
     ]  # fmt: skip
     assert caller("boss", iss="another").post(KILL, ask)["data"] == [False] * 4
     assert database.value("SELECT count(*) FROM audit") == 1

@@ -107,7 +107,8 @@ def test_archived_jobs_are_found_by_the_month_they_ended_in(database_url: str, d
         "INSERT INTO job_ended SELECT job_id, ended_at FROM job",
         "INSERT INTO job_archive SELECT * FROM job",
         "INSERT INTO job_spec_archive SELECT s.*, j.ended_at FROM job_spec s JOIN job j USING (job_id)",
-        "INSERT INTO job_file_archive SELECT f.*, j.ended_at FROM job_file f JOIN job j USING (job_id)",
+        "INSERT INTO job_file_archive SELECT (jsonb_populate_record(NULL::job_file_archive,"
+        " to_jsonb(f) || jsonb_build_object('ended_at', j.ended_at))).* FROM job_file f JOIN job j USING (job_id)",
         "TRUNCATE job, job_spec, job_file",
     ):
         database.execute(statement)

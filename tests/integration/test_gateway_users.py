@@ -34,7 +34,7 @@ def test_users_jobs(user: Caller, gateway: Processes, database_url: str, broker_
     kills = received(broker_url, "watcher", 2)
     assert {type(kill) for kill in kills} == {KillJob}
     assert sorted((k.job_id, k.code, k.actor, k.forced, k.reason) for k in kills) == [
-        (1, 9, "user-1", False, "keepUnmerged"), (2, 9, "user-1", False, "keepUnmerged"),
+        (1, 9, "user-1", False, ""), (2, 9, "user-1", False, ""),
     ]  # fmt: skip
     assert user.get("/api/v1/job/get_status", job_ids=[3, UNKNOWN])["data"] == [
         {"status": "finished", "command": "NULL"}, {"status": "unknown", "command": "tobekilled"},
@@ -55,7 +55,8 @@ def test_archived_jobs_are_described_and_known(
             "INSERT INTO job_ended SELECT job_id, ended_at FROM job",
             "INSERT INTO job_archive SELECT * FROM job",
             "INSERT INTO job_spec_archive SELECT s.*, now() FROM job_spec s",
-            "INSERT INTO job_file_archive SELECT f.*, now() FROM job_file f",
+            "INSERT INTO job_file_archive SELECT (jsonb_populate_record(NULL::job_file_archive,"
+            " to_jsonb(f) || jsonb_build_object('ended_at', now()))).* FROM job_file f",
             "TRUNCATE job, job_spec, job_file",
         ):
             connection.execute(statement.encode())

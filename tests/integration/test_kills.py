@@ -18,7 +18,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage, KillJob, decode
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
-from tests.clockwork import Clock, enter, overdue, said
+from tests.clockwork import Clock, appointment_s, enter, overdue, said
 from tests.driver import Database
 from tests.gateway_http import Caller, received
 from tests.inprocess import LIMITS, InProcess, Serve, put
@@ -54,13 +54,13 @@ def test_the_sub_status_that_a_kill_asks_for(
 ) -> None:
     add_jobs(database_url, range(1, 4), owner=user.key)
     asked = [
-        {"job_ids": [1], "code": 51, "kill_options": ["keepUnmerged", "jobSubStatus=" + "x" * 200]},
+        {"job_ids": [1], "code": 51, "kill_options": ["keepUnmerged", "jobSubStatus=" + "x" * 200, "because"]},
         {"job_ids": [2], "code": 51}, {"job_ids": [3], "code": 3, "killOpts": "jobSubStatus="},
     ]  # fmt: skip
     assert [user.post(KILL, ask)["data"] for ask in asked] == [[True]] * 3
     kills = received(broker_url, "watcher", 3)
-    assert sorted((kill.job_id, kill.reason, kill.sub_status) for kill in kills) == [
-        (1, "keepUnmerged", "x" * 80), (2, "", None), (3, "", None),
+    assert sorted((kill.job_id, kill.reason, kill.sub_status, kill.keep_unmerged) for kill in kills) == [
+        (1, "because", "x" * 80, True), (2, "", None, None), (3, "", None, None),
     ]  # fmt: skip
     serve(Watcher(LIMITS)).handle(*kills)
     described = user.post("/api/v1/job/get_description", {"job_ids": [1, 2, 3]})["data"]
@@ -217,3 +217,16 @@ def test_a_job_that_is_lost_with_its_worker_says_so(
     lost = ("failed", "100", "2"), ("failed", "100", None)
     codes = "SELECT state, errors -> 'job_dispatcher' ->> 'code', errors -> 'sup' ->> 'code' FROM job ORDER BY job_id"
     assert database.rows(codes) == list(lost)
+
+
+def test_the_clock_looks_at_a_job_when_it_is_too_old(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """Its deadline in the state comes later."""
+    through(serve, registry, database, [1])
+    put(database, [1], S.STARTING)
+    database.execute("UPDATE job SET created_at = now() - interval '21 days' + interval '1 h'")
+    database.execute("UPDATE job_deadline SET deadline_at = now() + interval '7 days'")
+    serve(Watcher(LIMITS)).handle(factories.report(1, "running"))
+    assert database.value(DEADLINE_S.format("state_changed_at"), (1,)) == 2 * HOUR
+    assert HOUR - 60 < appointment_s(database, 1) <= HOUR

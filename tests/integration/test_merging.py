@@ -15,7 +15,7 @@ from panda_fsm.codes import Verdict
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
 from panda_fsm.jobs.job import TO_MERGE
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import JobEvent, OutputsAdded
+from panda_fsm.messages import JobEvent, KillJob, OutputsAdded
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.clockwork import Clock, said
@@ -115,6 +115,19 @@ def test_jobs_wait_while_somebody_may_try_again_and_fail_with_the_last(
     assert files(merging) == {number: ["ready", "failed", "ready"] for number in UNMERGED}
     told = "SELECT DISTINCT errors -> 'task_buffer' ->> 'code', pilot ->> 'job_sub_status' FROM job WHERE job_id < 3"
     assert merging.rows(told) == [("113", "merge_failed")]
+
+
+@pytest.mark.parametrize("kill", [KillJob(job_id=10, code=3, keep_unmerged=True), KillJob(job_id=10, code=51)])
+def test_jobs_wait_for_another_when_the_last_was_killed_for_it(
+    serve: Serve, registry: IsolatedExperiments, merging: Database, clock: Clock, kill: KillJob
+) -> None:
+    """Somebody said that they are to be merged all the same, or that the job will be submitted anew."""
+    submit(serve, registry, merge(10, UNMERGED, attempt_nr=2))
+    serve(Watcher(LIMITS)).handle(kill)
+    said(merging)
+    clock.round("deadlines")
+    serve(Finisher()).handle(*(message for message in said(merging) if isinstance(message, JobEvent)))
+    assert reasons(merging) == ["waits for a job that merges its outputs"] * 2
 
 
 def test_the_end_of_a_job_that_merges_is_known_when_it_is_in_the_archive(

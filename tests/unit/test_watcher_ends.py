@@ -25,8 +25,16 @@ def test_the_sub_status_of_a_killed_job(code: int, wanted: str | None) -> None:
     kill = KillJob(job_id=1, code=code, sub_status=wanted)
     expected = wanted or SUB_STATUS.get(code)
     written = changes_of(decide(kill, factories.job(S.HOLDING))).pilot
-    assert written == (None if expected is None else {"job_sub_status": expected})
-    assert changes_of(decide(kill, factories.job(S.RUNNING))).pilot is None, "it has not ended"
+    assert written == ({} if expected is None else {"job_sub_status": expected})
+    assert changes_of(decide(kill, factories.job(S.RUNNING))).pilot == {}, "it has not ended"
+
+
+def test_that_the_unmerged_are_kept_is_known_however_the_job_ends() -> None:
+    kill = KillJob(job_id=1, code=51, keep_unmerged=True)
+    assert changes_of(decide(kill, factories.job(S.RUNNING))).pilot == {"keep_unmerged": True}
+    assert changes_of(decide(kill, factories.job(S.ACTIVATED))).pilot == {
+        "keep_unmerged": True, "job_sub_status": "toreassign",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("code", CODES)
