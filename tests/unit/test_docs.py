@@ -167,6 +167,7 @@ def test_limits_of_the_api_are_those_of_the_code() -> None:
         "jobs in a kill": [user_requests.MAX_KILLED],
         "jobs in a reassign": [user_requests.MAX_REASSIGNED],
         "texts in `kill_options`": [user_requests.MAX_OPTIONS],
+        "jobs in a page of a list": [user_requests.MAX_LISTED],
         "reports in `update_jobs_bulk`": [pilot_requests.MAX_BULK],
         "fields in a request": [MAX_FIELDS],
         "URL": [MOST_URL // KB],
