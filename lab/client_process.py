@@ -1,4 +1,4 @@
-"""The process in which the real panda-client works: reads JSON, submits or describes jobs, answers JSON.
+"""The process in which the real panda-client works: reads JSON, submits, kills or describes jobs, answers JSON.
 
 Run by `lab.workload.Client` as `python -m lab.client_process VERB` with the client's environment set.
 """
@@ -8,21 +8,25 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from pandaclient.FileSpec import FileSpec
 from pandaclient.JobSpec import JobSpec
 
-from lab.site import QUEUE, SOURCE_STORAGE, VO
+from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
 from lab.workload import SCOPE, JobPlan
+from panda_fsm.jobs.job import TO_MERGE
+from panda_fsm.jobs.states import FileType
 
 BUNCH = 100
-OUTPUT, LOG = "spectrum.json", "log.tgz"
 JOB_FACTS = ("PandaID", "jobStatus", "pilotErrorCode", "pilotErrorDiag", "transExitCode")
 FILE_FACTS = ("lfn", "type", "scope", "status", "checksum", "fsize", "GUID", "destinationSE")
 # The one base URL for transformations that the registry's pilot accepts over http.
-TRANSFORMATION = "http://pandaserver-doma.cern.ch:25080/trf/user/pair_mass.py"
+TRANSFORMATIONS = "http://pandaserver-doma.cern.ch:25080/trf/user/"
+_SCRIPTS = {"build": "build_library.py", "merge": "merge_spectra.py"}
+_PRIORITY, _PRIORITY_OF_BUILD = 1000, 2000
 
 
 def submit(plans: list[JobPlan]) -> list[int]:
@@ -35,6 +39,14 @@ def submit(plans: list[JobPlan]) -> list[int]:
             sys.exit(f"submitJobs answered status {status}")
         panda_ids += [int(entry[0]) for entry in answer]
     return panda_ids
+
+
+def kill(panda_ids: list[int]) -> list[bool]:
+    """Kill jobs of ours."""
+    status, answer = _client().killJobs(panda_ids)
+    if status != 0 or not answer or not all(answer):
+        sys.exit(f"killJobs answered {answer} with status {status}")
+    return [bool(one) for one in answer]
 
 
 def describe(panda_ids: list[int]) -> list[dict[str, Any] | None]:
@@ -69,36 +81,74 @@ def job_spec(plan: JobPlan) -> JobSpec:
     job.taskID = job.jediTaskID = plan.task_id
     job.VO = VO
     job.computingSite = QUEUE
-    job.prodSourceLabel = "user"
+    job.prodSourceLabel = "panda" if plan.role == "build" else "user"
     job.processingType = "panda-fsm-demo"
-    job.currentPriority = job.assignedPriority = 1000
+    job.currentPriority = job.assignedPriority = _PRIORITY_OF_BUILD if plan.role != "alone" else _PRIORITY
     job.attemptNr, job.maxAttempt = 1, 1
     job.coreCount, job.minRamCount, job.maxDiskCount, job.maxWalltime = 1, 100, 10, 3600
-    job.transformation = TRANSFORMATION
-    job.jobParameters = f"-i {plan.input_lfn} -o {plan.lfn(OUTPUT)}"
-    if plan.exit_code:
-        job.jobParameters += f" --fail {plan.exit_code}"
+    job.transformation = TRANSFORMATIONS + _SCRIPTS.get(plan.role, "pair_mass.py")
+    job.jobParameters = _parameters(plan)
     job.prodDBlock = plan.dataset("events")
-    job.destinationDBlock = plan.dataset("spectra")
+    job.destinationDBlock = plan.dataset(_kind(plan))
     job.destinationSE = SOURCE_STORAGE
-    for file in (_input(plan), _product(plan, "output"), _product(plan, "log")):
+    for file in (*_inputs(plan), _output(plan), _log(plan)):
         job.addFile(file)
     return job
 
 
-def _input(plan: JobPlan) -> FileSpec:
+def _parameters(plan: JobPlan) -> str:
+    match plan.role:
+        case "build":
+            return f"-o {plan.output}"
+        case "merge":
+            return f"-o {plan.output} {' '.join(file.lfn for file in _inputs(plan))}"
+    library = f" --library {plan.library}" if plan.role == "part" else ""
+    failing = f" --fail {plan.exit_code}" if plan.exit_code else ""
+    return f"-i {plan.input_lfn} -o {plan.output}{library}{failing}"
+
+
+def _kind(plan: JobPlan) -> str:
+    """What the data block is for in which the output goes."""
+    return {"build": "libraries", "part": "parts"}.get(plan.role, "spectra")
+
+
+def _inputs(plan: JobPlan) -> list[FileSpec]:
+    match plan.role:
+        case "build":
+            return []
+        case "merge":
+            parts = [replace(plan, number=number) for number in plan.parts]
+            return [_input(plan, part.output, "parts", dispatchDBlockToken=TO_MERGE) for part in parts]
+    known = {"GUID": plan.input_guid, "fsize": plan.input_size, "checksum": plan.input_checksum}
+    library = [_input(plan, plan.library, "libraries")] if plan.role == "part" else []
+    return [_input(plan, plan.input_lfn, "events", **known), *library]
+
+
+def _input(plan: JobPlan, lfn: str, kind: str, **known: Any) -> FileSpec:
     file = FileSpec()
-    file.type, file.scope, file.lfn, file.GUID = "input", SCOPE, plan.input_lfn, plan.input_guid
-    file.fsize, file.checksum = plan.input_size, plan.input_checksum
-    file.dataset = file.prodDBlock = plan.dataset("events")
+    file.type, file.scope, file.lfn = "input", SCOPE, lfn
+    file.dataset = file.prodDBlock = plan.dataset(kind)
+    for name, value in known.items():
+        setattr(file, name, value)
     return file
 
 
-def _product(plan: JobPlan, kind: str) -> FileSpec:
+def _output(plan: JobPlan) -> FileSpec:
+    file = _product(plan, "output", plan.output, _kind(plan))
+    file.destinationSE = QUEUE_STORAGE if plan.stays(FileType.OUTPUT) else SOURCE_STORAGE
+    if plan.role == "part":
+        file.destinationDBlockToken = TO_MERGE
+    return file
+
+
+def _log(plan: JobPlan) -> FileSpec:
+    return _product(plan, "log", plan.lfn("log.tgz"), "logs")
+
+
+def _product(plan: JobPlan, kind: str, lfn: str, block: str) -> FileSpec:
     file = FileSpec()
-    file.type, file.scope = kind, SCOPE
-    file.lfn = plan.lfn(LOG if kind == "log" else OUTPUT)
-    file.dataset = file.destinationDBlock = plan.dataset("logs" if kind == "log" else "spectra")
+    file.type, file.scope, file.lfn = kind, SCOPE, lfn
+    file.dataset = file.destinationDBlock = plan.dataset(block)
     file.destinationSE = SOURCE_STORAGE
     return file
 
@@ -108,7 +158,9 @@ def main() -> int:
     data = json.load(sys.stdin)
     match sys.argv[1]:
         case "submit":
-            answer: object = submit([JobPlan(**plan) for plan in data])
+            answer: object = submit([JobPlan(**plan | {"parts": tuple(plan["parts"])}) for plan in data])
+        case "kill":
+            answer = kill(data)
         case "describe":
             answer = describe(data)
         case verb:

@@ -14,9 +14,11 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
+from lab.chain import JOBS as CHAINED
+from lab.chain import PARTS, Chain
 from lab.pilots import PilotPool
 from lab.progress import Progress, Snapshot, fetch_snapshot, hop_table
-from lab.site import LabFiles
+from lab.site import QUEUE_STORAGE, SOURCE_STORAGE, LabFiles
 from lab.verify import Verdict, peak_of, verify
 from lab.workload import Client, ClientError, prepare_inputs
 from panda_fsm.jobs.states import State
@@ -48,16 +50,32 @@ class StalledError(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the demo went."""
+    """How the demo went. `chain` is of the jobs that wait for each other, if they were sent too."""
 
     task_id: int
     wall_s: float
     snapshot: Snapshot
     verdict: Verdict
+    chain: Verdict | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What is not as planned."""
+        return [*self.verdict.problems, *(self.chain.problems if self.chain else ())]
 
 
-def run_demo(system: RunningSystem, jobs: int, pilots: int, keep_serving: bool, json: bool, failing: int = 0) -> int:
+def run_demo(
+    system: RunningSystem,
+    jobs: int,
+    pilots: int,
+    keep_serving: bool,
+    json: bool,
+    failing: int = 0,
+    chain: bool = True,
+) -> int:
     """Sends `jobs` jobs through, the last `failing` of which fail as planned; 0 if all ended as expected.
+
+    With `chain` also some that wait for each other, at the same time.
 
     With `keep_serving` the pilots stay at work for whatever is submitted, until KeyboardInterrupt.
     """
@@ -66,7 +84,7 @@ def run_demo(system: RunningSystem, jobs: int, pilots: int, keep_serving: bool, 
     with PilotPool(system.lab, system.url, system.run_dir, pilots) as pool:
         console.print(pool.remark)
         try:
-            outcome = _send_through(system, pool, console, jobs, failing)
+            outcome = _send_through(system, pool, console, jobs, failing, chain)
         except ClientError as error:
             console.print(f"[red]{error}[/red]", soft_wrap=True)
             return 1
@@ -75,44 +93,65 @@ def run_demo(system: RunningSystem, jobs: int, pilots: int, keep_serving: bool, 
             print(dumps(_as_json(outcome, pool)), flush=True)
         if keep_serving:
             _serve(system, pool, console)
-    return 0 if outcome.verdict.is_good else 1
+    return 1 if outcome.problems else 0
 
 
-def _send_through(system: RunningSystem, pool: PilotPool, console: Console, jobs: int, failing: int) -> Outcome:
+def _send_through(
+    system: RunningSystem, pool: PilotPool, console: Console, jobs: int, failing: int, chained: bool
+) -> Outcome:
     """Prepares, submits, watches until all jobs are final or nothing moves any more, verifies."""
     task_id, client = int(time.time()), Client(system.lab.env)
     plans = prepare_inputs(system.lab.source_storage, task_id, jobs, failing)
     console.print(f"{jobs} files of particle events lie in {system.lab.source_storage}")
     began = time.monotonic()
+    chain = _begin_chain(system, client, console, task_id + 1) if chained else None
     panda_ids = client.submit(plans)
     console.print(f"panda-client submitted task {task_id}: PandaIDs {panda_ids[0]} to {panda_ids[-1]}")
     try:
-        snapshot = _watch(system.url, task_id, pool, console, jobs)
+        snapshot = _watch(system.url, task_id, pool, console, jobs, chain)
     except StalledError as error:
         console.print(f"[red]{error}[/red]")
         snapshot = fetch_snapshot(system.url, task_id)
     wall_s = time.monotonic() - began
-    verdict = verify(plans, client.describe(panda_ids), system.lab.source_storage)
-    return Outcome(task_id, wall_s, snapshot, verdict)
+    storages = {SOURCE_STORAGE: system.lab.source_storage, QUEUE_STORAGE: system.lab.queue_storage}
+    verdict = verify(plans, client.describe(panda_ids), storages)
+    return Outcome(task_id, wall_s, snapshot, verdict, chain.verify(storages) if chain else None)
 
 
-def _watch(url: str, task_id: int, pool: PilotPool, console: Console, jobs: int) -> Snapshot:
+def _begin_chain(system: RunningSystem, client: Client, console: Console, task_id: int) -> Chain:
+    chain = Chain(client, system.lab.source_storage, task_id)
+    chain.submit()
+    console.print(
+        f"and task {task_id}: a build job, {PARTS} jobs that read what it makes (one will fail, one was killed),"
+        " then one that merges",
+        soft_wrap=True,
+    )
+    return chain
+
+
+def _watch(url: str, task_id: int, pool: PilotPool, console: Console, jobs: int, chain: Chain | None) -> Snapshot:
     """Shows progress and keeps pilots at work until every job is final."""
     snapshot = last = Snapshot()
+    of_chain = Snapshot()
+    expected = jobs + (CHAINED if chain else 0)
     changed = time.monotonic()
-    with Progress(console, f"task {task_id}", jobs) as progress:
+    with Progress(console, f"task {task_id}" + (f" and {chain.task_id}" if chain else ""), expected) as progress:
         while True:
             # A gateway that restarts is no reason to give up: without news the stall limit decides.
             with suppress(OSError):
                 snapshot = fetch_snapshot(url, task_id)
-            if snapshot.states != last.states:
-                last, changed = snapshot, time.monotonic()
-            progress.show(snapshot, pool.running)
-            if snapshot.final == jobs:
+                if chain:
+                    of_chain = fetch_snapshot(url, chain.task_id)
+                    chain.tend(of_chain)
+            both = snapshot.with_states_of(of_chain)
+            if both.states != last.states:
+                last, changed = both, time.monotonic()
+            progress.show(both, pool.running)
+            if both.final == expected:
                 return snapshot
             if time.monotonic() - changed > STALL_S:
                 raise StalledError(f"no job changed its state for {STALL_S:.0f} s")
-            pool.tend(snapshot.count(State.ACTIVATED))
+            pool.tend(both.count(State.ACTIVATED))
             time.sleep(TICK_S)
 
 
@@ -136,6 +175,9 @@ def _print_summary(console: Console, outcome: Outcome) -> None:
     for state, count in sorted(Counter(verdict.states).items()):
         table.add_row(state, str(count))
     table.add_row("files in place at storage A, checksum as in the catalogue", str(verdict.files_in_place))
+    if outcome.chain:
+        ends = ", ".join(f"{count} {state}" for state, count in sorted(Counter(outcome.chain.states).items()))
+        table.add_row("jobs that waited for each other", ends)
     table.add_row("wall time", f"{outcome.wall_s:.1f} s")
     if verdict.spectrum:
         table.add_row("Z peak over all outputs", peak_of(verdict.spectrum))
@@ -143,15 +185,15 @@ def _print_summary(console: Console, outcome: Outcome) -> None:
     console.print(table)
     console.print()
     console.print(hop_table(outcome.snapshot.hops))
-    for problem in verdict.problems:
+    for problem in outcome.problems:
         console.print(f"[red]wrong:[/red] {problem}", soft_wrap=True)
-    console.print("[green]all as expected[/green]" if verdict.is_good else "[red]not as expected[/red]")
+    console.print("[red]not as expected[/red]" if outcome.problems else "[green]all as expected[/green]")
 
 
 def _as_json(outcome: Outcome, pool: PilotPool) -> dict[str, object]:
     states = Counter(outcome.verdict.states)
     return {
-        "ok": outcome.verdict.is_good,
+        "ok": not outcome.problems,
         "task_id": outcome.task_id,
         "jobs": len(outcome.verdict.states),
         "finished": states[State.FINISHED],
@@ -161,5 +203,6 @@ def _as_json(outcome: Outcome, pool: PilotPool) -> dict[str, object]:
         "hops": {name: asdict(hop) for name, hop in outcome.snapshot.hops.items()},
         "pilots": pool.size,
         "pilot_kind": pool.kind,
-        "problems": outcome.verdict.problems,
+        "problems": outcome.problems,
+        "chain": outcome.chain.states if outcome.chain else [],
     }

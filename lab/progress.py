@@ -49,6 +49,7 @@ HAPPENING = {
     State.RUNNING: "{n} computing",
     State.HOLDING: "{n} having outputs registered",
     State.TRANSFERRING: "{n} with outputs on their way home to storage A",
+    State.MERGING: "{n} waiting for their outputs to be merged",
 }
 
 
@@ -77,6 +78,11 @@ class Snapshot:
     def final(self) -> int:
         """Jobs that have come to their end."""
         return sum(self.count(state) for state in FINAL)
+
+    def with_states_of(self, other: Snapshot) -> Snapshot:
+        """The jobs of both, and the latencies of these."""
+        states = {state: self.states.get(state, 0) + other.states.get(state, 0) for state in self.states | other.states}
+        return Snapshot(states, self.hops)
 
 
 def fetch_snapshot(url: str, task_id: int | None = None) -> Snapshot:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.site import SOURCE_STORAGE
+from lab.site import QUEUE_STORAGE, SOURCE_STORAGE
 from lab.workload import JobPlan
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from plugins.ddm.storage import adler32_of, replica_path
@@ -24,15 +24,13 @@ class Verdict:
     files_in_place: int = 0
     problems: list[str] = field(default_factory=list)
     spectrum: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_good(self) -> bool:
-        """Every job in its expected state, every file in its place."""
-        return not self.problems
+    """Of all jobs that read events, added up here."""
+    merged: dict[str, Any] = field(default_factory=dict)
+    """As the job that merges made it."""
 
 
-def verify(plans: Sequence[JobPlan], described: Sequence[dict[str, Any] | None], storage: Path) -> Verdict:
-    """Compares what the server says, what was planned and what lies in the storage."""
+def verify(plans: Sequence[JobPlan], described: Sequence[dict[str, Any] | None], storages: dict[str, Path]) -> Verdict:
+    """Compares what the server says, what was planned and what lies in the storages, which are given by name."""
     verdict = Verdict()
     for plan, job in zip(plans, described, strict=True):
         if job is None:
@@ -42,7 +40,7 @@ def verify(plans: Sequence[JobPlan], described: Sequence[dict[str, Any] | None],
         verdict.states.append(job["jobStatus"])
         verdict.problems += _job_problems(plan, job)
         for file in _products(job):
-            _verify_file(verdict, job, file, storage)
+            _verify_file(verdict, plan, file, storages)
     return verdict
 
 
@@ -70,10 +68,11 @@ def _products(job: dict[str, Any]) -> list[dict[str, Any]]:
     return [file for file in job["files"] if file["type"] in kinds]
 
 
-def _verify_file(verdict: Verdict, job: dict[str, Any], file: dict[str, Any], storage: Path) -> None:
-    path = replica_path(storage, file["scope"], file["lfn"])
-    name = f"{file['lfn']} of job {job['PandaID']}"
-    if file["destinationSE"] != SOURCE_STORAGE or file["status"] != FileStatus.READY:
+def _verify_file(verdict: Verdict, plan: JobPlan, file: dict[str, Any], storages: dict[str, Path]) -> None:
+    home = QUEUE_STORAGE if plan.stays(FileType(file["type"])) else SOURCE_STORAGE
+    path = replica_path(storages[home], file["scope"], file["lfn"])
+    name = f"{file['lfn']} of job {plan.number}"
+    if file["destinationSE"] != home or file["status"] != FileStatus.READY:
         verdict.problems.append(f"{name} is {file['status']} at {file['destinationSE']}")
     elif not path.is_file():
         verdict.problems.append(f"{name} is not at its destination {path}")
@@ -81,14 +80,14 @@ def _verify_file(verdict: Verdict, job: dict[str, Any], file: dict[str, Any], st
         verdict.problems.append(f"{name} has checksum ad:{adler32_of(path)}, the catalogue {file['checksum']}")
     else:
         verdict.files_in_place += 1
-        if file["type"] == FileType.OUTPUT:
-            _merge(verdict.spectrum, json.loads(path.read_text()))
+        if file["type"] == FileType.OUTPUT and plan.role != "build":
+            _merge(verdict.merged if plan.role == "merge" else verdict.spectrum, json.loads(path.read_text()))
 
 
 def _merge(total: dict[str, Any], part: dict[str, Any]) -> None:
     """Adds one output to the spectrum of the task."""
     if not total:
-        total.update(part)
+        total.update({name: part[name] for name in ("low_gev", "bin_width_gev", "pairs", "counts")})
         return
     total["pairs"] += part["pairs"]
     total["counts"] = [a + b for a, b in zip(total["counts"], part["counts"], strict=True)]

@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lab.event_file import event_file
-from panda_fsm.jobs.states import State
+from panda_fsm.jobs.states import FileType, State
 from plugins.ddm.storage import replica_path
 
 SCOPE = "user.lab"
@@ -26,9 +26,15 @@ class ClientError(RuntimeError):
     """panda-client did not succeed."""
 
 
+Role = Literal["alone", "build", "part", "merge"]
+
+
 @dataclass(frozen=True)
 class JobPlan:
-    """One job of the task, as plain data that crosses the border to the client's process."""
+    """One job of a task, as plain data that crosses the border to the client's process.
+
+    A `part` reads what the `build` job makes, and makes what the `merge` job merges; `parts` are the numbers of those.
+    """
 
     task_id: int
     number: int
@@ -37,11 +43,30 @@ class JobPlan:
     input_size: int
     input_checksum: str
     exit_code: int
+    role: Role = "alone"
+    is_killed: bool = False
+    parts: tuple[int, ...] = ()
 
     @property
     def expected_state(self) -> State:
         """Where the job must end."""
+        if self.is_killed:
+            return State.CANCELLED
         return State.FAILED if self.exit_code else State.FINISHED
+
+    @property
+    def library(self) -> str:
+        """Logical name of what the build job of the task makes."""
+        return f"{SCOPE}.{self.task_id}.lib.tgz"
+
+    @property
+    def output(self) -> str:
+        """Logical name of what the job makes."""
+        return self.library if self.role == "build" else self.lfn("spectrum.json")
+
+    def stays(self, kind: FileType) -> bool:
+        """Whether what it makes stays where it is made: outputs that other jobs of the task read, a build's log too."""
+        return self.role == "build" or (self.role == "part" and kind is FileType.OUTPUT)
 
     def lfn(self, suffix: str) -> str:
         """Logical name of one of the job's files."""
@@ -82,6 +107,10 @@ class Client:
         """Submits the jobs in bunches and returns their PandaIDs in the same order."""
         reply: list[int] = self._call("submit", [asdict(plan) for plan in plans])
         return reply
+
+    def kill(self, panda_ids: Sequence[int]) -> None:
+        """Kills jobs, as their owner."""
+        self._call("kill", list(panda_ids))
 
     def describe(self, panda_ids: Sequence[int]) -> list[dict[str, Any] | None]:
         """State, error codes and files of each job, None for one the server does not know."""

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Transformation of the demo: the invariant-mass spectrum of opposite-charge muon pairs in a file.
 
-Runs on a worker node with the standard library alone, as `./pair_mass.py -i EVENTS.csv -o SPECTRUM.json`.
+Runs on a worker node with the standard library alone, as `./pair_mass.py -i EVENTS.csv -o SPECTRUM.json`; a library,
+as build_library.py makes it, says how fine the histogram is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import json
 import math
 import sys
+import tarfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -36,10 +38,19 @@ def four_vector(row: Row) -> tuple[float, float, float, float]:
     return float(row["px"]), float(row["py"]), float(row["pz"]), float(row["E"])
 
 
-def spectrum(masses: list[float]) -> dict[str, object]:
+def bins_of(library: Path | None) -> int:
+    """How many bins the histogram has."""
+    if library is None:
+        return BINS
+    with tarfile.open(library) as archive:
+        member = archive.extractfile("binning.json")
+        return int(json.load(member)["bins"]) if member else BINS
+
+
+def spectrum(masses: list[float], bins: int) -> dict[str, object]:
     """Histogram, and mean and width of what lies in the window of the Z boson."""
-    width = (HIGH - LOW) / BINS
-    counts = [0] * BINS
+    width = (HIGH - LOW) / bins
+    counts = [0] * bins
     for mass in masses:
         if LOW <= mass < HIGH:
             counts[int((mass - LOW) / width)] += 1
@@ -62,10 +73,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-i", "--input", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--library", type=Path, help="what build_library.py made")
     parser.add_argument("--fail", type=int, default=0, metavar="N")
     args = parser.parse_args()
     with args.input.open(newline="") as stream:
-        result = spectrum(list(pair_masses(csv.DictReader(stream))))
+        result = spectrum(list(pair_masses(csv.DictReader(stream))), bins_of(args.library))
     print(f"{args.input}: {result['pairs']} pairs, {result['z_candidates']} Z candidates", flush=True)
     if args.fail:
         print(f"ending with exit code {args.fail}, as asked", file=sys.stderr)

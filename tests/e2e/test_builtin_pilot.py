@@ -1,4 +1,4 @@
-"""The demo where the real pilot may not run: the built-in one runs the same jobs to the same ends."""
+"""The demo where the real pilot may not run: the built-in one runs the same jobs, and all others, to the same ends."""
 
 from __future__ import annotations
 
@@ -26,3 +26,4 @@ def test_built_in_pilots_run_the_same_jobs(
     assert exit_code == 0, shown
     told = json.loads(shown.splitlines()[-1])
     assert (told["pilot_kind"], told["finished"], told["failed"]) == ("built-in", 2, 1)
+    assert told["chain"] == ["finished", "finished", "finished", "failed", "cancelled", "finished"]

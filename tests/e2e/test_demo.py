@@ -29,7 +29,7 @@ def test_real_pilots_run_what_the_real_client_submits(processes: Processes, capf
     processes.start("all")
     processes.wait_until_ready()
     system = Running(processes.gateway_url, processes.directory, processes.lab)
-    exit_code = run_demo(system, jobs=2, pilots=2, keep_serving=False, json=True)
+    exit_code = run_demo(system, jobs=2, pilots=2, keep_serving=False, json=True, chain=False)
     shown = capfd.readouterr().out
     assert exit_code == 0, shown
     told = json.loads(shown.splitlines()[-1])

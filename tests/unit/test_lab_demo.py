@@ -93,8 +93,8 @@ def _described(plans: Sequence[JobPlan], storage: Path) -> list[dict[str, Any] |
 
 def test_verification_accepts_what_is_in_place(lab: LabFiles) -> None:
     plans = prepare_inputs(lab.source_storage, 5, jobs=2)
-    verdict = verify(plans, _described(plans, lab.source_storage), lab.source_storage)
-    assert verdict.is_good
+    verdict = verify(plans, _described(plans, lab.source_storage), {SOURCE_STORAGE: lab.source_storage})
+    assert verdict.problems == []
     assert verdict.files_in_place == 4
     assert verdict.spectrum["counts"] == [0, 2]
 
@@ -107,7 +107,7 @@ def test_verification_sees_damage(lab: LabFiles) -> None:
     assert described[2] is not None
     described[2]["jobStatus"] = "failed"
     described[3] = None
-    problems = verify(plans, described, lab.source_storage).problems
+    problems = verify(plans, described, {SOURCE_STORAGE: lab.source_storage}).problems
     assert len(problems) == 4
     for problem, words in zip(
         problems, ("has checksum", "not at its destination", "is failed", "not know"), strict=True
