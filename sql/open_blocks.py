@@ -27,8 +27,8 @@ class OpenBlocks:
     def remind(self, after: int, limit: int, about: About) -> int | None:
         """Look at the next open blocks with a number above `after`, and say `about` each that is complete.
 
-        A block that all its files left has no job to speak of: it is closed here. Returns the last number looked at;
-        None when there are no more.
+        One that all its files left is complete, and has no job to speak of. Returns the last number looked at; None
+        when there are no more.
         """
         with self._session.slice_alone() as connection:
             if connection is None:

@@ -287,7 +287,7 @@ class World:
         assert open_files == []
         open_blocks = self._database.rows(
             "SELECT DISTINCT b.name FROM data_block b JOIN job_file f USING (block_id) JOIN job USING (job_id)"
-            " WHERE job.task_id = %s AND b.kind IN ('sub', 'dispatch') AND b.status = 'open'",
+            " WHERE job.task_id = %s AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')",
             of_task,
         )
         assert open_blocks == []

@@ -33,7 +33,7 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
     BlockStatus,
     BlockTrigger,
     (
-        row(T.CREATED, None, B.DEFINED, "setupper", "job.defined"),
+        row(T.CREATED, None, B.DEFINED, "setupper", "job.defined job.waiting"),
         row(T.CREATED, None, B.DEFINED, "adder", "job.holding"),
         row(T.OUTPUTS_ADDED, B.DEFINED, B.RUNNING, "adder", "job.holding", "is_not_dispatch"),
         row(
@@ -43,7 +43,7 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         row(T.OUTPUTS_SETTLED, TAKES_FILES, B.TO_BE_CLOSED, "closer", CLOSED_AFTER, _OUTPUTS),
         row(T.ALL_SETTLED, TAKES_FILES, B.CLOSED, "closer", CLOSED_AFTER, _TOP),
         row(T.ALL_SETTLED, B.CLOSED, B.CLOSED, "closer", CLOSED_AFTER, "came_late"),
-        row(T.REOPENED, B.CLOSED, B.RUNNING, "setupper", "job.defined", _TOP),
+        row(T.REOPENED, B.CLOSED, B.RUNNING, "setupper", "job.defined job.waiting", _TOP),
         row(T.REGISTERED, B.TO_BE_CLOSED, B.COMPLETED, "ddm.blocks", "block.settle"),
         row(T.USED_UP, B.COMPLETED, B.CLEANUP, "clock", ""),
         row(T.DELETED, B.CLEANUP, B.DELETED, "ddm.blocks", "block.settle"),

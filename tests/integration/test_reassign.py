@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from consumers.activator import Activator
+from consumers.closer import Closer
 from consumers.setupper import Setupper
 from consumers.watcher import Watcher
 from lab.site import QUEUE, write_lab
 from panda_fsm.jobs.facts import FACTS
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import FilesArrived, FilesFailed, JobEvent, ReassignJob, ThrottleJobs
+from panda_fsm.messages import CheckBlock, FilesArrived, FilesFailed, JobEvent, ReassignJob, ThrottleJobs
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
-from tests.clockwork import Clock, appointment_s
+from tests.clockwork import Clock, appointment_s, said
 from tests.driver import Database
 from tests.inprocess import LIMITS, InProcess, Serve, steps
 
@@ -52,7 +53,8 @@ def test_an_assigned_job_goes_back_and_is_set_up_anew(
     assert database.rows(WAITING, (QUEUE,)) == [(1, 100)], "before those that wait for the first time"
     database.execute("UPDATE data_block SET created_at = now() - interval '1 h'")
     clock.round("blocks")
-    assert database.value("SELECT status FROM data_block WHERE name = %s", (old,)) == "closed"
+    serve(Closer()).handle(*(message for message in said(database) if isinstance(message, CheckBlock)))
+    assert database.value("SELECT status FROM data_block WHERE name = %s", (old,)) == "completed"
     assert database.value("SELECT count(*) FROM dead_letter") == 0
 
 
