@@ -105,7 +105,9 @@ def _for_others(plant: Plant) -> None:
     It never runs, so its blocks would stay open, and that would be taken for a mistake.
     """
     plant.database.execute("UPDATE job_waiting SET label = 'managed', priority = 10 WHERE site = %s", (QUEUE,))
-    plant.database.execute("UPDATE data_block SET status = 'closed', closed_at = now() WHERE status = 'open'")
+    plant.database.execute(
+        "UPDATE data_block SET status = 'closed', closed_at = now() WHERE kind = 'sub' AND closed_at IS NULL"
+    )
     plant.database.execute("VACUUM (ANALYZE) job_waiting")
 
 
