@@ -17,7 +17,7 @@ from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages.ddm import TransferRequested
 from panda_fsm.messages.envelope import Message, cut
-from panda_fsm.messages.facts import JobEvent
+from panda_fsm.messages.facts import JobEvent, schema_of
 from panda_fsm.outcomes import Changes, FileChange, KnownBlock, NewBlock
 from panda_fsm.transfers import merged
 
@@ -256,8 +256,8 @@ class Effects:
 def step_event(job_id: int, version: int, step: JobStep, cause: str, *, site: str, vo: str, task_id: int) -> JobEvent:
     """The event of a step: the only way to make one, for services and the claim alike."""
     return JobEvent(
-        job_id=job_id, version=version, state=step.destination, previous=step.source, trigger=step.trigger.value,
-        site=site, vo=vo, task_id=task_id, cause=cause,
+        schema_version=schema_of(step.destination), job_id=job_id, version=version, state=step.destination,
+        previous=step.source, trigger=step.trigger.value, site=site, vo=vo, task_id=task_id, cause=cause,
     )  # fmt: skip
 
 

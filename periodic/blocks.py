@@ -50,4 +50,4 @@ def duty(blocks: OpenBlocks) -> Duty:
 
 def about(block: str, job_id: int | None) -> Message:
     """What is said of a complete block; it may have no job any more."""
-    return CheckBlock(block=block, job_id=job_id)
+    return CheckBlock(schema_version=2 if job_id is None else 1, block=block, job_id=job_id)

@@ -32,13 +32,15 @@ _CACHED_PLAN = "cached plan must not change result type"
 
 
 class LimitedConnection(psycopg.Connection[Any]):
-    """A connection that is dropped when a call takes longer than `limit_s`."""
+    """A connection that is dropped when a call takes longer than `limit_s` for each statement that it waits for."""
 
     limit_s: float | None = None
 
     def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
+        under_way = 1 if self._pipeline is None else 1 + len(self._pipeline.result_queue)
+        limit_s = None if self.limit_s is None else self.limit_s * under_way
         try:
-            return super().wait(gen, interval, self.limit_s if timeout is None else timeout)
+            return super().wait(gen, interval, limit_s if timeout is None else timeout)
         except _SILENT:
             self.pgconn.finish()
             raise psycopg.OperationalError(_NO_ANSWER) from None

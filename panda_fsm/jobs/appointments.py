@@ -11,7 +11,7 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, Phase, State
 from panda_fsm.messages.ddm import FileToMove, TransferRequested
 from panda_fsm.messages.envelope import Message
-from panda_fsm.messages.facts import DeadlinePassed, JobEvent, OutputsAdded
+from panda_fsm.messages.facts import DeadlinePassed, JobEvent, OutputsAdded, schema_of
 from panda_fsm.transfers import request, to_move
 
 _ANNOUNCE_AGAIN_S = (60.0, 900.0)
@@ -175,8 +175,8 @@ def _reminder(job: Job, ways: Mapping[str, Way]) -> tuple[Message, ...]:
 def event_of(job: Job) -> JobEvent:
     """The event of the state that the job is in."""
     return JobEvent(
-        job_id=job.job_id, version=job.version, state=job.state, trigger="reminder", site=job.site, vo=job.vo,
-        task_id=job.task_id,
+        schema_version=schema_of(job.state), job_id=job.job_id, version=job.version, state=job.state,
+        trigger="reminder", site=job.site, vo=job.vo, task_id=job.task_id,
     )  # fmt: skip
 
 

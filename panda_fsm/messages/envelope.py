@@ -11,8 +11,10 @@ REQUESTS = "panda.requests"
 EVENTS = "panda.events"
 """Exchange for facts: `job.<state>`, `job.outputs_added`, `block.closed`, and what services ask of each other."""
 
-SCHEMA = 1
-"""The schema of these messages. A newer one waits for a newer program instead of being called poison."""
+SCHEMA = 2
+"""The newest schema of messages. A newer one waits for a newer program instead of being called poison: what programs of
+the release before cannot read says 2, everything else 1."""
+Schema = Literal[1, 2]
 LONGEST_REASON = 500
 """Characters of a reason or diagnostic: it is cut where it is made, for it travels in headers and rows."""
 LARGEST_BODY = 15 * 1024 * 1024
@@ -41,7 +43,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="ignore")
     exchange: ClassVar[str] = REQUESTS
 
-    schema_version: Literal[1] = 1
+    schema_version: Schema = 1
     message_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")] = Field(
         default_factory=new_message_id
     )

@@ -8,7 +8,14 @@ from pydantic import Field
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.drafts import BlockName, Id, Name
 from panda_fsm.jobs.states import State
-from panda_fsm.messages.envelope import EVENTS, JobMessage, Message
+from panda_fsm.messages.envelope import EVENTS, JobMessage, Message, Schema
+
+_SINCE_2 = frozenset({State.WAITING, State.THROTTLED, State.MERGING})
+
+
+def schema_of(state: State) -> Schema:
+    """The schema of an event of this state: programs of the release before do not know all of them."""
+    return 2 if state in _SINCE_2 else 1
 
 
 class JobEvent(JobMessage):
@@ -80,6 +87,7 @@ class SettleBlock(Message):
     """The DDM is to close a block that holds all it ever will, or to delete one that nobody uses any more."""
 
     exchange: ClassVar[str] = EVENTS
+    schema_version: Schema = 2
     msg_type: Literal["settle_block"] = "settle_block"
     block: BlockName
     status: Literal["closed", "deleted"]

@@ -1,11 +1,12 @@
 """What users and JEDI ask."""
 
+import time
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from panda_fsm.jobs.drafts import Id, JobDraft, Name, Text
-from panda_fsm.messages.envelope import JobMessage, Message
+from panda_fsm.messages.envelope import JobMessage, Message, Schema
 
 SUB_STATUS_CHARACTERS = 80
 SubStatus = Annotated[str, StringConstraints(max_length=SUB_STATUS_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -43,11 +44,14 @@ class ReleaseJobs(Message):
 class ReassignJob(JobMessage):
     """JEDI lets a job go that is pending, or wants one set up anew that no pilot has taken yet.
 
-    A message a job, for it is no harmless thing to repeat: a job would be set up anew because another was locked.
+    A message a job, for it is no harmless thing to repeat: a job would be set up anew because another was locked. `at`:
+    when it was asked; a job that has come into its state since is left alone.
     """
 
+    schema_version: Schema = 2
     msg_type: Literal["reassign_job"] = "reassign_job"
     actor: Name = ""
+    at: float = Field(default_factory=time.time)
 
     @property
     def routing_key(self) -> str:
@@ -55,12 +59,14 @@ class ReassignJob(JobMessage):
 
 
 class ThrottleJobs(Message):
-    """JEDI holds activated jobs back from pilots, or lets them go on."""
+    """JEDI holds activated jobs back from pilots, or lets them go on. `at`: as of a reassign."""
 
+    schema_version: Schema = 2
     msg_type: Literal["throttle_jobs"] = "throttle_jobs"
     jobs: list[Id] = Field(min_length=1, max_length=1000)
     throttle: bool = True
     actor: Name = ""
+    at: float = Field(default_factory=time.time)
 
     @property
     def routing_key(self) -> str:
@@ -98,6 +104,7 @@ class TellPilot(JobMessage):
     `command` "" takes back what was to be told.
     """
 
+    schema_version: Schema = 2
     msg_type: Literal["tell_pilot"] = "tell_pilot"
     command: Name | None = None
     debug: bool | None = None

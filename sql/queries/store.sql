@@ -216,6 +216,12 @@ WITH r AS (
     UPDATE data_block SET status = 'running', closed_at = NULL WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
         WHERE r.kind = 'destination' AND b.closes AND b.status = 'closed' ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
+), closing AS (
+    -- Who named it first, a program of before it may be, did not say that it closes.
+    UPDATE data_block SET closes = true WHERE block_id = ANY(ARRAY(
+        SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
+        WHERE r.kind = 'destination' AND r.closes AND NOT b.closes AND b.kind = r.kind AND b.vo = r.vo
+        ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
 )
 INSERT INTO data_block (name, kind, status, parent, vo, task_id, source, destination, closes)
 SELECT r.name, r.kind, 'defined', r.parent, r.vo, r.task_id, r.source, r.destination, r.closes FROM r

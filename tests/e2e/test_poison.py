@@ -54,7 +54,7 @@ IN_THE_END: dict[str, tuple[str, str, bytes, str]] = {
     "one of many unknown": (
         REQUESTS, "release", ReleaseJobs(jobs=[PENDING, UNKNOWN]).encode(), f"unknown job {UNKNOWN}"
     ),
-    "later schema": (REQUESTS, "report.running", changed(schema_version=2), "a message of a schema newer than 1"),
+    "later schema": (REQUESTS, "report.running", changed(schema_version=3), "a message of a schema newer than 2"),
     "text that only the database refuses": (
         REQUESTS, "submit", factories.submit(factories.draft(UNKNOWN, spec={"a": "\x00"})).encode(),
         "UntranslatableCharacter",

@@ -121,7 +121,7 @@ def test_a_message_that_a_long_outage_gave_back_is_no_killer(serve: Serve, sent:
 def test_a_newer_schema_waits_for_a_newer_program(serve: Serve, sent: Database) -> None:
     watcher = serve(Watcher(LIMITS))
     newer = factories.delivery(factories.report(1, "running"))
-    newer.body = newer.body.replace(b'"schema_version":1', b'"schema_version":2')
+    newer.body = newer.body.replace(b'"schema_version":1', b'"schema_version":3')
     watcher.processor.handle([newer])
     (delayed,) = watcher.outlet.taken
     assert (delayed.exchange, delayed.body, letters(sent)) == (delays.exchange(1), newer.body, [])

@@ -140,12 +140,12 @@ def test_what_a_message_does_not_say_is_not_sent() -> None:
 
 def test_a_newer_schema_is_no_poison() -> None:
     with pytest.raises(NewerSchemaError, match="newer"):
-        decode(body_of(KILL, schema_version=2, job_id={"new": "form"}))
+        decode(body_of(KILL, schema_version=3, job_id={"new": "form"}))
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_poison_and_nothing_else(body: bytes) -> None:
-    with pytest.raises(PoisonError, match="not a message of schema 1"):
+    with pytest.raises(PoisonError, match="not a message of schema 2"):
         decode(body)
 
 
