@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from command.settings import settings
+from command.terminal import literal
 
 if TYPE_CHECKING:  # else --help waits for the database's library
     from sql.dead_letters import Choice, Fate
@@ -45,7 +46,7 @@ def list_letters(
     table = Table("id", "at", "queue", "reason", "fingerprint")
     for row in rows:
         at = row["at"].isoformat(" ", "seconds")
-        table.add_row(str(row["dead_letter_id"]), at, row["queue"], row["reason"], row["fingerprint"])
+        table.add_row(str(row["dead_letter_id"]), at, row["queue"], literal(row["reason"]), row["fingerprint"])
     Console().print(table if rows else "no dead letters")
 
 

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from command.presence import SIGN_S
+from command.terminal import literal
 from panda_fsm.errors import PandaError
 from sql.health import Health, ProcessRow, health
 from sql.migrate import latest
@@ -88,7 +90,7 @@ def show(report: Report) -> None:
         table = Table("service", "host", "pid", "up s", "sign s", "trouble")
         for one in report.found.processes:
             figures = str(one.pid), f"{one.up_s:.0f}", f"{one.silent_s:.0f}"
-            table.add_row(one.service, one.host, *figures, one.trouble or "")
+            table.add_row(one.service, one.host, *figures, literal(one.trouble or ""))
         console.print(table)
     found = report.found
     console.print(f"schema {report.schema or 'none'}, needed {latest()}")
@@ -98,7 +100,7 @@ def show(report: Report) -> None:
         soft_wrap=True,
     )
     for sentence in report.trouble:
-        console.print(f"[red]trouble[/red]: {sentence}", soft_wrap=True)
+        console.print(Text.assemble(("trouble", "red"), ": ", literal(sentence)), soft_wrap=True)
     if not report.trouble:
         console.print("all is well")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from command.operate import AsJson
 from command.settings import settings
+from command.terminal import literal
 
 if TYPE_CHECKING:
     from panda_fsm.descriptions import JobDescription
@@ -28,7 +28,7 @@ _OURS = ("version", "waits_for", "deadline_at", "verdict", "holder", "left_by")
 _LONGEST = 300
 _FILE_COLUMNS = ("type", "lfn", "status", "fsize", "dataset", "destinationDBlock", "destinationSE")
 _NEWEST = 10
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console(highlight=False, emoji=False)
 
 
 def describe(job_id: JobId, as_json: AsJson = False) -> None:
@@ -46,7 +46,7 @@ def describe(job_id: JobId, as_json: AsJson = False) -> None:
         _show(list(parts["samples"][0]), (one.values() for one in parts["samples"]), "how the payload did")
     if parts["stdout"]:
         _CONSOLE.rule(f"shown by the pilot at {_cell(parts['stdout']['at'])}", align="left")
-        _CONSOLE.print(parts["stdout"]["stdout"], markup=False)
+        _CONSOLE.print(literal(parts["stdout"]["stdout"]))
 
 
 def task(task_id: TaskId, as_json: AsJson = False) -> None:
@@ -134,7 +134,7 @@ def _show(columns: Iterable[str], rows: Iterable[Iterable[Any]], title: str) -> 
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(_cell(value)) for value in row))
+        shown.add_row(*(literal(_cell(value)) for value in row))
     _CONSOLE.print(shown)
 
 

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from command import dead_letters, log, look, operate
 from command.settings import settings
+from command.terminal import literal
 from panda_fsm.errors import PandaError
 
 app = typer.Typer(help="A PanDA server as a state machine over RabbitMQ and PostgreSQL.", no_args_is_help=True)
@@ -28,7 +30,8 @@ def main() -> None:
     try:
         app()
     except PandaError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False, soft_wrap=True)
+        sentence = Text.assemble((type(error).__name__, "red"), ": ", literal(str(error)))
+        Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
         sys.exit(2)
     except BrokenPipeError:  # who read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,6 +19,7 @@ from panda_fsm.descriptions import (
     Wanted,
 )
 from panda_fsm.errors import TooMuchError
+from panda_fsm.jobs.facts import FINAL
 from sql.pool import Pool
 from sql.queries import load
 
@@ -91,13 +92,16 @@ class ReadStore:
         return TaskProgress(states, hops)
 
     async def list_jobs(self, wanted: Wanted) -> list[ListedJob]:
-        """At most as many as wanted, the newest first, live ones before those that are archived."""
+        """At most as many as wanted, the newest first, live ones before those that are archived.
+
+        The archive holds jobs in a final state alone: for another one it is not looked through in vain.
+        """
         after_id, after_us = wanted.after or (_LAST, None)
         found: list[ListedJob] = []
         if after_us is None:
             found = await self._listed("list_live", wanted, after_id=after_id)
         left = wanted.limit - len(found)
-        if left > 0:
+        if left > 0 and (wanted.state is None or wanted.state in FINAL):
             at = _EVER if after_us is None else _EPOCH + timedelta(microseconds=after_us)
             found += await self._listed("list_archived", replace(wanted, limit=left), after_id=after_id, after_at=at)
         return found

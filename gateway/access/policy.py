@@ -19,7 +19,7 @@ class Action(Enum):
     """With what the job was told to do: parameters and file names."""
     SUBMIT = auto()
     SUBMIT_PRODUCTION = auto()
-    """Jobs with a label of production."""
+    """Jobs with a label of production, and jobs of JEDI's."""
     SUBMIT_URGENT = auto()
     """Jobs above the priority that users of the VO may ask for."""
     UPLOAD = auto()

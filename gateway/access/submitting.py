@@ -1,4 +1,4 @@
-"""What only production managers of a VO submit: labels of production, and priorities above the VO's limit."""
+"""What only production managers of a VO submit: labels of production, jobs of JEDI's, priorities above the limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +32,11 @@ def check(identity: Identity, index: int, job: JobDraft, limits: PriorityLimits)
     limit = limits.of(job.vo, job.vo in identity.vos)
     if job.priority > limit and not may(identity, Action.SUBMIT_URGENT, job.vo):
         raise ForbiddenError(f"job {index}: currentPriority: {job.priority}, more than {limit}, needs {_role(job.vo)}")
+
+
+def may_be_jedis(identity: Identity, job: JobDraft) -> bool:
+    """Whether they may say that it is a job of JEDI's, whose destination blocks close by themselves."""
+    return may(identity, Action.SUBMIT_PRODUCTION, job.vo)
 
 
 def _role(vo: str) -> str:

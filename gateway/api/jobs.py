@@ -13,10 +13,11 @@ from gateway.access.identity import Identity
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.answers import success
-from gateway.http.refusal import RefusalError
+from gateway.http.refusal import NotYetError, RefusalError
 from gateway.http.route import Call
 from gateway.wire.description import describe
-from gateway.wire.submission import draft, read_jobs, refuse_names
+from gateway.wire.output_names import refuse_names
+from gateway.wire.submission import draft, read_jobs
 from gateway.wire.user_requests import DescribeRequest, KillRequest, ReassignRequest, SubmitRequest
 from gateway.work import submissions, upstream
 from gateway.work.idempotency import Made
@@ -84,6 +85,7 @@ async def _drafts(gateway: Gateway, identity: Identity, sent: list[Any], job_ids
         job = draft(one, index, job_id, jobset_id, identity.name, gateway.sites.queues)
         job.vo = job.vo or identity.home
         submitting.check(identity, index, job, gateway.config.priority_limits)
+        job.is_jedis = job.is_jedis and submitting.may_be_jedis(identity, job)
         refuse_names(index, job, gateway.config.name_check)
         drafts.append(job)
         read += 1 + len(job.files) // _FILES_AS_A_JOB
@@ -158,13 +160,17 @@ async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
 
 async def reassign(gateway: Gateway, call: Call, ask: ReassignRequest) -> Response:
     """Pending jobs are released, those that no pilot has yet are set up anew; of others nothing is said, nor of the
-    jobs of other VOs: JEDI asks right after it handed its jobs over."""
+    jobs of other VOs: JEDI asks right after it handed its jobs over. While some are still on their way: 503, and
+    nothing is done."""
     make = partial(_reassigns, gateway, call, ask)
     return success(await gateway.idempotency.answer(call.request, call.identity.key, ask, make))
 
 
 async def _reassigns(gateway: Gateway, call: Call, ask: ReassignRequest) -> Made:
-    found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
+    found, on_their_way = await _awaited(gateway, ask.job_ids, gateway.store.requests.jobs)
+    if on_their_way:
+        # Whose they are is not known yet, so nothing can be kept for them; success would mean that it was done.
+        raise NotYetError(f"{len(on_their_way)} of the jobs are on their way still, so nothing was done: please repeat")
     asked: list[ReassignJob] = []
     messages: list[Outgoing] = []
     for index, job in enumerate(found.values()):
@@ -184,7 +190,15 @@ async def _let_others_in(index: int) -> None:
 async def _patiently(
     gateway: Gateway, job_ids: list[int], read: Callable[[list[int]], Awaitable[dict[int, Row]]]
 ) -> dict[int, Row]:
-    """Jobs by id; one that was submitted a moment ago is waited for instead of denied.
+    """Jobs by id; one that was submitted a moment ago is waited for instead of denied."""
+    found, _ = await _awaited(gateway, job_ids, read)
+    return found
+
+
+async def _awaited(
+    gateway: Gateway, job_ids: list[int], read: Callable[[list[int]], Awaitable[dict[int, Row]]]
+) -> tuple[dict[int, Row], list[int]]:
+    """Jobs by id, and the ids of those that may be on their way still after a while.
 
     Nobody is waited for once every submission of before the question was handled.
     """
@@ -194,11 +208,11 @@ async def _patiently(
     pause = _FIRST_PAUSE_S
     while missing:
         waited_s = time.monotonic() - asked_at
-        may_come = waited_s < _WAIT_S and await gateway.store.requests.submission_waits(waited_s)
+        may_come = await gateway.store.requests.submission_waits(waited_s)
         found |= await read(missing)  # after the question: what was handled meanwhile is seen
-        missing = [job_id for job_id in missing if job_id not in found]
-        if not may_come:
+        missing = [job_id for job_id in missing if job_id not in found] if may_come else []
+        if not missing or waited_s >= _WAIT_S:
             break
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_S)
-    return found
+    return found, missing

@@ -1,5 +1,6 @@
 """Lists of jobs, and what one of them went through: live or archived, nobody need know which."""
 
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +15,10 @@ from gateway.http.route import Call
 from gateway.wire.user_requests import JobRequest, ListRequest
 from gateway.work.reading import reading
 from panda_fsm.descriptions import HistoryStep, ListedJob, Wanted
+from panda_fsm.jobs.facts import FINAL
 
 _USUAL = 100
+_DAY_S = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _WITHHELD: dict[str, Any] = {"service": None, "host": None, "message_id": None, "detail": None}
@@ -25,11 +28,12 @@ _WITHHELD: dict[str, Any] = {"service": None, "host": None, "message_id": None, 
 async def list_jobs(gateway: Gateway, _call: Call, ask: ListRequest) -> Response:
     """A page of a list, the newest first."""
     job_id, _, ended_at = (ask.after or "").partition("@")
+    since = _since(ask)
     wanted = Wanted(
         ask.task_id,
         ask.user_name,
         ask.state,
-        ask.since,
+        since,
         ask.until,
         (int(job_id), int(ended_at) if ended_at else None) if job_id else None,
         ask.limit or _USUAL,
@@ -37,7 +41,7 @@ async def list_jobs(gateway: Gateway, _call: Call, ask: ListRequest) -> Response
     with reading():
         found = await gateway.store.reads.list_jobs(wanted)
     more = _place(found[-1]) if len(found) == wanted.limit else None
-    return success({"jobs": [_listed(job) for job in found], "next": more})
+    return success({"jobs": [_listed(job) for job in found], "next": more, "since": since})
 
 
 async def get_history(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
@@ -55,6 +59,16 @@ async def get_history(gateway: Gateway, call: Call, ask: JobRequest) -> Response
             "samples": [asdict(one) | {"at": _time(one.at)} for one in samples],
         }
     )
+
+
+def _since(ask: ListRequest) -> int | None:
+    """From when on. No index leads to anybody's jobs that ended in one way: they are looked for in a day, unless asked.
+
+    Among all that ever ended, a few that were cancelled are found by reading nearly all of it.
+    """
+    if ask.since is not None or ask.state not in FINAL or ask.task_id is not None or ask.user_name is not None:
+        return ask.since
+    return max(0, (int(time.time()) if ask.until is None else ask.until) - _DAY_S)
 
 
 def _place(job: ListedJob) -> str:

@@ -19,6 +19,7 @@ MAX_INT = 2**31 - 1
 LONGEST_TEXT = 256
 _ABSENT = ("", "NULL", "None", "null")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_BREAK = re.compile(r"[\t\n]")
 _UNWRITABLE = re.compile(r"[\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,32}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
@@ -97,11 +98,11 @@ def text(value: Any) -> str | None:
 
 
 def remark(value: Any) -> str | None:
-    """A short text that nothing depends on: cut, and what cannot be kept is left out."""
+    """A short text that nothing depends on, of one line: cut, and what cannot be kept is left out."""
     value = absent_to_none(value)
     if value is None or isinstance(value, dict | list):
         return None
-    return printable(str(value), LONGEST_TEXT).strip() or None
+    return printable(_BREAK.sub(" ", str(value)[: 2 * LONGEST_TEXT]), LONGEST_TEXT).strip() or None
 
 
 def printable(value: str, limit: int) -> str:

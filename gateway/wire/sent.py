@@ -13,7 +13,9 @@ _ID = rf"\+?0{{0,6}}[1-9][0-9]{{0,17}}{_NO_FRACTION}"
 _IDS = rf"^[\s,]*({_ID}([\s,]+|$))*$"
 
 AMOUNT = WithJsonSchema({"description": "A number or its text; what cannot be read was not said."})
-REMARK = WithJsonSchema({"description": "A short text. What is longer is cut, what is no text was not said."})
+REMARK = WithJsonSchema(
+    {"description": "A short text of one line. What is longer is cut, what is no text was not said."}
+)
 
 FLAG = WithJsonSchema(
     {

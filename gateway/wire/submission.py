@@ -17,7 +17,6 @@ from gateway.wire.pilot_job import FILE_TOKENS
 from gateway.wire.user_requests import MAX_JOBS
 from panda_fsm.errors import complaint
 from panda_fsm.jobs.drafts import PATTERN, FileDraft, JobDraft
-from panda_fsm.jobs.names import NameCheck
 from panda_fsm.jobs.states import USER_LABELS
 
 _DATE = "_datetime_object"
@@ -64,15 +63,6 @@ def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues:
     if job.site not in queues:
         raise RefusalError(f"job {index}: computingSite: unknown queue {job.site!r:.80}")
     return job
-
-
-def refuse_names(index: int, job: JobDraft, check: NameCheck) -> None:
-    """Raises RefusalError naming the first output that its experiment's catalogue could never register."""
-    for position, file in enumerate(job.files):
-        is_to_come = file.type in ("output", "log") and not file.lfn.startswith(PATTERN)
-        refusal = check(job.vo, file.lfn) if is_to_come else None
-        if refusal is not None:
-            raise RefusalError(f"job {index}: file {position}: lfn: {file.lfn!r:.80} {refusal}")
 
 
 def _split(sent: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -96,10 +96,12 @@ class Listed(Answer):
 
 
 class Page(Answer):
-    """Jobs, the newest first, live ones before those that are archived; `next` is where the list goes on."""
+    """Jobs, the newest first, live ones before those that are archived; `next` is where the list goes on. A job that
+    was archived between two pages may be in both. `since`: from when on jobs were looked for, if not from ever."""
 
     jobs: list[Listed]
     next: str | None
+    since: int | None
 
 
 class JobList(Envelope):

@@ -122,7 +122,8 @@ class JobRequest(Ask):
 
 class ListRequest(Ask):
     """Which jobs to list: of a task, of a user, in a state, that changed (live ones) or ended (archived ones) from
-    `since` on and before `until`, in seconds since 1970. `after`: what the answer before called `next`."""
+    `since` on and before `until`, in seconds since 1970. `after`: what the answer before called `next`.
+    Without `since`, anybody's jobs in a final state are those of the day before `until`, or before now."""
 
     task_id: NonNegative = None
     user_name: Text = None

@@ -37,10 +37,11 @@ def caller(gateway: Processes) -> Iterator[As]:
         one.close()
 
 
-def job(label: str = "user", priority: int = 1000, vo: str = VO) -> list[Any]:
+def job(label: str = "user", priority: int = 1000, vo: str = VO, locked_by: str = "NULL") -> list[Any]:
     """One job as panda-client sends it."""
     attributes: list[Any] = ["NULL"] * 126
     named = {"computingSite": QUEUE, "prodSourceLabel": label, "currentPriority": priority, "VO": vo}
+    named["lockedby"] = locked_by
     for name, value in named.items():
         attributes[JOB_ATTRIBUTES.index(name)] = value
     return [*attributes, []]
@@ -68,6 +69,15 @@ def test_production_submits_for_its_vo_and_each_submission_is_written_down(
         (manager.key, "jobs_submitted", f"jobs {ids[0]}-{ids[1]}",
          {"name": "The Boss", "jobs": 2, "job_ids": f"{ids[0]}-{ids[1]}", "labels": ["managed", "user"], "vos": [VO]})
     ]  # fmt: skip
+
+
+def test_a_job_is_jedis_where_production_of_its_vo_says_so(caller: As, broker_url: str) -> None:
+    """The destination blocks of such jobs close by themselves."""
+    sent = {"jobs": [job(locked_by="jedi"), job(vo="era", locked_by="jedi"), job()]}
+    for who in (caller("user-1"), caller("boss", groups=[f"{VO}/production"])):
+        who.post(SUBMIT, sent)
+    taken = {one.owner: [each.is_jedis for each in one.jobs] for one in received(broker_url, "setupper.submissions", 2)}
+    assert sorted(taken.values()) == [[False, False, False], [True, False, False]]
 
 
 def test_production_kills_in_its_vo_only(caller: As, database: Database, database_url: str, broker_url: str) -> None:

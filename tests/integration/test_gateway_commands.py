@@ -99,7 +99,12 @@ def test_lists_and_histories_over_http(user: Caller, database: Database, databas
         False,
         None,
     )
-    assert user.get(LIST, state="failed")["data"] == {"jobs": [], "next": None}
+    none: dict[str, Any] = {"jobs": [], "next": None}
+    assert user.get(LIST, state="running")["data"] == none | {"since": None}
+    assert user.get(LIST, state="failed", task_id=8)["data"] == none | {"since": None}
+    assert user.get(LIST, state="failed", since=5)["data"] == none | {"since": 5}
+    assert user.get(LIST, state="failed", until=10**9)["data"] == none | {"since": 10**9 - 86_400}
+    assert user.get(LIST, state="failed")["data"]["since"] >= time.time() - 86_400 - 600, "not all of the archive"
     for wrong in ({"state": "lost"}, {"after": "x"}, {"limit": 1001}, {"since": -1}):
         assert user.http.get(LIST, params=wrong).status_code == 400, wrong
     past = user.get(HISTORY, job_id=1)["data"]

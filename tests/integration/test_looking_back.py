@@ -14,6 +14,8 @@ import pytest
 
 from consumers.watcher import Watcher
 from panda_fsm.descriptions import ListedJob, Wanted
+from panda_fsm.errors import PandaError
+from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.samples import SAMPLED
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import TellPilot
@@ -60,6 +62,15 @@ def listed(database_url: str, wanted: Wanted) -> list[int]:
     return with_store(database_url, scene)
 
 
+def listed_page(database_url: str, wanted: Wanted) -> list[ListedJob]:
+    """One page of a list."""
+
+    async def scene(store: GatewayStore) -> list[ListedJob]:
+        return await store.reads.list_jobs(wanted)
+
+    return with_store(database_url, scene)
+
+
 def place(job: ListedJob) -> tuple[int, int | None]:
     """Where the next page begins."""
     if not job.is_archived or job.ended_at is None:
@@ -77,6 +88,31 @@ def test_pages_hold_each_job_once_live_ones_first_and_the_newest_first(past: Dat
     for limit in (1, 4, 100):
         assert listed(database_url, Wanted(limit=limit)) == everything
         assert listed(database_url, Wanted(task_id=TASK, limit=limit)) == [n for n in everything if n != 3]
+
+
+def test_a_job_that_is_archived_between_two_pages_is_in_both_and_none_is_lost(
+    past: Database, database_url: str, clock: Clock
+) -> None:
+    everything = [*reversed(LIVE), *reversed(ENDED)]
+    first = listed_page(database_url, Wanted(limit=3))
+    assert [job.job_id for job in first] == [20, 19, 18]
+    enter(past, [19, 17], State.FINISHED, 3600, deadline_at="-1 s")
+    clock.round("archive")
+    rest = listed(database_url, Wanted(limit=3, after=place(first[-1])))
+    assert sorted(rest) == sorted([n for n in everything if n not in (20, 18)])
+
+
+def test_the_archive_is_not_read_for_a_state_that_it_never_holds(past: Database, database_url: str) -> None:
+    """Millions of rows, of which none is running."""
+    past.execute("ALTER TABLE job_archive RENAME TO job_archive_away")
+    for state in State:
+        if state in FINAL:
+            with pytest.raises(PandaError):
+                listed_page(database_url, Wanted(state=state))
+        else:
+            assert [job.state for job in listed_page(database_url, Wanted(state=state))] == [state] * (
+                len(LIVE) if state is State.DEFINED else 0
+            )
 
 
 def test_lists_are_of_what_was_asked_for(past: Database, database_url: str) -> None:
@@ -195,14 +231,18 @@ def look(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_operators_look_up_jobs_and_tasks(past: Database, database_url: str) -> None:
-    past.execute("INSERT INTO job_stdout (job_id, stdout) VALUES (1, '[bold]no markup[/bold]')")
+    written = "[bold]no markup[/bold] 12:100:7 a\tb \x1b]0;owned\x07"
+    past.execute("INSERT INTO job_stdout (job_id, stdout) VALUES (1, %s)", (written,))
+    past.execute("UPDATE job_archive SET user_name = E'x\\x1b[2J' WHERE job_id = 1")
     past.execute("INSERT INTO job_sample (job_id, slot, max_rss) VALUES (1, now(), 4711)")
     described = json.loads(look(database_url, "describe", "1", "--json").stdout)
     assert (described["PandaID"], described["jobStatus"], len(described["Files"])) == (1, "finished", 3)
     assert (described["samples"][0]["max_rss"], described["version"]) == (4711, 5)
     shown = look(database_url, "describe", "1").stdout
-    for text in ("jobStatus", "finished", "out.1.root", "4711", "[bold]no markup[/bold]"):
+    for text in ("jobStatus", "finished", "out.1.root", "4711", "[bold]no markup[/bold] 12:100:7 a"):
         assert text in shown
+    assert "\x1b" not in shown, "a terminal would obey what a user or a payload wrote"
+    assert shown.count("\N{REPLACEMENT CHARACTER}") == 3
     task = json.loads(look(database_url, "task", str(TASK), "--json").stdout)
     assert task["states"] == {"defined": 5, "finished": 11, "failed": 3}
     assert [job["job_id"] for job in task["newest"]] == [20, 19, 18, 17, 16, 15, 14, 13, 12, 11]

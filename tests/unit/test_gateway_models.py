@@ -13,6 +13,7 @@ from gateway.wire.pilot_filters import filters
 from gateway.wire.pilot_report import pilot_report
 from gateway.wire.pilot_requests import AcquireRequest, Ask, BulkUpdateRequest, UpdateRequest, WorkerNodeRequest
 from gateway.wire.user_requests import KillRequest
+from panda_fsm.messages import KillJob
 
 
 def models() -> list[type[Ask]]:
@@ -85,6 +86,16 @@ def test_a_list_that_is_no_list_is_refused_as_a_field() -> None:
     for options in (5, {"a": 1}, True):
         with pytest.raises(ValidationError):
             KillRequest.model_validate({"job_ids": [1], "kill_options": options})
+
+
+def test_a_remark_is_one_line() -> None:
+    """Whatever is in it: what comes of it is kept in messages that take no control characters."""
+    every = "".join(map(chr, range(33))) + "\x7f"
+    kill = KillRequest.model_validate({"job_ids": [1], "kill_options": [f"jobSubStatus=a{every}b", f"why{every}not"]})
+    assert (kill.sub_status, kill.remarks) == ("a   b", ["why   not"])
+    KillJob(job_id=1, reason=kill.remarks[0], sub_status=kill.sub_status)
+    found = AcquireRequest.model_validate({"siteName": "Q", "node": f"n{every}1", "schedulerID": "a\nb\tc"})
+    assert (found.node, found.scheduler_id) == ("n   1", "a b c")
 
 
 @pytest.mark.parametrize("nothing", [None, "", "NULL", " ", "null"])

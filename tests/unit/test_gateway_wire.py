@@ -14,7 +14,8 @@ from pandaclient.JobSpec import JobSpec
 
 from gateway.http.refusal import RefusalError
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, snake
-from gateway.wire.submission import draft, read_jobs, refuse_names
+from gateway.wire.output_names import refuse_names
+from gateway.wire.submission import draft, read_jobs
 from plugins.experiments.generic import GenericPlugin
 from plugins.experiments.okapi import OkapiPlugin
 from tests.wire import QUEUES, drafted, file_spec, job_spec
@@ -157,6 +158,20 @@ def test_a_name_that_can_never_be_registered_is_refused(kind: str, lfn: str, why
         refuse_names(3, made, lambda _vo, name: GenericPlugin.names.refusal(name))
     if refused is not None:
         assert refused.value.message.startswith(f"job 3: file 1: lfn: {lfn!r:.80} cannot be registered: {why}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "is_taken"), [("output", 244, True), ("output", 245, False), ("log", 250, True)]
+)
+def test_a_name_leaves_room_for_what_pilots_add(kind: str, length: int, is_taken: bool) -> None:
+    """The payload may write an output in parts, and hours later the Adder would refuse `<lfn>._1`."""
+    job = job_spec()
+    job.addFile(file_spec(type=kind, lfn="x" * length))
+    made = drafted(job)
+    told = r"job 3: file 0: lfn: 'x+ .* longer than 250 characters, with 6 more for the \._<number>"
+    with nullcontext() if is_taken else pytest.raises(RefusalError, match=told):
+        refuse_names(3, made, lambda _vo, name: GenericPlugin.names.refusal(name))
+    assert (GenericPlugin.names.refusal(f"{'x' * length}._1999") is None) == (is_taken and kind == "output")
 
 
 def test_an_experiment_may_take_other_names() -> None:
