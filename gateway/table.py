@@ -119,8 +119,8 @@ _PILOT = (
     _legacy("POST", "getProxy", _A.REGISTER, workers.proxy_legacy, "Get a proxy: refused", reply.NoProxy, pilot.Ask),
     _legacy("POST", "setDebugMode", _A.DEBUG, commands.debug_mode_legacy, "Debug mode of a job",
             reply.DoneFlat | reply.NotDoneFlat, pilot.DebugModeRequest),
-    _pilot("POST", "pilot/set_debug_mode", _A.DEBUG, commands.debug_mode, "Debug mode of a job", Done | Refused,
-           pilot.DebugModeRequest),
+    _pilot("POST", "pilot/set_debug_mode", _A.DEBUG, commands.debug_mode_of_pilot, "Debug mode of a job",
+           Done | Refused, pilot.DebugModeRequest),
 )  # fmt: skip
 
 _JOBS = (
@@ -140,10 +140,10 @@ _JOBS = (
                   user.ReassignRequest), refusals=(422,), headers=(_AGAIN,)),
     replace(_user("GET", "job/get_status", _A.LOOK, jobs.get_status, "State and pending command",
                   told.States, user.DescribeQuery), refusals=(413,)),
-    replace(_user("POST", "job/set_debug_mode", _A.DEBUG, commands.debug_mode, "Debug mode of a job", Done | Refused,
-                  pilot.DebugModeRequest), refusals=(422,), headers=(_AGAIN,)),
+    replace(_user("POST", "job/set_debug_mode", _A.DEBUG, commands.debug_mode, "Debug mode of a job", Done,
+                  pilot.DebugModeRequest), refusals=(404, 409, 422), headers=(_AGAIN,)),
     replace(_user("POST", "job/set_command", _A.COMMAND, commands.set_command, "Tell the pilot of a job",
-                  Done | Refused, user.CommandRequest), refusals=(422,), headers=(_AGAIN,)),
+                  Done, user.CommandRequest), refusals=(404, 409, 422), headers=(_AGAIN,)),
     _user("GET", "job/get_stdout", _A.DESCRIBE_WHOLLY, commands.get_stdout, "What the pilot of a job showed last",
           told.Shown, user.JobRequest),
     _user("GET", "job/list", _A.DESCRIBE, listing.list_jobs, "List jobs, live and archived", told.JobList,

@@ -33,7 +33,7 @@ class Action(Enum):
     DEBUG = auto()
     """Debug mode of a job on and off; a pilot may ask for it too."""
     COMMAND = auto()
-    """What a pilot runs beside its payload, and shows."""
+    """What a pilot runs beside its payload, with its own rights, and shows."""
 
     @property
     def who(self) -> str:
@@ -85,7 +85,7 @@ TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.REPORT: (_HOLDER, _PILOT, _PRODUCTION),
     Action.REGISTER: (_ANYBODY,),
     Action.DEBUG: (_OWNER, _HOLDER, _PILOT, _PRODUCTION),
-    Action.COMMAND: (_OWNER, _PRODUCTION),
+    Action.COMMAND: (_PRODUCTION,),
 }
 """What is not here is refused."""
 

@@ -8,7 +8,7 @@ from gateway.access import audit, policy
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.answers import StatusCode, failure, json_response, success
-from gateway.http.refusal import ForbiddenError, RefusalError
+from gateway.http.refusal import ForbiddenError, NotFoundError, RefusalError
 from gateway.http.route import Call
 from gateway.wire.pilot_requests import DebugModeRequest
 from gateway.wire.user_requests import CommandRequest, JobRequest
@@ -18,11 +18,14 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.commands import TELL_PILOT
 from panda_fsm.jobs.facts import FACTS
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.jobs.pilot_commands import refusal
+from panda_fsm.jobs.pilot_commands import DEBUG, SOFT_KILL, refusal
 from panda_fsm.messages import TellPilot
 
-_DONE = ""
-"""What is kept as the answer of something that worked; else it is the reason why it did not."""
+
+class TooLateError(RefusalError):
+    """The pilot does not listen any more, or to something else."""
+
+    status = 409
 
 
 async def set_command(gateway: Gateway, call: Call, ask: CommandRequest) -> Response:
@@ -30,21 +33,30 @@ async def set_command(gateway: Gateway, call: Call, ask: CommandRequest) -> Resp
     why_not = ask.command and refusal(ask.command)
     if why_not:
         raise RefusalError(f"command: {why_not}")
-    wrong = await _tell(gateway, call, Action.COMMAND, ask, TellPilot(job_id=ask.job_id, command=ask.command or ""))
-    return failure(wrong) if wrong else success()
+    await _tell(gateway, call, Action.COMMAND, ask, TellPilot(job_id=ask.job_id, command=ask.command or ""))
+    return success()
 
 
 async def debug_mode(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
     """Debug mode on or off. Off means that the pilot is told no more: one that is in it stays in it."""
-    wrong = await _tell(gateway, call, Action.DEBUG, ask, TellPilot(job_id=ask.job_id, debug=ask.mode))
-    return failure(wrong) if wrong else success()
+    await _tell(gateway, call, Action.DEBUG, ask, TellPilot(job_id=ask.job_id, debug=ask.mode))
+    return success()
+
+
+async def debug_mode_of_pilot(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
+    """The same for pilots: that it came to nothing is no mistake of theirs."""
+    try:
+        return await debug_mode(gateway, call, ask)
+    except (NotFoundError, TooLateError) as refused:
+        return failure(refused.message)
 
 
 async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
     """The old setDebugMode."""
-    wrong = await _tell(gateway, call, Action.DEBUG, ask, TellPilot(job_id=ask.job_id, debug=ask.mode))
-    if wrong:
-        return json_response({"StatusCode": StatusCode.FAILED, "errorDialog": wrong})
+    try:
+        await debug_mode(gateway, call, ask)
+    except (NotFoundError, TooLateError) as refused:
+        return json_response({"StatusCode": StatusCode.FAILED, "errorDialog": refused.message})
     return json_response({"StatusCode": StatusCode.OK})
 
 
@@ -61,21 +73,23 @@ async def get_stdout(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
 
 async def _tell(
     gateway: Gateway, call: Call, action: Action, ask: CommandRequest | DebugModeRequest, message: TellPilot
-) -> str:
-    """Keep the message; why it is not kept, if it is not. Raises ForbiddenError."""
+) -> None:
+    """Keep the message. Raises NotFoundError, ForbiddenError, TooLateError."""
     message.actor = call.identity.name
     make = partial(_made, gateway, call, action, message)
-    return str(await gateway.idempotency.answer(call.request, call.identity.key, ask, make))
+    await gateway.idempotency.answer(call.request, call.identity.key, ask, make)
 
 
 async def _made(gateway: Gateway, call: Call, action: Action, message: TellPilot) -> Made:
     job = (await gateway.store.requests.jobs([message.job_id])).get(message.job_id)
     if job is None:
-        return Made((), None, f"job {message.job_id} is not known")
+        raise NotFoundError(f"job {message.job_id} is not known")
     _check(call, action, job)
     if FACTS[job.state].phase not in TELL_PILOT.acts_in:
-        return Made((), None, f"job {message.job_id} is {job.state}: its pilot is done")
-    return Made([Outgoing.of(message)], audit.told(call.identity, message), _DONE)
+        raise TooLateError(f"job {message.job_id} is {job.state}: its pilot is done")
+    if message.debug and job.command == SOFT_KILL:
+        raise TooLateError(f"job {message.job_id} is told {SOFT_KILL}: with it no pilot sees {DEBUG}")
+    return Made([Outgoing.of(message)], audit.told(call.identity, message), None)
 
 
 def _check(call: Call, action: Action, job: JobRow) -> None:

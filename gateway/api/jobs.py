@@ -29,6 +29,7 @@ from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
+from panda_fsm.jobs.pilot_commands import for_last_words, spoken
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.messages import KillJob, ReassignJob
@@ -110,22 +111,29 @@ async def get_description(gateway: Gateway, call: Call, ask: DescribeRequest) ->
 def _described(gateway: Gateway, identity: Identity, job: JobDescription) -> dict[str, Any]:
     described = describe(job)
     vo, owner = job.columns["vo"], job.columns["owner"]
-    if not gateway.config.describe_others and not policy.may(identity, Action.DESCRIBE_WHOLLY, vo, owner):
-        described |= _WITHHELD
+    if not policy.may(identity, Action.DESCRIBE_WHOLLY, vo, owner):
+        described["commandToPilot"] = for_last_words(described["commandToPilot"])
+        if not gateway.config.describe_others:
+            described |= _WITHHELD
     return described
 
 
-async def get_status(gateway: Gateway, _call: Call, ask: DescribeRequest) -> Response:
-    """State and pending command of each job."""
+async def get_status(gateway: Gateway, call: Call, ask: DescribeRequest) -> Response:
+    """State and pending command of each job; to others only whether its pilot must stop."""
     found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
     return success(
         [
-            {"status": found[job_id].state, "command": found[job_id].command or NO_COMMAND}
+            {"status": found[job_id].state, "command": _command(call.identity, found[job_id])}
             if job_id in found
             else {"status": "unknown", "command": TO_BE_KILLED}
             for job_id in ask.job_ids
         ]
     )
+
+
+def _command(identity: Identity, job: JobRow) -> str:
+    is_told = policy.may(identity, Action.DESCRIBE_WHOLLY, job.vo, job.owner)
+    return (spoken(job.command or "") if is_told else for_last_words(job.command)) or NO_COMMAND
 
 
 async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:

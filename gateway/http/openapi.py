@@ -27,7 +27,7 @@ _REASONS = {
     403: "Not allowed; or sent by a page of another site, or through a proxy.",
     404: "There is no such thing.",
     408: "The request did not come in time.",
-    409: "The name stands for something else.",
+    409: "The name stands for something else, or it is too late.",
     413: "Larger, or more items, than is taken.",
     414: "The URL is too long.",
     416: "The file has no such part.",

@@ -86,9 +86,12 @@ def describe(job: JobDescription) -> dict[str, Any]:
 
 def _told(told: str | None, tags: str | None) -> dict[str, Any]:
     """The command that waits for the pilot; debug mode is a tag, as in the field's own database."""
-    if not is_debugged(told):
+    if told is None:
         return {}
-    return {"command_to_pilot": besides_debug(told), "special_handling": f"{tags},{DEBUG}" if tags else DEBUG}
+    command = {"command_to_pilot": besides_debug(told)}
+    if not is_debugged(told):
+        return command
+    return command | {"special_handling": f"{tags},{DEBUG}" if tags else DEBUG}
 
 
 def _of_pilot(pilot: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,8 @@ class Killed(Envelope):
 
 
 class StateAndCommand(Answer):
-    """Where a job is, and what its pilot will be told."""
+    """Where a job is, and what its pilot will be told; to others than its owner and production managers no more than
+    that it must stop."""
 
     status: State | Literal["unknown"]
     command: str

@@ -108,7 +108,7 @@ class KillRequest(Ask):
 
 class CommandRequest(Ask):
     """What a job's pilot shall be told with its next report: `softkill`, or `ls`, `tail`, `ps`, `du` and `gdb` with
-    their arguments. Nothing takes back what was not told yet."""
+    their arguments. Without one, what was not told yet is taken back."""
 
     job_id: JobId
     command: Text = None

@@ -11,7 +11,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import LAST_WORDS, JobRow, Judgement, judge, note_of_foreign_batch
 from panda_fsm.jobs.kills import TO_BE_KILLED
-from panda_fsm.jobs.pilot_commands import for_last_words, said_once
+from panda_fsm.jobs.pilot_commands import for_last_words, said_twice, spoken
 from panda_fsm.jobs.plain import is_beat
 from panda_fsm.messages import PilotReport
 
@@ -42,7 +42,7 @@ class Reports:
         job = await self._lookups.ask(report.job_id)
         judgement = judge(report, job, job is not None and may_report(identity, job))
         report.returns = None if job is None else job.returns
-        report.told = None if job is None else said_once(job.command)
+        report.told = None if job is None else said_twice(job.command)
         if judgement is Judgement.FOREIGN_BATCH:
             await self._requests.accept([Outgoing.of(note_of_foreign_batch(report))])
         if job is None or judgement in (Judgement.GHOST, Judgement.FOREIGN_BATCH):
@@ -67,4 +67,4 @@ def _answer(report: PilotReport, command: str | None) -> str:
     """What the pilot is told. With its last words its job is over."""
     if command is None:  # nearly always
         return NO_COMMAND
-    return (for_last_words(command) if report.state in LAST_WORDS else command) or NO_COMMAND
+    return (for_last_words(command) if report.state in LAST_WORDS else spoken(command)) or NO_COMMAND

@@ -9,7 +9,7 @@ from gateway.work.coalesce import Coalescer
 from gateway.work.publishing import Publishing
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
-from panda_fsm.jobs.pilot_commands import said_once
+from panda_fsm.jobs.pilot_commands import said_twice
 from panda_fsm.jobs.plain import PlainReport, Taken
 from panda_fsm.messages import LARGEST_BODY, PilotReport
 
@@ -60,7 +60,7 @@ class Requests:
         taken = await self._plain.ask(plain)
         if taken is not None:
             report.heartbeat = taken.is_heartbeat
-            report.told = said_once(taken.command)  # of what is kept already it is not known: the pilot hears it again
+            report.told = said_twice(taken.command)  # of what is kept already it is not known: the pilot hears it again
             self._publishing.publish([Outgoing.of(report) if taken.is_heartbeat else plain.message])
         return taken
 

@@ -17,7 +17,7 @@ class PilotReport(JobMessage):
 
     Without an attempt it is of the job as it is. `returns`: how often the job had come back from silent pilots when
     this was accepted; nothing of it is taken when the job went to another pilot since. `foreign_batch`: it comes from a
-    ghost, and nothing of it is taken. `told`: a command that its answer holds, and that is not to be said again.
+    ghost, and nothing of it is taken. `told`: a command that its answer holds, and that is not said for ever.
     """
 
     msg_type: Literal["pilot_report"] = "pilot_report"

@@ -23,33 +23,39 @@ def test_who_may_tell_a_pilot_what(
     gateway: Processes, user: Caller, pilot: Caller, database: Database, database_url: str, broker_url: str
 ) -> None:
     add_jobs(database_url, range(1, 2), owner=user.key, holder=pilot.key, state="running")
-    add_jobs(database_url, range(2, 3), owner=user.key, state="finished")
+    add_jobs(database_url, range(2, 3), owner=user.key, holder=pilot.key, state="finished")
     manager = Caller(gateway.gateway_url, "boss", groups=[f"{VO}/production"])
     stranger = Caller(gateway.gateway_url, "stranger")
-    assert user.post(COMMAND, {"job_id": 1, "command": "ls -l"}) == DONE
+    assert manager.post(COMMAND, {"job_id": 1, "command": "ls -l"}) == DONE
     assert manager.post(DEBUG, {"job_id": 1, "mode": "True"}) == DONE
     assert pilot.post(PILOTS_DEBUG, {"job_id": "1", "mode": True}) == DONE
     assert pilot.post(OLD_DEBUG, {"pandaID": 1, "modeOn": False}) == {"StatusCode": 0}
-    assert user.post(COMMAND, {"job_id": 1}) == DONE
+    assert manager.post(COMMAND, {"job_id": 1}) == DONE
     for path, ask in ((COMMAND, {"command": "ls -l"}), (DEBUG, {"mode": True})):
         refused = stranger.http.post(path, json={"job_id": 1} | ask)
         assert (refused.status_code, refused.json()["success"]) == (403, False)
-        for job_id, why in ((UNKNOWN, "is not known"), (2, "is finished")):
-            answer = user.post(path, {"job_id": job_id} | ask)
-            assert (answer["success"], why in answer["message"]) == (False, True)
+        # With a true status: clients throw the reason away of what comes with 200.
+        for job_id, status, why in ((UNKNOWN, 404, "is not known"), (2, 409, "is finished")):
+            answer = manager.http.post(path, json={"job_id": job_id} | ask)
+            assert (answer.status_code, why in answer.json()["message"]) == (status, True)
+            if path == DEBUG:
+                told = pilot.post(PILOTS_DEBUG, {"job_id": job_id} | ask)
+                assert (told["success"], why in told["message"]) == (False, True)
+    commanded = user.http.post(COMMAND, json={"job_id": 1, "command": "ls -l"})
+    assert commanded.status_code == 403, "a pilot runs it with rights that the job's owner has not"
     assert pilot.http.post(COMMAND, json={"job_id": 1, "command": "ls -l"}).status_code == 403, "not its own idea"
     assert stranger.post(OLD_DEBUG, {"pandaID": 1, "modeOn": True})["StatusCode"] == 70
-    bad = user.http.post(COMMAND, json={"job_id": 1, "command": "rm -rf /"})
+    bad = manager.http.post(COMMAND, json={"job_id": 1, "command": "rm -rf /"})
     assert (bad.status_code, "command: must be softkill, or" in bad.json()["message"]) == (400, True)
     told = received(broker_url, "watcher", 5)
     assert {type(one) for one in told} == {TellPilot}
     assert sorted((one.command, one.debug, one.actor) for one in told if one.debug is None) == [
-        ("", None, "user-1"), ("ls -l", None, "user-1")
+        ("", None, "boss"), ("ls -l", None, "boss")
     ]  # fmt: skip
     assert [one.debug for one in told if one.debug is not None].count(True) == 2
     assert database.value("SELECT count(*) FROM request WHERE routing_key = 'tell'") == 5
     audit = database.rows("SELECT actor, object, detail - 'name' - 'jobs' - 'job_ids' FROM audit ORDER BY audit_id")
-    assert audit[0] == (user.key, "job 1", {"command": "ls -l"})
+    assert audit[0] == (manager.key, "job 1", {"command": "ls -l"})
     assert len(audit) == 5
     for one in (manager, stranger):
         one.close()
@@ -72,6 +78,26 @@ def test_a_pilot_hears_it_with_its_next_report_and_what_it_shows_is_read(
     assert user.get(STDOUT, job_id=1)["data"]["stdout"] == "a line"
     assert user.get(STDOUT, job_id=UNKNOWN)["data"] is None
     assert pilot.http.get(STDOUT, params={"job_id": 1}).status_code == 403
+
+
+def test_debug_mode_beside_a_soft_kill_is_refused(user: Caller, pilot: Caller, database_url: str) -> None:
+    """No pilot would see it."""
+    add_jobs(database_url, range(1, 2), owner=user.key, holder=pilot.key, state="running", command="softkill")
+    unseen = user.http.post(DEBUG, json={"job_id": 1, "mode": True})
+    assert (unseen.status_code, "told softkill" in unseen.json()["message"]) == (409, True)
+    assert pilot.post(OLD_DEBUG, {"pandaID": 1, "modeOn": True})["StatusCode"] == 30
+    assert user.post(DEBUG, {"job_id": 1, "mode": False}) == DONE
+
+
+def test_what_others_see_of_it(user: Caller, pilot: Caller, database_url: str) -> None:
+    """A command names what is in a job: it is for those who may read what its pilot shows."""
+    add_jobs(database_url, range(1, 2), owner=user.key, state="running", command="debug,ls -l,")
+    add_jobs(database_url, range(2, 3), owner=user.key, state="running", command="tobekilled")
+    for who, told, command in ((user, "debug,ls -l", "ls -l"), (pilot, "NULL", None)):
+        states = who.get("/api/v1/job/get_status", job_ids=[1, 2])["data"]
+        assert [one["command"] for one in states] == [told, "tobekilled"]
+        described = who.post("/api/v1/job/get_description", {"job_ids": [1, 2]})["data"]
+        assert [one["commandToPilot"] for one in described] == [command, "tobekilled"]
 
 
 def test_lists_and_histories_over_http(user: Caller, database: Database, database_url: str) -> None:

@@ -214,7 +214,9 @@ def test_a_command_waits_for_the_pilot_and_is_gone_once_it_was_told(past: Databa
     told = "SELECT command FROM job WHERE job_id = 20"
     watcher.handle(TellPilot(job_id=20, debug=True), TellPilot(job_id=20, command="ls -l"))
     assert past.value(told) == "debug,ls -l"
-    watcher.handle(factories.report(20, "running", told="ls -l"))
+    watcher.handle(factories.report(20, "running", told="ls -l"), factories.report(20, "running", told="ls -l"))
+    assert past.value(told) == "debug,ls -l,"
+    watcher.handle(factories.report(20, "running", told="ls -l,"))
     assert past.value(told) == "debug"
     watcher.handle(TellPilot(job_id=20, debug=False))
     assert past.value(told) is None

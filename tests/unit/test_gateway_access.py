@@ -71,7 +71,7 @@ ALLOWED = {
     Action.REPORT: related("holder") | held_by("pilot", "production"),
     Action.REGISTER: EVERYBODY,
     Action.DEBUG: related("owner", "holder") | held_by("pilot", "production"),
-    Action.COMMAND: related("owner") | held_by("production"),
+    Action.COMMAND: held_by("production"),
 }
 
 

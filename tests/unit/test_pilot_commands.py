@@ -17,7 +17,7 @@ from panda_fsm.effects import Effects
 from panda_fsm.jobs.facts import FACTS, TableLimits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.jobs.pilot_commands import changed, for_last_words, refusal, said_once, without
+from panda_fsm.jobs.pilot_commands import changed, for_last_words, refusal, said_twice, spoken, without
 from panda_fsm.jobs.plain import Taken
 from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
@@ -29,7 +29,22 @@ from tests.gateway_memory import Broker, Memory
 PILOT = Identity("iss", "pilot", "pilot")
 COMMANDS: dict[str, str | None] = {
     "softkill": None, "ls -l workDir": None, "tail -30 payload.stdout": None, "ps -ef": None,
-    "du -sk": None, "gdb --pid % -ex 'generate-core-file'": None,
+    "du -sk": None, "gdb -batch --pid % -ex 'generate-core-file'": None,
+    "gdb --batch -nx -p 4711 -ex 'thread apply all bt full' -ex bt": None, "ls -ltr a/b/*.log": None,
+    "tail workDir/payload.std*": None, "ps -eo pid": None, "ps axo pid": None, "ls .hidden": None,
+    "ls ..": "lead out", "ls ../../x": "lead out", "ls a/../../b": "lead out", "du /": "lead out",
+    "ls a /tmp": "lead out", "tail /tmp/x509up_u500": "lead out", "ls '/tmp'": "lead out", "ls ''/tmp": "lead out",
+    "ls 'a /tmp'": "lead out", "ls '.'./x": "lead out", "ls a/.*": "lead out", "ls '.'*": "lead out",
+    "du .*": "lead out", "du --exclude-from=/etc/x": "lead out", "ls ~/.globus": "arguments", "ls ~": "arguments",
+    "tail -f x": "would not end", "tail -30f x": "would not end", "tail --follow x": "would not end",
+    "tail --retry x": "would not end", "tail -": "would not end", "du --files0-from=-": "no names from files",
+    "ps axe": "no environments", "ps -f e": "no environments", "ps -o environ": "no environments",
+    'ps "': "quote", "ls it's": "quote", "gdb --pid % -ex 'bt": "quote",
+    "gdb -p 1": "gdb takes", "gdb --pid % -ex 'generate-core-file'": "gdb takes", "gdb -batch -ex bt": "gdb takes",
+    "gdb -batch -p % -ex bt": "gdb takes", "gdb -batch -p 1 -p 2": "gdb takes", "gdb -batch -p": "gdb takes",
+    "gdb -batch -ex 'shell cat x509up_u500'": "gdb takes", "gdb -batch -p 1 -ex 'python print'": "gdb takes",
+    "gdb -batch -p 1 -x script": "gdb takes", "gdb -batch -p 1 -ex": "gdb takes",
+    "gdb -batch -p 1 program": "gdb takes",
     "ls": "needs an argument", "ls ": "needs an argument", "rm -rf .": "one of", "debug": "one of",
     "debugoff": "one of", "tobekilled": "one of", "lsof x": "one of", "": "one of", "ls tobekilled": "would end",
     "ls a,b": "arguments", "du a; rm b": "arguments", "du a && rm b": "arguments", "du a|sh": "arguments",
@@ -45,6 +60,9 @@ CHANGES: list[tuple[str | None, str | None, bool | None, str]] = [
     ("ls -l", None, True, "debug,ls -l"), ("debug,ls -l", None, False, "ls -l"), ("debug", None, False, ""),
     ("debug,ls -l", "", None, "debug"), ("ls -l", "softkill", None, "softkill"), ("softkill", "", None, ""),
     (None, None, False, ""), (None, "ls debug", None, "ls debug"), ("ls debug", None, False, "ls debug"),
+    ("ls -l,", None, True, "debug,ls -l"), ("debug,ls -l,", None, False, "ls -l"), ("ls -l,", "ls -l", None, "ls -l"),
+    ("debug,ls -l,", "", None, "debug"), ("softkill", None, True, "softkill"), ("debug", "softkill", None, "softkill"),
+    ("softkill", "ls -l", True, "debug,ls -l"),
 ]  # fmt: skip
 
 
@@ -100,21 +118,28 @@ def test_a_kill_goes_before_every_command() -> None:
         assert isinstance(decide(tell, killed), Ignore)
 
 
-def test_a_command_is_said_once_and_debug_mode_and_soft_kills_again_and_again() -> None:
-    assert said_once("debug,ls -l") == said_once("ls -l") == "ls -l"
-    assert said_once("debug") is said_once("softkill") is said_once("debug,softkill") is said_once(None) is None
-    assert without("debug,ls -l", "ls -l") == "debug"
-    assert without("ls -l", "ls -l") == ""
+def test_a_command_is_said_twice_and_debug_mode_and_soft_kills_again_and_again() -> None:
+    """The first answer may be lost on its way: what was told with it is told with the next one too."""
+    assert said_twice("debug,ls -l") == said_twice("ls -l") == "ls -l"
+    assert said_twice("debug") is said_twice("softkill") is said_twice(None) is None
+    for told, then in (("debug,ls -l", "debug"), ("ls -l", "")):
+        once = without(told, said_twice(told))
+        assert once is not None
+        assert spoken(once) == told
+        assert without(once, said_twice(told)) is None, "the same message came again"
+        assert without(once, said_twice(once)) == then
     assert without("ls -a", "ls -l") is None, "another one was asked for meanwhile"
     assert without("tobekilled", "ls -l") is None
 
 
 @pytest.mark.parametrize("said", ["running", "finished"])
-def test_what_the_pilot_was_told_is_taken_back_with_the_report_that_was_answered(said: str) -> None:
+def test_what_the_pilot_was_told_is_taken_back_with_the_second_report_that_was_answered(said: str) -> None:
     job = factories.job(State.RUNNING, command="debug,ls -l")
     outcome = decide(factories.report(1, said, told="ls -l"), job)
     assert isinstance(outcome, Record | Advance)
-    assert outcome.changes.command == "debug"
+    assert spoken(outcome.changes.command or "") == "debug,ls -l"
+    job.command = outcome.changes.command
+    assert _of(decide(factories.report(1, said, told=said_twice(job.command)), job)).command == "debug"
     assert _of(decide(factories.report(1, said), job)).command is None
 
 
@@ -147,6 +172,8 @@ ANSWERS = [
     (State.RUNNING, "debug,ls -l", "running", "debug,ls -l", "ls -l"),
     (State.RUNNING, "softkill", "running", "softkill", None),
     (State.STARTING, "ls -l", "running", "ls -l", "ls -l"),
+    (State.RUNNING, "debug,ls -l,", "running", "debug,ls -l", "ls -l,"),
+    (State.RUNNING, "ls -l,", "running", "ls -l", "ls -l,"),
     (State.RUNNING, "debug,ls -l", "finished", "NULL", "ls -l"),
     (State.RUNNING, "tobekilled", "finished", "tobekilled", None),
     (State.HOLDING, "debug", "running", "NULL", None),
