@@ -23,20 +23,23 @@ INPUT = "input.csv"
 SCOPE = "user.lab"
 
 
-def draft(job_id: int, *, inputs: tuple[str, ...] = (INPUT,), destination: str = "", **fields: Any) -> JobDraft:
-    """A job of one output and one log; `destination` is where its outputs go, "" for where it runs."""
+def draft(
+    job_id: int, *, inputs: tuple[str, ...] = (INPUT,), destination: str = "", blocks_of: str = VO, **fields: Any
+) -> JobDraft:
+    """A job of one output and one log; `destination` is where its outputs go, "" for where it runs; `blocks_of` names
+    the experiment after which their destination blocks are called."""
     values: dict[str, Any] = {"vo": VO, "site": QUEUE, "task_id": 7, "spec": {"transformation": "work.py"}} | fields
     files = [FileDraft(type="input", lfn=lfn, scope=SCOPE, dataset="user.lab.in") for lfn in inputs]
-    return JobDraft(job_id=job_id, destination=destination, files=files + output_drafts(job_id), **values)
+    return JobDraft(job_id=job_id, destination=destination, files=files + output_drafts(job_id, blocks_of), **values)
 
 
-def output_drafts(job_id: int) -> list[FileDraft]:
+def output_drafts(job_id: int, blocks_of: str = VO) -> list[FileDraft]:
     """An output and a log, each of a destination block of its own."""
     output, log = output_lfns(job_id)
     common: dict[str, Any] = {"scope": SCOPE, "dataset": "user.lab.out"}
     return [
-        FileDraft(type="output", lfn=output, destination_block="user.lab.output.block", **common),
-        FileDraft(type="log", lfn=log, destination_block="user.lab.log.block", **common),
+        FileDraft(type="output", lfn=output, destination_block=f"user.{blocks_of}.output.block", **common),
+        FileDraft(type="log", lfn=log, destination_block=f"user.{blocks_of}.log.block", **common),
     ]
 
 

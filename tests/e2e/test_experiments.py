@@ -60,7 +60,7 @@ def test_an_experiment_in_trouble_is_alone_with_it_and_goes_on_when_it_is_mended
     for name in ENGINE:
         processes.start(name, **(asking | {"PYTHONPATH": bad} if name in ASKED_BY else {}))
     troubled = [
-        factories.draft(1000 * number + job_id, vo=vo)
+        factories.draft(1000 * number + job_id, vo=vo, blocks_of=vo)
         for number, vo in enumerate(BAD, 1)
         for job_id in range(1, EACH + 1)
     ]

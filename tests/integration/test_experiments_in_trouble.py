@@ -71,7 +71,7 @@ def experiments(run_dir: Path) -> IsolatedExperiments:
 def submitted(serve: Serve, experiments: IsolatedExperiments, vos: dict[int, str]) -> InProcess:
     """A Setupper that created these jobs and took all their events in one batch."""
     setupper = serve(Setupper(experiments))
-    setupper.handle(factories.submit(*(factories.draft(job_id, vo=vo) for job_id, vo in vos.items())))
+    setupper.handle(factories.submit(*(factories.draft(job_id, vo=vo, blocks_of=vo) for job_id, vo in vos.items())))
     setupper.handle(*setupper.outlet.messages("job.defined"))
     return setupper
 
