@@ -30,6 +30,8 @@ class Processes:
         self.lab: LabFiles = write_lab(directory, self.gateway_url)
         self.environment = {
             **os.environ,
+            # Hundreds of processes are started: compiled once is enough, whatever is set around us.
+            "PYTHONDONTWRITEBYTECODE": "",
             "PANDA_FSM_DATABASE_URL": database_url,
             "PANDA_FSM_BROKER_URL": broker_url,
             "PANDA_FSM_GATEWAY_HOST": "127.0.0.1",
