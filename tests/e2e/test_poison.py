@@ -33,10 +33,10 @@ def changed(**fields: Any) -> bytes:
 
 # Exchange, routing key, body, and what the dead letter says of it.
 POISON: dict[str, tuple[str, str, bytes, str]] = {
-    "garbage": (REQUESTS, "submit", b"\x00\xff\xfe garbage", "not a message of schema 1"),
-    "nothing": (REQUESTS, "report.finished", b"", "not a message of schema 1"),
-    "half a message": (REQUESTS, "report.running", REPORT.encode()[:-9], "not a message of schema 1"),
-    "too deep": (REQUESTS, "kill", b"[" * 100_000, "not a message of schema 1"),
+    "garbage": (REQUESTS, "submit", b"\x00\xff\xfe garbage", "not a message of schema 2"),
+    "nothing": (REQUESTS, "report.finished", b"", "not a message of schema 2"),
+    "half a message": (REQUESTS, "report.running", REPORT.encode()[:-9], "not a message of schema 2"),
+    "too deep": (REQUESTS, "kill", b"[" * 100_000, "not a message of schema 2"),
     "JSON of something else": (EVENTS, "job.holding", b'{"event_type": "transfer-done"}', "msg_type"),
     "negative job": (REQUESTS, "report.running", changed(job_id=-1), "job_id"),
     "number too big": (REQUESTS, "report.running", changed(job_id=2**63), "job_id"),
