@@ -2,7 +2,7 @@
 
 from panda_fsm.codes import Component, TaskBufferCode, Verdict
 from panda_fsm.handler import Item, Service
-from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.facts import ENDED_BADLY
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
@@ -11,7 +11,6 @@ from panda_fsm.outcomes import Advance, Changes, Defer, FileChange, Ignore, JobE
 
 MERGE_S = 600.0
 """The end of a job that merges wakes those it merges, unless they are being looked at just then."""
-_ENDED_BADLY = FINAL - {State.FINISHED}
 _BY_VERDICT = {
     Verdict.FINISHED: Trigger.OUTPUTS_DONE,
     Verdict.FAILED: Trigger.OUTPUTS_FAILED,
@@ -73,7 +72,7 @@ def _merged(job: Job) -> Outcome:
     if any(one.state is State.FINISHED for one in job.upstream):
         merged = (FileChange(file.seq, FileStatus.READY) for file in job.outputs if file.status is FileStatus.MERGING)
         return Advance(Trigger.OUTPUTS_DONE, Changes(files=tuple(merged)))
-    trying = [one.job_id for one in job.upstream if one.state not in _ENDED_BADLY]
+    trying = [one.job_id for one in job.upstream if one.state not in ENDED_BADLY]
     if trying:
         return Defer(f"waits for job {trying[0]}, which merges its outputs", MERGE_S)
     last = next((one for one in job.upstream if one.is_last), None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from panda_fsm.codes import Component, DdmCode, TaskBufferCode
 from panda_fsm.handler import Item, Service
-from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.facts import ENDED_BADLY
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
@@ -32,7 +32,6 @@ UPSTREAM_S = 120.0
 """The same for a job that waits for another one, whose end wakes it unless it is being looked at just then."""
 REASSIGNED_PRIORITY = 100
 """The least that a job has that is set up anew: it waited once already."""
-_ENDED_BADLY = FINAL - {State.FINISHED}
 
 
 class Setupper(Service[Plan]):
@@ -125,7 +124,7 @@ def _reassign(job: Job, who: str | None) -> Outcome:
 def _held_up(job: Job) -> Outcome | None:
     """Why the job cannot be set up as long as others have not ended, or ever."""
     for one in job.upstream:
-        if one.state in _ENDED_BADLY:
+        if one.state in ENDED_BADLY:
             reason = f"upstream job failed: {one.job_id} is {one.state}"
             error = JobError(Component.TASK_BUFFER, TaskBufferCode.KILLED, reason)
             return Advance(Trigger.UPSTREAM_FAILED, Changes(errors=(error,)), reason)

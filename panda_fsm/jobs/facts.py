@@ -195,6 +195,7 @@ def in_phases(*phases: Phase) -> frozenset[State]:
 
 
 FINAL = in_phases(P.FINAL)
+ENDED_BADLY = FINAL - {S.FINISHED}
 LIVE = frozenset(FACTS) - FINAL
 WITH_PILOT = in_phases(P.WITH_PILOT)
 

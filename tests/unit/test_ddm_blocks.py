@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from lab.site import LabFiles, write_lab
+from lab.site import LabFiles
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import TransientError
@@ -22,18 +20,6 @@ from tests.decisions import defined, going
 
 A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
 OUTPUT, LOG = factories.output_lfns(1)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> LabFiles:
-    """Storages, and a folder for the register."""
-    return write_lab(tmp_path, "http://127.0.0.1:1")
-
-
-@pytest.fixture
-def sites(lab: LabFiles) -> Sites:
-    """What the program knows of them."""
-    return Sites.model_validate_json(lab.sites_file.read_text())
 
 
 @pytest.fixture

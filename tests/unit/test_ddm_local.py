@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.site import LabFiles, write_lab
+from lab.site import LabFiles
 from panda_fsm.handler import Item
 from panda_fsm.messages import BlockClosed, FilesArrived, FilesFailed, FileToMove, TransferRequested
 from panda_fsm.outcomes import Emit, Outcome, Reject, Wait
@@ -24,18 +24,6 @@ from tests import factories
 
 A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
 DAY = 86400.0
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> LabFiles:
-    """Two sites with a storage each."""
-    return write_lab(tmp_path, "http://127.0.0.1:1")
-
-
-@pytest.fixture
-def sites(lab: LabFiles) -> Sites:
-    """What the program knows of them."""
-    return Sites.model_validate_json(lab.sites_file.read_text())
 
 
 def asked(*files: FileToMove, waited_s: float = 0, source: str = A, destination: str = B) -> Item[Moved]:

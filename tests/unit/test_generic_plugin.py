@@ -6,12 +6,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.site import LabFiles, write_lab
+from lab.site import LabFiles
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
@@ -28,18 +27,6 @@ F = FileStatus
 CONTENT = b"12345"
 CHECKSUM = f"ad:{zlib.adler32(CONTENT):08x}"
 A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> LabFiles:
-    """Two sites with a storage each."""
-    return write_lab(tmp_path, "http://127.0.0.1:1")
-
-
-@pytest.fixture
-def sites(lab: LabFiles) -> Sites:
-    """What the program knows of them."""
-    return Sites.model_validate_json(lab.sites_file.read_text())
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from lab.site import write_lab
 from panda_fsm.jobs.job import TO_MERGE
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.sites import Sites
@@ -21,9 +18,8 @@ A, B = factories.SOURCE_STORAGE, factories.QUEUE_STORAGE
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> GenericPlugin:
+def plugin(sites: Sites) -> GenericPlugin:
     """On the laboratory's storages."""
-    sites = Sites.model_validate_json(write_lab(tmp_path, "http://127.0.0.1:1").sites_file.read_text())
     return GenericPlugin(sites, LocalCatalogue(sites))
 
 

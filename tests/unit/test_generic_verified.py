@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from lab.site import LabFiles, write_lab
+from lab.site import LabFiles
 from panda_fsm.codes import DdmCode
 from panda_fsm.plans import Go, Later, Refuse
 from panda_fsm.sites import Sites
@@ -16,18 +15,6 @@ from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.generic import GenericPlugin
 from tests import factories
 from tests.unit.test_generic_plugin import CHECKSUM, CONTENT, A, B, at, holding, stored
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> LabFiles:
-    """Two sites with a storage each."""
-    return write_lab(tmp_path, "http://127.0.0.1:1")
-
-
-@pytest.fixture
-def sites(lab: LabFiles) -> Sites:
-    """What the program knows of them."""
-    return Sites.model_validate_json(lab.sites_file.read_text())
 
 
 def verifying(sites: Sites) -> GenericPlugin:

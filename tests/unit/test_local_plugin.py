@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from lab.site import write_lab
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
@@ -19,9 +16,8 @@ F = FileStatus
 HOME = factories.SOURCE_STORAGE
 
 
-def test_what_a_local_job_makes_stays_where_it_is(tmp_path: Path) -> None:
+def test_what_a_local_job_makes_stays_where_it_is(sites: Sites) -> None:
     """Nothing is called `local`: the job would run, and fail for it."""
-    sites = Sites.model_validate_json(write_lab(tmp_path, "http://127.0.0.1:1").sites_file.read_text())
     plugin = LocalPlugin(sites, LocalCatalogue(sites))
     job = defined(1, destination=LOCAL, block="the")
     output, log = job.outputs
