@@ -184,7 +184,8 @@ ORDER BY h.number
 
 -- name: give_back
 -- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
--- asked more than once and was given the same.
+-- asked more than once and was given the same. Unlike a search it waits for who holds a job, for nobody else brings it
+-- back: that may be a claim that saw it wait a moment ago, and gives nothing.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, cause uuid, job_id bigint, version int, deadline_s float8, look_s float8)
 ), locked AS MATERIALIZED (
@@ -192,7 +193,7 @@ WITH given AS (
     FROM given g JOIN job j ON j.job_id = g.job_id
     WHERE j.version = g.version
       AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
-    FOR UPDATE OF j SKIP LOCKED
+    ORDER BY j.job_id FOR UPDATE OF j
 ), held AS MATERIALIZED (
     SELECT s.place FROM locked l JOIN seat s ON s.place = l.place WHERE s.cause = l.cause
     ORDER BY s.place FOR UPDATE OF s

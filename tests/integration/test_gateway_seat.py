@@ -7,6 +7,7 @@ import random
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from consumers.watcher import Watcher
@@ -170,6 +171,25 @@ def test_a_job_is_not_taken_from_a_pilot_that_asked_again_or_spoke(database_url:
     with_store(database_url, scene)
     assert [event for _, event in steps(database, 3)] == ["acquired", "undelivered", "acquired"]
     assert database.rows("SELECT state, count(*) FROM job GROUP BY state") == [("sent", 3)]
+
+
+def test_a_job_comes_back_although_somebody_looks_at_it(database_url: str, database: Database) -> None:
+    """A claim that saw it wait locks it for a moment in vain; were it passed over, it would be nobody's till a deadline."""
+    add_jobs(database_url, range(1, 2))
+
+    async def scene(store: GatewayStore) -> None:
+        lost = await given(store, seated(A))
+        async with await psycopg.AsyncConnection.connect(database_url) as looking:
+            await looking.execute("SELECT FROM job FOR UPDATE")
+            back = asyncio.create_task(store.claims.give_back([lost]))
+            waiting = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            while not database.value(f"SELECT count(*) {waiting}"):
+                assert not back.done()
+                await asyncio.sleep(0.01)
+        assert [event.routing_key for event in await back] == ["job.activated"]
+
+    with_store(database_url, scene)
+    assert database.value("SELECT state FROM job") == "activated"
 
 
 def test_pilots_that_give_up_at_any_moment_hold_nothing(database_url: str, database: Database) -> None:
