@@ -62,7 +62,11 @@ class Daemon:
                 **identity,
             )
         _CHILDREN.add(child)
-        self._identity_file.write_text(_identity(child.pid) or "")
+        self.adopt(child.pid)
+
+    def adopt(self, pid: int) -> None:
+        """Take a process for ours from now on."""
+        self._identity_file.write_text(_identity(pid) or "")
 
     @property
     def pid(self) -> int | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from lab import ports
 from lab.daemon import Daemon, DaemonError
 from lab.site import LabFiles, write_lab
+from tests.nursery import NURSERY
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path(sys.executable).parent / "panda-fsm"
@@ -42,7 +43,7 @@ class Processes:
         self._daemons: dict[str, Daemon] = {}
         # Those that the test has not ended itself: their end is unexpected.
         self._wanted: set[str] = set()
-        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
+        self._launched: dict[str, tuple[list[str], dict[str, str]]] = {}
 
     def start(self, service: str, *, name: str | None = None, **settings: str) -> Daemon:
         """Start `panda-fsm serve SERVICE`; a second copy of a service needs a name of its own.
@@ -51,13 +52,12 @@ class Processes:
         the supervisor with everything.
         """
         argument = "--all" if service == "all" else service
-        command = [str(PROGRAM), "serve", argument]
-        return self._launch(name or service, command, {**self.environment, **settings})
+        return self._launch(name or service, ["serve", argument], {**self.environment, **settings})
 
     def restart(self, name: str) -> Daemon:
         """Start a process again as it was started first, ending it gracefully if it still runs."""
         self._daemons[name].stop()
-        return self._launch(name, *self._commands[name])
+        return self._launch(name, *self._launched[name])
 
     def stop(self, name: str) -> None:
         """End a process gracefully."""
@@ -101,11 +101,13 @@ class Processes:
         for daemon in self._daemons.values():
             daemon.kill()
 
-    def _launch(self, name: str, command: list[str], environment: dict[str, str]) -> Daemon:
+    def _launch(self, name: str, arguments: list[str], environment: dict[str, str]) -> Daemon:
         daemon = self._daemons.setdefault(name, Daemon(name, self.directory))
-        self._commands[name] = (command, environment)
+        if daemon.is_running:
+            raise DaemonError(f"{name} runs already as process {daemon.pid}")
+        self._launched[name] = (arguments, environment)
         self._wanted.add(name)
-        daemon.start(command, environment, cwd=ROOT)
+        daemon.adopt(NURSERY.start(arguments, environment, ROOT, daemon.log))
         return daemon
 
     def _is_ready(self) -> bool:

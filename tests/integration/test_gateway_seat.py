@@ -174,7 +174,7 @@ def test_a_job_is_not_taken_from_a_pilot_that_asked_again_or_spoke(database_url:
 
 
 def test_a_job_comes_back_although_somebody_looks_at_it(database_url: str, database: Database) -> None:
-    """A claim that saw it wait locks it for a moment in vain; were it passed over, it would be nobody's till a deadline."""
+    """A claim that saw it wait locks it for a moment, in vain; passed over, it would be nobody's until a deadline."""
     add_jobs(database_url, range(1, 2))
 
     async def scene(store: GatewayStore) -> None:

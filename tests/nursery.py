@@ -1,0 +1,82 @@
+"""Starts panda-fsm processes by forking one that has loaded all their code: a tenth of the time of a fresh start.
+
+What is forked goes on as `panda-fsm` itself does: the same entry, with arguments and environment of its own. Run as a
+program, this is the process that is forked: it reads one order a line and answers with a pid.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_LOADED = ("command.main", "command.serve", "command.supervise", "gateway.serve", "uvloop", "httptools")
+
+
+class Nursery:
+    """A process that has everything loaded; made when it is needed first, it ends with us."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path) -> int:
+        """Start `panda-fsm` with these arguments, detached, its output appended to the log; its pid."""
+        order = {"arguments": arguments, "environment": dict(environment), "cwd": str(cwd), "log": str(log)}
+        with self._one_at_a_time:
+            if self._process is None or self._process.poll() is not None:
+                command = [sys.executable, "-m", __name__]
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+                )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            print(json.dumps(order), file=self._process.stdin, flush=True)
+            return int(self._process.stdout.readline())
+
+
+NURSERY = Nursery()
+
+
+def _serve() -> None:
+    """Fork at each order, until nobody can give one any more."""
+    for name in _LOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended: no zombie may pass for a living one
+    for line in iter(sys.stdin.readline, ""):
+        pid = os.fork()
+        if pid == 0:
+            return _become(**json.loads(line))
+        print(pid, flush=True)
+    return None
+
+
+def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, log: str) -> None:
+    """In the fork: what a fresh process would be, and then its work."""
+    from command.main import main
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    with Path(os.devnull).open("rb") as nothing, Path(log).open("ab") as output:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    sys.argv = ["panda-fsm", *arguments]
+    gc.unfreeze()
+    main()
+
+
+if __name__ == "__main__":
+    _serve()
