@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from panda_fsm.claims import Claim, Filters, Given, Seat
+from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
 from panda_fsm.descriptions import (
     AuditRow,
     CacheFile,
@@ -33,8 +33,8 @@ class ClaimStore(Protocol):
     async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
         """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return."""
 
-    async def give_back(self, given: Sequence[Given]) -> list[Outgoing]:
-        """Take back what reached nobody, from those who have not asked again; the events of what waits again."""
+    async def give_back(self, given: Sequence[Given]) -> GivenBack:
+        """Take back what reached nobody, from those who have not asked again."""
 
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""

@@ -51,8 +51,18 @@ class Given:
 @dataclass(slots=True)
 class Claim:
     """What a claim gave: for each seat its job or None, the events in the outbox, and who was not served in full
-    although jobs that fit are waiting, only locked for a moment by somebody else."""
+    although jobs that fit are waiting, only locked for a moment by somebody else. `doubled`: jobs too many, for pilots
+    that were given another at the same moment; they are to be given back."""
 
     jobs: list[JobDescription | None]
     events: list[Outgoing]
     more_waiting: set[Filters] = field(default_factory=set)
+    doubled: list[Given] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """The events of jobs that wait again; those that somebody has locked for a moment are to be given back again."""
+
+    events: list[Outgoing]
+    locked: frozenset[int]

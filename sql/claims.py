@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 
-from panda_fsm.claims import Claim, Filters, Given, Seat
+from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.effects import Outgoing, step_event
 from panda_fsm.errors import TransientError
@@ -69,7 +69,7 @@ class ClaimStore:
                 self._dry.discard(groups[0][0].site)
             return claim
         filters, seats = groups[0]
-        first, events = await self._claim_front(filters, seats)
+        first, events, doubled = await self._claim_front(filters, seats)
         if not first:
             self._dry.add(filters.site)
         jobs = {one.seat.cause: one.job for one in first}
@@ -85,10 +85,10 @@ class ClaimStore:
             raise
         others = iter(rest.jobs)
         all_jobs = [jobs[seat.cause] if seat.cause in jobs else next(others) for seat in seats]
-        return Claim(all_jobs, [*events, *rest.events], rest.more_waiting)
+        return Claim(all_jobs, [*events, *rest.events], rest.more_waiting, doubled)
 
-    async def give_back(self, given: Sequence[Given]) -> list[Outgoing]:
-        """Take back what reached nobody, from those who have not asked again; the events of what waits again."""
+    async def give_back(self, given: Sequence[Given]) -> GivenBack:
+        """Take back what reached nobody, from those who have not asked again."""
         taken = [
             {"place": g.seat.place, "cause": g.seat.cause, "job_id": g.job.job_id, "version": g.job.columns["version"]}
             | self._times(State.ACTIVATED, _kind(g.job))
@@ -96,24 +96,27 @@ class ClaimStore:
         ]
         parameters = {"rows": rows.as_json(taken), "host": _HOST}
         async with self._pool.connection() as connection, connection.transaction():
-            cursor = await connection.execute(_Q["give_back"], parameters)
+            found = await (await connection.execute(_Q["give_back"], parameters)).fetchall()
             events = [
                 Outgoing.of(step_event(job_id, version, _UNDELIVERED, cause, site=site, vo=vo, task_id=task_id))
-                for job_id, version, cause, site, vo, task_id in await cursor.fetchall()
+                for job_id, version, cause, site, vo, task_id in found
+                if version is not None
             ]
             if events:
                 await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(events))})
-        return events
+        return GivenBack(events, frozenset(row[0] for row in found if row[1] is None))
 
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
         await self._pool.execute(_FORGET_PUBLISHED, message_ids=list(message_ids))
 
-    async def _claim_front(self, filters: Filters, seats: Sequence[Seat]) -> tuple[list[Given], list[Outgoing]]:
+    async def _claim_front(
+        self, filters: Filters, seats: Sequence[Seat]
+    ) -> tuple[list[Given], list[Outgoing], list[Given]]:
         """The usual claim, in one statement: nobody holds a job, and enough of the first that wait fit.
 
-        What it gives is committed; who gets nothing from it needs the searches. It is not given up half-way: its
-        outcome would not be known.
+        What it gives is committed, with its events, and so is what is doubled; who gets nothing from it needs the
+        searches. It is not given up half-way: its outcome would not be known.
         """
         asked = [_asked(number, seat) for number, seat in enumerate(seats)]
         parameters = Search(filters, seats).parameters() | self._step() | {"rows": rows.as_json(asked)}
@@ -125,9 +128,8 @@ class ClaimStore:
             raise
         # Whose place was taken meanwhile was given a job by somebody else at the same time: the same is for him.
         doubled = [Given(replace(seats[row[0]], place=None), _description(row)) for row in found if not row[-1]]
-        returned = await self.give_back(doubled) if doubled else []
         given = [Given(seats[row[0]], _description(row)) for row in found if row[-1]]
-        return given, [*map(_event, found), *returned]
+        return given, [*map(_event, found)], doubled
 
     async def _claim_all(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
         """All searches that are needed, and what pilots hold already."""

@@ -23,7 +23,7 @@ _RETRIES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 """Waiting jobs may be locked for a moment by others; a pilot is told "no jobs" only when none matches."""
 _FORGET_AFTER_S = 0.2
 """Well before the relay takes what is confirmed for something that nobody has sent."""
-_GIVE_BACK_AGAIN_S = (0.1, 1.0, 5.0)
+_GIVE_BACK_AGAIN_S = (0.02, 0.1, 1.0, 5.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +118,7 @@ class Claims:
         ordered = [place for group in groups.values() for place in group]
         claim = await self._store.claim_each([(f, [seat for _, seat in group]) for f, group in groups.items()])
         self._publishing.publish(claim.events, self._forget_confirmed)
+        self._return(claim.doubled)
         for (request, seat), job in zip(ordered, claim.jobs, strict=True):
             if job is not None:
                 request.given.append(Given(seat, job))
@@ -134,21 +135,22 @@ class Claims:
     async def _return_all(self, given: Sequence[Given]) -> None:
         """What cannot be given back stays with its seat, until its pilot asks again or its deadline comes."""
         for pause in (*_GIVE_BACK_AGAIN_S, None):
-            try:
-                await asyncio.gather(*(self._undelivered.ask(one) for one in given))
-            except TransientError as error:
-                if pause is None:
-                    log.warning("jobs_not_given_back", error=str(error), jobs=[one.job.job_id for one in given])
-                    return
-                await asyncio.sleep(pause)
-            else:
+            outcomes = await asyncio.gather(*map(self._undelivered.ask, given), return_exceptions=True)
+            errors = [outcome for outcome in outcomes if outcome is not None]
+            given = [one for one, outcome in zip(given, outcomes, strict=True) if outcome is not None]
+            if not given:
                 return
+            if pause is None or not all(isinstance(error, TransientError) for error in errors):
+                log.warning("jobs_not_given_back", error=str(errors[0]), jobs=[one.job.job_id for one in given])
+                return
+            await asyncio.sleep(pause)
 
-    async def _give_back(self, given: Sequence[Given]) -> list[None]:
-        events = await self._store.give_back(given)
-        self._publishing.publish(events, self._forget_confirmed)
-        log.info("jobs_given_back", jobs=len(events), asked=len(given))
-        return [None] * len(given)
+    async def _give_back(self, given: Sequence[Given]) -> list[Exception | None]:
+        back = await self._store.give_back(given)
+        self._publishing.publish(back.events, self._forget_confirmed)
+        log.info("jobs_given_back", jobs=len(back.events), asked=len(given), locked=len(back.locked))
+        held = TransientError("somebody looks at it")
+        return [held if one.job.job_id in back.locked else None for one in given]
 
     async def _forget_confirmed(self, events: Sequence[Outgoing]) -> None:
         """What was not confirmed stays in the outbox for the relay."""

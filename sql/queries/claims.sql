@@ -184,8 +184,8 @@ ORDER BY h.number
 
 -- name: give_back
 -- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
--- asked more than once and was given the same. Unlike a search it waits for who holds a job, for nobody else brings it
--- back: that may be a claim that saw it wait a moment ago, and gives nothing.
+-- asked more than once and was given the same. Those that somebody has locked are answered without a version, to be given
+-- back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else would bring them back.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, cause uuid, job_id bigint, version int, deadline_s float8, look_s float8)
 ), locked AS MATERIALIZED (
@@ -193,7 +193,7 @@ WITH given AS (
     FROM given g JOIN job j ON j.job_id = g.job_id
     WHERE j.version = g.version
       AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
-    ORDER BY j.job_id FOR UPDATE OF j
+    FOR UPDATE OF j SKIP LOCKED
 ), held AS MATERIALIZED (
     SELECT s.place FROM locked l JOIN seat s ON s.place = l.place WHERE s.cause = l.cause
     ORDER BY s.place FOR UPDATE OF s
@@ -227,6 +227,11 @@ WITH given AS (
     GROUP BY c.state, m.site, m.vo
 )
 SELECT job_id, version, cause::text, site, vo, task_id FROM moved
+UNION ALL
+SELECT g.job_id, NULL, g.cause::text, j.site, j.vo, j.task_id
+FROM given g JOIN job j ON j.job_id = g.job_id AND j.version = g.version
+WHERE g.job_id NOT IN (SELECT job_id FROM locked)
+  AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
 
 -- name: claim_front
 -- Before `front`, and `filled` and `step` behind it: the whole claim of pilots that are alike and hold nothing.

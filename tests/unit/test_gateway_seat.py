@@ -1,9 +1,7 @@
-"""The seat: what tells pilots apart, what becomes of jobs whose pilots are silent, gone, or lost their answer."""
+"""The seat: what tells pilots apart, and what becomes of jobs whose pilots are silent."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,14 +9,8 @@ import pytest
 
 from consumers.watcher import Watcher
 from gateway.wire.pilot_requests import AcquireRequest
-from gateway.work.claims import Claims
 from gateway.work.places import place
-from gateway.work.publishing import Publishing
-from gateway.work.waiting import CURRENT, Waiting
-from panda_fsm.claims import Claim, Filters, Given, Seat
-from panda_fsm.descriptions import JobDescription
-from panda_fsm.effects import Effects, Outgoing
-from panda_fsm.errors import TransientError
+from panda_fsm.effects import Effects
 from panda_fsm.jobs.facts import HANDED_OUT_AGAIN, TableLimits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.judgement import JobRow, Judgement, judge
@@ -145,141 +137,3 @@ def test_the_pilot_that_lost_the_job_by_silence_is_a_ghost(
     """All pilots of a queue may share one token: who had the job before is known by its node."""
     report = factories.report(1, "starting", attributes={} if node is None else {"node": node})
     assert (judge(report, row(left_by=left_by), True) is Judgement.GHOST) == is_ghost
-
-
-class Jobs:
-    """A store with jobs; `go` lets claims through, one each, `trouble` is raised instead of the next claim."""
-
-    def __init__(self, *job_ids: int) -> None:
-        self.left = list(job_ids)
-        self.returned: list[int] = []
-        self.go = asyncio.Semaphore(1000)
-        self.asked = asyncio.Event()
-        self.trouble: list[Exception | None] = []
-
-    async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
-        trouble = self.trouble.pop(0) if self.trouble else None
-        if trouble is not None:
-            raise trouble
-        claim = Claim([], [])
-        for filters, seats in groups:
-            found = [JobDescription(self.left.pop(0), {}, {}, []) if self.left else None for _ in seats]
-            claim.jobs += found
-            if None in found:
-                claim.more_waiting.add(filters)
-        self.asked.set()
-        await self.go.acquire()
-        return claim
-
-    async def give_back(self, given: Sequence[Given]) -> list[Outgoing]:
-        self.returned += [one.job.job_id for one in given]
-        return []
-
-    async def forget_published(self, message_ids: Sequence[str]) -> None: ...
-
-
-async def nobody(_message_ids: Sequence[str]) -> None:
-    """What is left is left."""
-
-
-class NoBroker:
-    """Nothing is published here."""
-
-    is_connected = True
-    is_blocked = False
-    trouble = None
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-    async def publish(self, message: Outgoing) -> None: ...
-
-
-def play(scene: Callable[[Jobs, Claims], Coroutine[Any, Any, None]], *job_ids: int) -> None:
-    """Run a scene with so many jobs."""
-
-    async def run() -> None:
-        jobs = Jobs(*job_ids)
-        claims = Claims(jobs, Publishing(NoBroker(), nobody))
-        await scene(jobs, claims)
-        await claims.drain()
-
-    asyncio.run(run())
-
-
-def ask(claims: Claims, number: int = 1, wanted: int = 1) -> asyncio.Task[list[JobDescription]]:
-    """A pilot that asks."""
-    seats = [Seat(f"cause-{number}-{n}", "pilot", "n1", {}) for n in range(wanted)]
-    return asyncio.create_task(claims.acquire(Filters("Q"), seats))
-
-
-@pytest.mark.parametrize("others", [0, 1], ids=["alone", "with another"])
-def test_a_job_that_was_claimed_for_somebody_who_has_gone_is_given_back(others: int) -> None:
-    async def scene(jobs: Jobs, claims: Claims) -> None:
-        jobs.go = asyncio.Semaphore(0)
-        first = ask(claims, 0)
-        await jobs.asked.wait()
-        asked = [first, *(ask(claims, number) for number in range(1, 1 + others))]
-        await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.wait((first,))
-        jobs.go.release()
-        jobs.go.release()
-        for task in asked[1:]:
-            assert [job.job_id for job in await task] == [2]
-        await claims.drain()
-        # A claim that is for nobody any more is given up with its transaction; the store looks after that one.
-        assert jobs.returned in ([], [1])
-
-    play(scene, 1, 2)
-
-
-def test_of_pilots_that_ask_together_only_the_job_of_the_one_that_has_gone_comes_back() -> None:
-    async def scene(jobs: Jobs, claims: Claims) -> None:
-        jobs.go = asyncio.Semaphore(0)
-        first = ask(claims, 0)
-        await jobs.asked.wait()
-        stays, goes = ask(claims, 1), ask(claims, 2, wanted=2)
-        await asyncio.sleep(0)
-        jobs.asked.clear()
-        jobs.go.release()
-        await first
-        await jobs.asked.wait()
-        goes.cancel()
-        await asyncio.wait((goes,))
-        jobs.go.release()
-        assert [job.job_id for job in await stays] == [2]
-        await claims.drain()
-        assert jobs.returned == [3, 4]
-
-    play(scene, 1, 2, 3, 4)
-
-
-def test_a_job_whose_answer_can_no_more_be_written_is_given_back() -> None:
-    """The connection breaks in the moment between the claim and the answer."""
-
-    async def scene(jobs: Jobs, claims: Claims) -> None:
-        waiting = Waiting(None)
-        CURRENT.set(waiting)
-        jobs.go = asyncio.Semaphore(0)
-        asked = ask(claims)
-        await jobs.asked.wait()
-        waiting.has_hung_up = True
-        jobs.go.release()
-        assert await asked == []
-        await claims.drain()
-        assert jobs.returned == [1]
-
-    play(scene, 1)
-
-
-def test_trouble_after_a_part_was_claimed_loses_nothing() -> None:
-    async def scene(jobs: Jobs, claims: Claims) -> None:
-        jobs.trouble = [None, TransientError("away")]
-        assert [job.job_id for job in await ask(claims, wanted=2)] == [1], "it is committed and must reach its pilot"
-        jobs.trouble = [TransientError("away")]
-        with pytest.raises(TransientError):
-            await ask(claims)
-        await claims.drain()
-        assert jobs.returned == []
-
-    play(scene, 1)
