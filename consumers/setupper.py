@@ -6,7 +6,7 @@ from panda_fsm.codes import Component, DdmCode, TaskBufferCode
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.facts import ENDED_BADLY
 from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
+from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import AnyMessage, JobEvent, ReassignJob, ReleaseJobs, SubmitJobs
 from panda_fsm.outcomes import (
@@ -136,5 +136,5 @@ def _held_up(job: Job) -> Outcome | None:
 
 def _is_due(message: AnyMessage, job: Job) -> bool:
     """Whether it is news: a redelivered event must not bring a job that went on into a bunch with fresh ones."""
-    is_new = job.state in (State.DEFINED, State.WAITING)
+    is_new = job.state in TO_SET_UP
     return is_new and isinstance(message, JobEvent) and message.version == job.version
