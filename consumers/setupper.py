@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, DdmCode, TaskBufferCode
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.facts import ENDED_BADLY
@@ -104,7 +105,8 @@ class Setupper(Service[Plan]):
             for one in plan.transfers
         )  # fmt: skip
         blocks = (*plan.blocks, *(one.block for one in plan.transfers))
-        changes = Changes(files=tuple(plan.files), blocks=blocks, messages=requests)
+        pins = tuple(block.name for block in plan.blocks if block.kind is BlockKind.DISPATCH)
+        changes = Changes(files=tuple(plan.files), blocks=blocks, arrived_blocks=pins, messages=requests)
         return Advance(Trigger.INPUTS_REQUESTED if requests else Trigger.INPUTS_AT_SITE, changes)
 
 

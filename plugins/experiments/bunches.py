@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import File, Job
 from panda_fsm.jobs.states import BUILD, USER_LABELS
 
 JOBS_PER_SUB_BLOCK = 50
@@ -18,6 +18,8 @@ _LONGEST_TYPE = 20
 _SITE_TEST, _EACH_ALONE = "ptest", "prod_test"
 _TESTERS = ("pathena", "prun")
 _ROBOT = "gangarobot"
+Member = tuple[Job, list[File]]
+"""A job and those of its inputs that are spoken of."""
 LOCAL = "local"
 """The destination of what stays where it is made, and the plugin of the jobs that name it."""
 _NO_BUNCH, _PRESTAGED = "disable_file_aggregation", "ip"
