@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, DdmCode, TaskBufferCode
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.facts import ENDED_BADLY
 from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
+from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import AnyMessage, JobEvent, ReassignJob, ReleaseJobs, SubmitJobs
 from panda_fsm.outcomes import (
@@ -104,7 +105,8 @@ class Setupper(Service[Plan]):
             for one in plan.transfers
         )  # fmt: skip
         blocks = (*plan.blocks, *(one.block for one in plan.transfers))
-        changes = Changes(files=tuple(plan.files), blocks=blocks, messages=requests)
+        pins = tuple(block.name for block in plan.blocks if block.kind is BlockKind.DISPATCH)
+        changes = Changes(files=tuple(plan.files), blocks=blocks, arrived_blocks=pins, messages=requests)
         return Advance(Trigger.INPUTS_REQUESTED if requests else Trigger.INPUTS_AT_SITE, changes)
 
 
@@ -136,5 +138,5 @@ def _held_up(job: Job) -> Outcome | None:
 
 def _is_due(message: AnyMessage, job: Job) -> bool:
     """Whether it is news: a redelivered event must not bring a job that went on into a bunch with fresh ones."""
-    is_new = job.state in (State.DEFINED, State.WAITING)
+    is_new = job.state in TO_SET_UP
     return is_new and isinstance(message, JobEvent) and message.version == job.version

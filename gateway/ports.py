@@ -46,6 +46,9 @@ class RequestStore(Protocol):
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         """Jobs by id, live or archived."""
 
+    async def working_groups(self, job_ids: Sequence[int]) -> dict[int, str]:
+        """The working groups of those jobs that name one, live or archived."""
+
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
 

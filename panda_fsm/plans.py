@@ -27,7 +27,10 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The job goes on: changes of its files, blocks they join, and what must move first (set-up) or still (outputs)."""
+    """The job goes on: changes of its files, blocks they join, and what must move first (set-up) or still (outputs).
+
+    A dispatch block that is brought without a transfer keeps inputs where they are: it is complete at once.
+    """
 
     files: tuple[FileChange, ...] = ()
     blocks: tuple[NewBlock, ...] = ()

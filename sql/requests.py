@@ -35,6 +35,10 @@ class RequestStore:
                 found[row[0]] = _job_row(row)
         return found
 
+    async def working_groups(self, job_ids: Sequence[int]) -> dict[int, str]:
+        """The working groups of those jobs that name one, live or archived."""
+        return dict(await self._pool.rows(_Q["working_groups"], job_ids=list(job_ids)))
+
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
 

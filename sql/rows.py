@@ -13,7 +13,7 @@ from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, Kind, Limits, Span, in_phases, span
 from panda_fsm.jobs.job import TO_MERGE, Job
-from panda_fsm.jobs.states import Phase, State
+from panda_fsm.jobs.states import BUILD, Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.outcomes import NewBlock
 from panda_fsm.trouble import fingerprint
@@ -79,6 +79,20 @@ def upstream(drafts: Sequence[JobDraft]) -> list[Row]:
     """Which jobs the new ones wait for."""
     return [
         {"job_id": draft.job_id, "upstream_id": upstream_id} for draft in drafts for upstream_id in draft.upstream or ()
+    ]
+
+
+def libraries(jobs: Iterable[Job]) -> list[Row]:
+    """What they read of build jobs."""
+    return [{"job_id": job.job_id, "scope": file.scope, "lfn": file.lfn} for job in jobs for file in job.libraries]
+
+
+def ended_builds(effects: Effects) -> list[int]:
+    """Build jobs that end here."""
+    return [
+        job_id
+        for job_id, job in effects.subjects.items()
+        if job.label == BUILD and effects.jobs[job_id]["state"] in _FINAL
     ]
 
 

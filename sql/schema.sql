@@ -777,9 +777,15 @@ CREATE INDEX job_deadline_ended ON public.job_deadline USING btree (deadline_at)
 
 CREATE INDEX job_deadline_trouble ON public.job_deadline USING btree (job_id) WHERE (trouble IS NOT NULL);
 
+CREATE INDEX job_file_archive_library ON ONLY public.job_file_archive USING btree (lfn) WHERE ((type = 'output'::text) AND ("right"(lfn, 8) = '.lib.tgz'::text));
+
+CREATE INDEX job_file_archive_default_lfn_idx ON public.job_file_archive_default USING btree (lfn) WHERE ((type = 'output'::text) AND ("right"(lfn, 8) = '.lib.tgz'::text));
+
 CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (block_id IS NOT NULL);
 
 CREATE INDEX job_file_homeless ON public.job_file USING btree (destination_block) WHERE ((status = 'unknown'::text) AND (block_id IS NULL) AND (destination_block <> ''::text));
+
+CREATE INDEX job_file_library ON public.job_file USING btree (lfn, type) WHERE ("right"(lfn, 8) = '.lib.tgz'::text);
 
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
 
@@ -820,6 +826,8 @@ ALTER INDEX public.job_archive_pkey ATTACH PARTITION public.job_archive_default_
 ALTER INDEX public.job_archive_task ATTACH PARTITION public.job_archive_default_task_id_ended_at_job_id_state_idx;
 
 ALTER INDEX public.job_archive_user ATTACH PARTITION public.job_archive_default_user_name_ended_at_job_id_idx;
+
+ALTER INDEX public.job_file_archive_library ATTACH PARTITION public.job_file_archive_default_lfn_idx;
 
 ALTER INDEX public.job_file_archive_pkey ATTACH PARTITION public.job_file_archive_default_pkey;
 

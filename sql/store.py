@@ -191,6 +191,9 @@ class PostgresTransaction:
 
     def _move(self, effects: Effects) -> None:
         self._rows("move_jobs", self._store.timetable.moves(effects))
+        built = rows.ended_builds(effects)
+        if built:
+            self._connection.execute(_Q["wake_readers"], {"job_ids": built})
         failing = [job_id for job_id, row in effects.jobs.items() if row.get("fail_files")]
         if failing:
             self._connection.execute(_Q["fail_files"], {"job_ids": failing})
@@ -257,6 +260,7 @@ def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool,
     if files and jobs:
         read_files(connection, jobs)
         read_upstream(connection, [job for job in jobs.values() if job.has_upstream])
+        read_makers(connection, jobs)
     if report and jobs:
         for job_id, *told in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
             job = jobs[job_id]
@@ -270,6 +274,14 @@ def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:
     by_id = {job.job_id: job for job in jobs}
     for job_id, upstream_id, state, is_last in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
         by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state), is_last),)
+
+
+def read_makers(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:
+    """Read into them which build jobs, of whatever submission, make the libraries that they read."""
+    wanted = rows.libraries(jobs.values())
+    if wanted:
+        for job_id, maker_id, state in connection.execute(_Q["load_makers"], {"rows": rows.as_json(wanted)}):
+            jobs[job_id].upstream += (Upstream(maker_id, State(state)),)
 
 
 def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:

@@ -30,6 +30,9 @@ class Memory:
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         return {job_id: self.known[job_id] for job_id in job_ids if job_id in self.known}
 
+    async def working_groups(self, job_ids: Sequence[int]) -> dict[int, str]:
+        return {}
+
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         await self._do("keep", ([message.routing_key for message in messages], list(heard)))
 

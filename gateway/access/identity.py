@@ -12,6 +12,8 @@ PILOT, PRODUCTION = "pilot", "production"
 
 VoRole = tuple[str, str]
 """A VO and a role in it. A role that came without a VO stands beside "", so it counts for jobs that name no VO."""
+GroupRole = tuple[str, str, str]
+"""A VO, a working group of it in small letters, and a role in that."""
 
 
 class Shown(Enum):
@@ -36,6 +38,7 @@ class Identity:
     shown: Shown = Shown.SUBJECT
     former_key: str | None = None
     """The key of the release before, where only this caller could have it."""
+    group_roles: frozenset[GroupRole] = frozenset()
     key: str = field(init=False)
     """What owners and holders of jobs are compared by."""
 
@@ -60,6 +63,14 @@ class Identity:
     def has(self, role: str, vo: str) -> bool:
         """Whether it has the role in that VO."""
         return (vo, role) in self.roles
+
+    def has_in_group(self, role: str, vo: str, group: str) -> bool:
+        """Whether it has the role in that working group; jobs may name it with something before it: `AP_HIGG`."""
+        named = group.casefold()
+        return any(
+            (in_vo, held) == (vo, role) and (named == name or named.endswith(f"_{name}"))
+            for in_vo, name, held in self.group_roles
+        )
 
 
 class IdentityProvider(Protocol):

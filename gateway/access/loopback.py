@@ -11,14 +11,14 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from gateway.access.identity import Identity, IdentityProvider, Shown, VoRole
+from gateway.access.identity import GroupRole, Identity, IdentityProvider, Shown, VoRole
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.drafts import Name
 
 _MAX_TOKEN = 16_384
 _MAX_LABEL = 120
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
-_GROUP = re.compile(r"/?([A-Za-z0-9_.\-]{1,32})(?:/([^/\s]+))?")
+_GROUP = re.compile(r"/?([A-Za-z0-9_.\-]{1,32})(?:/([^/\s]+))??(?:/([^/\s]+))?")
 _ROLE = re.compile(r"[^/\s]+")
 _FORMER_ISSUER = "loopback"
 _ANONYMOUS = Identity("", "", "anonymous", shown=Shown.NOTHING, former_key=f"{_FORMER_ISSUER}|anonymous")
@@ -69,8 +69,9 @@ def _of_token(token: str) -> Identity:
         label = f"token-{digest[:16]}"
         return Identity("", digest, label, shown=Shown.OPAQUE, former_key=f"{_FORMER_ISSUER}|{label}")
     name = _label(claims.get("name")) or _label(subject) or "unnamed"
-    roles, vos = _roles_and_vos(claims)
-    return Identity(issuer, subject, name, roles, vos, former_key=_former_key(issuer, subject))
+    roles, group_roles, vos = _memberships(claims)
+    former_key = _former_key(issuer, subject)
+    return Identity(issuer, subject, name, roles, vos, former_key=former_key, group_roles=group_roles)
 
 
 def _claims(token: str) -> dict[str, Any]:
@@ -84,17 +85,16 @@ def _claims(token: str) -> dict[str, Any]:
     return claims if isinstance(claims, dict) else {}
 
 
-def _roles_and_vos(claims: dict[str, Any]) -> tuple[frozenset[VoRole], frozenset[str]]:
-    """A group `vo/role` gives a role in a VO, `vo` none; a role may be named without a VO.
-
-    A group of a group gives nothing.
-    """
+def _memberships(claims: dict[str, Any]) -> tuple[frozenset[VoRole], frozenset[GroupRole], frozenset[str]]:
+    """A group `vo/role` gives a role in a VO, `vo/working group/role` one in a working group of it, `vo` none; a role
+    may be named without a VO."""
     roles = _texts(claims.get("roles"))
     bare = [role for role in roles if _ROLE.fullmatch(role)]
     groups = [*_texts(claims.get("groups")), *_texts(claims.get("wlcg.groups")), *(set(roles) - set(bare))]
-    found = [match for match in map(_GROUP.fullmatch, groups) if match]
-    in_vos = [(match[1], match[2]) for match in found if match[2]]
-    return frozenset(in_vos + [("", role) for role in bare]), frozenset(match[1] for match in found)
+    found = [match.groups() for match in map(_GROUP.fullmatch, groups) if match]
+    in_vos = {(vo, role) for vo, group, role in found if role and not group}
+    in_groups = {(vo, group.casefold(), role) for vo, group, role in found if group}
+    return frozenset(in_vos | {("", role) for role in bare}), frozenset(in_groups), frozenset(vo for vo, *_ in found)
 
 
 def _former_key(issuer: str, subject: str) -> str | None:

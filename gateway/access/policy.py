@@ -6,7 +6,7 @@ from enum import Enum, auto
 from gateway.access.identity import PILOT, PRODUCTION, Identity, Shown
 from gateway.http.refusal import ForbiddenError, UnauthenticatedError
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.jobs.kills import Killer
+from panda_fsm.jobs.kills import Killer, production_group
 
 
 class Action(Enum):
@@ -62,6 +62,8 @@ class Relation(Enum):
     HOLDER = auto()
     SAME_VO = auto()
     """The role is one in the job's VO."""
+    SAME_GROUP = auto()
+    """The role is one in the working group whose the job is."""
 
 
 Row = tuple[Role, Relation]
@@ -70,22 +72,23 @@ _OWNER: Row = (Role.ANYBODY, Relation.OWNER)
 _HOLDER: Row = (Role.ANYBODY, Relation.HOLDER)
 _PILOT: Row = (Role.PILOT, Relation.SAME_VO)
 _PRODUCTION: Row = (Role.PRODUCTION, Relation.SAME_VO)
+_GROUP_PRODUCTION: Row = (Role.PRODUCTION, Relation.SAME_GROUP)
 
 TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.LOOK: (_ANYBODY,),
     Action.DESCRIBE: (_ANYBODY,),
-    Action.DESCRIBE_WHOLLY: (_OWNER, _PRODUCTION),
+    Action.DESCRIBE_WHOLLY: (_OWNER, _PRODUCTION, _GROUP_PRODUCTION),
     Action.SUBMIT: (_ANYBODY,),
     Action.SUBMIT_PRODUCTION: (_PRODUCTION,),
     Action.SUBMIT_URGENT: (_PRODUCTION,),
     Action.UPLOAD: (_ANYBODY,),
-    Action.KILL: (_OWNER, _PRODUCTION),
+    Action.KILL: (_OWNER, _PRODUCTION, _GROUP_PRODUCTION),
     Action.REASSIGN: (_PRODUCTION,),
     Action.ACQUIRE: (_ANYBODY,),
     Action.REPORT: (_HOLDER, _PILOT, _PRODUCTION),
     Action.REGISTER: (_ANYBODY,),
-    Action.DEBUG: (_OWNER, _HOLDER, _PILOT, _PRODUCTION),
-    Action.COMMAND: (_PRODUCTION,),
+    Action.DEBUG: (_OWNER, _HOLDER, _PILOT, _PRODUCTION, _GROUP_PRODUCTION),
+    Action.COMMAND: (_PRODUCTION, _GROUP_PRODUCTION),
 }
 """What is not here is refused."""
 
@@ -95,6 +98,7 @@ _WORDS: Mapping[Row, str] = {
     _HOLDER: "the job's holder",
     _PILOT: "pilots of the job's VO",
     _PRODUCTION: "production managers of the job's VO",
+    _GROUP_PRODUCTION: "those of its working group (label managed or test)",
 }
 
 
@@ -105,42 +109,51 @@ def is_open(action: Action) -> bool:
 
 def admit(identity: Identity, action: Action) -> None:
     """What can be said before anything is known of a job. Raises UnauthenticatedError or ForbiddenError."""
-    held = {role for _, role in identity.roles}
-    if is_open(action) or any(role.value in held for role, _ in TABLE[action]):
+    if is_open(action) or any(_may_apply(row, identity) for row in TABLE[action]):
         return
     if identity.shown is Shown.NOTHING:
         raise UnauthenticatedError(f"only for {action.who}: please show a token")
     raise ForbiddenError(f"only for {action.who}")
 
 
-def grounds(
-    identity: Identity, action: Action, vo: str, owner: str | None = None, holder: str | None = None
-) -> list[Row]:
-    """The rows by which it is allowed, for a job of that VO, owner and holder."""
-    return [row for row in TABLE[action] if _applies(row, identity, vo, owner, holder)]
-
-
-def may(identity: Identity, action: Action, vo: str, owner: str | None = None, holder: str | None = None) -> bool:
-    """Whether any row allows it."""
+def may(
+    identity: Identity, action: Action, vo: str, owner: str | None = None, holder: str | None = None, group: str = ""
+) -> bool:
+    """Whether any row allows it, for a job of that VO, owner and holder, and of that working group if it is of one."""
     for row in TABLE[action]:  # noqa: SIM110  # each report of a pilot comes here, and `any` takes twice as long
-        if _applies(row, identity, vo, owner, holder):
+        if _applies(row, identity, vo, owner, holder, group):
             return True
     return False
 
 
+def may_with(identity: Identity, action: Action, job: JobRow) -> bool:
+    """Whether any row allows it with this job."""
+    return may(identity, action, job.vo, job.owner, job.holder, production_group(job.label, job.working_group))
+
+
 def may_report(identity: Identity, job: JobRow) -> bool:
     """Whether a report on this job may come from them; that attempt and batch fit is for others to judge."""
-    return may(identity, Action.REPORT, job.vo, job.owner, job.holder)
+    return may_with(identity, Action.REPORT, job)
 
 
 def killer(identity: Identity, job: JobRow) -> Killer:
     """Who they are to a job that they want gone."""
-    rows = grounds(identity, Action.KILL, job.vo, job.owner, job.holder)
-    return Killer(is_owner=_OWNER in rows, is_production=_PRODUCTION in rows)
+    group = production_group(job.label, job.working_group)
+    rows = {row for row in TABLE[Action.KILL] if _applies(row, identity, job.vo, job.owner, job.holder, group)}
+    return Killer(is_owner=_OWNER in rows, is_production=not rows.isdisjoint((_PRODUCTION, _GROUP_PRODUCTION)))
 
 
-def _applies(row: Row, identity: Identity, vo: str, owner: str | None, holder: str | None) -> bool:
+def _may_apply(row: Row, identity: Identity) -> bool:
+    """Whether there could be a job for which it applies."""
     role, relation = row
+    held = identity.group_roles if relation is Relation.SAME_GROUP else identity.roles
+    return any(role.value == one[-1] for one in held)
+
+
+def _applies(row: Row, identity: Identity, vo: str, owner: str | None, holder: str | None, group: str) -> bool:
+    role, relation = row
+    if relation is Relation.SAME_GROUP:
+        return identity.has_in_group(role.value, vo, group)
     if role is not Role.ANYBODY and not identity.has(role.value, vo):
         return False
     match relation:

@@ -13,6 +13,7 @@ from gateway.http.route import Call
 from gateway.wire.pilot_requests import DebugModeRequest
 from gateway.wire.user_requests import CommandRequest, JobRequest
 from gateway.work.idempotency import Made
+from gateway.work.job_rows import job_rows
 from gateway.work.reading import reading
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.commands import TELL_PILOT
@@ -62,7 +63,7 @@ async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest)
 
 async def get_stdout(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
     """What the pilot showed last, for those who may tell it to."""
-    job = (await gateway.store.requests.jobs([ask.job_id])).get(ask.job_id)
+    job = (await job_rows(gateway.store.requests, call.identity, [ask.job_id])).get(ask.job_id)
     if job is None:
         return success()
     _check(call, Action.DESCRIBE_WHOLLY, job)
@@ -81,7 +82,7 @@ async def _tell(
 
 
 async def _made(gateway: Gateway, call: Call, action: Action, message: TellPilot) -> Made:
-    job = (await gateway.store.requests.jobs([message.job_id])).get(message.job_id)
+    job = (await job_rows(gateway.store.requests, call.identity, [message.job_id])).get(message.job_id)
     if job is None:
         raise NotFoundError(f"job {message.job_id} is not known")
     _check(call, action, job)
@@ -93,5 +94,5 @@ async def _made(gateway: Gateway, call: Call, action: Action, message: TellPilot
 
 
 def _check(call: Call, action: Action, job: JobRow) -> None:
-    if not policy.may(call.identity, action, job.vo, job.owner, job.holder):
+    if not policy.may_with(call.identity, action, job):
         raise ForbiddenError(f"only for {action.who}")

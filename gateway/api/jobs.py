@@ -21,6 +21,7 @@ from gateway.wire.submission import draft, read_jobs
 from gateway.wire.user_requests import DescribeRequest, KillRequest, ReassignRequest, SubmitRequest
 from gateway.work import submissions, upstream
 from gateway.work.idempotency import Made
+from gateway.work.job_rows import job_rows
 from gateway.work.reading import reading
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.descriptions import JobDescription
@@ -28,7 +29,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill
+from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill, production_group
 from panda_fsm.jobs.pilot_commands import for_last_words, spoken
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB, Trigger
@@ -111,7 +112,8 @@ async def get_description(gateway: Gateway, call: Call, ask: DescribeRequest) ->
 def _described(gateway: Gateway, identity: Identity, job: JobDescription) -> dict[str, Any]:
     described = describe(job)
     vo, owner = job.columns["vo"], job.columns["owner"]
-    if not policy.may(identity, Action.DESCRIBE_WHOLLY, vo, owner):
+    group = production_group(job.columns["label"], str(job.spec.get("working_group", "")))
+    if not policy.may(identity, Action.DESCRIBE_WHOLLY, vo, owner, group=group):
         described["commandToPilot"] = for_last_words(described["commandToPilot"])
         if not gateway.config.describe_others:
             described |= _WITHHELD
@@ -120,7 +122,8 @@ def _described(gateway: Gateway, identity: Identity, job: JobDescription) -> dic
 
 async def get_status(gateway: Gateway, call: Call, ask: DescribeRequest) -> Response:
     """State and pending command of each job; to others only whether its pilot must stop."""
-    found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
+    read = partial(job_rows, gateway.store.requests, call.identity)
+    found = await _patiently(gateway, ask.job_ids, read)
     return success(
         [
             {"status": found[job_id].state, "command": _command(call.identity, found[job_id])}
@@ -132,7 +135,7 @@ async def get_status(gateway: Gateway, call: Call, ask: DescribeRequest) -> Resp
 
 
 def _command(identity: Identity, job: JobRow) -> str:
-    is_told = policy.may(identity, Action.DESCRIBE_WHOLLY, job.vo, job.owner)
+    is_told = policy.may_with(identity, Action.DESCRIBE_WHOLLY, job)
     return (spoken(job.command or "") if is_told else for_last_words(job.command)) or NO_COMMAND
 
 
@@ -143,7 +146,8 @@ async def kill(gateway: Gateway, call: Call, ask: KillRequest) -> Response:
 
 
 async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
-    found = await _patiently(gateway, ask.job_ids, gateway.store.requests.jobs)
+    read = partial(job_rows, gateway.store.requests, call.identity)
+    found = await _patiently(gateway, ask.job_ids, read)
     code = ask.code or 0
     reason = ", ".join(ask.remarks)[:_MAX_REASON]
     sub_status, keep_unmerged = ask.sub_status, ask.keep_unmerged
@@ -183,7 +187,7 @@ async def _reassigns(gateway: Gateway, call: Call, ask: ReassignRequest) -> Made
     messages: list[Outgoing] = []
     for index, job in enumerate(found.values()):
         await _let_others_in(index)
-        if job.state in _REASSIGNED and policy.may(call.identity, Action.REASSIGN, job.vo, job.owner, job.holder):
+        if job.state in _REASSIGNED and policy.may_with(call.identity, Action.REASSIGN, job):
             asked.append(ReassignJob(job_id=job.job_id, actor=call.identity.name))
             messages.append(Outgoing.of(asked[-1]))
     return Made(messages, audit.reassigned(call.identity, asked) if asked else None, None)

@@ -13,6 +13,7 @@ from gateway.context import Gateway
 from gateway.http.answers import success
 from gateway.http.route import Call
 from gateway.wire.user_requests import JobRequest, ListRequest
+from gateway.work.job_rows import job_rows
 from gateway.work.reading import reading
 from panda_fsm.descriptions import HistoryStep, ListedJob, Wanted
 from panda_fsm.jobs.facts import FINAL
@@ -46,10 +47,10 @@ async def list_jobs(gateway: Gateway, _call: Call, ask: ListRequest) -> Response
 
 async def get_history(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
     """The steps of a job, and how its payload did meanwhile."""
-    job = (await gateway.store.requests.jobs([ask.job_id])).get(ask.job_id)
+    job = (await job_rows(gateway.store.requests, call.identity, [ask.job_id])).get(ask.job_id)
     if job is None:
         return success()
-    is_told = gateway.config.describe_others or policy.may(call.identity, Action.DESCRIBE_WHOLLY, job.vo, job.owner)
+    is_told = gateway.config.describe_others or policy.may_with(call.identity, Action.DESCRIBE_WHOLLY, job)
     with reading():
         steps = await gateway.store.reads.history(ask.job_id)
         samples = await gateway.store.reads.samples(ask.job_id)

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from gateway.http.refusal import RefusalError
 from panda_fsm.jobs.drafts import MOST_UPSTREAM, JobDraft
-
-BUILD = "panda"
-"""The label of build jobs."""
+from panda_fsm.jobs.states import BUILD
 
 
 def link(drafts: Sequence[JobDraft]) -> None:

@@ -27,6 +27,7 @@ T = BlockTrigger
 CLOSED_AFTER = "job.outputs_added job.transferring job.merging job.failed job.closed job.cancelled block.check"
 """After each of these a block of the job may hold no file any more that is to come."""
 _INPUTS, _OUTPUTS, _TOP = "is_dispatch", "is_sub", "is_destination_that_closes"
+_PINS = "is_dispatch_of_what_is_there"
 _PAST = frozenset(B) - TAKES_FILES
 
 BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
@@ -39,6 +40,7 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         row(
             T.INPUTS_ARRIVED, TAKES_FILES, B.COMPLETED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch", _INPUTS
         ),
+        row(T.INPUTS_ARRIVED, TAKES_FILES, B.COMPLETED, "setupper", "job.defined job.waiting", _PINS),
         row(T.INPUTS_SETTLED, TAKES_FILES, B.COMPLETED, "closer", CLOSED_AFTER, _INPUTS),
         row(T.OUTPUTS_SETTLED, TAKES_FILES, B.TO_BE_CLOSED, "closer", CLOSED_AFTER, _OUTPUTS),
         row(T.ALL_SETTLED, TAKES_FILES, B.CLOSED, "closer", CLOSED_AFTER, _TOP),

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, Kind, OnReport
-from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, FileStatus, FileType, State
 
 LIBRARY = ".lib.tgz"
 """How the name of what a build job makes ends."""
@@ -160,6 +160,13 @@ class Job:
         """Whether a pilot has it and owes its last words, so that being heard of counts."""
         on_report = FACTS[self.state].on_report
         return on_report is OnReport.NEWS or (on_report is OnReport.LAST_WORDS and not self.has_report)
+
+    @property
+    def libraries(self) -> list[File]:
+        """What it reads of build jobs and what must be there before it can be set up."""
+        if self.state not in TO_SET_UP:
+            return []
+        return [f for f in self.files if f.type is FileType.INPUT and f.is_library and f.status not in USABLE_INPUT]
 
     @property
     def outputs(self) -> list[File]:

@@ -38,6 +38,8 @@ class JobRow:
     vo: str = ""
     node: str | None = None
     left_by: list[str] | None = None
+    working_group: str = ""
+    """Read only for those who have a role in one."""
 
     @property
     def returns(self) -> int:

@@ -15,6 +15,8 @@ _MANAGER_MAY = frozenset({2, 4, 7, 8, 9, 10, 50, 51, 52, 91, 99})
 """Codes with which a production manager may end other people's user jobs."""
 _FORCING = frozenset({9, 52})
 _FORCED_LABELS = frozenset({"managed", "test"})
+_GROUP_LABELS = frozenset({"managed", "test"})
+"""Jobs that are their working group's: production managers of the group may act on them."""
 _FORCING_ALWAYS = 99
 _SAID_ANEW = frozenset({2, 9, 10, 51, 52, CLOSED_BY_PILOT, 99})
 """Codes that count even where the pilot is told already: what is noted of the kill is theirs from then on."""
@@ -42,6 +44,11 @@ class Kill(Enum):
 def may_kill(killer: Killer, label: str, code: int) -> bool:
     """Whether a kill with this code is accepted from them."""
     return killer.is_owner or (killer.is_production and (label not in USER_LABELS or code in _MANAGER_MAY))
+
+
+def production_group(label: str, working_group: str) -> str:
+    """The working group whose production managers may act on the job as those of its VO do; "": none."""
+    return working_group if label in _GROUP_LABELS else ""
 
 
 def is_forced(killer: Killer, label: str, code: int) -> bool:

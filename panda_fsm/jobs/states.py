@@ -63,7 +63,11 @@ class FileStatus(StrEnum):
     FAILED = "failed"
 
 
-USER_LABELS = frozenset({"user", "panda"})
+BUILD = "panda"
+"""The label of build jobs: they make libraries, which others read."""
+USER_LABELS = frozenset({"user", BUILD})
 """Jobs of users: what they run, and what builds it."""
+TO_SET_UP = frozenset({State.DEFINED, State.WAITING})
+"""The Setupper looks at them."""
 USABLE_INPUT = frozenset({FileStatus.READY, FileStatus.CACHED})
 SETTLED_OUTPUT = frozenset({FileStatus.READY, FileStatus.NO_OUTPUT, FileStatus.FAILED, FileStatus.SKIPPED})

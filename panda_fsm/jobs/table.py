@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from panda_fsm.jobs.facts import Deadline, in_phases
-from panda_fsm.jobs.states import Phase, State
+from panda_fsm.jobs.states import TO_SET_UP, Phase, State
 from panda_fsm.machine import Lifecycle, row
 
 S = State
@@ -49,7 +49,6 @@ T = Trigger
 _WITH_PILOT = in_phases(P.WITH_PILOT)
 _AFTER_PILOT = in_phases(P.POST_PROCESSING)
 _WAITING = in_phases(P.PREPARING, P.READY)
-_TO_SET_UP = frozenset({S.DEFINED, S.WAITING})
 _SET_UP_ANEW = frozenset({S.WAITING, S.ASSIGNED, S.ACTIVATED})
 """From here a job goes back; what is throttled stays so until somebody lets it go on."""
 _ASKED_FIRST = frozenset({S.RUNNING})
@@ -64,10 +63,10 @@ TABLE = (
     row(T.RELEASED, S.PENDING, S.DEFINED, "setupper", "release reassign"),
     row(T.REASSIGNED, _SET_UP_ANEW, S.DEFINED, "setupper", "reassign"),
     row(T.INPUTS_UNKNOWN, S.DEFINED, S.WAITING, "setupper", "job.defined"),
-    row(T.INPUTS_REQUESTED, _TO_SET_UP, S.ASSIGNED, "setupper", "job.defined job.waiting"),
-    row(T.INPUTS_AT_SITE, _TO_SET_UP, S.ACTIVATED, "setupper", "job.defined job.waiting"),
-    row(T.SETUP_FAILED, _TO_SET_UP, S.FAILED, "setupper", "job.defined job.waiting"),
-    row(T.UPSTREAM_FAILED, S.DEFINED, S.CANCELLED, "setupper", "job.defined"),
+    row(T.INPUTS_REQUESTED, TO_SET_UP, S.ASSIGNED, "setupper", "job.defined job.waiting"),
+    row(T.INPUTS_AT_SITE, TO_SET_UP, S.ACTIVATED, "setupper", "job.defined job.waiting"),
+    row(T.SETUP_FAILED, TO_SET_UP, S.FAILED, "setupper", "job.defined job.waiting"),
+    row(T.UPSTREAM_FAILED, TO_SET_UP, S.CANCELLED, "setupper", "job.defined job.waiting"),
     row(T.INPUTS_ARRIVED, S.ASSIGNED, S.ACTIVATED, "activator", "ddm.arrived.dispatch"),
     row(T.INPUTS_FAILED, S.ASSIGNED, S.FAILED, "activator", "ddm.failed.dispatch"),
     row(T.THROTTLED, S.ACTIVATED, S.THROTTLED, "watcher", "throttle"),
@@ -110,8 +109,8 @@ IGNORED = {
     T.INPUTS_AT_SITE: _PAST_PREPARING | {S.ASSIGNED},
     T.SETUP_FAILED: _PAST_PREPARING | {S.ASSIGNED},
     T.UPSTREAM_FAILED: _PAST_PREPARING | {S.ASSIGNED},
-    T.INPUTS_ARRIVED: _PAST_PREPARING | _TO_SET_UP,
-    T.INPUTS_FAILED: _PAST_PREPARING | _TO_SET_UP,
+    T.INPUTS_ARRIVED: _PAST_PREPARING | TO_SET_UP,
+    T.INPUTS_FAILED: _PAST_PREPARING | TO_SET_UP,
     T.THROTTLED: in_phases(*P) - {S.ACTIVATED},
     T.UNTHROTTLED: in_phases(*P) - {S.THROTTLED},
     T.ACQUIRED: frozenset[State](),
@@ -144,7 +143,7 @@ ILLEGAL = {
     T.INPUTS_REQUESTED: frozenset({S.PENDING}),
     T.INPUTS_AT_SITE: frozenset({S.PENDING}),
     T.SETUP_FAILED: frozenset({S.PENDING}),
-    T.UPSTREAM_FAILED: frozenset({S.PENDING, S.WAITING}),
+    T.UPSTREAM_FAILED: frozenset({S.PENDING}),
     T.INPUTS_ARRIVED: frozenset({S.PENDING}),
     T.INPUTS_FAILED: frozenset({S.PENDING}),
     T.THROTTLED: frozenset[State](),

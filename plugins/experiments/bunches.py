@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.states import USER_LABELS
+from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.states import BUILD, USER_LABELS
 
 JOBS_PER_SUB_BLOCK = 50
 _JOBS_OF_SECOND_GENERATION = 10
@@ -15,9 +15,11 @@ GENERATIONS = 3
 URGENT = 6000
 """A user's job above this priority shares its sub block with nobody: it is not kept waiting for others."""
 _LONGEST_TYPE = 20
-_BUILD, _SITE_TEST, _EACH_ALONE = "panda", "ptest", "prod_test"
+_SITE_TEST, _EACH_ALONE = "ptest", "prod_test"
 _TESTERS = ("pathena", "prun")
 _ROBOT = "gangarobot"
+Member = tuple[Job, list[File]]
+"""A job and those of its inputs that are spoken of."""
 LOCAL = "local"
 """The destination of what stays where it is made, and the plugin of the jobs that name it."""
 _NO_BUNCH, _PRESTAGED = "disable_file_aggregation", "ip"
@@ -67,7 +69,7 @@ def neighbours(job: Job, generation: int) -> tuple[int, int]:
 
 def shares_sub_blocks(job: Job) -> bool:
     """Whether the outputs of a job are bunched: those of builds and of some tests go into their destination block."""
-    if job.label == _BUILD or _NO_BUNCH in _tags(job) or job.processing_type.startswith(_ROBOT):
+    if job.label == BUILD or _NO_BUNCH in _tags(job) or job.processing_type.startswith(_ROBOT):
         return False
     return not (job.label == _SITE_TEST and job.processing_type in _TESTERS)
 

@@ -1,7 +1,8 @@
 """The default experiment: inputs where the catalogue says, outputs sent home, blocks named and bunched as PanDA does.
 
 Another experiment inherits from it and overrides what it does differently: `dispatch_bunches` and `dispatch_name` for
-inputs on their way, `sub_bunch` and `sub_name` for outputs, `names` for the LFNs that its catalogue takes.
+inputs on their way, `pins` and `pin_name` for those that are there, `sub_bunch` and `sub_name` for outputs, `names` for
+the LFNs that its catalogue takes.
 """
 
 from collections import defaultdict
@@ -23,6 +24,7 @@ from panda_fsm.sites import Queue, Sites
 from plugins.experiments.bunches import (
     GENERATIONS,
     ClosedBlocks,
+    Member,
     SubBunch,
     Way,
     closes_its_blocks,
@@ -32,30 +34,32 @@ from plugins.experiments.bunches import (
     way_of,
 )
 from plugins.experiments.outputs import Outputs, home, replica_of, sub_block
+from plugins.experiments.pins import PINNED_LABELS, pins_of
 
 FILES_PER_DISPATCH_BLOCK = 20
 """Checked before a job's files are added, so that one job is never split over two blocks."""
 JOBS_PER_DISPATCH_BLOCK = 21
-Member = tuple[Job, list[File]]
-"""A job and its inputs that must be brought."""
 _Found = Mapping[tuple[str, str], Replicas]
 
 
 @dataclass(slots=True)
 class _Draft:
-    """The plan of a job that goes on, in the making. `missing`: inputs by the storage they must come from; `subs`: the
-    sub blocks of its outputs."""
+    """The plan of a job that goes on, in the making. `here`: inputs that are at the site, `missing`: the others, by the
+    storage they must come from; `subs`: the sub blocks of its outputs; `pins`: blocks of inputs that are at the site.
+    """
 
     job: Job
     queue: Queue
+    here: list[File] = field(default_factory=list)
     missing: dict[str, list[File]] = field(default_factory=lambda: defaultdict(list))
     subs: list[str] = field(default_factory=list)
     files: list[FileChange] = field(default_factory=list)
     blocks: list[NewBlock] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    pins: dict[NewBlock, list[File]] = field(default_factory=lambda: defaultdict(list))
 
     def plan(self) -> Go:
-        return Go(tuple(self.files), tuple(self.blocks), tuple(self.transfers))
+        return Go(tuple(self.files), (*self.blocks, *self.pins), tuple(self.transfers))
 
 
 class GenericPlugin:
@@ -90,9 +94,17 @@ class GenericPlugin:
         """
         of_way = f"{way.source} {way.destination}"
         unique = uuid5(NAMESPACE_OID, f"dispatch {first.job_id} {first.version} {of_way} {generation}")
-        day = first.entered_at.astimezone(UTC).strftime("%m.%d")
         how = "prestaging" if is_prestaged(first) else "transfer"
-        return f"panda.{first.task_id}.{day}.{way.data_type}.{how}.{unique}_dis{first.job_id}"
+        return f"panda.{first.task_id}.{_day(first)}.{way.data_type}.{how}.{unique}_dis{first.job_id}"
+
+    def pins(self, job: Job) -> bool:
+        """Whether its inputs that are at the site already are kept there while it lives: those of production are."""
+        return job.label in PINNED_LABELS
+
+    def pin_name(self, first: Job, number: int, generation: int) -> str:
+        """`panda.<taskID>.<MM.DD>.GEN.<uuid>_dis0<number><PandaID of the first job>`."""
+        unique = uuid5(NAMESPACE_OID, f"pin {first.job_id} {first.version} {number} {generation}")
+        return f"panda.{first.task_id}.{_day(first)}.GEN.{unique}_dis0{number}{first.job_id}"
 
     def sub_bunch(self, job: Job, file: File, generation: int) -> SubBunch:
         """Which outputs share a sub block; the next generation is chosen once the block of the one before is closed."""
@@ -123,6 +135,7 @@ class GenericPlugin:
                 plans[job.job_id] = draft
         self._assign_blocks(drafts)
         self._dispatch(drafts)
+        self._pin(drafts)
         self._register(drafts)
         return plans | {draft.job.job_id: draft.plan() for draft in drafts}
 
@@ -139,7 +152,7 @@ class GenericPlugin:
         for file in _looked_for(job):
             replicas = found[replica_of(file)]
             if queue.storage in replicas.storages:
-                draft.files.append(FileChange(file.seq, FileStatus.READY))
+                draft.here.append(file)
             elif replicas.storages and queue.storage not in replicas.unreachable:
                 draft.missing[replicas.storages[0]].append(file)
             elif replicas.unreachable:
@@ -168,6 +181,25 @@ class GenericPlugin:
                     draft = by_job[job.job_id]
                     draft.files += [FileChange(file.seq, FileStatus.PENDING, name) for file in files]
                     draft.transfers.append(Transfer(block, tuple(file.seq for file in files)))
+
+    def _pin(self, drafts: Sequence[_Draft]) -> None:
+        """What is at the site is ready, and where that is wanted in a block."""
+        pinned: dict[tuple[str, int, str], list[Member]] = defaultdict(list)
+        by_job = {draft.job.job_id: draft for draft in drafts}
+        for draft in drafts:
+            if draft.here and self.pins(draft.job):
+                pinned[draft.job.vo, draft.job.task_id, draft.queue.storage].append((draft.job, draft.here))
+            else:
+                draft.files += [FileChange(file.seq, FileStatus.READY) for file in draft.here]
+        for (vo, task_id, storage), members in pinned.items():
+            for first, number, files in pins_of(members):
+                names = (self.pin_name(first, number, generation) for generation in range(GENERATIONS))
+                name = self._closed.first_open(names)
+                block = NewBlock(name, BlockKind.DISPATCH, "", vo, task_id, storage, storage)
+                for job, file in files:
+                    draft = by_job[job.job_id]
+                    draft.files.append(FileChange(file.seq, FileStatus.READY, name))
+                    draft.pins[block].append(file)
 
     def _assign_blocks(self, drafts: Sequence[_Draft]) -> None:
         """Put outputs into sub blocks, or into their destination block itself where they are not bunched."""
@@ -198,6 +230,8 @@ class GenericPlugin:
             for block in draft.blocks:
                 if block.kind is BlockKind.DESTINATION or block.destination not in ("", block.source):
                     blocks.setdefault(block, [])
+            for pin, files in draft.pins.items():
+                blocks.setdefault(pin, []).extend(map(replica_of, files))
             inputs = {file.seq: file for file in draft.job.files}
             for transfer in draft.transfers:
                 blocks.setdefault(transfer.block, []).extend(replica_of(inputs[seq]) for seq in transfer.seqs)
@@ -214,6 +248,10 @@ class GenericPlugin:
         """Names of a sub block for an output that its pilot stored at another place, one a generation."""
         bunches = (self.sub_bunch(job, file, generation) for generation in range(GENERATIONS))
         return (self.sub_name(replace(bunch, queue=f"{bunch.queue} {place}")) for bunch in bunches)
+
+
+def _day(job: Job) -> str:
+    return job.entered_at.astimezone(UTC).strftime("%m.%d")
 
 
 def _destination_block(file: File, job: Job) -> NewBlock:

@@ -10,6 +10,14 @@ SELECT j.job_id, j.state, j.attempt_nr, j.owner, j.holder, j.label, j.command, j
 FROM job_ended e JOIN job_archive j ON j.job_id = e.job_id AND j.ended_at = e.ended_at
 WHERE e.job_id = ANY (%(job_ids)s::bigint[])
 
+-- name: working_groups
+SELECT job_id, spec ->> 'working_group' FROM job_spec
+WHERE job_id = ANY (%(job_ids)s::bigint[]) AND spec ->> 'working_group' <> ''
+UNION ALL
+SELECT s.job_id, s.spec ->> 'working_group'
+FROM job_ended e JOIN job_spec_archive s ON s.job_id = e.job_id AND s.ended_at = e.ended_at
+WHERE e.job_id = ANY (%(job_ids)s::bigint[]) AND s.spec ->> 'working_group' <> ''
+
 -- name: keep
 -- Whoever is told that this is committed has been promised it, so the disk is waited for.
 INSERT INTO request (message_id, routing_key, body)

@@ -67,6 +67,31 @@ LEFT JOIN job_ended e ON e.job_id = u.upstream_id
 LEFT JOIN job_archive a ON a.job_id = e.job_id AND a.ended_at = e.ended_at
 WHERE u.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging') ORDER BY u.job_id, u.upstream_id
 
+-- name: load_makers
+-- Of each of these libraries the build job to go by, live or archived: one that has made it, else one that may still, else
+-- the last one that did not. Only builds of the reader's experiment and owner count, for a name is anybody's.
+WITH wanted AS (
+    SELECT r.job_id, w.vo, w.owner, r.scope, r.lfn
+    FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, scope text, lfn text) JOIN job w ON w.job_id = r.job_id
+), made AS (
+    SELECT DISTINCT ON (l.vo, l.owner, l.scope, l.lfn) l.*, m.job_id, m.state
+    FROM (SELECT DISTINCT vo, owner, scope, lfn FROM wanted) AS l CROSS JOIN LATERAL (
+        SELECT j.job_id, j.state FROM job_file f JOIN job j ON j.job_id = f.job_id
+        WHERE f.lfn = l.lfn AND f.type = 'output' AND right(f.lfn, 8) = '.lib.tgz'
+            AND f.scope = l.scope AND j.label = 'panda' AND j.vo = l.vo AND j.owner = l.owner
+        UNION ALL
+        SELECT a.job_id, a.state
+        FROM job_file_archive f JOIN job_archive a ON a.job_id = f.job_id AND a.ended_at = f.ended_at
+        WHERE f.lfn = l.lfn AND f.type = 'output' AND right(f.lfn, 8) = '.lib.tgz'
+            AND f.scope = l.scope AND a.label = 'panda' AND a.vo = l.vo AND a.owner = l.owner
+    ) AS m
+    ORDER BY l.vo, l.owner, l.scope, l.lfn, m.state <> 'finished', m.state IN ('failed', 'cancelled', 'closed'),
+        m.job_id DESC
+)
+SELECT wanted.job_id, made.job_id, made.state
+FROM wanted JOIN made USING (vo, owner, scope, lfn)
+WHERE wanted.job_id <> made.job_id ORDER BY wanted.job_id, made.job_id
+
 -- name: load_reports
 SELECT j.job_id, coalesce(r.output_report, ''), r.state,
        coalesce(r.attributes ->> 'pilot_error_code', '0') <> '0'
@@ -186,6 +211,18 @@ UPDATE job j SET
         WHEN r.ended AND j.state = 'sent' THEN j.state_changed_at END),
     ended_at = CASE WHEN r.ended THEN coalesce(j.ended_at, now()) ELSE j.ended_at END
 FROM r WHERE j.job_id = r.job_id
+
+-- name: wake_readers
+-- Build jobs have ended: those that wait to read what they make are looked at again at once, whoever submitted them, but
+-- for those that somebody looks at already, and those that are to be looked at anyhow.
+UPDATE job_deadline d SET deadline_at = now()
+WHERE NOT d.ended AND d.job_id = ANY(ARRAY(
+    SELECT w.job_id FROM job b
+    JOIN job_file m ON m.job_id = b.job_id AND m.type = 'output' AND right(m.lfn, 8) = '.lib.tgz'
+    JOIN job_file f ON f.lfn = m.lfn AND f.type = 'input' AND right(f.lfn, 8) = '.lib.tgz' AND f.scope = m.scope
+    JOIN job j ON j.job_id = f.job_id AND j.vo = b.vo AND j.owner = b.owner AND j.state IN ('defined', 'waiting')
+    JOIN job_deadline w ON w.job_id = j.job_id AND w.deadline_at > now()
+    WHERE b.job_id = ANY(%(job_ids)s) ORDER BY w.job_id FOR UPDATE OF w SKIP LOCKED))
 
 -- name: vacate
 -- Jobs that their pilots lost. Of those that never spoke the nodes are remembered: what they say later is a ghost's.

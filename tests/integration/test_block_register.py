@@ -70,6 +70,26 @@ def test_a_block_is_closed_cleaned_up_and_deleted(
     assert asked(clock, database) == []
 
 
+def test_inputs_that_are_there_are_kept_in_a_block_that_nobody_waits_for(
+    serve: Serve, registry: IsolatedExperiments, ddm: InProcess, database: Database, clock: Clock
+) -> None:
+    """It is completed when it is made, and deleted when no live job needs its files."""
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(factories.draft(1, label="managed"), factories.draft(2, label="managed")))
+    for _ in range(2):
+        setupper.handle(*setupper.outlet.messages("job.defined"))
+    assert database.states() == {"activated": 2}
+    pins = "SELECT status, number_files FROM data_block WHERE kind = 'dispatch'"
+    assert database.rows(pins) == [("completed", 2)]
+    assert database.value("SELECT count(*) FROM job_file f JOIN data_block USING (block_id) WHERE type = 'input'") == 2
+    database.execute("UPDATE data_block SET closed_at = now() - interval '1 h' WHERE kind = 'dispatch'")
+    assert asked(clock, database) == [], "the jobs live"
+    database.execute("DELETE FROM job_file WHERE type = 'input'")
+    clock.round("settled_blocks")
+    ddm.handle(*said(database))
+    assert database.rows(pins) == [("deleted", 2)]
+
+
 def test_what_the_ddm_did_not_answer_is_asked_again(
     closed: InProcess, ddm: InProcess, database: Database, clock: Clock
 ) -> None:

@@ -80,20 +80,25 @@ def test_a_job_is_jedis_where_production_of_its_vo_says_so(caller: As, broker_ur
     assert sorted(taken.values()) == [[False, False, False], [True, False, False]]
 
 
-def test_production_kills_in_its_vo_only(caller: As, database: Database, database_url: str, broker_url: str) -> None:
+def test_production_kills_in_its_vo_or_working_group_only(
+    caller: As, database: Database, database_url: str, broker_url: str
+) -> None:
     add_jobs(database_url, range(1, 3), state="running", label="managed")
     add_jobs(database_url, range(3, 5), state="running", label="managed", vo="era")
-    manager = caller("boss", groups=["era/production", f"{VO}/pilot"])
-    ask = {"job_ids": [1, 2, 3, 4], "code": 9, "kill_options": ["keepUnmerged"]}
-    assert manager.post(KILL, ask)["data"] == [False, False, True, True]
-    kills = received(broker_url, "watcher", 2)
+    add_jobs(database_url, range(5, 8), state="running", label="managed", vo="third")
+    group = """UPDATE job_spec SET spec = spec || '{"working_group": "AP_HIGG"}' WHERE job_id IN (1, 5)"""
+    database.execute(group)
+    manager = caller("boss", groups=["era/production", f"{VO}/pilot", "/third/higg/production"])
+    ask = {"job_ids": [1, 2, 3, 4, 5, 6], "code": 9, "kill_options": ["keepUnmerged"]}
+    assert manager.post(KILL, ask)["data"] == [False, False, True, True, True, False]
+    kills = received(broker_url, "watcher", 3)
     assert {(kill.actor, kill.actor_key, kill.forced) for kill in kills} == {("boss", manager.key, True)}
     assert database.rows(AUDIT) == [
-        (manager.key, "kill_requested", "jobs 3-4",
-         {"name": "boss", "jobs": 2, "job_ids": "3-4", "code": 9, "reason": "", "forced": 2,
+        (manager.key, "kill_requested", "jobs 3-5",
+         {"name": "boss", "jobs": 3, "job_ids": "3-5", "code": 9, "reason": "", "forced": 3,
           "keep_unmerged": True})
     ]  # fmt: skip
-    assert caller("boss", iss="another").post(KILL, ask)["data"] == [False] * 4
+    assert caller("boss", iss="another").post(KILL, ask)["data"] == [False] * 6
     assert database.value("SELECT count(*) FROM audit") == 1
 
 

@@ -100,6 +100,24 @@ def test_what_others_see_of_it(user: Caller, pilot: Caller, database_url: str) -
         assert [one["commandToPilot"] for one in described] == [command, "tobekilled"]
 
 
+def test_production_of_a_working_group_tells_the_pilots_of_its_jobs(
+    gateway: Processes, database: Database, database_url: str
+) -> None:
+    add_jobs(database_url, range(1, 3), state="running", label="managed", command="debug,tail x,")
+    database.execute("""UPDATE job_spec SET spec = spec || '{"working_group": "gr_higg"}' WHERE job_id = 1""")
+    manager = Caller(gateway.gateway_url, "of-group", groups=[f"{VO}/higg/production"])
+    assert manager.post(COMMAND, {"job_id": 1, "command": "ls -a"}) == DONE
+    assert manager.get(STDOUT, job_id=1)["data"] is None
+    for path, ask in ((COMMAND, {"command": "ls -a"}), (DEBUG, {"mode": True})):
+        assert manager.http.post(path, json={"job_id": 2} | ask).status_code == 403
+    assert manager.http.get(STDOUT, params={"job_id": 2}).status_code == 403
+    states = manager.get("/api/v1/job/get_status", job_ids=[1, 2])["data"]
+    assert [one["command"] for one in states] == ["debug,tail x", "NULL"]
+    described = manager.post("/api/v1/job/get_description", {"job_ids": [1, 2]})["data"]
+    assert [one["commandToPilot"] for one in described] == ["tail x", None]
+    manager.close()
+
+
 def test_lists_and_histories_over_http(user: Caller, database: Database, database_url: str) -> None:
     add_jobs(database_url, range(1, 6), user_name="me")
     add_jobs(database_url, range(6, 8), task_id=8)

@@ -39,6 +39,16 @@ def test_a_role_belongs_to_a_vo(name: str) -> None:
     assert seen(bearer({"sub": "s"} | claims)).roles == roles
 
 
+def test_a_working_group_is_one_of_a_vo() -> None:
+    """A role in it is none in the VO, and none in a group of its own."""
+    who = seen(
+        bearer({"sub": "s", "groups": ["/lab/Higg/production", "lab/susy/x/production"], "roles": ["era/b/pilot"]})
+    )
+    assert not who.roles
+    assert who.vos == {"lab", "era"}
+    assert who.group_roles == {("lab", "higg", "production"), ("era", "b", "pilot")}
+
+
 @pytest.mark.parametrize(
     ("claims", "home"),
     [

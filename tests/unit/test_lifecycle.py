@@ -153,7 +153,7 @@ MUST_BE_ILLEGAL = {
     (Trigger.PILOT_RUNNING, State.ACTIVATED), (Trigger.PILOT_ENDED, State.DEFINED), (Trigger.ACQUIRED, State.RUNNING),
     (Trigger.OUTPUTS_DONE, State.RUNNING), (Trigger.OUTPUTS_MOVING, State.ACTIVATED),
     (Trigger.INPUTS_ARRIVED, State.PENDING), (Trigger.KILL_OBEYED, State.RUNNING),
-    (Trigger.ACQUIRED, State.THROTTLED), (Trigger.ACQUIRED, State.WAITING), (Trigger.UPSTREAM_FAILED, State.WAITING),
+    (Trigger.ACQUIRED, State.THROTTLED), (Trigger.ACQUIRED, State.WAITING), (Trigger.UPSTREAM_FAILED, State.PENDING),
 }  # fmt: skip
 MUST_BE_IGNORED = {
     (Trigger.PILOT_STARTING, State.RUNNING), (Trigger.PILOT_RUNNING, State.HOLDING),
