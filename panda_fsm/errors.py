@@ -16,7 +16,7 @@ class TransientError(PandaError):
 
 
 class TooSlowError(TransientError):
-    """The database cancelled a statement that took too long: fewer messages at once may do."""
+    """The database cancelled a statement that took too long or waited for a lock: fewer messages at once may do."""
 
 
 class TooMuchError(PandaError):

@@ -74,11 +74,12 @@ def session(database_url: str, options: str) -> dict[str, Any]:
 def translated(error: psycopg.Error) -> PandaError | None:
     """What a database error means; None: it is about the data in hand, or a mistake of ours.
 
-    TransientError: try again. TooSlowError: with less. SystemicError: not before somebody has mended the system.
+    TransientError: try again. TooSlowError: with less, it was too much or somebody holds a row of it. SystemicError:
+    not before somebody has mended the system.
     """
     state = error.sqlstate or ""
     text = f"database: {str(error).strip() or type(error).__name__}"
-    if isinstance(error, psycopg.errors.QueryCanceled):
+    if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
         return TooSlowError(text)
     if state.startswith(_TRANSIENT) or _CACHED_PLAN in text:
         return TransientError(text)

@@ -9,9 +9,12 @@ from sql.connections import CLIENT_GRACE_S, LimitedConnection, is_spoiled, sessi
 
 
 class Session:
-    """Every statement has a timeout, on the server and, should the server not keep it, on the client."""
+    """Every statement has a timeout, on the server and, should the server not keep it, on the client.
 
-    def __init__(self, database_url: str, name: str, statement_timeout_s: float) -> None:
+    `lock_timeout_s`: it waits no longer than that for a row that somebody else holds; 0: as long as for anything.
+    """
+
+    def __init__(self, database_url: str, name: str, statement_timeout_s: float, lock_timeout_s: float = 0) -> None:
         self._url = database_url
         self._name = name
         self._limit_s = statement_timeout_s + CLIENT_GRACE_S
@@ -19,7 +22,7 @@ class Session:
         # were empty, and would read through all the dead rows of a busy hour.
         self._options = (
             f"-c statement_timeout={int(statement_timeout_s * 1000)} -c enable_seqscan=off"
-            " -c idle_in_transaction_session_timeout=60000"
+            f" -c idle_in_transaction_session_timeout=60000 -c lock_timeout={int(lock_timeout_s * 1000)}"
         )
         self._connection: LimitedConnection | None = None
 

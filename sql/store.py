@@ -33,13 +33,18 @@ _LOCK_AGAIN_S = (0.01, 0.04)
 """A row that is locked is mostly free again at once; what is not is left out, so that nobody waits for it."""
 
 
+_TO_LOCK = 10
+"""Such a part of a statement's time is left to waiting for who holds a row."""
+
+
 class PostgresStore:
     """One connection for one worker thread; reconnects when it was lost. Raises TransientError while it is away."""
 
     def __init__(
         self, database_url: str, service: str, statement_timeout_s: float, limits: Limits, archive_after_s: float
     ) -> None:
-        self._session = Session(database_url, service, statement_timeout_s)
+        # Jobs that are held are left out; of a block that somebody holds this finds the few jobs that need it.
+        self._session = Session(database_url, service, statement_timeout_s, statement_timeout_s / _TO_LOCK)
         self._service = service
         self.timetable = rows.Timetable(limits, archive_after_s)
         self._transitions: dict[tuple[str, str | None], int] = {}

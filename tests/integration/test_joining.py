@@ -66,3 +66,24 @@ def test_a_block_is_not_closed_over_a_file_that_is_just_joining(
         thread.join(30)
     assert {status for name, status in blocks_of(database, 1) if "log" in name} == {"defined"}
     assert {status for name, status in blocks_of(database, 1) if "output" in name} == {"tobeclosed"}
+
+
+def test_a_block_that_somebody_holds_holds_up_only_those_that_join_it(
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
+) -> None:
+    drafts = [factories.draft(job_id, blocks_of="held" if job_id == 7 else "lab") for job_id in range(1, 11)]
+    drafts.append(factories.draft(11, blocks_of="held"))
+    setupper = serve(Setupper(registry), timeout_s=3)
+    setupper.handle(factories.submit(drafts[-1]), factories.submit(*drafts[:-1]))
+    found = setupper.outlet.messages("job.defined")
+    defined = {event.job_id: event for event in found if isinstance(event, events.JobEvent)}
+    setupper.handle(defined.pop(11))
+    with psycopg.connect(database_url) as holding:
+        holding.execute("SELECT FROM data_block WHERE name LIKE '%held%' FOR UPDATE")
+        setupper.handle(*defined.values())
+        assert database.states() == {"activated": 10, "defined": 1}
+        (delayed,) = [message for message in setupper.outlet.taken if message.headers]
+        assert delayed.body == defined[7].encode()
+        assert "lock timeout" in str(delayed.headers), "it did not wait as long as a statement may"
+    setupper.handle(defined[7])
+    assert database.states() == {"activated": 11}
