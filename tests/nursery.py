@@ -69,6 +69,7 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, 
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path += environment.get("PYTHONPATH", "").split(os.pathsep)
     with Path(os.devnull).open("rb") as nothing, Path(log).open("ab") as output:
         os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)

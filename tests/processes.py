@@ -107,6 +107,7 @@ class Processes:
             raise DaemonError(f"{name} runs already as process {daemon.pid}")
         self._launched[name] = (arguments, environment)
         self._wanted.add(name)
+        daemon.log.touch()
         daemon.adopt(NURSERY.start(arguments, environment, ROOT, daemon.log))
         return daemon
 

@@ -109,17 +109,16 @@ def test_who_has_a_name_or_a_key_like_the_owner_is_not_the_owner(caller: As, dat
     assert caller("x", iss="a", sub="b|c", name="John Roe").post(KILL, {"job_ids": [1]})["data"] == [True]
 
 
-def test_ten_thousand_kills_in_one_request(caller: As, database: Database, database_url: str, broker_url: str) -> None:
+def test_kills_of_many_jobs_are_one_request(caller: As, database: Database, database_url: str, broker_url: str) -> None:
     user = caller("user-1")
-    add_jobs(database_url, range(1, 9_001), owner=user.key, state="running")
-    add_jobs(database_url, range(9_001, 9_501), owner=user.key, state="finished")
-    answer = user.post(KILL, {"job_ids": list(range(1, 10_001)), "code": 3})
-    assert answer["data"] == [True] * 9000 + [False] * 1000
-    assert database.value("SELECT count(*) FROM request WHERE routing_key = 'kill'") == 9000
+    add_jobs(database_url, range(1, 901), owner=user.key, state="running")
+    add_jobs(database_url, range(901, 951), owner=user.key, state="finished")
+    answer = user.post(KILL, {"job_ids": list(range(1, 1_001)), "code": 3})
+    assert answer["data"] == [True] * 900 + [False] * 100
+    assert database.value("SELECT count(*) FROM request WHERE routing_key = 'kill'") == 900
     ((_, action, what, detail),) = database.rows(AUDIT)
-    assert (action, what, detail["jobs"], detail["job_ids"]) == ("kill_requested", "jobs 1-9000", 9000, "1-9000")
-    assert user.http.post(KILL, json={"job_ids": list(range(1, 10_002))}).status_code == 413
-    assert len({kill.job_id for kill in received(broker_url, "watcher", 9000)}) == 9000
+    assert (action, what, detail["jobs"], detail["job_ids"]) == ("kill_requested", "jobs 1-900", 900, "1-900")
+    assert len({kill.job_id for kill in received(broker_url, "watcher", 900)}) == 900
 
 
 def test_production_releases_and_reassigns_in_its_vo(

@@ -28,16 +28,18 @@ def _ask(gateway: Processes, path: str, body: bytes) -> socket.socket:
     return connection
 
 
-def test_pilots_that_hang_up_are_given_no_jobs(gateway: Processes, database: Database, database_url: str) -> None:
+def test_pilots_that_hang_up_are_given_no_jobs(processes: Processes, database: Database, database_url: str) -> None:
+    processes.start("gateway", PANDA_FSM_STATEMENT_TIMEOUT_S="3")
+    processes.wait_until_ready()
     add_jobs(database_url, range(1, 201))
     with psycopg.connect(database_url) as stalling:
         stalling.execute("LOCK TABLE job IN ACCESS EXCLUSIVE MODE")
-        gone = [_ask(gateway, ACQUIRE, ASK) for _ in range(120)]
+        gone = [_ask(processes, ACQUIRE, ASK) for _ in range(120)]
         wait_until(lambda: database.value(STALLED) > 0, "a claim waits")
         for connection in gone:
             connection.close()
         wait_until(lambda: database.value(STALLED) == 0, "the claim was given up")
-        patient = _ask(gateway, ACQUIRE, ASK)
+        patient = _ask(processes, ACQUIRE, ASK)
         wait_until(lambda: database.value(STALLED) > 0, "the next claim waits")
     with patient:
         assert b'"success":true' in everything(patient)

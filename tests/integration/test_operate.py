@@ -134,6 +134,7 @@ def test_health_says_what_it_cannot_see(run: Run, empty_database_url: str) -> No
 
 def test_all_is_well_with_everything_served(run: Run, processes: Processes) -> None:
     processes.start("all")
+    processes.wait_until_ready(60)
     wait_until(lambda: health(run)["well"], "all is well")
     assert run("health").stdout.splitlines()[-1] == "all is well"
     processes.stop("all")
