@@ -35,7 +35,10 @@ class OpenBlocks:
                 return None
             rows: Sequence[tuple[int, str | None, int | None]]
             rows = connection.execute(_Q["look_at"], {"after": after, "limit": limit}).fetchall()
-            messages = [about(name, job_id) for _, name, job_id in rows if name is not None]
+            complete = [(block_id, name, job_id) for block_id, name, job_id in rows if name is not None]
+            if complete:
+                connection.execute(_Q["spoken_of"], {"block_ids": [block_id for block_id, *_ in complete]})
+            messages = [about(name, job_id) for _, name, job_id in complete]
             outbox.hand_over(connection, [Outgoing.of(message) for message in messages])
             return rows[-1][0] if len(rows) == limit else None
 

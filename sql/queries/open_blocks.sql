@@ -1,9 +1,11 @@
 -- name: look_at
--- The next open blocks, each with its name if nothing of it is to come any more, and with one of its jobs.
+-- The next open blocks, each with its name if nothing of it is to come any more, and with one of its jobs. Those that
+-- were spoken of are left alone for ever longer: while the Closer is away its queue must not fill with them.
 WITH next AS (
     SELECT block_id, name, kind FROM data_block
     WHERE (kind IN ('sub', 'dispatch') OR closes) AND status IN ('open', 'defined', 'running') AND block_id > %(after)s
         AND created_at < now() - interval '1 min'
+        AND (asked_at IS NULL OR asked_at < now() - least(interval '15 min', greatest(interval '1 min', asked_at - created_at)))
     ORDER BY block_id LIMIT %(limit)s
 )
 SELECT n.block_id, CASE
@@ -20,6 +22,10 @@ SELECT n.block_id, CASE
     (SELECT f.job_id FROM job_file f WHERE f.block_id = n.block_id LIMIT 1)
 FROM next n ORDER BY n.block_id
 
+-- name: spoken_of
+UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
+    SELECT block_id FROM data_block WHERE block_id = ANY(%(block_ids)s) ORDER BY block_id FOR UPDATE SKIP LOCKED))
+
 -- name: use_up
 -- Completed ones that no live job has a file in.
 UPDATE data_block SET status = 'cleanup', asked_at = now() WHERE block_id = ANY(ARRAY(
@@ -30,9 +36,10 @@ UPDATE data_block SET status = 'cleanup', asked_at = now() WHERE block_id = ANY(
 RETURNING name
 
 -- name: ask_again
--- What the DDM did not answer for long; `asked_at` is set by those who ask.
+-- What the DDM did not answer for long, and then for ever longer; `asked_at` is set by those who ask.
 UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
     SELECT block_id FROM data_block
     WHERE status IN ('tobeclosed', 'cleanup') AND asked_at < now() - make_interval(secs => %(again_s)s)
+        AND (closed_at IS NULL OR asked_at < now() - least(interval '1 day', asked_at - closed_at))
     ORDER BY asked_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 RETURNING name, status

@@ -100,3 +100,7 @@ def test_what_the_ddm_did_not_answer_is_asked_again(
     ddm.handle(*closed.outlet.messages("block.settle"))
     database.rows("UPDATE data_block SET status = 'cleanup', asked_at = now() - interval '2 h' RETURNING 1")
     assert set(asked(clock, database)) == {"deleted"}
+    for hours, words in ((2, set()), (25, {"deleted"})):
+        past = "closed_at = now() - interval '9 d', asked_at = now() - make_interval(hours => %s)"
+        database.rows(f"UPDATE data_block SET {past} RETURNING 1", (hours,))  # noqa: S608
+        assert set(asked(clock, database)) == words, "once a day, while nobody answers for days"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -213,8 +214,23 @@ def test_the_closer_is_reminded_of_blocks_that_are_complete_but_open(jobs: Datab
     assert all(isinstance(message, CheckBlock) for message in found)
     assert sorted(message.block for message in found if isinstance(message, CheckBlock)) == ["complete", "given up"]
     assert [message.job_ids[0] in (1, 2, 5, 6) for message in found] == [True] * 2, "programs before know it by a job"
-    clock.round("blocks")
-    assert len(said(jobs)) == 2, "again and again"
+    jobs.execute("UPDATE data_block SET created_at = now() - interval '2 min'")
+    passing = "UPDATE data_block SET asked_at = asked_at - %(past)s, created_at = created_at - %(past)s"
+    for seconds, words in (
+        (110, 0),
+        (20, 2),
+        (200, 0),
+        (80, 2),
+        (400, 0),
+        (200, 2),
+        (880, 0),
+        (40, 2),
+        (880, 0),
+        (40, 2),
+    ):
+        jobs.execute(passing, {"past": timedelta(seconds=seconds)})
+        clock.round("blocks")
+        assert len(said(jobs)) == words, "again and again, but ever more seldom, or they would fill a dead queue"
 
 
 def test_two_clocks_do_each_thing_once(jobs: Database, database_url: str) -> None:
