@@ -23,6 +23,8 @@ class Filters:
     resource_type: str | None = None
     task_id: int | None = None
     user_name: str | None = None
+    background: bool = False
+    """Only jobs that are for the background."""
 
 
 @dataclass(frozen=True, slots=True)

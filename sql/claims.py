@@ -218,14 +218,15 @@ def _kind(job: JobDescription) -> Kind:
 
 
 def _is_usual(groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> bool:
-    """Not too many pilots that are alike, ask for no task or user, and each for itself."""
+    """Not too many pilots that are alike, ask for no task or user and not for the background, and each for itself."""
     if len(groups) != 1:
         return False
     filters, seats = groups[0]
     if len(seats) > _TOGETHER:
         return False
     places = [seat.place for seat in seats if seat.place is not None]
-    return filters.task_id is None and filters.user_name is None and len(set(places)) == len(places)
+    is_narrow = filters.task_id is not None or filters.user_name is not None or filters.background
+    return not is_narrow and len(set(places)) == len(places)
 
 
 def _asked(number: int, seat: Seat) -> dict[str, Any]:

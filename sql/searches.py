@@ -24,10 +24,14 @@ _SITE: LiteralString = "w.site = %(site)s"
 _TASK: LiteralString = "w.site || '/' || w.task_id::text = %(site)s::text || '/' || %(task_id)s::bigint::text"
 _USER: LiteralString = "w.site || '/' || w.user_name = %(site)s::text || '/' || %(user_name)s::text"
 _TASK_AND_USER: LiteralString = f"{_TASK} AND w.user_name = %(user_name)s"
+_BACKGROUND: LiteralString = "w.is_background AND w.site || '/background' = %(site)s::text || '/background'"
+_BACKGROUND_OF: LiteralString = f"""{_BACKGROUND}
+    AND (%(task_id)s::bigint IS NULL OR w.task_id = %(task_id)s::bigint)
+    AND (%(user_name)s::text IS NULL OR w.user_name = %(user_name)s::text)"""
 
 
 def _below(leading: LiteralString) -> dict[str, LiteralString]:
-    """The searches for pilots that ask for one task or user, led by an index of its own.
+    """The searches for pilots that ask for one task or user, or for the background, led by an index of its own.
 
     Below it there is no order of dispatch, but the classes are few: no look at the front.
     """
@@ -41,6 +45,8 @@ _QUERIES: Mapping[tuple[bool, bool], Mapping[str, LiteralString]] = {
     (False, True): _below(_USER),
     (True, True): _below(_TASK_AND_USER),
 }
+_FOR_BACKGROUND = _below(_BACKGROUND_OF)
+"""Its jobs are few, whoever they are of: they have one index."""
 
 
 @dataclass(slots=True)
@@ -60,7 +66,7 @@ class Search:
     @property
     def queries(self) -> Mapping[str, LiteralString]:
         f = self.filters
-        return _QUERIES[f.task_id is not None, f.user_name is not None]
+        return _FOR_BACKGROUND if f.background else _QUERIES[f.task_id is not None, f.user_name is not None]
 
     def needs(self, name: str) -> bool:
         """Whether this search is to be made."""

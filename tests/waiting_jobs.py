@@ -12,10 +12,11 @@ _JOB: dict[str, Any] = {
     "state": "activated", "version": 3, "attempt_nr": 1, "vo": VO, "site": QUEUE, "label": "user", "priority": 1000,
     "task_id": 7, "job_definition_id": 1, "jobset_id": 1, "name": "job", "owner": "iss|owner", "user_name": "Owner",
     "core_count": 1, "min_ram": 100, "max_disk": 10, "max_walltime": 3600, "resource_type": "", "destination": "",
-    "holder": None, "command": None, "has_report": False,
+    "holder": None, "command": None, "has_report": False, "is_background": False,
 }  # fmt: skip
 _WAITING = (
-    "job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name"
+    "job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,"
+    " is_background"
 )
 
 

@@ -66,6 +66,8 @@ def describe(job: JobDescription) -> dict[str, Any]:
     columns = job.columns
     values: dict[str, Any] = dict(job.spec)
     values |= {name: columns[column] for name, column in _COLUMNS.items() if columns.get(column) is not None}
+    if columns.get("holder") is not None:
+        values["job_execution_id"] = 0  # for the background are those that wait
     values |= _told(columns.get("command"), values.get("special_handling"))
     values |= _of_pilot(columns.get("pilot") or {})
     values |= _errors(columns.get("errors") or {}, columns["state"])

@@ -124,7 +124,8 @@ NonNegative = Annotated[
     Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None, BeforeValidator(whole), sent.number(0, MAX_BIGINT)
 ]
 Amount = Annotated[int | None, BeforeValidator(amount), sent.AMOUNT]
-Flag = Annotated[bool, BeforeValidator(flag), sent.FLAG]
+Flag = Annotated[bool, BeforeValidator(flag), sent.flag(is_optional=False)]
+OptionalFlag = Annotated[bool | None, BeforeValidator(flag), sent.flag()]
 JobId = Annotated[
     int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(whole), sent.number(1, MAX_BIGINT, is_optional=False)
 ]

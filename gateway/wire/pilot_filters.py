@@ -24,6 +24,7 @@ def filters(ask: AcquireRequest, queue_status: str) -> Filters:
         resource_type=ask.resource_type,
         task_id=ask.task_id or None,
         user_name=ask.prod_user_id,
+        background=ask.background is True,
     )
 
 

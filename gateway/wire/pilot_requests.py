@@ -14,6 +14,7 @@ from gateway.wire.fields import (
     JobId,
     JobIds,
     NonNegative,
+    OptionalFlag,
     Remark,
     Text,
     absent_to_none,
@@ -63,6 +64,7 @@ class AcquireRequest(Ask):
     resource_type: Text = _either("resource_type", "resourceType")
     task_id: NonNegative = _either("task_id", "taskID")
     prod_user_id: Text = _either("prod_user_id", "prodUserID")
+    background: OptionalFlag = None
     harvester_id: Remark = None
     worker_id: Remark = None
     scheduler_id: Remark = _either("scheduler_id", "schedulerID")

@@ -17,16 +17,6 @@ REMARK = WithJsonSchema(
     {"description": "A short text of one line. What is longer is cut, what is no text was not said."}
 )
 
-FLAG = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": "boolean"},
-            {"type": "integer", "enum": [0, 1]},
-            {"type": "string", "pattern": "^([Tt]rue|[Ff]alse|0|1)$"},
-        ]
-    }
-)
-
 PAGE = "^[1-9][0-9]{0,17}(@[1-9][0-9]{0,15})?$"
 """Where a list goes on: behind a PandaID, and of what ended behind the time of that, in microseconds since 1970."""
 _WORD, _GAP = r"[^,\s\[\]]+", r"[,\s\[\]]+"
@@ -34,6 +24,18 @@ _JOB = (
     "The attributes of a job by position, and at the end the array of its files. Older clients send fewer: theirs are"
     " the first ones. NULL is nothing."
 )
+
+
+def flag(*, is_optional: bool = True) -> WithJsonSchema:
+    """Yes or no, or its text."""
+    forms: list[dict[str, Any]] = [
+        {"type": "boolean"},
+        {"type": "integer", "enum": [0, 1]},
+        {"type": "string", "pattern": "^([Tt]rue|[Ff]alse|0|1)$"},
+    ]
+    if is_optional:
+        forms += [{"type": "string", "pattern": _NOTHING}, {"type": "null"}]
+    return WithJsonSchema({"anyOf": forms})
 
 
 def number(least: int, most: int, *, is_optional: bool = True) -> WithJsonSchema:

@@ -28,7 +28,9 @@ _SERVERS_OWN = words(
 _FREE_TEXT = frozenset({"job_parameters", "metadata"})
 _MAX_FREE_TEXT = 1024 * 1024
 _USABLE_STATUS = ("ready", "cached")
-_MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt")
+_MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt", "job_execution_id")
+_BACKGROUND = 1
+"""The jobExecutionID of a job that pilots take who ask for the background; others mean nothing."""
 _MOST_PATTERNS = 20
 """All of a job's are compared with the names in its report by a process apart, for seconds if they are made so."""
 _INSTALL = "install"
@@ -139,6 +141,7 @@ def _job(spec: dict[str, Any], files: Sequence[dict[str, Any]], job_id: int, job
         special_handling=str(spec.get("special_handling", "")),
         transfer_type=str(spec.get("transfer_type", "")),
         is_jedis=spec.get("lockedby") == _JEDI,
+        is_background=numbers("job_execution_id") == _BACKGROUND,
         spec=spec,
         files=drafts,
     )

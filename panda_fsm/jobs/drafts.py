@@ -93,6 +93,7 @@ class JobDraft(BaseModel):
     special_handling: Name = ""
     transfer_type: Name = ""
     is_jedis: bool = False
+    is_background: bool = False
     upstream: Annotated[list[Id], Field(max_length=MOST_UPSTREAM)] | None = None
     """Jobs that make what this one reads, and that it waits for."""
     spec: dict[str, Any] = Field(default_factory=dict)

@@ -4,7 +4,8 @@
 -- look at (`unseen`); and, where it looked at all, whether one fits that it could not have (`missed`): somebody holds
 -- it for a moment. All skip jobs that are locked instead of waiting for them, so they can be in no deadlock; a row of
 -- job_waiting is touched only by who has locked its job. Only `step`, in the same transaction, makes a step of it. For
--- pilots that ask for one task or user, sql/searches.py puts another condition in the place of `w.site = ...`.
+-- pilots that ask for one task or user, or for the background, sql/searches.py puts another condition in the place of
+-- `w.site = ...`.
 
 -- name: front
 -- A part of `pick_front` and `claim_front`: among the first jobs in the order of dispatch there are enough that fit. None
@@ -206,11 +207,12 @@ WITH given AS (
     FROM locked l
     WHERE j.job_id = l.job_id AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
     RETURNING j.job_id, j.version, j.site, j.vo, j.priority, j.label, j.resource_type, j.min_ram, j.max_disk,
-        j.max_walltime, j.core_count, j.task_id, j.user_name, l.cause, l.look_s
+        j.max_walltime, j.core_count, j.task_id, j.user_name, j.is_background, l.cause, l.look_s
 ), waiting AS (
     INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
-                             task_id, user_name)
-    SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name
+                             task_id, user_name, is_background)
+    SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
+        is_background
     FROM moved
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => m.look_s)

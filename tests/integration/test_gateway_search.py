@@ -49,6 +49,14 @@ FITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"user_name": "Jane"}, {"user_name": "Jane"}, True),
     ({"user_name": "Jane", "task_id": 9}, {"user_name": "Jane", "task_id": 9}, True),
     ({"user_name": "Jane", "task_id": 9}, {"user_name": "John", "task_id": 9}, False),
+    ({"is_background": True}, {}, True),
+    ({"is_background": True}, {"background": True}, True),
+    ({}, {"background": True}, False),
+    ({"is_background": True, "site": "OTHER"}, {"background": True}, False),
+    ({"is_background": True, "task_id": 9}, {"background": True, "task_id": 9, "memory": 4000}, True),
+    ({"is_background": True, "task_id": 9}, {"background": True, "task_id": 7}, False),
+    ({"is_background": True, "user_name": "Jane"}, {"background": True, "user_name": "Jane"}, True),
+    ({"is_background": True, "user_name": "Jane"}, {"background": True, "user_name": "John"}, False),
 ]
 
 
@@ -77,12 +85,13 @@ def test_the_one_that_fits_is_found_behind_many_that_do_not(database_url: str) -
 CHOICES: dict[str, tuple[Any, ...]] = {
     "label": ("user", "managed", "test"), "resource_type": ("", "SCORE", "MCORE"), "core_count": (0, 1, 8),
     "min_ram": (0, 1000, 4000), "max_walltime": (0, 600, 86_400), "max_disk": (0, 10, 500), "priority": (1, 2, 3),
-    "task_id": (7, 8), "user_name": ("Jane", "John"),
+    "task_id": (7, 8), "user_name": ("Jane", "John"), "is_background": (False, True),
 }  # fmt: skip
 ASKED: dict[str, tuple[Any, ...]] = {
     "labels": (None, ("user",), ("managed", "test")), "resource_type": (None, None, "SCORE"),
     "core_count": (None, 1, 8), "memory": (None, 999, 4000), "remaining_time": (None, 600, 3600),
     "disk": (None, 10, 400), "task_id": (None, None, 7), "user_name": (None, None, "Jane"),
+    "background": (False, False, True),
 }  # fmt: skip
 
 
@@ -94,6 +103,7 @@ def fitting(jobs: list[dict[str, Any]], asked: dict[str, Any]) -> list[int]:
         job
         for job in jobs
         if (asked["labels"] is None or job["label"] in asked["labels"])
+        and (job["is_background"] or not asked["background"])
         and all(asked[name] is None or job[name] == asked[name] for name in equal)
         and all(asked[name] is None or job[need] <= asked[name] for name, need in above.items())
     ]
@@ -184,6 +194,7 @@ NOTHING_FITS: list[dict[str, Any]] = [
     {"labels": ("managed", "test")}, {"memory": 50}, {"disk": 5}, {"remaining_time": 60}, {"core_count": 0},
     {"resource_type": "MCORE"}, {"task_id": 9}, {"user_name": "Nobody"}, {"task_id": 7, "memory": 50},
     {"user_name": "Owner", "disk": 5}, {"labels": ("user",), "memory": 50, "disk": 5, "remaining_time": 60},
+    {"background": True}, {"background": True, "task_id": 7, "user_name": "Owner"},
 ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ SELECT (j.state, j.version, j.holder, j.node, j.pilot, j.left_by, j.errors, j.wa
     (SELECT array_agg((h.version, h.transition_id, h.service, h.host, h.detail, h.message_id IS NULL)::text
         ORDER BY h.version) FROM job_history h WHERE h.job_id = j.job_id),
     (SELECT (w.priority, w.label, w.resource_type, w.min_ram, w.max_disk, w.max_walltime, w.core_count, w.task_id,
-        w.user_name)::text FROM job_waiting w WHERE w.job_id = j.job_id),
+        w.user_name, w.is_background)::text FROM job_waiting w WHERE w.job_id = j.job_id),
     (SELECT array_agg((c.state, c.vo, c.jobs)::text ORDER BY c.state, c.jobs) FROM job_count c WHERE c.site = j.site),
     (SELECT o.body FROM outbox o WHERE o.body::json ->> 'job_id' = j.job_id::text
         AND o.body::json ->> 'trigger' = 'undelivered')
@@ -132,7 +132,7 @@ def test_what_reached_nobody_is_taken_back_by_the_step_that_effects_make(
     """Two jobs alike: one is given back, the other moved as services move jobs. The tables must show the same."""
     limits = TableLimits(set_here, {})
     for job_id, queue in ((1, "GIVEN"), (2, "STEPPED")):
-        add_jobs(database_url, range(job_id, job_id + 1), site=queue, label=label)
+        add_jobs(database_url, range(job_id, job_id + 1), site=queue, label=label, is_background=label == "user")
 
     async def scene(store: GatewayStore) -> None:
         taken = [(await store.claims.claim(Filters(queue), [seat(worker_id="7")])) for queue in ("GIVEN", "STEPPED")]

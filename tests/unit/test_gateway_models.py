@@ -59,7 +59,8 @@ def test_limits_of_a_pilot_are_adapted(sent: dict[str, Any], read: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "sent", [{"n_jobs": 1.5}, {"n_jobs": "1_0"}, {"taskID": "4.2e16"}, {"taskID": "x"}, {"prodSourceLabel": ["user"]}]
+    "sent", [{"n_jobs": 1.5}, {"n_jobs": "1_0"}, {"taskID": "4.2e16"}, {"taskID": "x"}, {"prodSourceLabel": ["user"]},
+             {"background": "perhaps"}],
 )
 def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -133,6 +134,13 @@ def test_a_pilots_label_stands_for_those_of_jobs(
 ) -> None:
     ask = AcquireRequest.model_validate({"siteName": "Q", "prodSourceLabel": label, "computingElement": element})
     assert filters(ask, status).labels == tuple(labels.split())
+
+
+@pytest.mark.parametrize(
+    ("sent", "asks"), [(True, True), ("True", True), ("1", True), (False, False), ("false", False), (None, False)]
+)
+def test_a_pilot_may_ask_for_the_background(sent: Any, asks: bool) -> None:
+    assert filters(AcquireRequest.model_validate({"siteName": "Q", "background": sent}), "online").background is asks
 
 
 def test_a_pilot_that_says_zero_or_nothing_has_no_limit() -> None:

@@ -153,6 +153,12 @@ def test_what_was_not_said_is_read_back_as_nothing() -> None:
     assert (read["destinationSE"], read["jobName"], read["VO"], read["attemptNr"]) == (None, None, None, 0)
 
 
+@pytest.mark.parametrize(("holder", "read"), [(None, 1), ("iss|pilot", 0)])
+def test_a_background_job_is_one_until_a_pilot_has_it(holder: str | None, read: int) -> None:
+    """And again when it waits again."""
+    assert describe(described(whole_job(jobExecutionID=1), holder=holder))["jobExecutionID"] == read
+
+
 def test_files_add_up() -> None:
     read = describe(described(whole_job()))
     assert (read["nInputDataFiles"], read["inputFileBytes"], read["nOutputDataFiles"]) == (2, 20, 0)

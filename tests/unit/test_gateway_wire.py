@@ -66,6 +66,11 @@ def test_what_the_rules_of_blocks_read_of_a_job() -> None:
     assert [(file.token, file.place_token) for file in result.files] == [("an", "TOMERGE"), ("", "TOMERGE")]
 
 
+@pytest.mark.parametrize(("sent", "is_background"), [(1, True), ("1", True), (0, False), (77, False), ("NULL", False)])
+def test_a_job_is_for_the_background_where_its_execution_id_says_so(sent: Any, is_background: bool) -> None:
+    assert drafted(job_spec(jobExecutionID=sent)).is_background is is_background
+
+
 def test_older_clients_send_fewer_attributes() -> None:
     sent = job_spec().dump_to_json_serializable()
     assert draft([*sent[:122], []], 0, 1, 1, "u", QUEUES).site == "LAB_B"
