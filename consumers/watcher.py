@@ -109,7 +109,7 @@ class Watcher(Service[None]):
     def _deadline(self, passed: DeadlinePassed, job: Job) -> Outcome:
         if passed.state is not job.state or passed.version != job.version:
             return Ignore(f"job went on to {job.state}")
-        deadline = overdue_by(job, datetime.now(UTC), self._limits)
+        deadline = overdue_by(job, datetime.now(UTC), self._limits, passed.is_idle is True)
         if deadline is None:
             return Ignore("a heartbeat came in time, or its outputs are still looked at")
         if job.state is State.SENT and deadline.kill is None and job.may_be_handed_out_again():

@@ -73,7 +73,8 @@ class Effects:
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
     `blocks` are the first of each name, `brought` says which jobs have them in their plans: by name, kind, experiment,
     for these may differ. Files join those `joined`: they must take files when the batch is written. Those `filled` get
-    their first outputs. `vacated` names jobs that their pilots lost, and whether for their silence.
+    their first outputs. `vacated` names jobs that their pilots lost, and whether for their silence, `started_at` queues
+    at which jobs started to run.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Effects:
     deactivated: set[int] = field(default_factory=set)
     priorities: dict[int, int] = field(default_factory=dict)
     vacated: dict[int, bool] = field(default_factory=dict)
+    started_at: set[str] = field(default_factory=set)
 
     def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> JobStep | Ignored[Trigger, State]:
         """Move `job` in memory and note history, event, counts. Raises IllegalTransitionError."""
@@ -125,7 +127,9 @@ class Effects:
         self.counts[(step.destination, job.site, job.vo)] += 1
         if step.source is not None:
             self.counts[(step.source, job.site, job.vo)] -= 1
-        if step.destination is State.ACTIVATED:
+        if step.destination is State.RUNNING:
+            self.started_at.add(job.site)
+        elif step.destination is State.ACTIVATED:
             _toggle(job.job_id, self.activated, self.deactivated)
             if step.source is State.SENT:
                 self._vacate(job, was_silent=step.trigger is Trigger.UNCLAIMED)

@@ -1,13 +1,14 @@
 """The database side of the appointments: live jobs whose time has come, a slice at a time, and all of them at once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import psycopg
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Outgoing
-from panda_fsm.jobs.appointments import Appointed, Due, Way
-from panda_fsm.jobs.facts import FACTS, Replay
+from panda_fsm.jobs.appointments import Appointed, Due, Way, looks_at
+from panda_fsm.jobs.facts import FACTS, GOES_ON, Activity, Replay, Unless
 from panda_fsm.jobs.job import Job
 from panda_fsm.messages import Message, TransferRequested
 from panda_fsm.transfers import merged
@@ -20,6 +21,9 @@ from sql.store import read_files, read_jobs
 _Q = load("appointments")
 _CHUNK = 2000
 _NO_REQUEST = "00000000-0000-0000-0000-000000000000"
+
+_UNKNOWN_S = 600
+_ACTIVITIES = {Activity.STARTS: "starts", Activity.GOES_ON: "goes_on"}
 
 Decide = Callable[[Due], Mapping[int, Appointed]]
 
@@ -56,7 +60,8 @@ def _keep(connection: psycopg.Connection, job_ids: Sequence[int], at_once: Mappi
         return
     now, grace_until = connection.execute(_Q["clock"]).fetchone() or (None, None)
     asked = frozenset(job_id for job_id in jobs if at_once[job_id])
-    appointed = decide(Due(jobs, _ways(connection, jobs), now, grace_until, asked, _worker_done(connection, jobs)))
+    ways, worker_done = _ways(connection, jobs), _worker_done(connection, jobs)
+    appointed = decide(Due(jobs, ways, now, grace_until, asked, worker_done, _last_active(connection, jobs, now)))
     rows = [{"job_id": job_id, "look_at": one.look_at, "ended": one.ended} for job_id, one in appointed.items()]
     connection.execute(_Q["make"], {"rows": as_json(rows)})
     _send(connection, (message for one in appointed.values() for message in one.messages))
@@ -68,6 +73,26 @@ def _worker_done(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> fro
     if not with_pilot:
         return frozenset()
     return frozenset(job_id for (job_id,) in connection.execute(_Q["worker_done"], {"job_ids": with_pilot}))
+
+
+def _last_active(connection: psycopg.Connection, jobs: Mapping[int, Job], now: datetime) -> dict[int, datetime]:
+    """When there was last the activity that deadlines of these jobs look at, if ever; the others cost nothing.
+
+    While it waits to be handled that a job runs, nobody knows: they are looked at again a little later.
+    """
+    asked: dict[Unless, list[int]] = {}
+    for job in jobs.values():
+        unless = looks_at(job, now)
+        if unless is not None:
+            asked.setdefault(unless, []).append(job.job_id)
+    if asked and connection.execute(_Q["start_waits"]).fetchone() is not None:
+        known_at = now + timedelta(seconds=_UNKNOWN_S)
+        return {i: known_at - timedelta(seconds=unless.seconds) for unless, ids in asked.items() for i in ids}
+    found: dict[int, datetime] = {}
+    for unless, job_ids in asked.items():
+        parameters = {"job_ids": job_ids, "seconds": unless.seconds, "states": sorted(GOES_ON)}
+        found |= dict(connection.execute(_Q[_ACTIVITIES[unless.activity]], parameters).fetchall())
+    return found
 
 
 def _ways(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> dict[str, Way]:

@@ -32,6 +32,9 @@ _STATUSES = {status.value: status for status in FileStatus}
 _LOCK_AGAIN_S = (0.01, 0.04)
 """A row that is locked is mostly free again at once; what is not is left out, so that nobody waits for it."""
 
+_STARTS_EACH_S = 60
+"""A deadline asks whether jobs start at a queue: in hours, so once a minute is enough."""
+
 
 _TO_LOCK = 10
 """Such a part of a statement's time is left to waiting for who holds a row."""
@@ -48,6 +51,7 @@ class PostgresStore:
         self._service = service
         self.timetable = rows.Timetable(limits, archive_after_s)
         self._transitions: dict[tuple[str, str | None], int] = {}
+        self._starts: dict[str, float] = {}
 
     def close(self) -> None:
         """Give the connection back."""
@@ -92,6 +96,13 @@ class PostgresStore:
             known = connection.execute(_Q["transition_ids"])
             self._transitions = {(event, source): number for event, source, number in known}
         return rows.history(effects, self._transitions)
+
+    def starts_to_note(self, sites: Collection[str]) -> list[str]:
+        """Of queues at which jobs started those that this process has not noted for a minute."""
+        now = time.monotonic()
+        news = sorted(site for site in sites if now - self._starts.get(site, -_STARTS_EACH_S) >= _STARTS_EACH_S)
+        self._starts |= dict.fromkeys(news, now)
+        return news
 
     @property
     def service(self) -> str:
@@ -166,6 +177,8 @@ class PostgresTransaction:
         self._rows("keep_samples", rows.samples(effects), minutes=MINUTES)
         self._rows("keep_stdout", rows.stdout(effects))
         self._close_blocks(effects)
+        if sites := self._store.starts_to_note(effects.started_at):
+            self._connection.execute(_Q["note_starts"], {"sites": sites})
         history = self._store.history_rows(self._connection, effects)
         self._rows("write_history", history, service=self._store.service, host=_HOST)
         self._rows("count_jobs", rows.counts(effects))

@@ -60,8 +60,9 @@ def said(database: Database) -> list[AnyMessage]:
     return [decode(body.encode()) for _, body in sorted(rows)]
 
 
-def enter(database: Database, job_ids: Iterable[int], state: State, ago_s: float = 100_000, **fields: Any) -> None:
-    """Put jobs into a state since `ago_s`, with their deadline an hour away and an appointment that is due."""
+def enter(database: Database, job_ids: Iterable[int], state: State, ago_s: float = 40_000, **fields: Any) -> None:
+    """Put jobs into a state since `ago_s`, with their deadline an hour away and an appointment that is due. After
+    half a day those of tasks may be idle."""
     values = {"deadline_at": "1 hour"} | fields
     database.rows(
         """UPDATE job SET state = %(state)s, version = 5, verdict = %(verdict)s, has_report = %(has_report)s,

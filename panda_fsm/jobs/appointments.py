@@ -1,12 +1,12 @@
 """Appointments: what the clock does about a job when its time has come; the one rule for deadlines and reminders."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
 
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.jobs.facts import FACTS, Deadline, Limits, Replay, Since
+from panda_fsm.jobs.facts import FACTS, Deadline, Limits, Replay, Since, Unless
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, Phase, State
 from panda_fsm.messages.ddm import FileToMove, TransferRequested
@@ -37,7 +37,8 @@ class Due:
     """Live jobs whose time has come, with the ways of their files by the name of the block.
 
     Until `grace_until` a pilot's silence may have been ours. `at_once` names jobs that an operator wants reminded of,
-    `worker_done` those of which it is known that the worker of their pilot has ended.
+    `worker_done` those of which it is known that the worker of their pilot has ended, `last_active` when there was last
+    what deadlines of them look at: of those for which `looks_at` says so.
     """
 
     jobs: Mapping[int, Job]
@@ -46,6 +47,7 @@ class Due:
     grace_until: datetime
     at_once: frozenset[int] = frozenset()
     worker_done: frozenset[int] = frozenset()
+    last_active: Mapping[int, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,38 @@ class Archived:
     trouble: Mapping[int, str]
 
 
-def first_end(job: Job, limits: Limits, grace_until: datetime | None = None) -> tuple[datetime, Deadline] | None:
-    """When the job is overdue, and by which deadline; None: it has ended. No silence counts before `grace_until`."""
+def looks_at(job: Job, now: datetime) -> Unless | None:
+    """What must be known of the activity around the job: a deadline asks, and its time is over. None has two such."""
+    for deadline in FACTS[job.state].deadlines:
+        if deadline.unless is not None and deadline.is_for(job.kind):
+            return deadline.unless if job.entered_at + timedelta(seconds=deadline.seconds) <= now else None
+    return None
+
+
+def first_end(
+    job: Job, limits: Limits, grace_until: datetime | None = None, last_active: datetime | None = None
+) -> tuple[datetime, Deadline] | None:
+    """When the job is overdue, and by which deadline; None: it has ended.
+
+    No silence counts before `grace_until`, and no idleness; around the job there was last some activity at
+    `last_active`.
+    """
+    return min(_ends(job, limits, grace_until, last_active), key=itemgetter(0), default=None)
+
+
+def _ends(
+    job: Job, limits: Limits, grace_until: datetime | None, last_active: datetime | None
+) -> Iterator[tuple[datetime, Deadline]]:
     kind = job.kind
-    ends = [
-        (_passes_at(job, deadline, timedelta(seconds=limits.deadline_s(job.state, deadline)), grace_until), deadline)
-        for deadline in FACTS[job.state].deadlines
-        if deadline.is_for(kind)
-    ]
-    return min(ends, key=itemgetter(0), default=None)
+    for deadline in FACTS[job.state].deadlines:
+        if not deadline.is_for(kind):
+            continue
+        lasts = timedelta(seconds=limits.deadline_s(job.state, deadline))
+        passes_at = _passes_at(job, deadline, lasts, grace_until)
+        if deadline.unless is not None:
+            idle_at = passes_at if last_active is None else last_active + timedelta(seconds=deadline.unless.seconds)
+            passes_at = max(passes_at, idle_at, grace_until or passes_at)
+        yield passes_at, deadline
 
 
 def _passes_at(job: Job, deadline: Deadline, lasts: timedelta, grace_until: datetime | None) -> datetime:
@@ -104,9 +129,10 @@ def _passes_at(job: Job, deadline: Deadline, lasts: timedelta, grace_until: date
     return heard if grace_until is None else max(heard, grace_until)
 
 
-def overdue_by(job: Job, now: datetime, limits: Limits) -> Deadline | None:
-    """The deadline that has passed, if one has."""
-    end = first_end(job, limits)
+def overdue_by(job: Job, now: datetime, limits: Limits, is_idle: bool = False) -> Deadline | None:
+    """The deadline that has passed, if one has. Whether it `is_idle` around the job is the clock's to say."""
+    ends = ((at, one) for at, one in _ends(job, limits, None, None) if one.unless is None or is_idle)
+    end = min(ends, key=itemgetter(0), default=None)
     return end[1] if end is not None and end[0] <= now and not _outputs_are_looked_at(job) else None
 
 
@@ -117,13 +143,16 @@ def _outputs_are_looked_at(job: Job) -> bool:
 
 def appoint(job: Job, due: Due, limits: Limits) -> Appointed:
     """What is done about one of the jobs that are due."""
-    end = first_end(job, limits, due.grace_until)
+    end = first_end(job, limits, due.grace_until, due.last_active.get(job.job_id))
     if end is None:
         return Appointed((), job.deadline_at, ended=True)
     now, (deadline, passing) = due.now, end
     if deadline <= now and not _outputs_are_looked_at(job):
         worker_done = True if job.job_id in due.worker_done else None
-        passed = DeadlinePassed(job_id=job.job_id, state=job.state, version=job.version, worker_done=worker_done)
+        passed = DeadlinePassed(
+            job_id=job.job_id, state=job.state, version=job.version, worker_done=worker_done,
+            is_idle=True if passing.unless is not None else None,
+        )  # fmt: skip
         is_silent = passing.since is Since.HEARD and job.awaits_last_words
         again = now + _grown(_ANNOUNCE_AGAIN_S, now - deadline)
         return Appointed((passed,), again, overdue=True, silent=is_silent)

@@ -40,6 +40,23 @@ class Since(Enum):
     CREATED = "creation"
 
 
+class Activity(Enum):
+    """What goes on around a job, which a deadline of it may look at."""
+
+    STARTS = "a job started at its queue"
+    GOES_ON = "a job of its task and jobDefinitionID went on at its queue"
+
+
+class Unless(NamedTuple):
+    """A deadline does not pass while there was this activity within so many seconds."""
+
+    activity: Activity
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"unless {self.activity.value} within {self.seconds // 3600} h"
+
+
 class Kind(NamedTuple):
     """What of a job its deadlines depend on. `has_report`: its pilot's last words have come."""
 
@@ -55,7 +72,8 @@ class Deadline:
 
     With `kill` it acts as a kill of that code, and closes the job; else the job has failed. It is for all jobs, or for
     some labels, from a priority on, of tasks, or for those whose pilot `declared` the state itself. Of the deadlines
-    that a job has, the one that passes first acts; of equals, the first.
+    that a job has, the one that passes first acts; of equals, the first. One with `unless` counts from entry, and is
+    looked at once that time is over: it costs nothing before.
     """
 
     seconds: int
@@ -68,6 +86,7 @@ class Deadline:
     from_priority: int | None = None
     of_tasks: bool = False
     declared: bool = False
+    unless: Unless | None = None
 
     def is_for(self, kind: Kind) -> bool:
         """Whether a job of this kind has it."""
@@ -86,6 +105,7 @@ class Deadline:
             "" if self.from_priority is None else f"priority {self.from_priority} and more",
             "of a task" if self.of_tasks else "",
             "declared by its pilot" if self.declared else "",
+            "" if self.unless is None else str(self.unless),
         ]
         return "; ".join(filter(None, words)) or "all"
 
@@ -126,6 +146,14 @@ _HEARTBEAT = _lost(2 * _HOUR, DispatcherCode.LOST_HEARTBEAT, "lost heartbeat")
 _NOT_MERGED = (Deadline(7 * _DAY, Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, "outputs were never merged"),)
 _TOO_OLD = _expired(21 * _DAY, "too old", since=Since.CREATED)
 """No job waits, runs or holds for ever, however often it is heard of."""
+_IDLE_QUEUE = _expired(
+    4 * _HOUR, "nothing starts at its queue", 51, labels=_MANAGED, from_priority=_URGENT, of_tasks=True,
+    since=Since.ENTERED, unless=Unless(Activity.STARTS, 2 * _HOUR),
+)  # fmt: skip
+_IDLE_TASK = _expired(
+    12 * _HOUR, "its task does not go on at its queue", 51, labels=USER_LABELS, of_tasks=True,
+    since=Since.ENTERED, unless=Unless(Activity.GOES_ON, 3 * _HOUR),
+)  # fmt: skip
 _HOLDING = (DispatcherCode.HOLDING_TIMEOUT, "stuck in holding")
 _ENDED = Facts(P.FINAL, OnReport.REPEATED, replay=Replay.BLOCKS)
 
@@ -143,13 +171,13 @@ FACTS: Mapping[State, Facts] = {
     ),
     S.ASSIGNED: Facts(
         P.PREPARING, OnReport.GHOST,
-        _expired(12 * _HOUR, "expired in assigned: inputs never arrived", 51, labels=_MANAGED)
+        _IDLE_TASK + _expired(12 * _HOUR, "expired in assigned: inputs never arrived", 51, labels=_MANAGED)
         + _expired(7 * _DAY, "expired in assigned: inputs never arrived"),
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
     S.ACTIVATED: Facts(
         P.READY, OnReport.GHOST,
-        _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED)
+        _IDLE_QUEUE + _IDLE_TASK + _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED)
         + _expired(7 * _DAY, "expired in activated: no pilot came") + _TOO_OLD,
     ),
     S.THROTTLED: Facts(
@@ -161,7 +189,8 @@ FACTS: Mapping[State, Facts] = {
     ),
     S.STARTING: Facts(
         P.WITH_PILOT, OnReport.NEWS,
-        _HEARTBEAT + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED) + _TOO_OLD,
+        _HEARTBEAT + _IDLE_QUEUE + _IDLE_TASK
+        + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED) + _TOO_OLD,
     ),
     S.RUNNING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT + _TOO_OLD),
     S.HOLDING: Facts(
@@ -198,6 +227,8 @@ FINAL = in_phases(P.FINAL)
 ENDED_BADLY = FINAL - {S.FINISHED}
 LIVE = frozenset(FACTS) - FINAL
 WITH_PILOT = in_phases(P.WITH_PILOT)
+GOES_ON = in_phases(P.READY, P.WITH_PILOT, P.POST_PROCESSING) - {S.STARTING} | {S.FINISHED, S.CANCELLED}
+"""A job that came here a while ago says that its task goes on; one that failed or was closed does not."""
 
 
 class Limits(Protocol):

@@ -53,13 +53,15 @@ class OutputsAdded(JobMessage):
 class DeadlinePassed(JobMessage):
     """A job stayed too long in `state`; acted on only while it is still there, in that version.
 
-    `worker_done`: the worker that its pilot ran in has ended.
+    `worker_done`: the worker that its pilot ran in has ended. `is_idle`: nothing went on around it for so long as the
+    deadline says that looks at this.
     """
 
     msg_type: Literal["deadline_passed"] = "deadline_passed"
     state: State
     version: int
     worker_done: bool | None = None
+    is_idle: bool | None = None
 
     @property
     def routing_key(self) -> str:

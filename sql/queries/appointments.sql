@@ -20,6 +20,30 @@ SELECT j.job_id FROM job j
 JOIN worker w ON w.harvester_id = j.pilot ->> 'harvester_id' AND w.worker_id = j.pilot ->> 'worker_id'
 WHERE j.job_id = ANY(%(job_ids)s) AND w.status = 'finished'
 
+-- name: start_waits
+-- A report that was accepted and that nobody has handled for a minute: the Watchers are away, or have a long queue.
+SELECT 1 FROM request WHERE routing_key = 'report.running' AND accepted_at < now() - interval '60 s' LIMIT 1
+
+-- name: starts
+SELECT j.job_id, q.started_at FROM job j JOIN queue_start q ON q.site = j.site WHERE j.job_id = ANY(%(job_ids)s)
+
+-- name: goes_on
+-- Those of one task, jobDefinitionID and queue are looked at together. Of ended jobs it counts when their pilots had done.
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT task_id, job_definition_id, site FROM job WHERE job_id = ANY(%(job_ids)s)
+), last AS MATERIALIZED (
+    SELECT a.*, greatest(
+        (SELECT max(j.state_changed_at) FROM job j WHERE j.task_id = a.task_id
+            AND j.job_definition_id = a.job_definition_id AND j.site = a.site AND j.state = ANY(%(states)s)),
+        (SELECT max(e.ended_at) FROM job_archive e WHERE e.task_id = a.task_id
+            AND e.ended_at > now() - make_interval(secs => %(seconds)s)
+            AND e.job_definition_id = a.job_definition_id AND e.site = a.site AND e.state = ANY(%(states)s))) AS at
+    FROM asked a
+)
+SELECT j.job_id, l.at
+FROM job j JOIN last l ON (l.task_id, l.job_definition_id, l.site) = (j.task_id, j.job_definition_id, j.site)
+WHERE j.job_id = ANY(%(job_ids)s) AND l.at IS NOT NULL
+
 -- name: make
 UPDATE job_deadline d SET deadline_at = r.look_at, ended = r.ended, trouble = NULL
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_at timestamptz, ended boolean)

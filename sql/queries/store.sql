@@ -244,6 +244,15 @@ FROM job WHERE job_id = ANY(%(job_ids)s)
 -- name: take_waiting
 DELETE FROM job_waiting WHERE job_id = ANY(%(job_ids)s)
 
+-- name: note_starts
+-- Who finds a queue locked leaves it to the next: nobody waits for this.
+WITH later AS (
+    UPDATE queue_start SET started_at = now() WHERE site = ANY(ARRAY(
+        SELECT site FROM queue_start WHERE site = ANY(%(sites)s) ORDER BY site FOR UPDATE SKIP LOCKED))
+)
+INSERT INTO queue_start (site, started_at) SELECT site, now() FROM unnest(%(sites)s) AS site ORDER BY site
+ON CONFLICT (site) DO NOTHING
+
 -- name: create_blocks
 -- A destination block of which nothing was to come any more is in use again; where the Closer has it in hand just now, it
 -- stays closed and that is said again.

@@ -1,0 +1,109 @@
+"""What goes on at a queue and in a task, as the database knows it: jobs end where nothing does, and only there."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.watcher import Watcher
+from panda_fsm.jobs.states import State
+from tests import factories
+from tests.clockwork import Clock, appointment_s, enter, overdue, said
+from tests.driver import Database
+from tests.inprocess import LIMITS, Serve, put
+from tests.integration.test_process import Creator
+
+S = State
+HOUR = 3600
+STARTED = "SELECT extract(epoch FROM now() - started_at)::int FROM queue_start WHERE site = %s"
+
+
+def test_urgent_jobs_end_at_queues_where_nothing_starts(serve: Serve, database: Database, clock: Clock) -> None:
+    """One at a queue where jobs start, one where they did three hours ago, one where none ever did."""
+    queues = ("BUSY", "IDLE", "NEW")
+    serve(Creator()).handle(
+        factories.submit(
+            *(factories.draft(n, site=site, label="managed", priority=800) for n, site in enumerate(queues, start=1))
+        )
+    )
+    database.execute(
+        "INSERT INTO queue_start VALUES ('BUSY', now() - interval '30 min'), ('IDLE', now() - interval '3 h')"
+    )
+    enter(database, [1, 2, 3], S.ACTIVATED, 4 * HOUR - 60)
+    clock.round("deadlines")
+    assert overdue(said(database)) == []
+    assert all(0 < appointment_s(database, n) <= 60 for n in (1, 2, 3))
+    enter(database, [1, 2, 3], S.ACTIVATED, 4 * HOUR)
+    clock.round("deadlines")
+    announced = said(database)
+    assert overdue(announced) == [2, 3]
+    assert 1.4 * HOUR < appointment_s(database, 1) <= 1.5 * HOUR, "when the last start is two hours ago"
+    serve(Watcher(LIMITS)).handle(*announced)
+    query = "SELECT state, pilot ->> 'job_sub_status' FROM job ORDER BY job_id"
+    assert database.rows(query) == [("activated", None), ("closed", "toreassign"), ("closed", "toreassign")]
+
+
+def test_nothing_is_idle_while_nobody_handles_what_pilots_say(serve: Serve, database: Database, clock: Clock) -> None:
+    """Else an outage of the Watchers, or of the broker, would end all urgent jobs with its end."""
+    urgent = factories.draft(1, label="managed", priority=800)
+    serve(Creator()).handle(factories.submit(urgent, factories.draft(2)))
+    enter(database, [1, 2], S.ACTIVATED, 12 * HOUR, deadline_at="1 day")
+    database.execute(
+        "INSERT INTO request (message_id, routing_key, body, accepted_at)"
+        " VALUES (gen_random_uuid(), 'report.running', '{}', now() - interval '2 min')"
+    )
+    clock.round("deadlines")
+    assert overdue(said(database)) == []
+    assert all(500 < appointment_s(database, n) <= 600 for n in (1, 2))
+    database.execute("UPDATE request SET accepted_at = now()")
+    database.execute("UPDATE job_deadline SET deadline_at = now()")
+    clock.round("deadlines")
+    assert overdue(said(database)) == [1, 2]
+
+
+def test_the_start_of_jobs_is_noted_once_a_minute(serve: Serve, database: Database) -> None:
+    serve(Creator()).handle(factories.submit(*(factories.draft(n) for n in range(1, 5))))
+    put(database, range(1, 5), S.SENT)
+    watcher, other = serve(Watcher(LIMITS)), serve(Watcher(LIMITS))
+    watcher.handle(factories.report(1, "starting"))
+    assert database.rows("SELECT site FROM queue_start") == [], "it has not begun to run"
+    watcher.handle(factories.report(1, "running"), factories.report(2, "running"))
+    assert database.value(STARTED, (factories.QUEUE,)) == 0
+    database.execute("UPDATE queue_start SET started_at = now() - interval '1 h'")
+    watcher.handle(factories.report(3, "running"))
+    assert database.value(STARTED, (factories.QUEUE,)) == HOUR, "it is not a minute since this process did"
+    other.handle(factories.report(4, "running"))
+    assert database.value(STARTED, (factories.QUEUE,)) == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "ago", "is_archived", "goes_on"),
+    [
+        (S.RUNNING, 2 * HOUR, False, True), (S.RUNNING, 4 * HOUR, False, False), (S.ACTIVATED, HOUR, False, True),
+        (S.STARTING, 60, False, False), (S.FAILED, 60, False, False), (S.DEFINED, 60, False, False),
+        (S.FINISHED, 2 * HOUR, True, True), (S.FINISHED, 4 * HOUR, True, False), (S.FAILED, 60, True, False),
+    ],
+)  # fmt: skip
+def test_jobs_of_users_end_where_their_task_does_not_go_on(
+    serve: Serve, database: Database, clock: Clock, state: State, ago: int, is_archived: bool, goes_on: bool
+) -> None:
+    """Job 2 is of the same task, jobDefinitionID and queue as job 1; others have one of these in common only."""
+    serve(Creator()).handle(
+        factories.submit(
+            factories.draft(1, job_definition_id=5), factories.draft(2, job_definition_id=5),
+            factories.draft(3, job_definition_id=6), factories.draft(4, job_definition_id=5, site="ELSEWHERE"),
+            factories.draft(5, job_definition_id=5, task_id=8),
+        )
+    )  # fmt: skip
+    enter(database, [3, 4, 5], S.RUNNING, 60)
+    enter(database, [2], state, ago)
+    if is_archived:
+        database.execute("UPDATE job_deadline SET deadline_at = now() - interval '1 s' WHERE job_id = 2")
+        database.execute("UPDATE job SET deadline_at = now() - interval '1 s' WHERE job_id = 2")
+        clock.round("archive")
+        assert database.value("SELECT count(*) FROM job WHERE job_id = 2") == 0
+    database.execute("UPDATE job_deadline SET deadline_at = now() + interval '1 d' WHERE job_id > 1")
+    enter(database, [1], S.ACTIVATED, 12 * HOUR)
+    clock.round("deadlines")
+    assert overdue(said(database)) == [[1], []][goes_on]
+    if goes_on:
+        assert appointment_s(database, 1) == pytest.approx(3 * HOUR - ago, abs=60)
