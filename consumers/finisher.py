@@ -1,9 +1,11 @@
 """Finisher: holding, transferring, merging → finished or failed, when outputs were added, have arrived, were merged."""
 
+from collections.abc import Sequence
+
 from panda_fsm.codes import Component, TaskBufferCode, Verdict
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.facts import ENDED_BADLY
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import File, Job, Upstream
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import FilesArrived, FilesFailed, JobEvent, OutputsAdded
@@ -67,18 +69,33 @@ class Finisher(Service[None]):
 
 
 def _merged(job: Job) -> Outcome:
-    """What has become of the outputs that others merge: one that did it is enough, and only the last one's end is the
-    end."""
-    if any(one.state is State.FINISHED for one in job.upstream):
-        merged = (FileChange(file.seq, FileStatus.READY) for file in job.outputs if file.status is FileStatus.MERGING)
-        return Advance(Trigger.OUTPUTS_DONE, Changes(files=tuple(merged)))
-    trying = [one.job_id for one in job.upstream if one.state not in ENDED_BADLY]
-    if trying:
-        return Defer(f"waits for job {trying[0]}, which merges its outputs", MERGE_S)
-    last = next((one for one in job.upstream if one.is_last), None)
-    if last is None:
-        return Defer("waits for a job that merges its outputs", MERGE_S)
-    reason = f"outputs not merged: job {last.job_id} is {last.state}"
-    error = JobError(Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, reason)
-    changes = Changes(errors=(error,), pilot={"job_sub_status": f"merge_{last.state}"})
-    return Advance(Trigger.OUTPUTS_FAILED, changes, reason)
+    """What has become of the outputs that others merge; the job ends when all are settled."""
+    unmerged = [file for file in job.outputs if file.status is FileStatus.MERGING]
+    after = {file.seq: _merged_by([one for one in job.upstream if one.merges(file)]) for file in unmerged}
+    files = tuple(FileChange(seq, to) for seq, to in after.items() if to is not None)
+    lost = [file for file in unmerged if after[file.seq] is FileStatus.FAILED]
+    changes, reason = Changes(files=files), None
+    if lost:
+        last = next(one for one in job.upstream if one.is_last and one.merges(lost[0]))
+        reason = f"outputs not merged: job {last.job_id} is {last.state}"
+        error = JobError(Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, reason)
+        changes = Changes(files=files, errors=(error,), pilot={"job_sub_status": f"merge_{last.state}"})
+    if len(files) < len(unmerged):
+        return Defer(_waits_for(job, [file for file in unmerged if after[file.seq] is None]), MERGE_S, changes)
+    has_failed = lost or any(file.status is FileStatus.FAILED for file in job.outputs)
+    return Advance(Trigger.OUTPUTS_FAILED if has_failed else Trigger.OUTPUTS_DONE, changes, reason)
+
+
+def _merged_by(mergers: Sequence[Upstream]) -> FileStatus | None:
+    """One that did it is enough, and only the last one's end is the end; None: it is waited for."""
+    if any(one.state is State.FINISHED for one in mergers):
+        return FileStatus.READY
+    is_lost = all(one.state in ENDED_BADLY for one in mergers) and any(one.is_last for one in mergers)
+    return FileStatus.FAILED if is_lost else None
+
+
+def _waits_for(job: Job, files: Sequence[File]) -> str:
+    """Who merges these, if somebody does."""
+    trying = (one for one in job.upstream if one.state not in ENDED_BADLY and any(one.merges(file) for file in files))
+    one = next(trying, None)
+    return f"waits for job {one.job_id}, which merges its outputs" if one else "waits for a job that merges its outputs"

@@ -206,6 +206,7 @@ CREATE TABLE public.job (
     special_handling text DEFAULT ''::text NOT NULL,
     transfer_type text DEFAULT ''::text NOT NULL,
     is_jedis boolean DEFAULT false NOT NULL,
+    is_background boolean DEFAULT false NOT NULL,
     CONSTRAINT job_verdict_check CHECK ((verdict = ANY (ARRAY['finished'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='60');
@@ -249,7 +250,8 @@ CREATE TABLE public.job_archive (
     processing_type text DEFAULT ''::text NOT NULL,
     special_handling text DEFAULT ''::text NOT NULL,
     transfer_type text DEFAULT ''::text NOT NULL,
-    is_jedis boolean DEFAULT false NOT NULL
+    is_jedis boolean DEFAULT false NOT NULL,
+    is_background boolean DEFAULT false NOT NULL
 )
 PARTITION BY RANGE (ended_at);
 
@@ -292,7 +294,8 @@ CREATE TABLE public.job_archive_default (
     processing_type text DEFAULT ''::text NOT NULL,
     special_handling text DEFAULT ''::text NOT NULL,
     transfer_type text DEFAULT ''::text NOT NULL,
-    is_jedis boolean DEFAULT false NOT NULL
+    is_jedis boolean DEFAULT false NOT NULL,
+    is_background boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.job_count (
@@ -492,7 +495,8 @@ ALTER TABLE public.job_transition ALTER COLUMN transition_id ADD GENERATED ALWAY
 CREATE TABLE public.job_upstream (
     job_id bigint NOT NULL,
     upstream_id bigint NOT NULL,
-    merges boolean DEFAULT false NOT NULL
+    merges boolean DEFAULT false NOT NULL,
+    seqs smallint[]
 );
 
 CREATE TABLE public.job_waiting (
@@ -507,7 +511,8 @@ CREATE TABLE public.job_waiting (
     core_count integer NOT NULL,
     task_id bigint NOT NULL,
     user_name text NOT NULL,
-    version integer DEFAULT 0 NOT NULL
+    version integer DEFAULT 0 NOT NULL,
+    is_background boolean DEFAULT false NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
 
@@ -547,6 +552,11 @@ CREATE TABLE public.pulse (
     name text NOT NULL,
     ticked_at timestamp with time zone NOT NULL,
     grace_until timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.queue_start (
+    site text NOT NULL,
+    started_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.request (
@@ -711,6 +721,9 @@ ALTER TABLE ONLY public.process
 ALTER TABLE ONLY public.pulse
     ADD CONSTRAINT pulse_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.queue_start
+    ADD CONSTRAINT queue_start_pkey PRIMARY KEY (site);
+
 ALTER TABLE ONLY public.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (message_id);
 
@@ -798,6 +811,8 @@ CREATE INDEX job_task ON public.job USING btree (task_id);
 CREATE INDEX job_upstream_upstream ON public.job_upstream USING btree (upstream_id);
 
 CREATE INDEX job_user ON public.job USING btree (user_name);
+
+CREATE INDEX job_waiting_background ON public.job_waiting USING btree (((site || '/background'::text)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id) WHERE is_background;
 
 CREATE INDEX job_waiting_class ON public.job_waiting USING btree (site, label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 

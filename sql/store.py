@@ -290,8 +290,9 @@ def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:
     if not jobs:
         return
     by_id = {job.job_id: job for job in jobs}
-    for job_id, upstream_id, state, is_last in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
-        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state), is_last),)
+    for job_id, upstream_id, state, is_last, seqs in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
+        merged = None if seqs is None else frozenset(seqs)
+        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state), is_last, merged),)
 
 
 def read_makers(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:

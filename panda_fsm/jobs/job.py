@@ -75,12 +75,18 @@ def grown(files: Iterable[File], new: Iterable[NewFile]) -> list[File]:
 class Upstream:
     """A job that another one waits for: it makes what that one reads, as a build job does, or merges what it made.
 
-    Nothing is known of it while `state` is None. `is_last`: should it fail, nobody tries again.
+    Nothing is known of it while `state` is None. `is_last`: should it fail, nobody tries again. `seqs` are the outputs
+    that it merges; None: all, as programs before had it.
     """
 
     job_id: int
     state: State | None
     is_last: bool = False
+    seqs: frozenset[int] | None = None
+
+    def merges(self, file: File) -> bool:
+        """Whether it is one that merges this output."""
+        return self.seqs is None or file.seq in self.seqs
 
 
 @dataclass(slots=True)

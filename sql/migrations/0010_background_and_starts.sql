@@ -15,3 +15,6 @@ CREATE TABLE queue_start (
     started_at timestamptz NOT NULL
 );
 INSERT INTO queue_start (site, started_at) SELECT DISTINCT site, now() FROM job;
+
+-- Which outputs of a job the other one merges; of programs of before all.
+ALTER TABLE job_upstream ADD COLUMN seqs smallint[];

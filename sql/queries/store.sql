@@ -60,7 +60,7 @@ SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state), CASE
             (SELECT spec ->> 'max_attempt' FROM job_spec WHERE job_id = u.upstream_id),
             (SELECT spec ->> 'max_attempt' FROM job_spec_archive
              WHERE job_id = u.upstream_id AND ended_at = e.ended_at), '') AS most) AS s)
-    ELSE false END
+    ELSE false END, u.seqs
 FROM job_upstream u JOIN job w ON w.job_id = u.job_id
 LEFT JOIN job j ON j.job_id = u.upstream_id
 LEFT JOIN job_ended e ON e.job_id = u.upstream_id
@@ -153,13 +153,14 @@ SELECT r.job_id, r.upstream_id FROM json_to_recordset(%(rows)s::json) AS r(job_i
 ON CONFLICT DO NOTHING
 
 -- name: link_merged
--- Jobs whose outputs a new job merges wait for it.
-INSERT INTO job_upstream (job_id, upstream_id, merges)
-SELECT DISTINCT f.job_id, r.job_id, true
+-- Jobs whose outputs a new job merges wait for it, with just these.
+INSERT INTO job_upstream (job_id, upstream_id, merges, seqs)
+SELECT f.job_id, r.job_id, true, array_agg(DISTINCT f.seq)
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, vo text, task_id bigint, scope text, lfn text)
 JOIN job_file f ON f.place_token = 'TOMERGE' AND f.lfn = r.lfn AND f.scope = r.scope AND f.type IN ('output', 'log')
 JOIN job j ON j.job_id = f.job_id AND j.task_id = r.task_id AND j.vo = r.vo
     AND j.state IN ('holding', 'transferring', 'merging')
+GROUP BY f.job_id, r.job_id
 ON CONFLICT DO NOTHING
 
 -- name: create_deadlines

@@ -32,7 +32,7 @@ def test_urgent_jobs_end_at_queues_where_nothing_starts(serve: Serve, database: 
     clock.round("deadlines")
     assert overdue(said(database)) == []
     assert all(0 < appointment_s(database, n) <= 60 for n in (1, 2, 3))
-    enter(database, [1, 2, 3], S.ACTIVATED, 4 * HOUR)
+    enter(database, [1, 2, 3], S.ACTIVATED, 4 * HOUR, deadline_at="1 day")
     clock.round("deadlines")
     announced = said(database)
     assert overdue(announced) == [2, 3]
@@ -102,7 +102,7 @@ def test_jobs_of_users_end_where_their_task_does_not_go_on(
         clock.round("archive")
         assert database.value("SELECT count(*) FROM job WHERE job_id = 2") == 0
     database.execute("UPDATE job_deadline SET deadline_at = now() + interval '1 d' WHERE job_id > 1")
-    enter(database, [1], S.ACTIVATED, 12 * HOUR)
+    enter(database, [1], S.ACTIVATED, 12 * HOUR, deadline_at="1 day")
     clock.round("deadlines")
     assert overdue(said(database)) == [[1], []][goes_on]
     if goes_on:

@@ -32,11 +32,11 @@ def unmerged(job_id: int, **fields: Any) -> JobDraft:
     return draft
 
 
-def merge(job_id: int, of: Sequence[int], attempt_nr: int = 1, **fields: Any) -> JobDraft:
-    """It merges the outputs of these, and may be tried twice."""
+def merge(job_id: int, of: Sequence[int], attempt_nr: int = 1, which: int = 0, **fields: Any) -> JobDraft:
+    """It merges the outputs of these, or (1) their logs, and may be tried twice."""
     spec = {"transformation": "merge.py", "max_attempt": "2"}
     draft = factories.draft(job_id, inputs=(), attempt_nr=attempt_nr, **{"spec": spec} | fields)
-    names = [factories.output_lfns(number)[0] for number in of]
+    names = [factories.output_lfns(number)[which] for number in of]
     draft.files += [
         FileDraft(type="input", lfn=lfn, scope=factories.SCOPE, status="ready", place_token=TO_MERGE) for lfn in names
     ]
@@ -115,6 +115,20 @@ def test_jobs_wait_while_somebody_may_try_again_and_fail_with_the_last(
     assert files(merging) == {number: ["ready", "failed", "ready"] for number in UNMERGED}
     told = "SELECT DISTINCT errors -> 'task_buffer' ->> 'code', pilot ->> 'job_sub_status' FROM job WHERE job_id < 3"
     assert merging.rows(told) == [("113", "merge_failed")]
+
+
+def test_a_job_that_merges_settles_no_more_than_it_merges(
+    serve: Serve, registry: IsolatedExperiments, merging: Database, clock: Clock
+) -> None:
+    """Here another job merges the logs."""
+    merging.execute("UPDATE job_file SET status = 'merging', place_token = 'TOMERGE' WHERE job_id < 3 AND type = 'log'")
+    submit(serve, registry, merge(10, UNMERGED), merge(11, UNMERGED, which=1))
+    end(serve, merging, clock, 10, Verdict.FINISHED)
+    assert files(merging) == {number: ["ready", "ready", "merging"] for number in UNMERGED}
+    assert reasons(merging) == ["waits for job 11, which merges its outputs"] * 2
+    end(serve, merging, clock, 11, Verdict.FINISHED)
+    assert files(merging) == {number: ["ready", "ready", "ready"] for number in UNMERGED}
+    assert merging.states() == {"finished": 5}
 
 
 @pytest.mark.parametrize("kill", [KillJob(job_id=10, code=3, keep_unmerged=True), KillJob(job_id=10, code=51)])

@@ -170,6 +170,51 @@ def test_a_job_whose_outputs_are_not_merged_yet_says_so(upstream: tuple[Upstream
     assert outcome.reason == reason
 
 
+BY_OUTPUT: dict[str, tuple[tuple[Upstream, ...], dict[int, FileStatus], str]] = {
+    "one merged": (
+        (Upstream(7, S.FINISHED, seqs=frozenset({0})), Upstream(8, S.RUNNING, seqs=frozenset({1}))),
+        {0: F.READY}, "waits for job 8, which merges its outputs",
+    ),
+    "one merged, of the other nobody has heard": (
+        (Upstream(7, S.FINISHED, seqs=frozenset({0})),), {0: F.READY}, "waits for a job that merges its outputs"
+    ),
+    "one lost, the other tried": (
+        (Upstream(7, S.FAILED, True, frozenset({0})), Upstream(8, S.RUNNING, seqs=frozenset({1}))),
+        {0: F.FAILED}, "waits for job 8, which merges its outputs",
+    ),
+    "both merged": (
+        (Upstream(7, S.FINISHED, seqs=frozenset({0})), Upstream(8, S.FINISHED, seqs=frozenset({1}))),
+        {0: F.READY, 1: F.READY}, "finished",
+    ),
+    "one lost, one merged": (
+        (Upstream(7, S.FAILED, True, frozenset({0})), Upstream(8, S.FINISHED, seqs=frozenset({1}))),
+        {0: F.FAILED, 1: F.READY}, "failed",
+    ),
+    "by a job of a program before": ((Upstream(7, S.FINISHED),), {0: F.READY, 1: F.READY}, "finished"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BY_OUTPUT)
+def test_each_output_is_settled_by_those_that_merge_it(case: str) -> None:
+    upstream, after, end = BY_OUTPUT[case]
+    job = with_files(S.MERGING, (OUTPUT, F.MERGING, THERE), (OUTPUT, F.MERGING, THERE), (LOG, F.READY, HERE))
+    job.upstream = upstream
+    event = events.JobEvent(job_id=1, state=S.MERGING, trigger="reminder", version=job.version)
+    outcome = Finisher().decide(factories.item(event, job))
+    assert isinstance(outcome, Advance | Defer)
+    assert {change.seq: change.status for change in outcome.changes.files} == after
+    assert (outcome.reason if isinstance(outcome, Defer) else applied(outcome, job)) == end
+    lost = [(error.code, error.diagnostic) for error in outcome.changes.errors]
+    assert lost == ([(113, "outputs not merged: job 7 is failed")] if F.FAILED in after.values() else [])
+
+
+def test_an_output_that_was_lost_before_fails_its_job_with_the_last() -> None:
+    job = with_files(S.MERGING, (OUTPUT, F.FAILED, THERE), (OUTPUT, F.MERGING, THERE))
+    job.upstream = (Upstream(8, S.FINISHED, seqs=frozenset({1})),)
+    event = events.JobEvent(job_id=1, state=S.MERGING, trigger="reminder", version=job.version)
+    assert applied(Finisher().decide(factories.item(event, job)), job) == "failed"
+
+
 def test_what_was_said_of_an_earlier_merging_is_ignored() -> None:
     assert isinstance(merging(Upstream(8, S.FINISHED), version=4), Ignore)
 

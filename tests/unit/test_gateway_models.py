@@ -59,8 +59,15 @@ def test_limits_of_a_pilot_are_adapted(sent: dict[str, Any], read: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "sent", [{"n_jobs": 1.5}, {"n_jobs": "1_0"}, {"taskID": "4.2e16"}, {"taskID": "x"}, {"prodSourceLabel": ["user"]},
-             {"background": "perhaps"}],
+    "sent",
+    [
+        {"n_jobs": 1.5},
+        {"n_jobs": "1_0"},
+        {"taskID": "4.2e16"},
+        {"taskID": "x"},
+        {"prodSourceLabel": ["user"]},
+        {"background": "perhaps"},
+    ],
 )
 def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
