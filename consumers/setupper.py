@@ -62,8 +62,6 @@ class Setupper(Service[Plan]):
                 return Create(trigger, submit.owner, submit.jobs)
             case ReleaseJobs(), Job():
                 return Advance(Trigger.RELEASED)
-            case ReassignJob(at=at), Job() as job if job.came_after(at):
-                return Ignore("it was asked before the job came into its state")
             case ReassignJob() as reassign, Job() as job:
                 return _reassign(job, f"by {reassign.actor}" if reassign.actor else None)
             case JobEvent() as event, Job() as job:

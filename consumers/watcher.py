@@ -58,8 +58,6 @@ class Watcher(Service[None]):
                 return self._deadline(deadline, job)
             case TellPilot() as tell, Job() as job:
                 return _tell(tell, job)
-            case ThrottleJobs(at=at), Job() as job if job.came_after(at):
-                return Ignore("it was asked before the job came into its state")
             case ThrottleJobs() as held, Job():
                 who = f"by {held.actor}" if held.actor else None
                 return Advance(Trigger.THROTTLED if held.throttle else Trigger.UNTHROTTLED, detail=who)

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from engine.fold import fold, put_off, to_dead_letter
-from engine.receive import Received, bind, put_off_locked, receive, wanted, without_jobs
+from engine.receive import Received, bind, put_off_locked, receive, wanted, without_jobs, without_repeats
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.errors import PoisonError, SystemicError, TransientError
@@ -193,7 +193,7 @@ class Processor:
             jobs = tx.load_locked(job_ids, service.needs_files, service.needs_report) if job_ids else {}
             items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
             service.prepare(items)
-            self._decide(items, effects, Closed())
+            self._decide(without_repeats(items, tx), effects, Closed())
             _note_handled(received, effects)
             tx.write(effects)
         return []
@@ -209,7 +209,7 @@ class Processor:
         service.prepare(items)
         with self._store.transaction() as tx:
             stale, items = self._still_there(tx, jobs, items, effects)
-            self._decide(items, effects, closed)
+            self._decide(without_repeats(items, tx), effects, closed)
             _refuse_blocks(tx, effects)
             _note_handled([r for r in received if r.delivery.tag not in stale], effects)
             tx.write(effects)

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid5
 
 from engine.fold import put_off, to_dead_letter
 from panda_fsm.effects import Effects
 from panda_fsm.errors import NewerSchemaError, PoisonError
 from panda_fsm.handler import Delivery, Item
 from panda_fsm.jobs.job import Job
-from panda_fsm.messages import AnyMessage, FilesArrived, FilesFailed, decode
-from panda_fsm.ports import Store
+from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed, decode
+from panda_fsm.ports import Store, Transaction
 from panda_fsm.trouble import NEWER_FOR_S, UNKNOWN_FOR_S
 
 _LOCKED = "somebody else holds its job for the moment"
@@ -90,6 +91,29 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
             items.append(Item(one.delivery, one.message, None))
         items += [Item(one.delivery, one.message, jobs[job_id]) for job_id in one.job_ids if job_id in jobs]
     return items
+
+
+def without_repeats(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
+    """What must act on a job once, and was handled for it before, is left out; of a message of many jobs some may have
+    been locked then."""
+    keys = [_in_inbox(item) for item in items]
+    once = sorted({key for key in keys if key is not None})
+    if not once:
+        return items
+    fresh = tx.remember(once)
+    left = []
+    for key, item in zip(keys, items, strict=True):
+        if key is None or key in fresh:
+            left.append(item)
+            fresh.discard(key or "")  # it may come twice in one batch, too
+    return left
+
+
+def _in_inbox(item: Item[Any]) -> str | None:
+    """What the inbox knows the message by, for this job; None: it acts by the job's state alone."""
+    if item.job is None or not isinstance(item.message, ACTS_ONCE):
+        return None
+    return str(uuid5(UUID(item.message.message_id), str(item.job.job_id)))
 
 
 def put_off_locked(delivery: Delivery, message_id: str, effects: Effects) -> None:

@@ -22,6 +22,9 @@ class Transaction(Protocol):
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
         """Lock job rows in job_id order, but those somebody else holds; their present versions and verdicts."""
 
+    def remember(self, message_ids: Sequence[str]) -> set[str]:
+        """Put ids of messages into the inbox; those that it did not know."""
+
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> Mapping[str, KnownBlock]:
         """Those of the blocks that exist. `locked`: if they take files, they do until the transaction ends."""
 

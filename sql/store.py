@@ -147,6 +147,11 @@ class PostgresTransaction:
             time.sleep(pause_s)
             yield from (job_id for (job_id,) in found)
 
+    def remember(self, message_ids: Sequence[str]) -> set[str]:
+        return {
+            message_id for (message_id,) in self._connection.execute(_Q["remember"], {"message_ids": list(message_ids)})
+        }
+
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
         names = {"locked": sorted(locked), "others": sorted(others)}
         known = {
@@ -191,8 +196,7 @@ class PostgresTransaction:
 
     def _create(self, effects: Effects) -> None:
         """New jobs only: a message handled before and ids that exist already, or did, create nothing."""
-        known = self._connection.execute(_Q["remember"], {"message_ids": sorted(effects.inbox)})
-        fresh = {message_id for (message_id,) in known.fetchall()}
+        fresh = self.remember(sorted(effects.inbox))
         new = {
             draft.job_id: (owner, trigger, draft) for owner, trigger, draft, cause in effects.created if cause in fresh
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from panda_fsm.messages import (
+    ACTS_ONCE,
     AnyMessage,
     DeadlinePassed,
     FilesArrived,
@@ -52,6 +53,7 @@ class World:
         self._planned: dict[int, Life] = {}
         self._said: dict[int, list[str]] = {}
         self._blocks: dict[int, set[str]] = {}
+        self._done: set[str] = set()
 
     def submit(self, plans: list[tuple[int, bool, bool]]) -> None:
         """The jobs come in one message."""
@@ -186,6 +188,10 @@ class World:
 
     def _model(self, queue: str, message: AnyMessage) -> None:
         """The model makes the same of a message."""
+        if isinstance(message, ACTS_ONCE):
+            if message.message_id in self._done:
+                return
+            self._done.add(message.message_id)
         match message:
             case SubmitJobs():
                 self.lives = self.lives or dict(self._planned)

@@ -10,8 +10,6 @@ from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, FileStatus, FileType,
 
 LIBRARY = ".lib.tgz"
 """How the name of what a build job makes ends."""
-
-_CLOCKS_DIFFER_S = 30.0
 TO_MERGE = "TOMERGE"
 """The token of outputs that are to be merged, and of the inputs of the job that does it."""
 
@@ -151,10 +149,6 @@ class Job:
     def kill_is_forced(self) -> bool:
         """Guard: the kill does not ask the pilot."""
         return self.forced_kill
-
-    def came_after(self, moment: float) -> bool:
-        """Whether it came into its state after `moment` (seconds since 1970), even if two machines' clocks differ."""
-        return self.entered_at.timestamp() > moment + _CLOCKS_DIFFER_S
 
     @property
     def kind(self) -> Kind:

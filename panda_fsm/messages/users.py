@@ -1,6 +1,5 @@
 """What users and JEDI ask."""
 
-import time
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -44,14 +43,12 @@ class ReleaseJobs(Message):
 class ReassignJob(JobMessage):
     """JEDI lets a job go that is pending, or wants one set up anew that no pilot has taken yet.
 
-    A message a job, for it is no harmless thing to repeat: a job would be set up anew because another was locked. `at`:
-    when it was asked; a job that has come into its state since is left alone.
+    A message a job: programs before would set a job up anew because another was locked.
     """
 
     schema_version: Schema = 2
     msg_type: Literal["reassign_job"] = "reassign_job"
     actor: Name = ""
-    at: float = Field(default_factory=time.time)
 
     @property
     def routing_key(self) -> str:
@@ -59,14 +56,13 @@ class ReassignJob(JobMessage):
 
 
 class ThrottleJobs(Message):
-    """JEDI holds activated jobs back from pilots, or lets them go on. `at`: as of a reassign."""
+    """JEDI holds activated jobs back from pilots, or lets them go on."""
 
     schema_version: Schema = 2
     msg_type: Literal["throttle_jobs"] = "throttle_jobs"
     jobs: list[Id] = Field(min_length=1, max_length=1000)
     throttle: bool = True
     actor: Name = ""
-    at: float = Field(default_factory=time.time)
 
     @property
     def routing_key(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
+
 from consumers.activator import Activator
 from consumers.closer import Closer
 from consumers.setupper import Setupper
@@ -85,6 +87,37 @@ def test_throttled_jobs_are_nobodys_until_they_are_let_go(
     watcher.handle(*both)
     assert (database.states(), len(database.rows(WAITING, (QUEUE,)))) == ({"activated": 3}, 3), "in one batch too"
     assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+def test_what_comes_again_is_done_once(serve: Serve, registry: IsolatedExperiments, database: Database) -> None:
+    """However soon it comes again, and in one batch too: others have moved the job on meanwhile, for good reasons."""
+    setupper, watcher = set_up(serve, registry, factories.INPUT, 1, 2), serve(Watcher(LIMITS))
+    reassign, hold = ReassignJob(job_id=1), ThrottleJobs(jobs=[2])
+    for _ in range(2):
+        setupper.handle(reassign, reassign)
+        setupper.handle(*setupper.outlet.messages("job.defined"))
+        watcher.handle(hold)
+        watcher.handle(ThrottleJobs(jobs=[2], throttle=False))
+        setupper.outlet.taken.clear()
+    assert [event for _, event in steps(database, 1)].count("reassigned") == 1
+    assert [event for _, event in steps(database, 2)].count("throttled") == 1
+    assert database.states() == {"activated": 2}
+    setupper.handle(ReassignJob(job_id=1))
+    assert database.states() == {"activated": 1, "defined": 1}, "another one is no repetition"
+
+
+def test_what_waits_for_a_locked_job_is_done_for_the_others_once(
+    serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
+) -> None:
+    set_up(serve, registry, factories.INPUT, 1, 2)
+    watcher, hold = serve(Watcher(LIMITS)), ThrottleJobs(jobs=[1, 2])
+    with psycopg.connect(database_url) as somebody:
+        somebody.execute("SELECT FROM job WHERE job_id = 2 FOR UPDATE")
+        watcher.handle(hold)
+    watcher.handle(ThrottleJobs(jobs=[1], throttle=False))
+    assert database.states() == {"activated": 2}
+    watcher.handle(hold)
+    assert database.rows("SELECT state FROM job ORDER BY job_id") == [("activated",), ("throttled",)]
 
 
 def test_a_job_waits_for_an_input_that_is_nowhere_and_goes_on_when_it_comes(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import pytest
 
 from consumers.activator import Activator
 from consumers.setupper import REASSIGNED_PRIORITY, Setupper
 from consumers.watcher import Watcher
 from panda_fsm.effects import Effects
-from panda_fsm.handler import Service
 from panda_fsm.jobs.facts import TableLimits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, FileType, State
-from panda_fsm.messages import AnyMessage, FilesArrived, FilesFailed, KillJob, ReassignJob, ThrottleJobs
+from panda_fsm.messages import FilesArrived, FilesFailed, KillJob, ReassignJob, ThrottleJobs
 from panda_fsm.outcomes import NO_BLOCK, Advance, FileChange, Ignore
 from tests import factories
 from tests.decisions import applied, with_files
@@ -110,17 +106,3 @@ def test_only_what_waits_for_a_pilot_is_held_back_and_only_that_is_let_go(state:
     outcome = Watcher(TableLimits({}, {})).decide(factories.item(message, job))
     steps = {(S.ACTIVATED, True): "throttled", (S.THROTTLED, False): "activated"}
     assert applied(outcome, job) == steps.get((state, throttle), "ignored")
-
-
-@pytest.mark.parametrize("late_s", [3600, 0])
-@pytest.mark.parametrize("what", ["reassign", "throttle", "unthrottle"])
-def test_what_was_asked_of_an_earlier_state_is_not_done_to_a_later_one(what: str, late_s: int) -> None:
-    """A message comes twice: after the first, others have moved the job on for good reasons."""
-    state = S.THROTTLED if what == "unthrottle" else S.ACTIVATED
-    at = time.time() - late_s
-    message: AnyMessage = ThrottleJobs(jobs=[1], throttle=what == "throttle", at=at)
-    if what == "reassign":
-        message = ReassignJob(job_id=1, at=at)
-    service: Service[Any] = Setupper(Experiments()) if what == "reassign" else Watcher(TableLimits({}, {}))
-    outcome = service.decide(factories.item(message, factories.job(state)))
-    assert isinstance(outcome, Ignore if late_s else Advance)
