@@ -114,6 +114,7 @@ CREATE TABLE public.data_block (
     closes boolean DEFAULT false NOT NULL,
     number_files integer,
     asked_at timestamp with time zone,
+    gone_files integer DEFAULT 0 NOT NULL,
     CONSTRAINT data_block_kind_check CHECK ((kind = ANY (ARRAY['dispatch'::text, 'destination'::text, 'sub'::text]))),
     CONSTRAINT data_block_status_check CHECK ((status = ANY (ARRAY['open'::text, 'defined'::text, 'running'::text, 'tobeclosed'::text, 'closed'::text, 'completed'::text, 'cleanup'::text, 'deleted'::text])))
 );

@@ -63,4 +63,5 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         T.DELETED: frozenset(B) - {B.CLEANUP},
     },
 )
-"""A guard says which blocks a step is for. `came_late`: with the sub block of a job that came after all seemed done."""
+"""A guard says which blocks a step is for. `came_late`: with the sub block, or the files in it, of a job that came
+after all seemed done."""

@@ -18,3 +18,6 @@ INSERT INTO queue_start (site, started_at) SELECT DISTINCT site, now() FROM job;
 
 -- Which outputs of a job the other one merges; of programs of before all.
 ALTER TABLE job_upstream ADD COLUMN seqs smallint[];
+
+-- Files of a destination block that are not to be found any more: of archived jobs in it, and of sub blocks forgotten.
+ALTER TABLE data_block ADD COLUMN gone_files integer NOT NULL DEFAULT 0;

@@ -46,13 +46,16 @@ WITH g AS (
 ), kept AS (
     DELETE FROM job_deadline WHERE job_id = ANY(%(job_ids)s)
 ), counted AS (
-    -- Their blocks may take files of others for long; where one is just being closed, it counts them itself.
-    UPDATE data_block b SET number_files = coalesce(b.number_files, 0) + n.files
+    -- Their blocks may take files of others for long; where one is just being closed, it counts them itself. Destination
+    -- blocks may be closed again and again, so what is gone is counted apart.
+    UPDATE data_block b SET
+        number_files = CASE WHEN b.kind = 'destination' THEN b.number_files ELSE coalesce(b.number_files, 0) + n.files END,
+        gone_files = CASE WHEN b.kind = 'destination' THEN b.gone_files + n.files ELSE b.gone_files END
     FROM (SELECT block_id, count(*) AS files FROM f GROUP BY block_id) AS n
     WHERE b.block_id = n.block_id AND b.block_id = ANY(ARRAY(
         SELECT o.block_id FROM data_block o
-        WHERE o.block_id = ANY(ARRAY(SELECT DISTINCT block_id FROM f)) AND o.kind IN ('sub', 'dispatch')
-            AND o.status IN ('open', 'defined', 'running') ORDER BY o.block_id FOR UPDATE))
+        WHERE o.block_id = ANY(ARRAY(SELECT DISTINCT block_id FROM f))
+            AND (o.kind = 'destination' OR o.status IN ('open', 'defined', 'running')) ORDER BY o.block_id FOR UPDATE))
 ), remembered AS (
     INSERT INTO job_ended (job_id, ended_at) SELECT g.job_id, g.ended_at FROM g
 ), archived AS (

@@ -14,12 +14,23 @@ DELETE FROM job_stdout WHERE job_id = ANY(ARRAY(
     ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
 -- name: forget_blocks
--- Closed ones that no live job refers to.
-DELETE FROM data_block WHERE block_id = ANY(ARRAY(
-    SELECT b.block_id FROM data_block b
-    WHERE b.closed_at < now() - make_interval(days => %(days)s)
-        AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
-    ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+-- Closed ones that no live job refers to. Their destination blocks know how many files were in them.
+WITH gone AS (
+    DELETE FROM data_block WHERE block_id = ANY(ARRAY(
+        SELECT b.block_id FROM data_block b
+        WHERE b.closed_at < now() - make_interval(days => %(days)s)
+            AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
+        ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING name, parent, number_files
+), counted AS (
+    UPDATE data_block t SET gone_files = t.gone_files + n.files
+    FROM (SELECT parent, sum(number_files) AS files FROM gone WHERE number_files > 0 GROUP BY parent) AS n
+    WHERE t.name = n.parent AND t.block_id = ANY(ARRAY(
+        SELECT d.block_id FROM data_block d
+        WHERE d.name IN (SELECT parent FROM gone) AND d.name NOT IN (SELECT name FROM gone)
+        ORDER BY d.block_id FOR UPDATE))
+)
+SELECT name FROM gone
 
 -- name: forget_idle_blocks
 -- Open ones that nothing is in: destination blocks whose sub blocks are forgotten, others that no file ever joined.

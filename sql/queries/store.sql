@@ -381,12 +381,17 @@ RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
 
 -- name: close_destinations
 -- Nothing is to come: in none of their sub blocks, of no job whose outputs are in the block itself, and of none that was
--- not set up yet. One that is closed already is closed again with a sub block that came late, and says so.
-UPDATE data_block t SET status = 'closed', closed_at = now(), number_files =
-    (SELECT coalesce(sum(c.number_files), 0) FROM data_block c WHERE c.parent = t.name AND c.parent <> '')
-    + (SELECT count(*) FROM job_file f WHERE f.block_id = t.block_id)
-WHERE t.block_id = ANY(%(block_ids)s) AND t.kind = 'destination' AND t.closes
-  AND (t.status IN ('open', 'defined', 'running') OR t.status = 'closed' AND t.name = ANY(%(parents)s))
+-- not set up yet. One that is closed already is closed again with a sub block that came late, or with files that joined
+-- while somebody had it in hand, and says so.
+UPDATE data_block t SET status = 'closed', closed_at = now(), number_files = n.files
+FROM (
+    SELECT d.block_id, d.gone_files + (SELECT count(*) FROM job_file f WHERE f.block_id = d.block_id)
+        + (SELECT coalesce(sum(c.number_files), 0) FROM data_block c WHERE c.parent = d.name AND c.parent <> '') AS files
+    FROM data_block d WHERE d.block_id = ANY(%(block_ids)s) AND d.kind = 'destination' AND d.closes
+) AS n
+WHERE t.block_id = n.block_id
+  AND (t.status IN ('open', 'defined', 'running')
+       OR t.status = 'closed' AND (t.name = ANY(%(parents)s) OR n.files > t.number_files))
   AND NOT EXISTS (SELECT FROM data_block c
                   WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running'))
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 import pytest
 
 from consumers.adder import Adder
@@ -16,9 +17,10 @@ from panda_fsm.blocks.table import BLOCK, BlockTrigger
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import BlockClosed, KillJob
+from panda_fsm.messages import BlockClosed, CheckBlock, KillJob
 from panda_fsm.outcomes import NewBlock
 from plugins.experiments.registry import IsolatedExperiments
+from sql.retention import Retention
 from tests import factories
 from tests.clockwork import Clock, said
 from tests.decisions import defined, going
@@ -98,6 +100,15 @@ def ended(serve: Serve, registry: IsolatedExperiments, database: Database, *job_
     return closer
 
 
+def to_archive(database: Database, clock: Clock, job_id: int) -> None:
+    """A job has finished long ago."""
+    put(database, [job_id], State.FINISHED)
+    database.execute("UPDATE job SET deadline_at = now() WHERE job_id = %s", (job_id,))
+    database.execute("UPDATE job_deadline SET ended = true, deadline_at = now() WHERE job_id = %s", (job_id,))
+    clock.round("archive")
+    assert database.value("SELECT count(*) FROM job WHERE job_id = %s", (job_id,)) == 0
+
+
 def told(closer: InProcess) -> dict[str, tuple[str, str, int]]:
     """What was said of closed blocks: kind, status, number of files."""
     found = [message for message in closer.outlet.messages("block.closed") if isinstance(message, BlockClosed)]
@@ -148,6 +159,36 @@ def test_a_job_that_comes_late_opens_a_destination_block_again(
     assert closed[TOP] == ("destination", "closed", 2), "even if it was being closed when the job came"
 
 
+def test_a_job_that_joins_a_destination_block_just_being_closed_has_it_closed_again(
+    lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str, clock: Clock
+) -> None:
+    """Its outputs go into the block itself: no sub block of theirs says so. What went to the archive counts still."""
+    build: dict[str, Any] = {"label": "panda", "is_jedis": True}
+    assert told(lead(factories.draft(1, **build)))[TOP] == ("destination", "closed", 1)
+    to_archive(database, clock, 1)
+    with psycopg.connect(database_url) as another_closer:
+        another_closer.execute("SELECT FROM data_block WHERE kind = 'destination' FOR UPDATE")
+        lead(factories.draft(2, **build), until="setupper")
+    assert statuses(database, "destination") == {TOP: "closed", LOG_TOP: "closed"}
+    closer = ended(serve, registry, database, 2)
+    assert told(closer)[TOP] == ("destination", "closed", 2)
+    closer.handle(CheckBlock(block=TOP, job_id=2))
+    assert len(told(closer)) == 2, "once"
+
+
+def test_a_destination_block_counts_the_files_of_sub_blocks_that_are_forgotten(
+    lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str, clock: Clock
+) -> None:
+    lead(*(factories.draft(number, is_jedis=True) for number in (1, 51)), until="setupper")
+    ended(serve, registry, database, 1)
+    to_archive(database, clock, 1)
+    database.execute("UPDATE data_block SET closed_at = now() - interval '31 days' WHERE closed_at IS NOT NULL")
+    forgetting = Retention(database_url, "blocks", 30)
+    assert forgetting.forget(30, 100) == 2
+    forgetting.close()
+    assert told(ended(serve, registry, database, 51))[TOP] == ("destination", "closed", 2)
+
+
 def test_outputs_that_are_not_bunched_are_counted_in_their_destination_block(lead: Any, database: Database) -> None:
     build: dict[str, Any] = {"label": "panda", "is_jedis": True}
     assert told(lead(factories.draft(1, **build), factories.draft(2, **build))) == dict.fromkeys(
@@ -176,11 +217,7 @@ def test_files_that_went_to_the_archive_before_their_block_was_closed_are_counte
 ) -> None:
     lead(factories.draft(1), factories.draft(2), until="setupper")
     ended(serve, registry, database, 1)
-    put(database, [1], State.FINISHED)
-    database.rows("UPDATE job SET deadline_at = now() WHERE job_id = 1 RETURNING 1")
-    database.rows("UPDATE job_deadline SET ended = true, deadline_at = now() WHERE job_id = 1 RETURNING 1")
-    clock.round("archive")
-    assert database.rows("SELECT job_id FROM job") == [(2,)]
+    to_archive(database, clock, 1)
     assert {files for _, _, files in told(ended(serve, registry, database, 2)).values()} == {2}
 
 
