@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -18,19 +17,9 @@ Member = tuple[str, str]
 """Scope and LFN of a file."""
 
 
-@dataclass(slots=True)
-class Registered:
-    """What the register has of a block."""
-
-    block: dict[str, str] = field(default_factory=dict)
-    files: set[Member] = field(default_factory=set)
-    is_closed: bool = False
-
-
 class BlockRegister:
-    """Lines are only ever added, in one write each time, so several processes may do so at once.
-
-    What is written twice is read once. Without a folder nothing is kept.
+    """Lines are only ever added, in one write each time, so several processes may do so at once: one of the block
+    itself, one a file of it, one when it is closed. Without a folder nothing is kept.
     """
 
     def __init__(self, sites: Sites) -> None:
@@ -67,21 +56,6 @@ class BlockRegister:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise TransientError(f"the register of blocks: {error}") from error
-
-    def read(self, name: str) -> Registered | None:
-        """What is known of a block; None: nothing."""
-        path = self._path(name)
-        if path is None or not path.exists():
-            return None
-        found = Registered()
-        for line in map(orjson.loads, path.read_bytes().splitlines()):
-            if "file" in line:
-                found.files.add((line["file"][0], line["file"][1]))
-            elif "closed" in line:
-                found.is_closed = True
-            else:
-                found.block = line
-        return found
 
     def _path(self, name: str) -> Path | None:
         """Names may be longer than a file system takes."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+
 import pytest
 
 from lab.site import LabFiles
@@ -32,9 +35,34 @@ def plugin(sites: Sites) -> GenericPlugin:
     return GenericPlugin(sites, LocalCatalogue(sites))
 
 
+@dataclass
+class Registered:
+    """What the register has of a block; what was written twice is read once."""
+
+    block: dict[str, str] = field(default_factory=dict)
+    files: set[tuple[str, str]] = field(default_factory=set)
+    is_closed: bool = False
+
+
+def read(register: BlockRegister, name: str) -> Registered | None:
+    """What is known of a block; None: nothing."""
+    path = register._path(name)
+    if path is None or not path.exists():
+        return None
+    found = Registered()
+    for line in map(json.loads, path.read_text().splitlines()):
+        if "file" in line:
+            found.files.add((line["file"][0], line["file"][1]))
+        elif "closed" in line:
+            found.is_closed = True
+        else:
+            found.block = line
+    return found
+
+
 def known(register: BlockRegister, name: str) -> tuple[str, set[str], bool]:
     """Kind of a block, names of its files, and whether it is closed."""
-    found = register.read(name)
+    found = read(register, name)
     assert found is not None, name
     return found.block["kind"], {lfn for _, lfn in found.files}, found.is_closed
 
@@ -51,7 +79,7 @@ def test_blocks_are_registered_before_files_join_them(
         assert known(register, transfer.block.name) == ("dispatch", {"far.csv"}, False)
         subs = [block.name for block in plan.blocks if block.kind is BlockKind.SUB]
         assert len(subs) == 2
-        assert [register.read(name) is not None for name in subs] == [is_known] * 2
+        assert [read(register, name) is not None for name in subs] == [is_known] * 2
     assert known(register, "user.lab.output.block") == ("destination", set(), False)
 
 
@@ -71,7 +99,7 @@ def test_an_output_is_known_in_its_destination_block_and_in_the_one_that_brings_
     if destination:
         assert known(register, sub) == ("sub", {OUTPUT}, False)
     else:
-        assert register.read(sub) is None
+        assert read(register, sub) is None
 
 
 def test_what_goes_home_from_another_storage_goes_in_a_registered_block(
@@ -91,7 +119,7 @@ def test_what_is_said_twice_is_known_once(register: BlockRegister) -> None:
         register.register({block: [("s", "a")]})
         register.add({block.name: [("s", "a"), ("s", "b")]})
         register.close(block.name)
-    found = register.read(block.name)
+    found = read(register, block.name)
     assert found is not None
     assert (found.files, found.is_closed) == ({("s", "a"), ("s", "b")}, True)
     assert found.block == {
@@ -99,7 +127,7 @@ def test_what_is_said_twice_is_known_once(register: BlockRegister) -> None:
     }  # fmt: skip
     for _ in range(2):
         register.delete(block.name)
-    assert register.read(block.name) is None
+    assert read(register, block.name) is None
 
 
 def test_a_register_that_cannot_be_written_is_waited_for(lab: LabFiles, register: BlockRegister) -> None:
@@ -113,7 +141,7 @@ def test_without_a_register_nothing_is_kept_and_all_goes_on() -> None:
     register.register({NewBlock("b", BlockKind.SUB): []})
     register.close("b")
     register.delete("b")
-    assert register.read("b") is None
+    assert read(register, "b") is None
 
 
 def test_the_ddm_closes_and_deletes_blocks_and_says_so(sites: Sites, register: BlockRegister) -> None:
@@ -125,5 +153,5 @@ def test_the_ddm_closes_and_deletes_blocks_and_says_so(sites: Sites, register: B
     assert known(register, "b") == ("sub", set(), True)
     ddm.prepare([deleting, closing])
     assert ddm.decide(deleting) == MoveBlock("b", BlockTrigger.DELETED)
-    assert register.read("b") is None, "closing what is gone does not bring it back"
+    assert read(register, "b") is None, "closing what is gone does not bring it back"
     assert isinstance(ddm.decide(factories.item(BlockClosed(block="b"))), Reject)
