@@ -13,10 +13,10 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.messages import Message, TransferRequested
 from panda_fsm.transfers import merged
 from sql import duty, outbox
+from sql.live_jobs import read_files, read_jobs
 from sql.queries import load
 from sql.rows import as_json
 from sql.session import Session
-from sql.store import read_files, read_jobs
 
 _Q = load("appointments")
 _CHUNK = 2000

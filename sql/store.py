@@ -10,32 +10,24 @@ import psycopg
 
 from panda_fsm.blocks.states import TAKES_FILES, BlockKind, BlockStatus
 from panda_fsm.blocks.table import BLOCK
-from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
-from panda_fsm.jobs.job import File, Job, Upstream
+from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import MINUTES
-from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
 from sql import rows
+from sql.live_jobs import complete, read_jobs
 from sql.queries import load
 from sql.session import Session
 
 _Q = load("store")
 _HOST = socket.gethostname()
-_STATES = {state.value: state for state in State}
-_TYPES = {kind.value: kind for kind in FileType}
-_STATUSES = {status.value: status for status in FileStatus}
-"""Enumerations by their values: six times faster than a call, which still says best what is wrong with a stranger."""
 _LOCK_AGAIN_S = (0.01, 0.04)
 """A row that is locked is mostly free again at once; what is not is left out, so that nobody waits for it."""
-
 _STARTS_EACH_S = 60
 """A deadline asks whether jobs start at a queue: in hours, so once a minute is enough."""
-
-
 _TO_LOCK = 10
 """Such a part of a statement's time is left to waiting for who holds a row."""
 
@@ -60,7 +52,7 @@ class PostgresStore:
     def load(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         with self._session.use() as connection:
             jobs = read_jobs(connection, "load_jobs", job_ids)
-            _complete(connection, jobs, files, report)
+            complete(connection, jobs, files, report)
         return jobs
 
     @contextmanager
@@ -122,7 +114,7 @@ class PostgresTransaction:
         jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
         for job_id in self._locked_by_others(job_ids, jobs):
             jobs |= read_jobs(self._connection, "load_jobs_locked", [job_id])
-        _complete(self._connection, jobs, files, report)
+        complete(self._connection, jobs, files, report)
         return jobs
 
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:
@@ -267,49 +259,3 @@ class PostgresTransaction:
         if not values:
             return []
         return self._connection.execute(_Q[query], {"rows": rows.as_json(values)}).fetchall()
-
-
-def read_jobs(connection: psycopg.Connection, query: str, job_ids: Sequence[int]) -> dict[int, Job]:
-    """Jobs by id, without files, by one of the `load_jobs` queries."""
-    jobs = {}
-    for row in connection.execute(_Q[query], {"job_ids": list(job_ids)}):
-        job = jobs[row[0]] = Job(row[0], _STATES.get(row[1]) or State(row[1]), *row[2:])
-        job.verdict = None if job.verdict is None else Verdict(job.verdict)
-    return jobs
-
-
-def _complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool, report: bool) -> None:
-    if files and jobs:
-        read_files(connection, jobs)
-        read_upstream(connection, [job for job in jobs.values() if job.has_upstream])
-        read_makers(connection, jobs)
-    if report and jobs:
-        for job_id, *told in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
-            job = jobs[job_id]
-            job.report, job.report_state, job.pilot_erred, job.metadata = told
-
-
-def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:
-    """Read into them which jobs these wait for, and how far those are, live or archived."""
-    if not jobs:
-        return
-    by_id = {job.job_id: job for job in jobs}
-    for job_id, upstream_id, state, is_last, seqs in connection.execute(_Q["load_upstream"], {"job_ids": list(by_id)}):
-        merged = None if seqs is None else frozenset(seqs)
-        by_id[job_id].upstream += (Upstream(upstream_id, None if state is None else State(state), is_last, merged),)
-
-
-def read_makers(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:
-    """Read into them which build jobs, of whatever submission, make the libraries that they read."""
-    wanted = rows.libraries(jobs.values())
-    if wanted:
-        for job_id, maker_id, state in connection.execute(_Q["load_makers"], {"rows": rows.as_json(wanted)}):
-            jobs[job_id].upstream += (Upstream(maker_id, State(state)),)
-
-
-def read_files(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> None:
-    """Read the files of these jobs into them."""
-    found = connection.execute(_Q["load_files"], {"job_ids": list(jobs)})
-    for job_id, seq, kind, lfn, scope, dataset, status, *rest in found:
-        file_type, file_status = _TYPES.get(kind) or FileType(kind), _STATUSES.get(status) or FileStatus(status)
-        jobs[job_id].files.append(File(job_id, seq, file_type, lfn, scope, dataset, file_status, *rest))
