@@ -10,11 +10,19 @@ NameCheck = Callable[[str, str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class NameRule:
-    """An experiment's rule for LFNs: a pattern, the longest, and the pattern in words."""
+    """An experiment's rule for LFNs: a pattern, the longest, and the pattern in words.
+
+    One that cannot be used cannot be made: others than its experiment would meet it.
+    """
 
     pattern: str
     longest: int
     meaning: str
+
+    def __post_init__(self) -> None:
+        re.compile(self.pattern)
+        if type(self.longest) is not int:
+            raise TypeError(f"the longest name has {self.longest!r:.50} characters, which is no whole number")
 
     def refusal(self, lfn: str) -> str | None:
         """Why a name can never be registered; None if it can."""

@@ -77,6 +77,8 @@ class Isolated:
         self._condition = condition
         self._limit_s = limit_s
         self._clock = clock
+        self.names: NameRule | None = None
+        """The plugin's rule for LFNs; None as long as it is not loaded."""
         self._plugin: ExperimentPlugin | None = None
         self._breaker = Breaker()
         self._backoff = Backoff(*REST_S)
@@ -85,11 +87,6 @@ class Isolated:
         self._hung: list[Asked] = []
         self._probe: Asked | None = None
         self._questions = 0
-
-    @property
-    def names(self) -> NameRule | None:
-        """The plugin's rule for LFNs; None as long as it is not loaded."""
-        return None if self._plugin is None else self._plugin.names
 
     def load(self) -> Asked:
         """Begin to load the plugin, so that trouble shows before there are jobs."""
@@ -126,7 +123,7 @@ class Isolated:
     def _work(self, asked: Asked, question: Question | None) -> None:
         """The life of a question's thread; whatever happens in it ends here."""
         try:
-            plugin = self._plugin = self._plugin or self._make()
+            plugin = self._plugin = self._plugin or self._made()
         except BaseException as error:
             asked.does_not_load = _told(error)
         else:
@@ -134,6 +131,15 @@ class Isolated:
                 self._search(plugin, asked, question)
         asked.in_time = time.monotonic() <= asked.until
         asked.ended.set()
+
+    def _made(self) -> ExperimentPlugin:
+        """The plugin. Its rule for names is read here, for whoever looks at it does so without walls."""
+        plugin = self._make()
+        rule: object = plugin.names
+        if not isinstance(rule, NameRule):
+            raise TypeError(f"names is {type(rule).__name__}, not a NameRule")
+        self.names = rule
+        return plugin
 
     def _search(self, plugin: ExperimentPlugin, asked: Asked, question: Question) -> None:
         """Ask about all jobs; where that fails about halves, level by level, until the guilty jobs are found."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -58,6 +59,20 @@ class Broken(Quiet):
 
     def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
         raise ModuleNotFoundError("no client of its catalogue")
+
+
+class Nameless(Quiet):
+    """Has no rule for names."""
+
+    names: ClassVar[Any] = None
+
+
+class Misspelt(Quiet):
+    """Has a rule for names that cannot be used."""
+
+    @property
+    def names(self) -> NameRule:  # type: ignore[override]
+        return NameRule("[a-z", 5, "small letters")
 
 
 class First(Quiet):
@@ -144,6 +159,25 @@ def test_an_experiment_that_does_not_load_stops_itself_only() -> None:
     assert plans[3] == Go()
     assert "experiment a: does not load" in str(condition.trouble)
     assert "experiment b: does not load" in str(condition.trouble)
+
+
+def test_an_experiment_without_a_usable_rule_for_names_does_not_load() -> None:
+    """Its rule is asked where nothing is isolated: in the Adder beside other experiments' jobs, and in the gateway."""
+    condition = Condition()
+    odd = experiments(condition, a="Nameless", b="Misspelt")
+    assert [odd.refusal(vo, "name") for vo in "ab"] == [None, None]
+    plans = odd.setup(jobs("a", "b", "c"))
+    assert plans[1] == Later("experiment a does not load: TypeError: names is NoneType, not a NameRule")
+    assert isinstance(plans[2], Later)
+    assert "experiment b does not load: " in plans[2].reason
+    assert plans[3] == Go()
+    assert "experiment a: does not load" in str(condition.trouble)
+
+
+@pytest.mark.parametrize(("pattern", "longest"), [("(", 5), (None, 5), ("a*", "5"), ("a*", None)])
+def test_a_rule_for_names_that_cannot_be_used_cannot_be_made(pattern: Any, longest: Any) -> None:
+    with pytest.raises((re.error, TypeError)):
+        NameRule(pattern, longest, "letters")
 
 
 @pytest.mark.parametrize("name", ["Broken", "NoSuchClass"])
