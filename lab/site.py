@@ -34,10 +34,11 @@ def write_lab(run_dir: Path, gateway_url: str) -> LabFiles:
     """Writes all files of the laboratory below `run_dir/lab`. May be called again at any time."""
     root = run_dir.resolve() / "lab"
     storages = {name: root / "storage" / name for _, name in _SITES.values()}
-    for path in storages.values():
+    blocks = root / "blocks"
+    for path in (*storages.values(), blocks):
         path.mkdir(parents=True, exist_ok=True)
     sites_file = root / "sites.json"
-    _write_json(sites_file, _sites(storages) | {"block_register": str(root / "blocks")})
+    _write_json(sites_file, _sites(storages) | {"block_register": str(blocks)})
     schedconf = root / "schedconf.json"
     _write_json(schedconf, {queue: queuedata(queue) for queue in _SITES})
     _write(root / "pilot.token", unsigned_token("lab-pilot", gateway_url))

@@ -30,7 +30,8 @@ class Queue(BaseModel):
 
 class Sites(BaseModel):
     """The whole configuration of queues and storages. `transformations` is the folder of scripts that pilots fetch,
-    `block_register` the one where the local DDM keeps what it knows of data blocks."""
+    `block_register` the one where the local DDM keeps what it knows of data blocks: one that is not
+    there is not mounted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     queues: dict[str, Queue] = Field(default_factory=dict)

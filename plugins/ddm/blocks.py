@@ -1,25 +1,36 @@
 """The local DDM's register of data blocks: one file a block, to which is written what happens to it."""
 
+import errno
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
+import structlog
 
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import TransientError
 from panda_fsm.handler import Item, Service
 from panda_fsm.messages import SettleBlock
-from panda_fsm.outcomes import MoveBlock, NewBlock, Outcome, Reject
+from panda_fsm.outcomes import Ignore, MoveBlock, NewBlock, Outcome, Reject
 from panda_fsm.sites import Sites
+from plugins.ddm.storage import is_reachable
+
+log = structlog.get_logger()
 
 Member = tuple[str, str]
 """Scope and LFN of a file."""
+_OF_ONE = (errno.EACCES, errno.EPERM, errno.EEXIST, errno.EISDIR)
+"""What a file system answers where one path cannot be written; all other errors are the whole register's trouble."""
 
 
 class BlockRegister:
     """Lines are only ever added, in one write each time, so several processes may do so at once: one of the block
-    itself, one a file of it, one when it is closed. Without a folder nothing is kept.
+    itself, one a file of it, one when it is closed.
+
+    Where no folder is configured nothing is kept; one that is not there is not mounted: TransientError, as for all
+    trouble of the whole register. OSError is the trouble of one block.
     """
 
     def __init__(self, sites: Sites) -> None:
@@ -45,17 +56,23 @@ class BlockRegister:
     def close(self, name: str) -> None:
         """No file joins the block any more."""
         path = self._path(name)
-        if path is not None and path.exists():
+        if path is not None and self._has(path):
             _write(path, [{"closed": True}])
 
     def delete(self, name: str) -> None:
         """Forget the block; its files stay where they are."""
         path = self._path(name)
-        if path is not None:
-            try:
+        if path is not None and self._has(path):
+            with _whose_trouble():
                 path.unlink(missing_ok=True)
-            except OSError as error:
-                raise TransientError(f"the register of blocks: {error}") from error
+
+    def _has(self, path: Path) -> bool:
+        """Whether a block is registered; a register that is not there says nothing of blocks."""
+        with _whose_trouble():
+            is_there = path.exists()
+        if not is_there and self._root is not None and not is_reachable(self._root):
+            raise TransientError(f"the register of blocks: {self._root} is not there")
+        return is_there
 
     def _path(self, name: str) -> Path | None:
         """Names may be longer than a file system takes."""
@@ -68,16 +85,28 @@ class BlockRegister:
 def _write(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
     if not lines:
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _whose_trouble():
+        path.parent.mkdir(exist_ok=True)  # not its parent: that would be a second register, below a mount point
         with path.open("ab", buffering=0) as file:
             file.write(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+
+
+@contextmanager
+def _whose_trouble() -> Iterator[None]:
+    """Tells one block's trouble, which keeps no other waiting, from that of the whole register."""
+    try:
+        yield
     except OSError as error:
+        if error.errno in _OF_ONE:
+            raise
         raise TransientError(f"the register of blocks: {error}") from error
 
 
-class LocalBlocks(Service[None]):
-    """Closes and deletes blocks in the register; a block that is asked about twice is closed already, or gone."""
+class LocalBlocks(Service[str]):
+    """Closes and deletes blocks in the register; a block that is asked about twice is closed already, or gone.
+
+    What cannot be done for one block is not answered: the clock asks again in an hour.
+    """
 
     name = "ddm.blocks"
     asks_outside = True
@@ -90,14 +119,20 @@ class LocalBlocks(Service[None]):
             "deleted": (register.delete, BlockTrigger.DELETED),
         }
 
-    def prepare(self, items: Sequence[Item[None]]) -> None:
+    def prepare(self, items: Sequence[Item[str]]) -> None:
         for item in items:
             if isinstance(item.message, SettleBlock):
                 write, _ = self._ways[item.message.status]
-                write(item.message.block)
+                try:
+                    write(item.message.block)
+                except OSError as error:
+                    item.prepared = str(error)
+                    log.warning("block_not_settled", block=item.message.block, why=item.prepared)
 
-    def decide(self, item: Item[None]) -> Outcome:
+    def decide(self, item: Item[str]) -> Outcome:
         if not isinstance(item.message, SettleBlock):
             return Reject(f"the DDM does not handle {item.message.msg_type}")
+        if item.prepared is not None:
+            return Ignore(item.prepared)
         _, trigger = self._ways[item.message.status]
         return MoveBlock(item.message.block, trigger)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,11 +15,14 @@ from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.messages import BlockClosed, SettleBlock
-from panda_fsm.outcomes import MoveBlock, NewBlock, Reject
+from panda_fsm.outcomes import Ignore, MoveBlock, NewBlock, Reject
+from panda_fsm.plans import Go, Later
 from panda_fsm.sites import Sites
+from panda_fsm.trouble import Condition
 from plugins.ddm.blocks import BlockRegister, LocalBlocks
 from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.generic import GenericPlugin
+from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.decisions import defined, going
 
@@ -130,10 +135,63 @@ def test_what_is_said_twice_is_known_once(register: BlockRegister) -> None:
     assert read(register, block.name) is None
 
 
-def test_a_register_that_cannot_be_written_is_waited_for(lab: LabFiles, register: BlockRegister) -> None:
-    (lab.root / "blocks").write_text("in the way")
+def in_the_way(lab: LabFiles, name: str) -> None:
+    """Let one block's entry be what nobody can write."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    entry = lab.root / "blocks" / digest[:2] / digest[2:]
+    entry.unlink(missing_ok=True)
+    entry.mkdir(parents=True)
+
+
+CALLS: dict[str, Callable[[BlockRegister], None]] = {
+    "register": lambda register: register.register({NewBlock("b", BlockKind.SUB): []}),
+    "add": lambda register: register.add({"b": [("s", "a")]}),
+    "close": lambda register: register.close("b"),
+    "delete": lambda register: register.delete("b"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("how", ["not mounted", "no folder"])
+def test_a_register_that_is_not_there_is_waited_for(
+    lab: LabFiles, register: BlockRegister, how: str, call: str
+) -> None:
+    """It says nothing of its blocks: they are not closed, nor gone, and no second register is made."""
+    root = lab.root / "blocks"
+    root.rmdir()
+    if how == "no folder":
+        root.write_text("in the way")
     with pytest.raises(TransientError, match="register of blocks"):
-        register.register({NewBlock("b", BlockKind.SUB): []})
+        CALLS[call](register)
+    assert not root.is_dir()
+
+
+def test_a_block_that_cannot_be_written_keeps_no_other_waiting(
+    lab: LabFiles, sites: Sites, register: BlockRegister
+) -> None:
+    ddm = LocalBlocks(sites)
+    for name in ("bad", "good"):
+        register.register({NewBlock(name, BlockKind.SUB): []})
+    in_the_way(lab, "bad")
+    asked = [
+        factories.item(SettleBlock(block=name, status=to)) for to in ("closed", "deleted") for name in ("bad", "good")
+    ]
+    ddm.prepare(asked)
+    bad, good, not_gone, gone = map(ddm.decide, asked)
+    assert isinstance(bad, Ignore)
+    assert isinstance(not_gone, Ignore)
+    assert (good, gone) == (MoveBlock("good", BlockTrigger.REGISTERED), MoveBlock("good", BlockTrigger.DELETED))
+
+
+def test_jobs_of_a_block_that_cannot_be_written_wait_and_no_others(
+    lab: LabFiles, sites: Sites, plugin: GenericPlugin
+) -> None:
+    factories.store_file(lab.source_storage, "far.csv")
+    jobs = [defined(1, "far.csv"), defined(2), defined(3)]
+    (transfer,) = going(plugin.setup(jobs)[1]).transfers
+    in_the_way(lab, transfer.block.name)
+    plans = IsolatedExperiments(sites, LocalCatalogue(sites), Condition()).setup(jobs)
+    assert [type(plans[job.job_id]) for job in jobs] == [Later, Go, Go]
 
 
 def test_without_a_register_nothing_is_kept_and_all_goes_on() -> None:
