@@ -1,6 +1,8 @@
 """Brings a database to the present schema: numbered SQL files, forward only, one at a time behind an advisory lock."""
 
 import hashlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -16,6 +18,11 @@ log = structlog.get_logger()
 
 _LOCK = 0x70616E6461  # "panda": whoever holds it migrates, everybody else waits
 _FILES = Path(__file__).parent / "migrations"
+LOCK_TIMEOUT = "3s"
+"""Whoever waits for a table holds up all behind him: not for longer, then again after a pause in which these go on."""
+PAUSE_S = 2.0
+GIVE_UP_S = 300.0
+"""A backup or a forgotten session may hold a table for hours; then it is for people to decide."""
 
 
 def migrations() -> list[Path]:
@@ -40,8 +47,7 @@ def migrate(database_url: str) -> list[str]:
             applied = [path.stem for path in migrations() if _apply(connection, path)]
             _write_lifecycle(connection)
             record(connection)
-            # As far ahead as the clock makes them (periodic/partitions.py).
-            connection.execute("SELECT ensure_partitions(now() + n * interval '1 month') FROM generate_series(0, 3) n")
+            _patiently(connection, "the month partitions", _make_partitions)
             return applied
     except psycopg.OperationalError as error:
         raise TransientError(f"no database at PANDA_FSM_DATABASE_URL: {error}") from error
@@ -55,11 +61,38 @@ def _apply(connection: psycopg.Connection, path: Path) -> bool:
         if known[0] != checksum:
             raise SettingsError(f"migration {path.name} was applied with other content; write a new migration instead")
         return False
-    with connection.transaction():
+
+    def run(connection: psycopg.Connection) -> None:
         connection.execute(text.encode())
         connection.execute("INSERT INTO schema_version (version, checksum) VALUES (%s, %s)", (path.stem, checksum))
+
+    _patiently(connection, f"migration {path.name}", run)
     log.info("migrated", version=path.stem)
     return True
+
+
+def _patiently(connection: psycopg.Connection, what: str, work: Callable[[psycopg.Connection], object]) -> None:
+    """Do `work` in a transaction, again and again while somebody else holds one of its tables."""
+    until = time.monotonic() + GIVE_UP_S
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+                work(connection)
+            return
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            if time.monotonic() >= until:
+                raise TransientError(
+                    f"{what} was given up after {GIVE_UP_S:.0f} s, for another session holds a table that it changes:"
+                    " look for long transactions in pg_stat_activity, end them, and run panda-fsm migrate again"
+                ) from error
+            log.warning("migration_waits", migration=what, why=str(error).partition("\n")[0])
+            time.sleep(PAUSE_S)
+
+
+def _make_partitions(connection: psycopg.Connection) -> None:
+    """As far ahead as the clock makes them (periodic/partitions.py)."""
+    connection.execute("SELECT ensure_partitions(now() + n * interval '1 month') FROM generate_series(0, 3) n")
 
 
 def _write_lifecycle(connection: psycopg.Connection) -> None:

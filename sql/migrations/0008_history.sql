@@ -1,7 +1,8 @@
 -- Looking back: jobs of a task, of a user and of a time are found by an index, live or archived, and what a payload did
 -- while it ran is kept apart from the hot rows.
 
--- While these are built the archive takes no jobs; nothing else waits. The counts of a task come from its index alone.
+-- While these are built the archive takes no jobs, and the clock holds some that have ended: hence no lock of live jobs
+-- here. The counts of a task come from its index alone.
 CREATE INDEX job_archive_task_ended ON job_archive (task_id, ended_at, job_id) INCLUDE (state);
 CREATE INDEX job_archive_user ON job_archive (user_name, ended_at, job_id);
 CREATE INDEX job_archive_ended ON job_archive (ended_at, job_id);
@@ -45,9 +46,3 @@ BEGIN
         END;
     END LOOP;
 END $$;
-
--- Last, for they keep others waiting: readers of the archive for a moment, and who writes live jobs for as long as the
--- index of these few is built.
-DROP INDEX job_archive_task;
-ALTER INDEX job_archive_task_ended RENAME TO job_archive_task;
-CREATE INDEX job_user ON job (user_name);

@@ -19,6 +19,7 @@ from sql import schema
 from sql.migrate import latest, migrate, migrations
 from tests.clockwork import Clock
 from tests.driver import Database
+from tests.polling import wait_until
 
 NAME = "migrate_test"
 
@@ -133,6 +134,62 @@ def test_a_database_in_use_is_brought_to_the_foundation(empty_url: str) -> None:
     clock.close()
     assert rows(empty_url, "SELECT count(*) FROM outbox") == [(0,)], "its pilot may have had nobody to speak to"
     assert rows(empty_url, "SELECT grace_until > now() + interval '30 min' FROM pulse") == [(True,)]
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Migrations that wait for a shorter time."""
+    monkeypatch.setattr("sql.migrate.LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("sql.migrate.PAUSE_S", 0.2)
+
+
+_AWAITED = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'job'::regclass"
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_table_that_somebody_holds_is_waited_for_without_holding_up_others(empty_url: str) -> None:
+    """As a backup does, or a session that somebody forgot."""
+    older(empty_url, 6, _JOB.format(table="job", job_id=1, state="running", ended_at="NULL"))
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(empty_url) as backup,
+        psycopg.connect(empty_url, options="-c statement_timeout=10s", autocommit=True) as program,
+    ):
+        backup.execute("SELECT FROM job")
+        migrating = pool.submit(migrate, empty_url)
+        wait_until(lambda: rows(empty_url, _AWAITED), "the migration waits for the table")
+        assert program.execute("UPDATE job SET version = 2").rowcount == 1
+        backup.commit()
+        assert migrating.result() == [path.stem for path in migrations()[6:]]
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_table_that_is_held_for_long_is_said(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sql.migrate.GIVE_UP_S", 0.3)
+    older(empty_url, 6)
+    with psycopg.connect(empty_url) as backup:
+        backup.execute("SELECT FROM job")
+        with pytest.raises(
+            TransientError, match=r"migration 0007_blocks\.sql was given up .* run panda-fsm migrate again"
+        ):
+            migrate(empty_url)
+    assert "migration_waits" in capsys.readouterr().out
+    assert rows(empty_url, "SELECT max(version) FROM schema_version") == [(migrations()[5].stem,)]
+
+
+@pytest.mark.usefixtures("hurry")
+def test_the_archive_takes_jobs_while_a_migration_waits_for_live_ones(empty_url: str) -> None:
+    """The clock takes live jobs first and the archive then: a migration that did otherwise would meet it."""
+    older(empty_url, 7, _JOB.format(table="job", job_id=1, state="failed", ended_at="now()"))
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(empty_url) as clock:
+        clock.execute("DELETE FROM job WHERE job_id = 1")
+        migrating = pool.submit(migrate, empty_url)
+        wait_until(lambda: rows(empty_url, _AWAITED), "the migration waits for the table")
+        clock.execute(_JOB.format(table="job_archive", job_id=1, state="failed", ended_at="now()").encode())
+        clock.commit()
+        assert migrating.result() == [path.stem for path in migrations()[7:]]
 
 
 def test_an_empty_database_needs_no_grace(database_url: str) -> None:
