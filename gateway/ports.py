@@ -40,14 +40,18 @@ class ClaimStore(Protocol):
         """Delete outbox rows that the broker confirmed."""
 
 
-class RequestStore(Protocol):
-    """What accepting a request needs."""
+class JobRows(Protocol):
+    """Jobs as access to them is decided."""
 
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
         """Jobs by id, live or archived."""
 
     async def working_groups(self, job_ids: Sequence[int]) -> dict[int, str]:
         """The working groups of those jobs that name one, live or archived."""
+
+
+class RequestStore(JobRows, Protocol):
+    """What accepting a request needs."""
 
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
@@ -96,8 +100,8 @@ class RepeatStore(Protocol):
         """The answers of some are given and their ids forgotten; those of others never reached anybody."""
 
 
-class ReadStore(Protocol):
-    """What people read."""
+class ReadStore(JobRows, Protocol):
+    """What people read, and whose it is."""
 
     async def describe(self, job_ids: Sequence[int]) -> dict[int, JobDescription]:
         """Jobs with specification and files, live or archived. Raises TooMuchError when they are too large together."""

@@ -20,7 +20,7 @@ from panda_fsm.descriptions import (
 )
 from panda_fsm.errors import TooMuchError
 from panda_fsm.jobs.facts import FINAL
-from sql.pool import Pool
+from sql.job_rows import JobRows
 from sql.queries import load
 
 _Q = load("reads")
@@ -49,11 +49,8 @@ def _of(query: str) -> Mapping[tuple[bool, bool], LiteralString]:
 _LISTS = {query: _of(query) for query in ("list_live", "list_archived")}
 
 
-class ReadStore:
+class ReadStore(JobRows):
     """The gateway's reads. Raises TransientError while the database is away or too slow."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def describe(self, job_ids: Sequence[int]) -> dict[int, JobDescription]:
         """Jobs with specification and files, live or archived. Raises TooMuchError when they are too large together.

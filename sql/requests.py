@@ -8,11 +8,9 @@ from psycopg import AsyncConnection
 
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
-from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.plain import BEATING, PLAIN_STATES, PlainReport, Taken
-from panda_fsm.jobs.states import State
 from sql import rows
-from sql.pool import Pool
+from sql.job_rows import JobRows
 from sql.queries import load
 
 _Q = load("requests")
@@ -20,24 +18,8 @@ _TICK = load("pulse")["tick"]
 _STATEMENT_BYTES = 4 * 1024 * 1024
 
 
-class RequestStore:
+class RequestStore(JobRows):
     """The gateway's requests. Raises TransientError while the database is away or too slow; then nothing was kept."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def jobs(self, job_ids: Sequence[int]) -> dict[int, JobRow]:
-        """Jobs by id, live or archived."""
-        found = {row[0]: _job_row(row) for row in await self._pool.rows(_Q["jobs"], job_ids=list(job_ids))}
-        missing = [job_id for job_id in job_ids if job_id not in found]
-        if missing:
-            for row in await self._pool.rows(_Q["archived_jobs"], job_ids=missing):
-                found[row[0]] = _job_row(row)
-        return found
-
-    async def working_groups(self, job_ids: Sequence[int]) -> dict[int, str]:
-        """The working groups of those jobs that name one, live or archived."""
-        return dict(await self._pool.rows(_Q["working_groups"], job_ids=list(job_ids)))
 
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
@@ -132,7 +114,3 @@ def _portions(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
         portion.append(message)
         weight += len(message.body)
     yield portion
-
-
-def _job_row(row: Sequence[Any]) -> JobRow:
-    return JobRow(row[0], State(row[1]), *row[2:])

@@ -63,11 +63,11 @@ async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest)
 
 async def get_stdout(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
     """What the pilot showed last, for those who may tell it to."""
-    job = (await job_rows(gateway.store.requests, call.identity, [ask.job_id])).get(ask.job_id)
-    if job is None:
-        return success()
-    _check(call, Action.DESCRIBE_WHOLLY, job)
     with reading():
+        job = (await job_rows(gateway.store.reads, call.identity, [ask.job_id])).get(ask.job_id)
+        if job is None:
+            return success()
+        _check(call, Action.DESCRIBE_WHOLLY, job)
         shown = await gateway.store.reads.stdout(ask.job_id)
     return success(shown and {"at": shown.at.isoformat(), "stdout": shown.stdout})
 

@@ -47,13 +47,13 @@ async def list_jobs(gateway: Gateway, _call: Call, ask: ListRequest) -> Response
 
 async def get_history(gateway: Gateway, call: Call, ask: JobRequest) -> Response:
     """The steps of a job, and how its payload did meanwhile."""
-    job = (await job_rows(gateway.store.requests, call.identity, [ask.job_id])).get(ask.job_id)
-    if job is None:
-        return success()
-    is_told = gateway.config.describe_others or policy.may_with(call.identity, Action.DESCRIBE_WHOLLY, job)
     with reading():
+        job = (await job_rows(gateway.store.reads, call.identity, [ask.job_id])).get(ask.job_id)
+        if job is None:
+            return success()
         steps = await gateway.store.reads.history(ask.job_id)
         samples = await gateway.store.reads.samples(ask.job_id)
+    is_told = gateway.config.describe_others or policy.may_with(call.identity, Action.DESCRIBE_WHOLLY, job)
     return success(
         {
             "steps": [_step(step, is_told) for step in steps],

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from gateway.access.identity import Identity
-from gateway.ports import RequestStore
+from gateway.ports import JobRows
 from panda_fsm.jobs.judgement import JobRow
 
 
-async def job_rows(store: RequestStore, identity: Identity, job_ids: Sequence[int]) -> dict[int, JobRow]:
+async def job_rows(store: JobRows, identity: Identity, job_ids: Sequence[int]) -> dict[int, JobRow]:
     """Jobs by id, live or archived."""
     found = await store.jobs(job_ids)
     if found and identity.group_roles:  # few have one, and the group lies with the specification

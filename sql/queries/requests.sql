@@ -1,22 +1,4 @@
--- What is read before a request is accepted, and what is written when it is.
-
--- name: jobs
-SELECT job_id, state, attempt_nr, owner, holder, label, command, pilot ->> 'batch_id', has_report, vo, node, left_by
-FROM job WHERE job_id = ANY (%(job_ids)s::bigint[])
-
--- name: archived_jobs
-SELECT j.job_id, j.state, j.attempt_nr, j.owner, j.holder, j.label, j.command, j.pilot ->> 'batch_id', j.has_report,
-    j.vo, j.node, j.left_by
-FROM job_ended e JOIN job_archive j ON j.job_id = e.job_id AND j.ended_at = e.ended_at
-WHERE e.job_id = ANY (%(job_ids)s::bigint[])
-
--- name: working_groups
-SELECT job_id, spec ->> 'working_group' FROM job_spec
-WHERE job_id = ANY (%(job_ids)s::bigint[]) AND spec ->> 'working_group' <> ''
-UNION ALL
-SELECT s.job_id, s.spec ->> 'working_group'
-FROM job_ended e JOIN job_spec_archive s ON s.job_id = e.job_id AND s.ended_at = e.ended_at
-WHERE e.job_id = ANY (%(job_ids)s::bigint[]) AND s.spec ->> 'working_group' <> ''
+-- What is written when a request is accepted.
 
 -- name: keep
 -- Whoever is told that this is committed has been promised it, so the disk is waited for.
