@@ -260,8 +260,9 @@ class Effects:
 def step_event(job_id: int, version: int, step: JobStep, cause: str, *, site: str, vo: str, task_id: int) -> JobEvent:
     """The event of a step: the only way to make one, for services and the claim alike."""
     return JobEvent(
-        schema_version=schema_of(step.destination), job_id=job_id, version=version, state=step.destination,
-        previous=step.source, trigger=step.trigger.value, site=site, vo=vo, task_id=task_id, cause=cause,
+        schema_version=schema_of(step.destination, step.source), job_id=job_id, version=version,
+        state=step.destination, previous=step.source, trigger=step.trigger.value, site=site, vo=vo, task_id=task_id,
+        cause=cause,
     )  # fmt: skip
 
 

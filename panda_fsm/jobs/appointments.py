@@ -150,8 +150,8 @@ def appoint(job: Job, due: Due, limits: Limits) -> Appointed:
     if deadline <= now and not _outputs_are_looked_at(job):
         worker_done = True if job.job_id in due.worker_done else None
         passed = DeadlinePassed(
-            job_id=job.job_id, state=job.state, version=job.version, worker_done=worker_done,
-            is_idle=True if passing.unless is not None else None,
+            schema_version=schema_of(job.state), job_id=job.job_id, version=job.version, state=job.state,
+            worker_done=worker_done, is_idle=True if passing.unless is not None else None,
         )  # fmt: skip
         is_silent = passing.since is Since.HEARD and job.awaits_last_words
         again = now + _grown(_ANNOUNCE_AGAIN_S, now - deadline)

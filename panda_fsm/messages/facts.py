@@ -13,9 +13,9 @@ from panda_fsm.messages.envelope import EVENTS, JobMessage, Message, Schema
 _SINCE_2 = frozenset({State.WAITING, State.THROTTLED, State.MERGING})
 
 
-def schema_of(state: State) -> Schema:
-    """The schema of an event of this state: programs of the release before do not know all of them."""
-    return 2 if state in _SINCE_2 else 1
+def schema_of(*named: State | None) -> Schema:
+    """The schema of a message that names these states: programs of the release before do not know all of them."""
+    return 1 if _SINCE_2.isdisjoint(named) else 2
 
 
 class JobEvent(JobMessage):

@@ -154,6 +154,7 @@ def test_a_deadline_that_passed_is_announced(state: State) -> None:
     (passed,) = done.messages
     assert isinstance(passed, DeadlinePassed)
     assert (passed.job_id, passed.state, passed.version) == (1, state, 5)
+    assert passed.schema_version == (2 if state in (S.WAITING, S.THROTTLED, S.MERGING) else 1), "for programs of before"
     assert done.overdue
     assert overdue_by(job, NOW, LIMITS) is not None
 
