@@ -9,13 +9,13 @@ import pytest
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, Verdict
-from panda_fsm.effects import Effects, JobStep, step_event
+from panda_fsm.effects import Effects, step_event
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.appointments import overdue_by
 from panda_fsm.jobs.facts import TableLimits
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.jobs.table import JOB, Trigger
-from panda_fsm.machine import Ignored
+from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages import FileToMove, TransferRequested
 from panda_fsm.messages.envelope import LONGEST_REASON
 from panda_fsm.outcomes import Changes, FileChange, JobError, NewBlock
@@ -48,7 +48,7 @@ def test_three_reports_of_one_job_in_one_batch_are_three_steps_and_one_row(effec
 @pytest.mark.parametrize(("event", "source", "destination"), [row[:3] for row in JOB.rows() if row[1] is not None])
 def test_programs_of_before_wait_for_what_they_cannot_read(event: str, source: str, destination: str) -> None:
     """They would bury a message that names a state which they do not know, had it their own schema."""
-    step = JobStep(Trigger(event), State(source), State(destination))
+    step = Step(Trigger(event), State(source), State(destination))
     told = step_event(1, 2, step, "cause", site="s", vo="v", task_id=1)
     is_new = not {"waiting", "throttled", "merging"}.isdisjoint((source, destination))
     assert told.schema_version == (2 if is_new else 1)
