@@ -105,7 +105,7 @@ def _whose_trouble() -> Iterator[None]:
 class LocalBlocks(Service[str]):
     """Closes and deletes blocks in the register; a block that is asked about twice is closed already, or gone.
 
-    What cannot be done for one block is not answered: the clock asks again in an hour.
+    What cannot be done for one block is not answered, so the clock asks again.
     """
 
     name = "ddm.blocks"
