@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
+from sql.partitions import in_default
 from sql.queries import load
 from sql.session import Session
 
@@ -54,7 +55,6 @@ def health(database_url: str) -> Health:
                 cursor = connection.execute(_Q[query])
                 names = [column.name for column in cursor.description or ()]
                 values |= dict(zip(names, cursor.fetchone() or (), strict=False))
-            filled = {table: rows for table, rows in connection.execute(_Q["in_default_partitions"]) if rows}
-            return Health(processes=processes, in_default_partitions=filled, **values)
+            return Health(processes=processes, in_default_partitions=in_default(connection), **values)
     finally:
         session.close()

@@ -1,7 +1,8 @@
 """The month partitions: made ahead and dropped by the clock, seen and repaired by operators."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
@@ -17,6 +18,11 @@ KEYS = {
     "job_sample": "slot",
 }  # fmt: skip
 """The partitioned tables and the column by whose month."""
+_MOST_COUNTED = 10_000
+_IN_DEFAULT = sql.SQL(" UNION ALL ").join(
+    sql.SQL(_Q["in_default"]).format(parent=sql.Literal(parent), default=sql.Identifier(f"{parent}_default"))
+    for parent in KEYS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,17 @@ def partitions(database_url: str) -> list[Partition]:
     session = Session(database_url, "partitions", _TIMEOUT_S)
     try:
         with session.use() as connection:
-            return connection.cursor(row_factory=class_row(Partition)).execute(_Q["partitions"]).fetchall()
+            cursor = connection.cursor(row_factory=class_row(Partition))
+            found = cursor.execute(_Q["partitions"], {"parents": list(KEYS)}).fetchall()
+            beside = in_default(connection)
+            return [replace(one, rows=beside.get(one.parent, 0)) if one.is_default else one for one in found]
     finally:
         session.close()
+
+
+def in_default(connection: psycopg.Connection, most: int = _MOST_COUNTED) -> dict[str, int]:
+    """The tables whose default partition holds rows, and how many, as far as they are counted."""
+    return {parent: rows for parent, rows in connection.execute(_IN_DEFAULT, {"most": most}) if rows}
 
 
 def repair(database_url: str) -> dict[str, int]:
@@ -77,7 +91,7 @@ class Partitions:
     def in_default(self) -> list[str]:
         """The tables whose default partition holds rows."""
         with self._session.slice() as connection:
-            return [parent for (parent,) in connection.execute(_Q["in_default"])]
+            return list(in_default(connection, 1))
 
     def drop_oldest(self, parent: str, months: int) -> str | None:
         """Drop the oldest partition of a table that ended more than `months` ago; its name, None when there is none."""

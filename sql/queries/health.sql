@@ -25,12 +25,6 @@ SELECT count(*) AS dead_letters FROM dead_letter WHERE status = 'open'
 SELECT count(*) AS quarantined, mode() WITHIN GROUP (ORDER BY trouble) AS quarantined_for
 FROM job_deadline WHERE trouble IS NOT NULL
 
--- name: in_default_partitions
-SELECT 'job_history', count(*) FROM (SELECT FROM job_history_default LIMIT 10000) AS seen
-UNION ALL SELECT 'job_archive', count(*) FROM (SELECT FROM job_archive_default LIMIT 10000) AS seen
-UNION ALL SELECT 'job_file_archive', count(*) FROM (SELECT FROM job_file_archive_default LIMIT 10000) AS seen
-UNION ALL SELECT 'job_spec_archive', count(*) FROM (SELECT FROM job_spec_archive_default LIMIT 10000) AS seen
-
 -- name: oldest_transaction
 -- What keeps dead rows from being removed: the queue tables grow slow behind it.
 SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 AS oldest_transaction_s,

@@ -8,7 +8,9 @@ import pytest
 from panda_fsm.errors import TransientError
 from panda_fsm.trouble import Condition
 from periodic import partitions
+from sql.health import health
 from sql.partitions import KEYS, Partitions, repair
+from sql.partitions import partitions as all_partitions
 from tests import factories
 from tests.driver import Database
 from tests.inprocess import Serve
@@ -45,6 +47,10 @@ def put_history(database_url: str, *offsets: str) -> None:
             " WHERE job_id = 1",
             f"INSERT INTO job_sample (job_id, slot) VALUES (1, {at})",  # noqa: S608
         )
+
+
+def test_all_partitioned_tables_are_looked_after(jobs: Database) -> None:
+    assert {name for (name,) in jobs.rows("SELECT relname FROM pg_class WHERE relkind = 'p'")} == KEYS.keys()
 
 
 def test_partitions_are_made_three_months_ahead_and_migrate_makes_as_many(jobs: Database, database_url: str) -> None:
@@ -87,6 +93,9 @@ def test_rows_beside_the_months_are_an_alarm_and_can_be_put_right(jobs: Database
     assert "job_archive, job_file_archive, job_spec_archive, job_sample: panda-fsm partitions repair" in (
         condition.trouble or ""
     )
+    assert health(database_url).in_default_partitions.keys() == KEYS.keys()
+    beside = {one.parent for one in all_partitions(database_url) if one.is_default and one.rows}
+    assert beside == KEYS.keys()
     everything = {parent: jobs.value(f"SELECT count(*) FROM {parent}") for parent in KEYS}  # noqa: S608
     files = jobs.value("SELECT count(*) FROM job_file WHERE job_id = 1")
     assert repair(database_url) == {
