@@ -199,7 +199,9 @@ def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
         blocks.settling(SettledBlocks(*place)),
         counts.duty(Counts(*place)),
         requests.duty(KeptRequests(*place)),
-        partitions.duty(Partitions(*place), config.history_months, config.archive_months, condition),
+        partitions.duty(
+            Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
+        ),
         snapshots.duty(Snapshots(*place), condition),
     ]
 

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     retain_sandboxes_days: Days = Field(30, description="uploaded sandboxes are kept so many days")
     history_months: Months = Field(0, description="months of job history that are kept; 0: all")
     archive_months: Months = Field(0, description="months of ended jobs that are kept; 0: all")
+    sample_months: Months = Field(3, description="months of samples of how payloads did that are kept; 0: all")
     log_level: Level = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="log lines as JSON; false for people")
 

@@ -11,8 +11,6 @@ log = structlog.get_logger()
 
 _PERIOD_S = 1800.0
 _MONTHS_AHEAD = 3
-_MONTHS_OF_SAMPLES = 3
-"""How a payload did while it ran is looked up while somebody remembers it."""
 
 
 class Partitions(Protocol):
@@ -30,17 +28,16 @@ class Partitions(Protocol):
     def close(self) -> None: ...
 
 
-def duty(partitions: Partitions, history_months: int, archive_months: int, condition: Condition) -> Duty:
-    """Make those to come, look whether rows fell beside them, drop those older than so many months (0: none).
-
-    Samples are kept for three months, unless the history is kept for less.
-    """
+def duty(
+    partitions: Partitions, history_months: int, archive_months: int, sample_months: int, condition: Condition
+) -> Duty:
+    """Make those to come, look whether rows fell beside them, drop those older than so many months (0: none)."""
     months = {
         "job_history": history_months,
         "job_archive": archive_months,
         "job_file_archive": archive_months,
         "job_spec_archive": archive_months,
-        "job_sample": min(history_months or _MONTHS_OF_SAMPLES, _MONTHS_OF_SAMPLES),
+        "job_sample": sample_months,
     }
 
     def run() -> bool:

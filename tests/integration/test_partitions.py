@@ -57,7 +57,7 @@ def test_partitions_are_made_three_months_ahead_and_migrate_makes_as_many(jobs: 
     before = {parent: months(jobs, parent) for parent in KEYS}
     assert {len(found) for found in before.values()} == {4}
     condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, condition)
+    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, condition)
     assert not duty.run()
     assert {parent: months(jobs, parent) for parent in KEYS} == before
     for parent in KEYS:
@@ -72,7 +72,7 @@ def test_partitions_that_are_there_are_left_alone_while_the_tables_are_in_use(
     jobs: Database, database_url: str
 ) -> None:
     """Else each look would wait for the oldest transaction, and everybody else behind it."""
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, Condition())
+    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, Condition())
     with psycopg.connect(database_url) as busy:
         busy.execute("LOCK TABLE job_history IN ROW EXCLUSIVE MODE")
         duty.run()
@@ -88,7 +88,7 @@ def test_rows_beside_the_months_are_an_alarm_and_can_be_put_right(jobs: Database
     """If tidying was off for months, all rows of two of them lie in the default partitions."""
     put_history(database_url, "0 s", "5 months", "5 months 1 day", "6 months", "-3 months")
     condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, condition)
+    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, condition)
     duty.run()
     assert "job_archive, job_file_archive, job_spec_archive, job_sample: panda-fsm partitions repair" in (
         condition.trouble or ""
@@ -119,7 +119,7 @@ def test_a_month_that_is_in_the_default_keeps_no_other_from_being_made(jobs: Dat
     execute(database_url, f"DROP TABLE {last}", f"DROP TABLE {last.replace('history', 'archive')}")
     put_history(database_url, "3 months")
     execute(database_url, "DELETE FROM job_archive_default")
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, Condition())
+    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, Condition())
     duty.run()
     assert last not in months(jobs, "job_history")
     assert last.replace("history", "archive") in months(jobs, "job_archive")
@@ -129,11 +129,12 @@ def test_a_month_that_is_in_the_default_keeps_no_other_from_being_made(jobs: Dat
 def test_old_months_are_dropped_when_that_is_wanted(jobs: Database, database_url: str) -> None:
     execute(database_url, *(f"SELECT ensure_partitions(now() - interval '{n} months')" for n in range(1, 6)))
     before = months(jobs, "job_history")
-    duty = partitions.duty(Partitions(database_url, 30), 0, 3, Condition())
+    duty = partitions.duty(Partitions(database_url, 30), 0, 3, 1, Condition())
     while duty.run():
         pass
     assert months(jobs, "job_history") == before, "0 keeps all"
     kept = {name.removeprefix("job_history") for name in sorted(before)[2:]}
-    for parent in ("job_archive", "job_file_archive", "job_spec_archive", "job_sample"):
+    for parent in ("job_archive", "job_file_archive", "job_spec_archive"):
         assert {name.removeprefix(parent) for name in months(jobs, parent)} == kept, "this month and three before"
+    assert months(jobs, "job_sample") == {f"job_sample{name}" for name in sorted(kept)[2:]}, "this month and one before"
     duty.rest()
