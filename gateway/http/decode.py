@@ -4,7 +4,6 @@ import json
 import math
 import re
 import zlib
-from collections.abc import AsyncIterable
 from typing import Any
 
 import orjson
@@ -36,26 +35,9 @@ class Repeated(list[str]):
     """A form's or query's field that came more than once; who takes one value takes the last, as of JSON."""
 
 
-async def read_limited(chunks: AsyncIterable[bytes], limit: int) -> bytes:
-    """The whole body. Raises TooLargeError as soon as more than `limit` bytes came."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise TooLargeError(f"the body is larger than {limit} bytes")
-        parts.append(chunk)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def is_packed(body: bytes) -> bool:
     """Whether it is gzip, whatever its headers claim: pilots send gzip without saying so."""
     return body.startswith(_GZIP_MAGIC)
-
-
-def decode_fields(body: bytes, limit: int) -> dict[str, Any]:
-    """The fields in `body`: gzip or plain, JSON or a form. Raises UndecodableError or TooLargeError."""
-    return decode_plain(unpacked(body, limit) if is_packed(body) else body)
 
 
 def decode_plain(body: bytes) -> dict[str, Any]:

@@ -119,7 +119,6 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, list) or value is None else [value]
 
 
-Whole = Annotated[int | None, BeforeValidator(whole), sent.number(-MAX_BIGINT, MAX_BIGINT)]
 NonNegative = Annotated[
     Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None, BeforeValidator(whole), sent.number(0, MAX_BIGINT)
 ]

@@ -8,16 +8,18 @@ import json
 import time
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
-from gateway.http.decode import decode_fields, read_limited
+from gateway.http.bodies import Bodies
+from gateway.http.decode import decode_plain
 from gateway.http.refusal import TooLargeError, UndecodableError
+from gateway.work.waiting import Waiting
 
 LIMIT = 100_000
 REPORT = {"jobId": "7", "state": "running", "startTime": 1795389117.5}
@@ -62,39 +64,64 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
+def decoded(body: bytes, limit: int) -> dict[str, Any]:
+    """The fields of a body, as the gateway decodes it: at once or in a thread, and unpacked within its limit."""
+    bodies = Bodies()
+    try:
+        return asyncio.run(bodies.decoded(body, limit, Waiting(None), lambda fields: fields))
+    finally:
+        bodies.close()
+
+
+def length_read(parts: list[bytes], limit: int) -> int:
+    """How long a body is that comes in parts."""
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    messages.append({"type": "http.request"})
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    return len(asyncio.run(Bodies().read(Request({"type": "http"}, receive), limit, Waiting(None))))
+
+
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_accepts(case: str) -> None:
     body, fields = ACCEPTED[case]
-    assert decode_fields(body, LIMIT) == fields
+    assert decoded(body, LIMIT) == fields
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refuses(case: str) -> None:
     body, reason = REFUSED[case]
     with pytest.raises(UndecodableError, match=reason) as refused:
-        decode_fields(body, LIMIT)
+        decoded(body, LIMIT)
     assert refused.value.status == 400
     assert "Traceback" not in refused.value.message
+
+
+def test_what_is_small_only_as_it_came_is_read_up_to_the_limit() -> None:
+    text = "x" * (LIMIT - 10)
+    assert decoded(gzip.compress(b'{"a": "%s"}' % text.encode()), LIMIT) == {"a": text}
 
 
 def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = gzip.compress(b" " * 200_000_000)
     assert len(bomb) < 250_000
     with pytest.raises(TooLargeError, match="when unpacked") as refused:
-        decode_fields(bomb, LIMIT)
+        decoded(bomb, LIMIT)
     assert refused.value.status == 413
 
 
 def test_bomb_in_the_second_member_is_refused() -> None:
     with pytest.raises(TooLargeError):
-        decode_fields(gzip.compress(b"{}") + gzip.compress(b" " * 1_000_000), LIMIT)
+        decoded(gzip.compress(b"{}") + gzip.compress(b" " * 1_000_000), LIMIT)
 
 
 def test_a_body_of_endless_empty_members_is_refused_before_they_are_read() -> None:
     """Reading them all costs the square of their number: half a minute of a gateway for these."""
     began = time.monotonic()
     with pytest.raises(UndecodableError, match="more than 16 members") as refused:
-        decode_fields(gzip.compress(b"") * 100_000, LIMIT)
+        decoded(gzip.compress(b"") * 100_000, LIMIT)
     assert time.monotonic() - began < 2
     assert refused.value.status == 400
 
@@ -104,14 +131,14 @@ RECORD = b'{"a": "' + b"x" * 40 + b'"},'
 
 def test_what_packs_as_only_bombs_do_is_refused_where_its_size_would_do() -> None:
     with pytest.raises(TooLargeError, match="more than 250 times") as refused:
-        decode_fields(gzip.compress(b'{"a": "' + b" " * 50_000_000 + b'"}'), 64_000_000)
+        decoded(gzip.compress(b'{"a": "' + b" " * 50_000_000 + b'"}'), 64_000_000)
     assert refused.value.status == 413
 
 
 def test_ten_thousand_equal_jobs_are_no_bomb() -> None:
     job = json.dumps(["NULL"] * 47 + ["QUEUE"] + ["NULL"] * 78 + [[["NULL"] * 18] * 4])
     body = json.dumps({"jobs": f"[{','.join([job] * 10_000)}]"}).encode()
-    assert len(decode_fields(gzip.compress(body), 64_000_000)["jobs"]) > 10_000_000
+    assert len(decoded(gzip.compress(body), 64_000_000)["jobs"]) > 10_000_000
 
 
 AMOUNTS: dict[str, tuple[bytes, bool]] = {
@@ -129,11 +156,11 @@ def test_values_are_counted_before_they_are_read(case: str) -> None:
     text, is_fine = AMOUNTS[case]
     body = b'{"a": [' + text.rstrip(b",") + b"]}"
     if is_fine:
-        assert decode_fields(body, 64_000_000)
+        assert decode_plain(body)
         return
     began = time.thread_time()
     with pytest.raises(TooLargeError, match="too many values"):
-        decode_fields(body, 64_000_000)
+        decode_plain(body)
     assert time.thread_time() - began < 0.1
 
 
@@ -142,35 +169,30 @@ def test_values_are_counted_before_they_are_read(case: str) -> None:
 def test_brackets_and_commas_inside_a_text_are_no_values(escapes: bytes, shift: int) -> None:
     """Wherever the slices in which they are counted begin."""
     text = b'{"' + b"x" * shift + b'": "' + (escapes + b"{[,") * 300_000 + b'"}'
-    assert decode_fields(text, 64_000_000)
+    assert decoded(text, 64_000_000)
 
 
 def test_ten_thousand_ids_fit_into_a_form() -> None:
-    fields = decode_fields(b"code=9&" + b"&".join(b"job_ids=%d" % number for number in range(10_000)), 10_000_000)
+    fields = decoded(b"code=9&" + b"&".join(b"job_ids=%d" % number for number in range(10_000)), 10_000_000)
     assert len(fields["job_ids"]) == 10_000
 
 
 def test_a_million_form_fields_are_refused() -> None:
     with pytest.raises(UndecodableError):
-        decode_fields(b"&".join(b"a=1" for _ in range(1_000_000)), 10_000_000)
-
-
-async def _chunks(size: int, count: int) -> AsyncIterator[bytes]:
-    for _ in range(count):
-        yield b"x" * size
+        decoded(b"&".join(b"a=1" for _ in range(1_000_000)), 10_000_000)
 
 
 def test_size_is_counted_while_reading() -> None:
-    assert len(asyncio.run(read_limited(_chunks(1000, 100), LIMIT))) == LIMIT
+    assert length_read([b"x" * 1000] * 100, LIMIT) == LIMIT
     with pytest.raises(TooLargeError):
-        asyncio.run(read_limited(_chunks(1000, 101), LIMIT))
+        length_read([b"x" * 1000] * 101, LIMIT)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_give_fields_or_a_refusal(body: bytes) -> None:
     for sent in (body, b"{" + body, b"\x1f\x8b\x08" + body, zlib.compress(body), gzip.compress(body)):
         try:
-            fields = decode_fields(sent, LIMIT)
+            fields = decoded(sent, LIMIT)
         except UndecodableError:
             continue
         # What was accepted can be stored and sent on.
@@ -181,7 +203,7 @@ def test_any_bytes_give_fields_or_a_refusal(body: bytes) -> None:
 def test_forms_are_read_as_everybody_writes_them(sent: dict[str, str], before: int) -> None:
     """Escapes in which a slice would end included."""
     sent["long"] = "x" * (64 * 1024 - before) + "é+% &"
-    assert decode_fields(urlencode(sent).encode(), 10**6) == sent
+    assert decoded(urlencode(sent).encode(), 10**6) == sent
 
 
 def test_escapes_need_no_room_to_speak_of() -> None:
@@ -189,7 +211,7 @@ def test_escapes_need_no_room_to_speak_of() -> None:
     body = gzip.compress(b"jobId=1&state=running&metaData=" + b"%41" * 3_000_000 + b"a%42" * 1_000_000)
     tracemalloc.start()
     try:
-        fields = decode_fields(body, 10**8)
+        fields = decoded(body, 10**8)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

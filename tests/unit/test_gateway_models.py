@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.http.decode import decode_fields
+from gateway.http.decode import decode_plain
 from gateway.wire import pilot_requests, user_requests
 from gateway.wire.pilot_filters import filters
 from gateway.wire.pilot_report import pilot_report
@@ -77,11 +77,11 @@ def test_what_decides_which_jobs_is_refused_if_unreadable(sent: dict[str, Any]) 
 def test_of_what_a_form_repeats_the_last_is_taken() -> None:
     """As of JSON; where a list is asked for all are, and a list that JSON sent is none of these."""
     sent = b"jobId=1&jobId=2&state=running&state=finished&attemptNr=1&attemptNr=3&xml=x&xml=y&stdout=a&stdout=b"
-    report = pilot_report(UpdateRequest.model_validate(decode_fields(sent, 10**6)))
+    report = pilot_report(UpdateRequest.model_validate(decode_plain(sent)))
     assert (report.job_id, report.state, report.attempt_nr, report.output_report) == (2, "finished", 3, "y")
     assert report.attributes["stdout"] == "b"
-    assert AcquireRequest.model_validate(decode_fields(b"siteName=A&siteName=B", 10**6)).site_name == "B"
-    kill = KillRequest.model_validate(decode_fields(b"job_ids=5&job_ids=5&code=2&code=3", 10**6))
+    assert AcquireRequest.model_validate(decode_plain(b"siteName=A&siteName=B")).site_name == "B"
+    kill = KillRequest.model_validate(decode_plain(b"job_ids=5&job_ids=5&code=2&code=3"))
     assert (kill.job_ids, kill.code) == ([5, 5], 3)
     with pytest.raises(ValidationError):
         UpdateRequest.model_validate({"jobId": ["1", "2"], "state": "running"})
