@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -19,6 +20,7 @@ from gateway.http.route import KB, MB
 from gateway.table import ROUTES
 from gateway.wire import pilot_requests, user_requests
 from gateway.work import upload
+from panda_fsm.plans import Plan
 from tests.pages import ROOT, code, section, tables
 
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -154,6 +156,11 @@ def test_tables_exist() -> None:
     named = re.findall(r"`(\w+)`", read(Path("ARCHITECTURE.md")).partition("## Tables")[2])
     assert named
     assert set(named) <= made
+
+
+def test_the_glossary_names_every_plan() -> None:
+    (said,) = re.findall(r"^\| plan \| .*: (.*) \|$", read(Path("docs/glossary.md")), re.MULTILINE)
+    assert set(re.split(r", | or ", said)) == {kind.__name__.lower() for kind in get_args(Plan)}
 
 
 def test_limits_of_the_api_are_those_of_the_code() -> None:
