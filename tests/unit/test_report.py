@@ -82,6 +82,13 @@ def test_old_pilots_xml() -> None:
     }
 
 
+def test_a_file_within_a_file_is_none() -> None:
+    """Looked for at any depth, some thousand nested ones would take minutes."""
+    inner = '<File><logical><lfn name="b"/></logical><metadata att_name="fsize" att_value="1"/></File>'
+    text = f'<x><File><logical><lfn name="a"/></logical>{"<File>" * 20_000}{inner}{"</File>" * 20_000}</File></x>'
+    assert parse_report(text) == {"a": OutputFile("a", "", None, "")}
+
+
 @pytest.mark.parametrize("text", [None, "", "  \n", "{}", "<POOLFILECATALOG/>"])
 def test_no_files(text: str | None) -> None:
     assert parse_report(text) == {}
