@@ -24,6 +24,8 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f/\\\\,.][^\x00-\x1f\x7f/\\\\,]{0,255}")
 _NUMBER = re.compile(r"_[0-9]+\Z")
 _LONGEST_NAME = 256
 _NOT_ASKED = Later("the plugin was not asked")
+TAKES_LONG = Later("the reports of others take long")
+"""The plan of a job whose report is not read now."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,11 @@ class Reading:
     @property
     def is_good(self) -> bool:
         return self.wrong is None and self.job.report_state != "failed"
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether nothing is known yet of what the report says."""
+        return self.plan is TAKES_LONG and self.wrong is None
 
     @property
     def log(self) -> dict[str, OutputFile]:

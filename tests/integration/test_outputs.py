@@ -15,6 +15,7 @@ from consumers.watcher import Watcher
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage
 from plugins.experiments.registry import IsolatedExperiments
+from sql import live_jobs
 from tests import factories
 from tests.driver import Database
 from tests.inprocess import LIMITS, Serve, put
@@ -35,6 +36,20 @@ def run(serve: Serve, registry: IsolatedExperiments, database: Database) -> Any:
         finisher.handle(*adder.outlet.messages("job.outputs_added"))
 
     return through
+
+
+def test_long_reports_have_their_turn_one_after_another(
+    run: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they would not fit into memory."""
+    monkeypatch.setattr(live_jobs, "MOST_REPORT_BYTES", 1)
+    lfns = [factories.output_lfns(number) for number in (1, 2)]
+    run(
+        [factories.draft(1), factories.draft(2)],
+        *(factories.report(n, "finished", output_report=report_of(*lfns[n - 1])) for n in (1, 2)),
+    )
+    rows = database.rows("SELECT job_id, state, waits_for FROM job ORDER BY job_id")
+    assert rows == [(1, "finished", None), (2, "holding", "the reports of others take long")]
 
 
 def report_of(*lfns: str) -> str:

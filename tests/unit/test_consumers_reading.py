@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from consumers import adder, patterns, reading
 from consumers.adder import Adder
 from panda_fsm.effects import Effects
-from panda_fsm.jobs.job import NewFile
+from panda_fsm.jobs.job import Job, NewFile
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, FileType, State
 from panda_fsm.messages import JobEvent
-from panda_fsm.outcomes import Advance, Defer, Record
+from panda_fsm.outcomes import Advance, Defer, Outcome, Record
 from panda_fsm.plans import Go, Transfer
 from tests import factories
 from tests.unit.test_consumers_adder import ALL, LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
@@ -84,15 +85,33 @@ def test_slow_patterns_have_their_turn_one_after_another(monkeypatch: pytest.Mon
     jobs = [holding(LOG | {"a" * 60 + "b": factories.entry()}, job_id=number) for number in (1, 2, 3)]
     for job in jobs[:2]:
         job.files[1].lfn = "regex|^(a+)+$"
+    failed, later, other = decide_all(jobs)
+    assert "cannot be compared" in verdict(failed)[2]
+    assert later == Defer("the reports of others take long", 1.0)
+    assert "is not an output" in verdict(other)[2]
+
+
+@pytest.mark.parametrize("state", ["finished", "failed"])
+def test_a_batch_reads_reports_only_so_long(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    """The first is read however long it takes; what is not read now is neither failed nor without its log."""
+    monkeypatch.setattr(adder, "READ_S", -1.0)
+    jobs = [holding(LOG, state, job_id=number, report_waits=number == 1) for number in (1, 2, 3)]
+    waiting, *outcomes = decide_all(jobs[:1]) + decide_all(jobs[1:])
+    assert waiting == outcomes[1] == Defer("the reports of others take long", 1.0)
+    assert verdict(outcomes[0])[0] == "failed"
+    jobs[0].entered_at -= timedelta(days=2)
+    (given_up,) = decide_all(jobs[:1])
+    assert "gave up after 24 h: the reports of others take long" in verdict(given_up)[2]
+
+
+def decide_all(jobs: list[Job]) -> list[Outcome]:
+    """What the Adder makes of one batch."""
     items = [
         factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job) for job in jobs
     ]
     service = Adder(Experiments())
     service.prepare(items)
-    failed, later, other = map(service.decide, items)
-    assert "cannot be compared" in verdict(failed)[2]
-    assert later == Defer("the patterns of others take long", 1.0)
-    assert "is not an output" in verdict(other)[2]
+    return list(map(service.decide, items))
 
 
 def test_several_patterns_share_the_names() -> None:
@@ -114,7 +133,7 @@ def test_a_job_has_no_more_files_than_it_may(monkeypatch: pytest.MonkeyPatch) ->
 def test_names_beyond_all_measure_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would be compared with each output, and with users' patterns."""
     monkeypatch.setattr(reading, "_families", lambda *_: pytest.fail("they were looked at"))
-    assert "more than the 2000" in reported(*map(str, range(100_000)), lfn="x")[2]
+    assert "more than the 2000" in reported(*map(str, range(5_000)), lfn="x")[2]
 
 
 def test_an_output_may_get_its_full_name() -> None:
