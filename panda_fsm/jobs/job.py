@@ -94,9 +94,9 @@ class Job:
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
     that need them; so is `metadata`, the payload's own report of a production job. `report_waits`: it was not loaded,
     for there are many long ones. `returns` counts the pilots that were given the job and never spoke of it.
-    `closed_blocks` names blocks that the plugin chose for its files and that
-    take none of them, `foreign_blocks` those of them that are another experiment's or of another kind. `upstream` is
-    loaded for jobs that wait for others. `has_erred`: its pilot reported an error, of its own or of the payload.
+    `closed_blocks` names blocks that the plugin chose for its files and that take none of them, `foreign_blocks` those
+    of them that are another experiment's or of another kind. `upstream` is loaded for jobs that wait for others.
+    `has_erred`: its pilot reported an error, of its own or of the payload.
     """
 
     job_id: int
