@@ -19,7 +19,7 @@ from panda_fsm.messages import JobEvent
 from panda_fsm.outcomes import Advance, Defer, Outcome, Record
 from panda_fsm.plans import Go, Transfer
 from tests import factories
-from tests.unit.test_consumers_adder import ALL, LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
+from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
 
 
 def reported(*lfns: str, lfn: str, **fields: Any) -> tuple[list[tuple[int, int, str]], dict[int, FileStatus], str]:
@@ -155,14 +155,29 @@ def test_a_job_that_has_its_full_names_already_is_read_alike() -> None:
     assert outcome.changes.new_files == ()
 
 
-@pytest.mark.parametrize("full_lfn", ["log.tgz", "out2.root"])
-def test_two_outputs_are_never_called_alike(full_lfn: str) -> None:
-    job = holding(ALL | {"out.root": factories.entry(full_lfn=full_lfn), "out2.root": factories.entry()})
+ALIKE: dict[str, tuple[dict[str, str], str]] = {
+    "as the log": ({"out.root": "log.tgz"}, "log.tgz"),
+    "as another output": ({"out.root": "out2.root"}, "out2.root"),
+    "as an input": ({"out.root": "in.root"}, "in.root"),
+    "one that only the pilot knew of, as an input": ({"out.root._1": "in.root"}, "in.root"),
+    "one that only the pilot knew of, as another": ({"out.root._1": "log.tgz"}, "log.tgz"),
+    "swapped": ({"out.root": "out2.root", "out2.root": "out.root"}, "out.root"),
+    "twice": ({"out.root": "full.root", "out2.root": "full.root"}, "full.root"),
+}
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_two_files_are_never_called_alike(case: str) -> None:
+    """Nor does a file get another's name that would be free by then: looked at again it would get its own back."""
+    names, full_lfn = ALIKE[case]
+    renamed = {lfn: factories.entry(full_lfn=full) for lfn, full in names.items()}
+    job = holding(LOG | {"out2.root": factories.entry()} | renamed)
     job.files.append(factories.file(3, FileType.OUTPUT, "out2.root", block="block"))
     outcome = decide(job)
-    assert f"two outputs would be called {full_lfn}" in verdict(outcome)[2]
+    assert f"two files would be called {full_lfn}" in verdict(outcome)[2]
     assert isinstance(outcome, Record)
     assert outcome.changes.new_files == ()
+    assert 0 not in verdict(outcome)[1], "inputs are left alone"
 
 
 def test_new_files_are_there_for_the_next_message_of_the_batch() -> None:
@@ -195,5 +210,5 @@ def test_whatever_is_reported_every_output_is_settled_under_a_name_of_its_own(re
     assert isinstance(outcome, Record)
     effects.record(job, outcome.changes)
     assert {file.status for file in job.outputs} <= SETTLED_OUTPUT
-    assert len({file.lfn for file in job.outputs}) == len(job.outputs)
+    assert len({file.lfn for file in job.files}) == len(job.files)
     assert all(error.diagnostic.isprintable() for error in outcome.changes.errors)
