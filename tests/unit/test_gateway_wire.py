@@ -220,6 +220,16 @@ def test_a_checksum_without_its_kind_is_known_by_its_length(sent: str, kept: str
     assert drafted(job).files[0].checksum == kept
 
 
+@pytest.mark.parametrize("kind", ["output", "log", "input"])
+def test_what_an_output_will_be_only_its_pilot_says(kind: str) -> None:
+    """A job that is submitted again brings what became of its files: that would pass for what a catalogue confirmed."""
+    job = job_spec()
+    job.addFile(file_spec(type=kind, GUID="G-1", fsize=5, checksum="ad:00000001", status="ready"))
+    (file,) = drafted(job).files
+    as_sent, to_come = ("G-1", 5, "ad:00000001", "ready"), ("G-1", 0, "", "unknown")
+    assert (file.guid, file.size, file.checksum, file.status) == (as_sent if kind == "input" else to_come)
+
+
 @pytest.mark.parametrize(
     ("cores", "memory", "sent", "derived"),
     [
