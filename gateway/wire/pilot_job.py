@@ -115,7 +115,7 @@ def _inputs(files: Sequence[FileRow], storage: str) -> dict[str, Any]:
         "scopeIn": _list(file.scope for file in files),
         "realDatasetsIn": _list(file.dataset or NOTHING for file in files),
         "ddmEndPointIn": _list(storage for _ in files),
-        "prodDBlockToken": _list(file.token or NOTHING for file in files),
+        "prodDBlockToken": _list(_first(file.token) for file in files),
         "prodDBlocks": _list(file.dataset or NOTHING for file in files),
         "dispatchDblock": _list(NOTHING for _ in files),
         "dispatchDBlockToken": _list(NOTHING for _ in files),
@@ -142,14 +142,19 @@ def _outputs(job: JobDescription, files: Sequence[FileRow], storage: str) -> dic
         "destinationDBlockToken": _list(_place(destination_token(job, file)) for file in files),
         "destinationSE": str(job.spec.get("destination_se") or NOTHING),
         "fileDestinationSE": _list(file.destination or NOTHING for file in files),
-        "dispatchDBlockTokenForOut": _list(file.token or NOTHING for file in files),
+        "dispatchDBlockTokenForOut": _list(_first(file.token) for file in files),
     }
 
 
-def _place(token: str) -> str:
+def _first(tokens: str) -> str:
+    """The first of a file's tokens: pilots read one a file."""
+    return tokens.partition(",")[0] or NOTHING
+
+
+def _place(tokens: str) -> str:
     """The first of an output's destination tokens, as pilots call it."""
-    first = token.partition(",")[0]
-    return f"dst:{first[4:]}" if first.startswith("ddd:") else first or NOTHING
+    first = _first(tokens)
+    return f"dst:{first[4:]}" if first.startswith("ddd:") else first
 
 
 def _extras(job: JobDescription, outputs: list[FileRow]) -> dict[str, Any]:

@@ -128,6 +128,16 @@ def test_an_input_of_two_datasets_is_listed_once_and_an_md5_is_called_so() -> No
     assert data["checksum"] == f"md:{'d' * 32}"
 
 
+def test_several_tokens_of_a_file_are_one_entry_of_a_list() -> None:
+    job = job_spec()
+    job.addFile(file_spec(type="input", lfn="in.1", prodDBlockToken="a,b"))
+    job.addFile(file_spec(dispatchDBlockToken="x,an"))
+    job.addFile(file_spec(lfn="more"))
+    data = pilot_job(described(drafted(job)), "S")
+    assert (data["prodDBlockToken"], data["dispatchDBlockTokenForOut"]) == ("a", "x,NULL")
+    assert data["allowNoOutput"] == "out.root"
+
+
 def test_destination_tokens_reach_the_pilot_and_the_reader() -> None:
     job = job_spec()
     job.addFile(file_spec(destinationDBlockToken="ddd:PLACE,other"))
