@@ -290,7 +290,7 @@ UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
 
 -- name: name_files
 -- Outputs of which only their pilot knew how many there would be: the first takes the row that was declared, the others
--- get rows like it.
+-- get rows like it. Where two read the same report and put the job off, who comes second finds them there.
 WITH r AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, seq smallint, "like" smallint, lfn text)
 ), named AS (
@@ -301,6 +301,7 @@ INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block,
 SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.place_token,
        f.guid, f.size, f.checksum, f.status, f.block_id
 FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <> r."like"
+ON CONFLICT (job_id, seq) DO NOTHING
 
 -- name: change_files
 UPDATE job_file f SET
