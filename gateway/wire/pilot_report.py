@@ -25,7 +25,8 @@ from panda_fsm.messages import PilotReport, ReportState, new_message_id
 REPORT_STATES = frozenset(get_args(ReportState))
 MAX_OUTPUT_REPORT = 10 * 1024 * 1024
 MAX_METADATA = 1024 * 1024
-_LONGEST_METADATA_READ = 16 * 1024 * 1024
+_LONGEST_METADATA_READ = 4 * 1024 * 1024
+"""Read at thirty megabytes a second, while others wait."""
 _LARGEST_NUMBER = 2**62
 _LONGEST_METRICS = 10_000
 Value = str | int | float
