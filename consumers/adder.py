@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from consumers.reading import Reading, failed_files, has_patterns, read
+from consumers.reading import TAKES_LONG, Reading, failed_files, has_patterns, read
 from panda_fsm.codes import Component, DdmCode, Verdict
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.job import File, Job
@@ -21,11 +21,10 @@ GIVE_UP_S = 24 * 3600.0
 """How long outputs that cannot be registered keep their job holding."""
 GIVE_UP_LOG_S = 3600.0
 """How long the log of a job that fails keeps it from that."""
-PATTERNS_S = 10.0
-"""So long a batch compares users' patterns: jobs with slow ones have their turn one after another, and hold up few."""
+PATTERNS_S, READ_S = 10.0, 30.0
+"""So long a batch compares users' patterns, and reads reports at all: what is slow has its turn one after another."""
 
 _LEFT_TO_OTHERS = SETTLED_OUTPUT | {FileStatus.MERGING}
-_TAKES_LONG = Later("the patterns of others take long")
 
 
 class Adder(Service[Reading]):
@@ -41,14 +40,16 @@ class Adder(Service[Reading]):
 
     def prepare(self, items: Sequence[Item[Reading]]) -> None:
         readings: dict[int, Reading] = {}
-        until = time.monotonic() + PATTERNS_S
+        begun = time.monotonic()
         for item in items:
             job = item.job
             if job is None or job.report is None or job.job_id in readings or not _is_due(item.message, job):
                 continue
-            in_time = not has_patterns(job) or time.monotonic() <= until
-            readings[job.job_id] = read(job, self._experiments.refusal) if in_time else Reading(job, plan=_TAKES_LONG)
-        self._ask_about_outputs([one for one in readings.values() if one.is_good and one.plan is not _TAKES_LONG])
+            # The first has its turn however long it takes, so all have it in the end.
+            limit_s = PATTERNS_S if has_patterns(job) else READ_S
+            has_turn = not job.report_waits and (not readings or time.monotonic() - begun <= limit_s)
+            readings[job.job_id] = read(job, self._experiments.refusal) if has_turn else Reading(job, plan=TAKES_LONG)
+        self._ask_about_outputs([one for one in readings.values() if one.is_good and not one.is_put_off])
         for reading in readings.values():
             _judge(reading)
         self._ask_about_logs([one for one in readings.values() if not one.is_good and one.log])
@@ -75,6 +76,8 @@ class Adder(Service[Reading]):
             return Ignore(f"job is {job.state} at version {job.version}")
         if reading is None:
             return Ignore("the pilot's final report has not come yet")
+        if reading.is_put_off:
+            return Defer(TAKES_LONG.reason, ask_again_s(job))
         if not reading.is_good:
             return self._failed(job, reading)
         match reading.plan:
@@ -113,7 +116,7 @@ class Adder(Service[Reading]):
 def _judge(reading: Reading) -> None:
     """What the plugin's plan comes to: the end, where it refuses, or where it has been put off for too long."""
     job, plan = reading.job, reading.plan
-    if not reading.is_good:
+    if not reading.is_good and not reading.is_put_off:
         return
     if isinstance(plan, Refuse):
         reading.wrong, reading.code = plan.reason, plan.code

@@ -1,8 +1,8 @@
 """Reads a job's last words: which files they settle, and what is wrong with them (docs/semantics.md §3.6)."""
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from consumers.patterns import matching
@@ -24,6 +24,8 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f/\\\\,.][^\x00-\x1f\x7f/\\\\,]{0,255}")
 _NUMBER = re.compile(r"_[0-9]+\Z")
 _LONGEST_NAME = 256
 _NOT_ASKED = Later("the plugin was not asked")
+TAKES_LONG = Later("the reports of others take long")
+"""The plan of a job whose report is not read now."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,11 @@ class Reading:
     @property
     def is_good(self) -> bool:
         return self.wrong is None and self.job.report_state != "failed"
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether nothing is known yet of what the report says."""
+        return self.plan is TAKES_LONG and self.wrong is None
 
     @property
     def log(self) -> dict[str, OutputFile]:
@@ -101,9 +108,7 @@ def _take_names(reading: Reading, check: NameCheck) -> None:
     declared = {file.lfn for file in job.files}
     if stored.keys() <= declared and not any(one.full_lfn for one in stored.values()):
         return  # as always, but for a few
-    # A job that was looked at before may have its full names already.
-    again = {lfn: one.full_lfn for lfn, one in stored.items() if lfn not in declared and one.full_lfn in declared}
-    stored = reading.stored = {again.get(lfn, lfn): one for lfn, one in stored.items()}
+    stored = reading.stored = _by_present_names(job, stored, declared)
     undeclared = stored.keys() - declared
     if len(undeclared) > MOST_FILES:
         raise _too_many(len(job.files) + len(undeclared))
@@ -117,9 +122,30 @@ def _take_names(reading: Reading, check: NameCheck) -> None:
             new[file.seq] = replace(new.get(file.seq, NewFile(file.seq, file.seq, "")), lfn=full[file.lfn])
     if new:
         files = grown(job.files, new.values())
-        _refuse_names(job.vo, new.values(), [file for file in files if file.is_output], check)
+        _refuse_names(job.vo, new.values(), files, check)
         reading.stored = {full.get(lfn, lfn): one for lfn, one in stored.items()}
         reading.job, reading.new_files = replace(job, files=files), tuple(new.values())
+
+
+def _by_present_names(job: Job, stored: Mapping[str, OutputFile], declared: Set[str]) -> dict[str, OutputFile]:
+    """What was stored, under full names where the job was looked at before and its outputs have them already.
+
+    Raises ReportError for a full name that is another file's: who came to it first would depend on how often one looks.
+    """
+    outputs = {file.lfn for file in job.outputs}
+    present: dict[str, OutputFile] = {}
+    for lfn, one in stored.items():
+        name, full = lfn, one.full_lfn
+        if lfn in declared:
+            is_taken = full != lfn and full in declared
+        elif full in outputs:
+            name, is_taken = full, full in stored or full in present
+        else:
+            is_taken = False
+        if is_taken:
+            raise ReportError(f"two files would be called {full}")
+        present[name] = one
+    return present
 
 
 def _new_files(job: Job, stored: Mapping[str, OutputFile], undeclared: list[str]) -> dict[int, NewFile]:
@@ -135,17 +161,17 @@ def _new_files(job: Job, stored: Mapping[str, OutputFile], undeclared: list[str]
     return new
 
 
-def _refuse_names(vo: str, new: Iterable[NewFile], outputs: Sequence[File], check: NameCheck) -> None:
-    """Raises ReportError for new names that can never be registered, and for two outputs of one name."""
+def _refuse_names(vo: str, new: Collection[NewFile], files: Sequence[File], check: NameCheck) -> None:
+    """Raises ReportError for new names that can never be registered, and for those that another file has."""
     for one in new:
         refusal = check(vo, one.lfn)
         if refusal is not None:
             raise ReportError(f"{printable(one.lfn)} {refusal}")
-    seen: set[str] = set()
-    for file in outputs:
-        if file.lfn in seen:
-            raise ReportError(f"two outputs would be called {file.lfn}")
-        seen.add(file.lfn)
+    times = Counter(file.lfn for file in files if file.is_output)
+    inputs = {file.lfn for file in files if not file.is_output}
+    for one in new:
+        if times[one.lfn] > 1 or one.lfn in inputs:
+            raise ReportError(f"two files would be called {one.lfn}")
 
 
 def _too_many(files: int) -> ReportError:

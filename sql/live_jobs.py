@@ -15,6 +15,8 @@ _STATES = {state.value: state for state in State}
 _TYPES = {kind.value: kind for kind in FileType}
 _STATUSES = {status.value: status for status in FileStatus}
 """Enumerations by their values: six times faster than a call, which still says best what is wrong with a stranger."""
+MOST_REPORT_BYTES = 32 * 1024 * 1024
+"""Of reports that are held at a time: one may have ten megabytes, and takes several times that to read."""
 
 
 def read_jobs(connection: psycopg.Connection, query: str, job_ids: Sequence[int]) -> dict[int, Job]:
@@ -33,9 +35,10 @@ def complete(connection: psycopg.Connection, jobs: dict[int, Job], files: bool, 
         read_upstream(connection, [job for job in jobs.values() if job.has_upstream])
         read_makers(connection, jobs)
     if report and jobs:
-        for job_id, *told in connection.execute(_Q["load_reports"], {"job_ids": list(jobs)}):
+        asked = {"job_ids": list(jobs), "most_bytes": MOST_REPORT_BYTES}
+        for job_id, *told in connection.execute(_Q["load_reports"], asked):
             job = jobs[job_id]
-            job.report, job.report_state, job.pilot_erred, job.metadata = told
+            job.report, job.report_state, job.pilot_erred, job.metadata, job.report_waits = told
 
 
 def read_upstream(connection: psycopg.Connection, jobs: Sequence[Job]) -> None:

@@ -1,8 +1,10 @@
 """What pilots ask for most: jobs, and to be heard about them; old and new names, one implementation."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -18,8 +20,11 @@ from gateway.wire.pilot_requests import AcquireRequest, BulkUpdateRequest, JobSt
 from gateway.work.places import place
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.claims import Seat
+from panda_fsm.descriptions import JobDescription
 from panda_fsm.errors import TransientError, complaint
 from panda_fsm.messages import PilotReport, new_message_id
+
+log = structlog.get_logger()
 
 NO_JOBS = "No jobs in PanDA"
 _REPORTS_AT_ONCE = 20
@@ -51,7 +56,20 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
     where = place(identity.key, ask) if wanted == 1 else None
     seats = [Seat(new_message_id(), identity.key, ask.node or "", facts, where) for _ in range(wanted)]
     jobs = await gateway.claims.acquire(filters(ask, queue.status), seats)
-    return [pilot_job(job, queue.storage) for job in jobs]
+    return list(_told(jobs, queue.storage))
+
+
+def _told(jobs: Sequence[JobDescription], storage: str) -> Iterator[dict[str, Any]]:
+    """The jobs as pilots read them.
+
+    One that cannot be told keeps no other from its pilot. It is nobody's until its deadline: given back at once it
+    would be the next that is tried, again and again.
+    """
+    for job in jobs:
+        try:
+            yield pilot_job(job, storage)
+        except Exception:
+            log.exception("job_not_told", job_id=job.job_id)
 
 
 async def update_legacy(gateway: Gateway, call: Call, ask: UpdateRequest) -> Response:

@@ -1,10 +1,11 @@
 """The job as pilots read it: a flat dict with comma lists, one entry a file, nothing written as "NULL" or ""."""
 
 import base64
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gateway.http.decode import decode_json
+from gateway.http.refusal import RefusalError
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.jobs.states import FileType
 
@@ -13,6 +14,7 @@ FILE_TOKENS = "file_tokens"
 """Where a specification keeps the destination tokens of its outputs, by LFN."""
 _ALLOW_NO_OUTPUT = "an"
 _STEPS = ("<MULTI_STEP_EXEC>", "</MULTI_STEP_EXEC>")
+_OF_STEPS = ("preprocess", "postprocess", "coprocess", "containerOptions")
 _TAGS = {
     "nc": ("noExecStrCnv", "True"), "lc": ("loopingCheck", "False"), "dm": ("debug", "True"),
     "debug": ("debug", "True"), "po": ("putLogToOS", "True"), "if": ("inFilePosEvtNum", "True"),
@@ -73,7 +75,7 @@ def _plain(job: JobDescription) -> dict[str, Any]:
 
 
 def _parameters(job: JobDescription) -> dict[str, Any]:
-    """What the payload is called with. Several steps stand behind it in tags, as an object of the pilot's own keys."""
+    """What the payload is called with. Several steps stand behind it in tags, as an object that its user wrote."""
     parameters = str(job.spec.get("job_parameters", ""))
     fields: dict[str, Any] = {}
     begin, end = _STEPS
@@ -81,11 +83,11 @@ def _parameters(job: JobDescription) -> dict[str, Any]:
         before, _, behind = parameters.partition(begin)
         steps = behind.partition(end)[0]
         try:
-            read = json.loads(steps)
-        except (ValueError, RecursionError):
+            read = decode_json(steps)
+        except RefusalError:
             read = None
         if isinstance(read, dict):
-            parameters, fields = before, read
+            parameters, fields = before, {name: read[name] for name in _OF_STEPS if name in read}
     if _ENCODED_PARAMETERS in _tags(job):
         parameters = base64.b64encode(parameters.encode(errors="replace")).decode()
     return fields | {"jobPars": parameters}
@@ -113,7 +115,7 @@ def _inputs(files: Sequence[FileRow], storage: str) -> dict[str, Any]:
         "scopeIn": _list(file.scope for file in files),
         "realDatasetsIn": _list(file.dataset or NOTHING for file in files),
         "ddmEndPointIn": _list(storage for _ in files),
-        "prodDBlockToken": _list(file.token or NOTHING for file in files),
+        "prodDBlockToken": _list(_first(file.token) for file in files),
         "prodDBlocks": _list(file.dataset or NOTHING for file in files),
         "dispatchDblock": _list(NOTHING for _ in files),
         "dispatchDBlockToken": _list(NOTHING for _ in files),
@@ -140,14 +142,19 @@ def _outputs(job: JobDescription, files: Sequence[FileRow], storage: str) -> dic
         "destinationDBlockToken": _list(_place(destination_token(job, file)) for file in files),
         "destinationSE": str(job.spec.get("destination_se") or NOTHING),
         "fileDestinationSE": _list(file.destination or NOTHING for file in files),
-        "dispatchDBlockTokenForOut": _list(file.token or NOTHING for file in files),
+        "dispatchDBlockTokenForOut": _list(_first(file.token) for file in files),
     }
 
 
-def _place(token: str) -> str:
+def _first(tokens: str) -> str:
+    """The first of a file's tokens: pilots read one a file."""
+    return tokens.partition(",")[0] or NOTHING
+
+
+def _place(tokens: str) -> str:
     """The first of an output's destination tokens, as pilots call it."""
-    first = token.partition(",")[0]
-    return f"dst:{first[4:]}" if first.startswith("ddd:") else first or NOTHING
+    first = _first(tokens)
+    return f"dst:{first[4:]}" if first.startswith("ddd:") else first
 
 
 def _extras(job: JobDescription, outputs: list[FileRow]) -> dict[str, Any]:

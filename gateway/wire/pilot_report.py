@@ -13,16 +13,20 @@ from typing import Any, get_args
 
 import orjson
 
+from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooLargeError
 from gateway.wire.fields import absent_to_none, number, printable
 from gateway.wire.names import snake, words
 from gateway.wire.pilot_requests import UpdateRequest
 from panda_fsm.codes import Component
+from panda_fsm.jobs.metadata import only_guids
 from panda_fsm.messages import PilotReport, ReportState, new_message_id
 
 REPORT_STATES = frozenset(get_args(ReportState))
 MAX_OUTPUT_REPORT = 10 * 1024 * 1024
 MAX_METADATA = 1024 * 1024
+_LONGEST_METADATA_READ = 4 * 1024 * 1024
+"""Read at thirty megabytes a second, while others wait."""
 _LARGEST_NUMBER = 2**62
 _LONGEST_METRICS = 10_000
 Value = str | int | float
@@ -44,6 +48,7 @@ _TEXTS = {
 _LONGEST_DIAGNOSTIC = 500
 _BLAMED = tuple(component for component in Component if component not in (Component.TRANS, Component.KILL))
 """Whose errors a pilot may report with a code and a diagnostic of their own."""
+_METADATA = ("meta_data", "metadata")
 _RENAMED = {"meta_data": "metadata"}
 _REPORT_NAMES = ("job_output_report", "xml")
 _LEAKS = {
@@ -58,6 +63,8 @@ def pilot_report(ask: UpdateRequest) -> PilotReport:
         known = ", ".join(sorted(REPORT_STATES))
         raise RefusalError(f"state: {ask.state!r:.40} is none of {known}")
     sent = {snake(name): value for name, value in (ask.model_extra or {}).items()}
+    if ask.state == "finished":
+        sent |= {name: _shortened(sent[name]) for name in _METADATA if name in sent}
     # Checked field by field above; naming the id spares pydantic a look at its factory's signature each time.
     return PilotReport.model_construct(
         message_id=new_message_id(),
@@ -79,6 +86,17 @@ def _output_report(sent: dict[str, Any]) -> str | None:
             raise TooLargeError(f"{name}: larger than {MAX_OUTPUT_REPORT} characters")
         return text.replace("\x00", "").encode(errors="replace").decode()
     return None
+
+
+def _shortened(metadata: Any) -> Any:
+    """Of metadata that are too long to be kept, what the rules read of them: cut they would say nothing."""
+    text = _as_text(metadata)
+    if not MAX_METADATA < len(text) <= _LONGEST_METADATA_READ:
+        return metadata
+    try:
+        return only_guids(decode_json(text)) or metadata
+    except RefusalError:
+        return metadata
 
 
 def _attributes(sent: dict[str, Any]) -> dict[str, Value]:

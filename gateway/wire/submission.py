@@ -31,6 +31,8 @@ _USABLE_STATUS = ("ready", "cached")
 _MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt", "job_execution_id")
 _BACKGROUND = 1
 """The jobExecutionID of a job that pilots take who ask for the background; others mean nothing."""
+_LISTED = ("lfn", "dataset", "destinationDBlock", "destinationSE")
+"""What pilots read of all files of a job as one comma list, and that could have a comma otherwise."""
 _MOST_PATTERNS = 20
 """All of a job's are compared with the names in its report by a process apart, for seconds if they are made so."""
 _INSTALL = "install"
@@ -239,9 +241,10 @@ def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) 
             "place_token": _named(file, "destinationDBlockToken" if is_output else "dispatchDBlockToken"),
         }
     )
-    for name in ("lfn", "dataset"):
-        # Pilots read all files of a job as one comma list.
-        if "," in getattr(draft, name):
+    for name, value in zip(
+        _LISTED, (draft.lfn, draft.dataset, draft.destination_block, draft.destination), strict=True
+    ):
+        if "," in value:
             raise ValueError(f"{name}: must not contain a comma")
     return draft
 

@@ -55,6 +55,13 @@ class FileDraft(BaseModel):
     """Where an output is to be put, or that it is to be merged; the same of an input."""
 
     @model_validator(mode="after")
+    def _to_come(self) -> Self:
+        """Of an output nothing is true before its pilot says it: what was declared would pass for what is confirmed."""
+        if self.type in ("output", "log"):
+            self.size, self.checksum, self.status = 0, "", "unknown"
+        return self
+
+    @model_validator(mode="after")
     def _declared(self) -> Self:
         """Patterns are for outputs, and can be read as such."""
         if self.lfn.startswith(PATTERN):

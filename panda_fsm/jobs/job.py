@@ -92,10 +92,11 @@ class Job:
     """One live job. `state` and `version` run ahead of the database while a batch is decided.
 
     `site` is a PanDA queue, as in the field's own tables. `report` and what belongs to it are loaded only for services
-    that need them; so is `metadata`, the payload's own report of a production job. `returns` counts the pilots that
-    were given the job and never spoke of it. `closed_blocks` names blocks that the plugin chose for its files and that
-    take none of them, `foreign_blocks` those of them that are another experiment's or of another kind. `upstream` is
-    loaded for jobs that wait for others. `has_erred`: its pilot reported an error, of its own or of the payload.
+    that need them; so is `metadata`, the payload's own report of a production job. `report_waits`: it was not loaded,
+    for there are many long ones. `returns` counts the pilots that were given the job and never spoke of it.
+    `closed_blocks` names blocks that the plugin chose for its files and that take none of them, `foreign_blocks` those
+    of them that are another experiment's or of another kind. `upstream` is loaded for jobs that wait for others.
+    `has_erred`: its pilot reported an error, of its own or of the payload.
     """
 
     job_id: int
@@ -127,6 +128,7 @@ class Job:
     report_state: str | None = None
     pilot_erred: bool = False
     metadata: str | None = None
+    report_waits: bool = False
     files: list[File] = field(default_factory=list)
     upstream: tuple[Upstream, ...] = ()
     closed_blocks: frozenset[str] = frozenset()

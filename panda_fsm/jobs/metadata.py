@@ -13,6 +13,16 @@ def guids_of(metadata: str | None) -> dict[str, str]:
         report = json.loads(metadata)
     except (ValueError, RecursionError):
         return {}
+    return _guids(report)
+
+
+def only_guids(report: Any) -> str | None:
+    """A report, decoded, that says what `guids_of` reads of this one and nothing else; None if that is nothing."""
+    files = [{"name": name, "file_guid": guid} for name, guid in _guids(report).items()]
+    return json.dumps({"files": {"output": [{"subFiles": files}]}}) if files else None
+
+
+def _guids(report: Any) -> dict[str, str]:
     return {
         file["name"]: file["file_guid"]
         for output in _objects(_value(report, "files"), "output")

@@ -19,6 +19,9 @@ _NOTHING = ("", "NULL", "None", "null")
 _LONGEST_NAME = 256
 _LONGEST_XML = 4 * 1024 * 1024
 """More than the files of any job need; it is read at a megabyte or two a second."""
+_MARKS = "{[:<"
+_MOST_MARKS = 100_000
+"""Of values and elements, four times what the most files need: they take longer to read than their bytes would say."""
 _READ = frozenset({"guid", "fsize", "adler32", "md5sum", "endpoint", "full_lfn"})
 
 
@@ -58,6 +61,8 @@ def parse_report(text: str | None) -> dict[str, OutputFile]:
     """The files of a report by LFN; an empty report has none. Raises ReportError where no file can be told from it."""
     if text is None or not text.strip():
         return {}
+    if sum(map(text.count, _MARKS)) > _MOST_MARKS:
+        raise ReportError("output report says more than the files of any job need")
     entries = _from_xml(text) if text.lstrip().startswith("<") else _from_json(text)
     files = {}
     for lfn, entry in entries.items():
@@ -87,12 +92,13 @@ def _from_xml(text: str) -> _Said:
         raise ReportError("output report declares XML entities") from None
     except (ParseError, ValueError, LookupError) as error:
         raise ReportError(f"output report is not XML: {error}") from None
-    return _Said([_xml_entry(file) for file in root.iter("File")])
+    # Only what stands where it belongs: to look for it at any depth takes minutes if it is nested deeply enough.
+    return _Said([_xml_entry(file) for file in root.findall("File")])
 
 
 def _xml_entry(file: Element) -> tuple[str, _Said]:
     name = file.find("logical/lfn")
-    metadata = [(m.get("att_name", ""), m.get("att_value", "")) for m in file.iter("metadata")]
+    metadata = [(m.get("att_name", ""), m.get("att_value", "")) for m in file.findall("metadata")]
     return "" if name is None else name.get("name", ""), _Said([("guid", file.get("ID", "")), *metadata])
 
 

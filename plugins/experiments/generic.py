@@ -5,6 +5,7 @@ inputs on their way, `pins` and `pin_name` for those that are there, `sub_bunch`
 the LFNs that its catalogue takes.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,8 @@ from plugins.experiments.pins import PINNED_LABELS, pins_of
 FILES_PER_DISPATCH_BLOCK = 20
 """Checked before a job's files are added, so that one job is never split over two blocks."""
 JOBS_PER_DISPATCH_BLOCK = 21
+LOOK_UP_S, FILES_AT_ONCE = 10.0, 5000
+"""So long the inputs of a batch are looked for, so many at a time: more than one job has, so all have their turn."""
 _Found = Mapping[tuple[str, str], Replicas]
 
 
@@ -123,10 +126,11 @@ class GenericPlugin:
         return f"{name}_sub{bunch.number}"
 
     def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
-        found = self._catalogue.replicas(sorted({replica_of(file) for job in jobs for file in _looked_for(job)}))
+        jobs = sorted(jobs, key=lambda job: job.job_id)
+        found = self._look_for_inputs(jobs)
         plans: dict[int, Plan] = {}
         drafts: list[_Draft] = []
-        for job in sorted(jobs, key=lambda job: job.job_id):
+        for job in jobs:
             self._closed.learn(job.closed_blocks)
             draft = self._locate(job, found)
             if isinstance(draft, _Draft):
@@ -139,6 +143,17 @@ class GenericPlugin:
         self._register(drafts)
         return plans | {draft.job.job_id: draft.plan() for draft in drafts}
 
+    def _look_for_inputs(self, jobs: Sequence[Job]) -> _Found:
+        """Where inputs are; those of the last jobs are left out when it takes long."""
+        found: dict[tuple[str, str], Replicas] = {}
+        until = time.monotonic() + LOOK_UP_S
+        wanted = list(dict.fromkeys(replica_of(file) for job in jobs for file in _looked_for(job)))
+        for at in range(0, len(wanted), FILES_AT_ONCE):
+            found |= self._catalogue.replicas(wanted[at : at + FILES_AT_ONCE])
+            if time.monotonic() > until:
+                break
+        return found
+
     def _locate(self, job: Job, found: _Found) -> _Draft | Later | Unknown | Refuse:
         """Where each input is: at the site, on its way from elsewhere, nowhere, or nobody can say now."""
         queue = self._sites.queues.get(job.site)
@@ -150,7 +165,9 @@ class GenericPlugin:
             return Refuse(f"unknown destination {min(homes - self._sites.storages.keys())}")
         draft = _Draft(job, queue)
         for file in _looked_for(job):
-            replicas = found[replica_of(file)]
+            replicas = found.get(replica_of(file))
+            if replicas is None:
+                return Later("its inputs are looked for when it is its turn")
             if queue.storage in replicas.storages:
                 draft.here.append(file)
             elif replicas.storages and queue.storage not in replicas.unreachable:

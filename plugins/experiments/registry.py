@@ -9,7 +9,7 @@ from panda_fsm.blocks.states import BlockKind
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.plans import Plan
+from panda_fsm.plans import Later, Plan
 from panda_fsm.ports import Catalogue, ExperimentPlugin
 from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
@@ -21,6 +21,9 @@ Stored = Sequence[tuple[Job, dict[str, OutputFile]]]
 GROUP = "panda_fsm.plugins"
 DEFAULT = "generic"
 LIMIT_S = 30.0
+MOST_FILES = 50_000
+"""Files of the jobs of one question: with hundreds of thousands a plugin takes longer than it is waited for."""
+_ITS_TURN = Later("jobs with many files are asked about a few at a time")
 _SETUP = Question(lambda plugin, jobs: plugin.setup(jobs), BlockKind.DISPATCH)
 
 
@@ -92,10 +95,17 @@ class IsolatedExperiments:
 
     def _ask(self, jobs: Sequence[Job], question: Question) -> dict[int, Plan]:
         members: dict[str, list[Job]] = defaultdict(list)
-        for job in jobs:
-            members[self._experiment_of(job)].append(job)
-        under_way = [(name, self._experiments[name].start(part, question)) for name, part in members.items()]
+        files: dict[str, int] = defaultdict(int)
         plans: dict[int, Plan] = {}
+        for job in jobs:
+            name = self._experiment_of(job)
+            # The first is asked about in any case, so all are in the end.
+            if files[name] and files[name] + len(job.files) > MOST_FILES:
+                plans[job.job_id] = _ITS_TURN
+            else:
+                files[name] += len(job.files)
+                members[name].append(job)
+        under_way = [(name, self._experiments[name].start(part, question)) for name, part in members.items()]
         for name, asked in under_way:
             plans |= self._experiments[name].finish(asked, members[name])
         return plans

@@ -93,12 +93,17 @@ FROM wanted JOIN made USING (vo, owner, scope, lfn)
 WHERE wanted.job_id <> made.job_id ORDER BY wanted.job_id, made.job_id
 
 -- name: load_reports
-SELECT j.job_id, coalesce(r.output_report, ''), r.state,
-       coalesce(r.attributes ->> 'pilot_error_code', '0') <> '0'
-           OR coalesce(r.attributes ->> 'trans_exit_code', '0') <> '0',
-       CASE WHEN j.label = 'managed' AND r.state = 'finished' THEN r.attributes ->> 'metadata' END
-FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
-WHERE j.job_id = ANY(%(job_ids)s)
+-- Reports beyond the limit stay where they are, and only that is told; the first comes however long it is.
+SELECT job_id, CASE WHEN fits THEN output_report ELSE '' END, state,
+       coalesce(attributes ->> 'pilot_error_code', '0') <> '0' OR coalesce(attributes ->> 'trans_exit_code', '0') <> '0',
+       CASE WHEN fits AND label = 'managed' AND state = 'finished' THEN attributes ->> 'metadata' END, NOT fits
+FROM (
+    SELECT j.job_id, j.label, coalesce(r.output_report, '') AS output_report, r.state, r.attributes,
+           sum(coalesce(octet_length(r.output_report), 0) + pg_column_size(r.attributes)) OVER by_id <= %(most_bytes)s
+               OR row_number() OVER by_id = 1 AS fits
+    FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
+    WHERE j.job_id = ANY(%(job_ids)s) WINDOW by_id AS (ORDER BY j.job_id)
+) AS found
 
 -- name: jobs_of_blocks
 -- One row for each block that exists, with the jobs that have one of the named files in it.
@@ -285,7 +290,7 @@ UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
 
 -- name: name_files
 -- Outputs of which only their pilot knew how many there would be: the first takes the row that was declared, the others
--- get rows like it.
+-- get rows like it. Where two read the same report and put the job off, who comes second finds them there.
 WITH r AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, seq smallint, "like" smallint, lfn text)
 ), named AS (
@@ -296,6 +301,7 @@ INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block,
 SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.place_token,
        f.guid, f.size, f.checksum, f.status, f.block_id
 FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <> r."like"
+ON CONFLICT (job_id, seq) DO NOTHING
 
 -- name: change_files
 UPDATE job_file f SET

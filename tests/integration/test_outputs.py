@@ -12,9 +12,13 @@ from consumers.adder import Adder
 from consumers.finisher import Finisher
 from consumers.setupper import Setupper
 from consumers.watcher import Watcher
+from panda_fsm.effects import Effects
+from panda_fsm.jobs.job import NewFile
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage
+from panda_fsm.outcomes import Changes
 from plugins.experiments.registry import IsolatedExperiments
+from sql import live_jobs
 from tests import factories
 from tests.driver import Database
 from tests.inprocess import LIMITS, Serve, put
@@ -35,6 +39,20 @@ def run(serve: Serve, registry: IsolatedExperiments, database: Database) -> Any:
         finisher.handle(*adder.outlet.messages("job.outputs_added"))
 
     return through
+
+
+def test_long_reports_have_their_turn_one_after_another(
+    run: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they would not fit into memory."""
+    monkeypatch.setattr(live_jobs, "MOST_REPORT_BYTES", 1)
+    lfns = [factories.output_lfns(number) for number in (1, 2)]
+    run(
+        [factories.draft(1), factories.draft(2)],
+        *(factories.report(n, "finished", output_report=report_of(*lfns[n - 1])) for n in (1, 2)),
+    )
+    rows = database.rows("SELECT job_id, state, waits_for FROM job ORDER BY job_id")
+    assert rows == [(1, "finished", None), (2, "holding", "the reports of others take long")]
 
 
 def report_of(*lfns: str) -> str:
@@ -61,6 +79,23 @@ def test_outputs_that_only_the_pilot_knew_of_get_rows_like_the_one_declared(run:
     alike = """SELECT count(DISTINCT (scope, dataset, destination_block, destination, token, block_id)), count(*)
                FROM job_file WHERE type = 'output' GROUP BY job_id"""
     assert database.rows(alike) == [(1, 2), (1, 2)]
+
+
+def test_two_that_read_the_same_report_name_its_files_once(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """If both only put the job off, the second finds it as it read it, and the files there."""
+    setupper = serve(Setupper(registry))
+    setupper.handle(factories.submit(factories.draft(1)))
+    job = setupper.store.load([1], files=True, report=False)[1]
+    effects = Effects()
+    effects.record(job, Changes(new_files=(NewFile(1, 1, "out.1.root._1"), NewFile(3, 1, "out.1.root._2"))))
+    for _ in range(2):
+        with setupper.store.transaction() as tx:
+            tx.write(effects)
+    assert database.rows("SELECT seq, lfn FROM job_file WHERE type = 'output' ORDER BY seq") == [
+        (1, "out.1.root._1"), (3, "out.1.root._2")
+    ]  # fmt: skip
 
 
 def test_a_pilot_that_said_what_went_wrong_is_not_blamed_for_its_report(run: Any, database: Database) -> None:

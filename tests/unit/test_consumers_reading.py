@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 from consumers import adder, patterns, reading
 from consumers.adder import Adder
 from panda_fsm.effects import Effects
-from panda_fsm.jobs.job import NewFile
+from panda_fsm.jobs.job import Job, NewFile
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, FileType, State
 from panda_fsm.messages import JobEvent
-from panda_fsm.outcomes import Advance, Defer, Record
+from panda_fsm.outcomes import Advance, Defer, Outcome, Record
 from panda_fsm.plans import Go, Transfer
 from tests import factories
-from tests.unit.test_consumers_adder import ALL, LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
+from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
 
 
 def reported(*lfns: str, lfn: str, **fields: Any) -> tuple[list[tuple[int, int, str]], dict[int, FileStatus], str]:
@@ -84,15 +85,33 @@ def test_slow_patterns_have_their_turn_one_after_another(monkeypatch: pytest.Mon
     jobs = [holding(LOG | {"a" * 60 + "b": factories.entry()}, job_id=number) for number in (1, 2, 3)]
     for job in jobs[:2]:
         job.files[1].lfn = "regex|^(a+)+$"
+    failed, later, other = decide_all(jobs)
+    assert "cannot be compared" in verdict(failed)[2]
+    assert later == Defer("the reports of others take long", 1.0)
+    assert "is not an output" in verdict(other)[2]
+
+
+@pytest.mark.parametrize("state", ["finished", "failed"])
+def test_a_batch_reads_reports_only_so_long(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    """The first is read however long it takes; what is not read now is neither failed nor without its log."""
+    monkeypatch.setattr(adder, "READ_S", -1.0)
+    jobs = [holding(LOG, state, job_id=number, report_waits=number == 1) for number in (1, 2, 3)]
+    waiting, *outcomes = decide_all(jobs[:1]) + decide_all(jobs[1:])
+    assert waiting == outcomes[1] == Defer("the reports of others take long", 1.0)
+    assert verdict(outcomes[0])[0] == "failed"
+    jobs[0].entered_at -= timedelta(days=2)
+    (given_up,) = decide_all(jobs[:1])
+    assert "gave up after 24 h: the reports of others take long" in verdict(given_up)[2]
+
+
+def decide_all(jobs: list[Job]) -> list[Outcome]:
+    """What the Adder makes of one batch."""
     items = [
         factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job) for job in jobs
     ]
     service = Adder(Experiments())
     service.prepare(items)
-    failed, later, other = map(service.decide, items)
-    assert "cannot be compared" in verdict(failed)[2]
-    assert later == Defer("the patterns of others take long", 1.0)
-    assert "is not an output" in verdict(other)[2]
+    return list(map(service.decide, items))
 
 
 def test_several_patterns_share_the_names() -> None:
@@ -114,7 +133,7 @@ def test_a_job_has_no_more_files_than_it_may(monkeypatch: pytest.MonkeyPatch) ->
 def test_names_beyond_all_measure_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would be compared with each output, and with users' patterns."""
     monkeypatch.setattr(reading, "_families", lambda *_: pytest.fail("they were looked at"))
-    assert "more than the 2000" in reported(*map(str, range(100_000)), lfn="x")[2]
+    assert "more than the 2000" in reported(*map(str, range(5_000)), lfn="x")[2]
 
 
 def test_an_output_may_get_its_full_name() -> None:
@@ -136,14 +155,29 @@ def test_a_job_that_has_its_full_names_already_is_read_alike() -> None:
     assert outcome.changes.new_files == ()
 
 
-@pytest.mark.parametrize("full_lfn", ["log.tgz", "out2.root"])
-def test_two_outputs_are_never_called_alike(full_lfn: str) -> None:
-    job = holding(ALL | {"out.root": factories.entry(full_lfn=full_lfn), "out2.root": factories.entry()})
+ALIKE: dict[str, tuple[dict[str, str], str]] = {
+    "as the log": ({"out.root": "log.tgz"}, "log.tgz"),
+    "as another output": ({"out.root": "out2.root"}, "out2.root"),
+    "as an input": ({"out.root": "in.root"}, "in.root"),
+    "one that only the pilot knew of, as an input": ({"out.root._1": "in.root"}, "in.root"),
+    "one that only the pilot knew of, as another": ({"out.root._1": "log.tgz"}, "log.tgz"),
+    "swapped": ({"out.root": "out2.root", "out2.root": "out.root"}, "out.root"),
+    "twice": ({"out.root": "full.root", "out2.root": "full.root"}, "full.root"),
+}
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_two_files_are_never_called_alike(case: str) -> None:
+    """Nor does a file get another's name that would be free by then: looked at again it would get its own back."""
+    names, full_lfn = ALIKE[case]
+    renamed = {lfn: factories.entry(full_lfn=full) for lfn, full in names.items()}
+    job = holding(LOG | {"out2.root": factories.entry()} | renamed)
     job.files.append(factories.file(3, FileType.OUTPUT, "out2.root", block="block"))
     outcome = decide(job)
-    assert f"two outputs would be called {full_lfn}" in verdict(outcome)[2]
+    assert f"two files would be called {full_lfn}" in verdict(outcome)[2]
     assert isinstance(outcome, Record)
     assert outcome.changes.new_files == ()
+    assert 0 not in verdict(outcome)[1], "inputs are left alone"
 
 
 def test_new_files_are_there_for_the_next_message_of_the_batch() -> None:
@@ -176,5 +210,5 @@ def test_whatever_is_reported_every_output_is_settled_under_a_name_of_its_own(re
     assert isinstance(outcome, Record)
     effects.record(job, outcome.changes)
     assert {file.status for file in job.outputs} <= SETTLED_OUTPUT
-    assert len({file.lfn for file in job.outputs}) == len(job.outputs)
+    assert len({file.lfn for file in job.files}) == len(job.files)
     assert all(error.diagnostic.isprintable() for error in outcome.changes.errors)

@@ -21,6 +21,7 @@ from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
 from panda_fsm.trouble import Condition
 from plugins.ddm.catalogue import LocalCatalogue
+from plugins.experiments import registry
 from plugins.experiments.registry import GROUP, IsolatedExperiments
 from tests import factories
 
@@ -128,6 +129,19 @@ def test_each_experiment_sees_its_own_jobs_and_generic_those_of_all_others() -> 
     both = experiments(y="Sold")
     assert both.setup(jobs("x", "y", "", "generic")) == dict.fromkeys((1, 2, 3, 4), Go())
     assert (sorted(Quiet.seen), Sold.seen) == ([1, 3, 4], [2])
+
+
+def test_jobs_with_many_files_are_asked_about_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once would take longer than a plugin is waited for. The first is asked about whatever it has."""
+    monkeypatch.setattr(registry, "MOST_FILES", 3)
+    asked = jobs("x", "x", "x", "y")
+    for job, files in zip(asked, (4, 1, 0, 3), strict=True):
+        job.files = [factories.file(seq, FileType.OUTPUT, f"o{seq}") for seq in range(files)]
+    both = experiments(y="Sold")
+    later = Later("jobs with many files are asked about a few at a time")
+    assert both.setup(asked) == {1: Go(), 2: later, 3: later, 4: Go()}
+    assert both.setup(asked[1:3]) == {2: Go(), 3: Go()}
+    assert both.add_outputs([(job, {}) for job in asked])[2] == later
 
 
 def test_jobs_whose_outputs_stay_are_asked_about_elsewhere_whatever_their_vo() -> None:

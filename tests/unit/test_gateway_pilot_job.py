@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway.api.pilots import acquire
+from gateway.http.answers import json_response
 from gateway.wire.description import describe
 from gateway.wire.pilot_job import pilot_job
+from gateway.wire.pilot_requests import AcquireRequest
+from panda_fsm.descriptions import JobDescription
 from panda_fsm.jobs.drafts import JobDraft
 from tests.wire import described, drafted, file_spec, job_spec, whole_job
 
@@ -67,15 +74,45 @@ def test_an_image_reaches_the_pilot() -> None:
     assert pilot_job(described(whole_job(container_name="image:1")), "S")["container_name"] == "image:1"
 
 
-def test_parameters_of_several_steps_are_taken_apart() -> None:
+def steps(written: str) -> dict[str, Any]:
+    """What the pilot gets of a job with such steps, as it comes over the network."""
     job = whole_job()
-    job.spec["job_parameters"] = (
-        '-i in<MULTI_STEP_EXEC>{"preprocess": {"command": "x"}, "PandaID": 1}</MULTI_STEP_EXEC>'
-    )
-    data = pilot_job(described(job), "S")
+    job.spec["job_parameters"] = f"-i in<MULTI_STEP_EXEC>{written}</MULTI_STEP_EXEC>"
+    read: dict[str, Any] = json.loads(bytes(json_response(pilot_job(described(job), "S")).body))
+    return read
+
+
+def test_parameters_of_several_steps_are_taken_apart() -> None:
+    data = steps('{"preprocess": {"command": "x"}, "PandaID": 1, "StatusCode": 20, "debug": "True"}')
     assert (data["jobPars"], data["preprocess"], data["PandaID"]) == ("-i in", {"command": "x"}, 42)
-    job.spec["job_parameters"] = broken = "-i in<MULTI_STEP_EXEC>{</MULTI_STEP_EXEC>"
-    assert pilot_job(described(job), "S")["jobPars"] == broken
+    assert not {"StatusCode", "debug"} & data.keys(), "a user says nothing in the server's name"
+
+
+@pytest.mark.parametrize("value", ["{", '{"preprocess": NaNa}', f'{{"preprocess": {"[" * 300 + "]" * 300}}}'])
+def test_steps_that_cannot_be_read_stay_where_they_are(value: str) -> None:
+    data = steps(value)
+    assert data["jobPars"] == f"-i in<MULTI_STEP_EXEC>{value}</MULTI_STEP_EXEC>"
+    assert "preprocess" not in data
+
+
+@pytest.mark.parametrize(("value", "read"), [("1" * 30, float("1" * 30)), ('"\\ud800"', "\N{REPLACEMENT CHARACTER}")])
+def test_what_a_user_wrote_as_a_step_can_be_sent(value: str, read: Any) -> None:
+    assert steps(f'{{"preprocess": {{"a": {value}}}}}')["preprocess"] == {"a": read}
+
+
+def test_a_job_that_cannot_be_told_keeps_no_other_from_its_pilot() -> None:
+    bad, good = replace(described(whole_job()), columns={}), described(whole_job())
+
+    async def claimed(*_: object) -> list[JobDescription]:
+        return [bad, good]
+
+    gateway: Any = SimpleNamespace(
+        sites=SimpleNamespace(queues={"Q": SimpleNamespace(status="online", storage="S")}),
+        claims=SimpleNamespace(acquire=claimed),
+    )
+    call: Any = SimpleNamespace(identity=SimpleNamespace(key="pilot"))
+    answer = asyncio.run(acquire(gateway, call, AcquireRequest(site_name="Q", n_jobs=2)))
+    assert [job["PandaID"] for job in json.loads(bytes(answer.body))["data"]["jobs"]] == [42]
 
 
 def test_parameters_can_be_encoded() -> None:
@@ -89,6 +126,16 @@ def test_an_input_of_two_datasets_is_listed_once_and_an_md5_is_called_so() -> No
     data = pilot_job(described(drafted(job)), "S")
     assert (data["inFiles"], data["realDatasetsIn"], data["GUID"]) == ("in.1", "user.lab.a", "Ga")
     assert data["checksum"] == f"md:{'d' * 32}"
+
+
+def test_several_tokens_of_a_file_are_one_entry_of_a_list() -> None:
+    job = job_spec()
+    job.addFile(file_spec(type="input", lfn="in.1", prodDBlockToken="a,b"))
+    job.addFile(file_spec(dispatchDBlockToken="x,an"))
+    job.addFile(file_spec(lfn="more"))
+    data = pilot_job(described(drafted(job)), "S")
+    assert (data["prodDBlockToken"], data["dispatchDBlockTokenForOut"]) == ("a", "x,NULL")
+    assert data["allowNoOutput"] == "out.root"
 
 
 def test_destination_tokens_reach_the_pilot_and_the_reader() -> None:

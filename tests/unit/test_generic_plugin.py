@@ -19,6 +19,7 @@ from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Refuse, StoredFile, Unknown, fault
 from panda_fsm.sites import Sites
 from plugins.ddm.catalogue import LocalCatalogue
+from plugins.experiments import generic
 from plugins.experiments.generic import GenericPlugin
 from tests import factories
 from tests.decisions import defined, going
@@ -49,6 +50,19 @@ def test_an_input_at_the_site_is_ready_and_one_elsewhere_is_asked_for(lab: LabFi
     assert block.name.startswith("panda.7.02.28.GEN.transfer."), "the day it was defined, in UTC"
     assert block.name.endswith("_dis1")
     assert fault(plan, job, BlockKind.DISPATCH) is None
+
+
+def test_inputs_are_looked_for_a_few_jobs_at_a_time(
+    lab: LabFiles, plugin: GenericPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin's answer is waited for only so long."""
+    monkeypatch.setattr(generic, "LOOK_UP_S", -1.0)
+    monkeypatch.setattr(generic, "FILES_AT_ONCE", 2)
+    for lfn in ("a.csv", "b.csv", "c.csv"):
+        factories.store_file(lab.queue_storage, lfn)
+    plans = plugin.setup([defined(3, "a.csv", "c.csv"), defined(2), defined(1, "a.csv", "b.csv")])
+    assert {job_id: type(plan) for job_id, plan in plans.items()} == {1: Go, 2: Go, 3: Later}
+    assert isinstance(plugin.setup([defined(3, "a.csv", "c.csv")])[3], Go)
 
 
 def test_an_input_known_to_be_there_is_not_looked_for(plugin: GenericPlugin) -> None:

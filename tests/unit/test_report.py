@@ -82,6 +82,13 @@ def test_old_pilots_xml() -> None:
     }
 
 
+def test_a_file_within_a_file_is_none() -> None:
+    """Looked for at any depth, some thousand nested ones would take minutes."""
+    inner = '<File><logical><lfn name="b"/></logical><metadata att_name="fsize" att_value="1"/></File>'
+    text = f'<x><File><logical><lfn name="a"/></logical>{"<File>" * 20_000}{inner}{"</File>" * 20_000}</File></x>'
+    assert parse_report(text) == {"a": OutputFile("a", "", None, "")}
+
+
 @pytest.mark.parametrize("text", [None, "", "  \n", "{}", "<POOLFILECATALOG/>"])
 def test_no_files(text: str | None) -> None:
     assert parse_report(text) == {}
@@ -97,8 +104,10 @@ def test_no_files(text: str | None) -> None:
         ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>', "entities"),
         (LAUGHS, "entities"),
         ("[" * 100_000, "not JSON"),
-        ('{"a": ' * 100_000, "not JSON"),
+        ('{"a": ' * 20_000, "not JSON"),
         (f"<x>{' ' * 2**22}</x>", "longer than"),
+        (f"<x>{'<File/>' * 100_001}</x>", "more than the files of any job"),
+        (json.dumps({f"f{number}": {} for number in range(100_000)}), "more than the files of any job"),
         ("<a>\ud800</a>", "not XML"),
     ],
     ids=lambda value: ascii(value)[:30],
