@@ -1,7 +1,7 @@
 -- What the dispatch and the deadlines know of pilots and queues.
 
--- When a job last began to run at a queue, to the minute. Nothing is known of what was before: no queue is idle yet. First of all: it reads all jobs, before
--- anything locks them.
+-- When a job last began to run at a queue, to the minute. Nothing is known of what was before: no queue is idle yet.
+-- First of all, for it reads all jobs, and nothing is locked yet.
 CREATE TABLE queue_start (
     site text PRIMARY KEY,
     started_at timestamptz NOT NULL
@@ -10,7 +10,6 @@ INSERT INTO queue_start (site, started_at) SELECT DISTINCT site, now() FROM job;
 
 -- Jobs for the background: pilots that ask for it get no others. Programs of before know nothing of it; what they let wait
 -- is found by all pilots but these.
-
 ALTER TABLE job ADD COLUMN is_background boolean NOT NULL DEFAULT false;
 ALTER TABLE job_archive ADD COLUMN is_background boolean NOT NULL DEFAULT false;
 ALTER TABLE job_waiting ADD COLUMN is_background boolean NOT NULL DEFAULT false;
