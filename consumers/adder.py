@@ -24,6 +24,9 @@ GIVE_UP_LOG_S = 3600.0
 PATTERNS_S = 10.0
 """So long a batch compares users' patterns: jobs with slow ones have their turn one after another, and hold up few."""
 
+_UNEXPLAINED = "its pilot reported a failure and no reason"
+"""No job fails without an error."""
+
 _LEFT_TO_OTHERS = SETTLED_OUTPUT | {FileStatus.MERGING}
 _TAKES_LONG = Later("the patterns of others take long")
 
@@ -107,6 +110,8 @@ class Adder(Service[Reading]):
         if isinstance(plan, Go):
             changes = _moving(changes, reading, plan)
         obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
+        if not errors and not obeyed and not job.pilot_erred and not job.has_erred:
+            changes = replace(changes, errors=(JobError(Component.DDM, DdmCode.ADDER, _UNEXPLAINED),))
         return _added(job, Verdict.CANCELLED if obeyed else Verdict.FAILED, changes)
 
 
