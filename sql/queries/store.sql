@@ -381,8 +381,8 @@ RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
 
 -- name: close_destinations
 -- Nothing is to come: in none of their sub blocks, of no job whose outputs are in the block itself, and of none that was
--- not set up yet. One that is closed already is closed again with a sub block that came late, or with files that joined
--- while somebody had it in hand, and says so.
+-- not set up yet; a stranger's never will be in it. One that is closed already is closed again with a sub block that came
+-- late, or with files that joined while somebody had it in hand, and says so.
 UPDATE data_block t SET status = 'closed', closed_at = now(), number_files = n.files
 FROM (
     SELECT d.block_id, d.gone_files + (SELECT count(*) FROM job_file f WHERE f.block_id = d.block_id)
@@ -395,7 +395,7 @@ WHERE t.block_id = n.block_id
   AND NOT EXISTS (SELECT FROM data_block c
                   WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running'))
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown')
-  AND NOT EXISTS (SELECT FROM job_file u
+  AND NOT EXISTS (SELECT FROM job_file u JOIN job j ON j.job_id = u.job_id AND j.vo = t.vo
                   WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
                       AND u.block_id IS NULL)
 RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id

@@ -227,6 +227,7 @@ def test_the_clock_has_those_closed_that_nobody_speaks_of(
     """A block that all its files left, and a destination block whose last word was lost, have no job to go by."""
     lead(factories.draft(1, is_jedis=True), until="setupper")
     database.rows("UPDATE job_file SET status = 'failed', block_id = NULL RETURNING 1")
+    serve(Setupper(registry)).handle(factories.submit(factories.draft(9, vo="else"), to_pending=True))
     database.rows("UPDATE data_block SET created_at = now() - interval '1 h' RETURNING 1")
     said(database)
     clock.round("blocks")
@@ -254,6 +255,13 @@ def test_a_name_is_one_experiments_and_one_kinds_and_a_stranger_is_told(
         for job_id, name in ((2, TOP), (3, sub))
     }
     assert database.rows("SELECT DISTINCT vo FROM data_block") == [("lab",)]
+
+
+def test_a_stranger_that_names_a_block_does_not_hold_it_open(
+    lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    serve(Setupper(registry)).handle(factories.submit(factories.draft(9, vo="else"), to_pending=True))
+    assert told(lead(factories.draft(1, is_jedis=True)))[TOP] == ("destination", "closed", 1)
 
 
 def test_of_two_experiments_with_one_name_in_one_batch_it_is_the_first_ones(lead: Any, database: Database) -> None:
