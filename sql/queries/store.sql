@@ -276,6 +276,15 @@ SELECT r.name, r.kind, 'defined', r.parent, r.vo, r.task_id, r.source, r.destina
 ORDER BY r.name
 ON CONFLICT (name) DO NOTHING
 
+-- name: create_destinations
+-- Of jobs that ended before they were set up: else nobody would ever say that nothing is to come.
+INSERT INTO data_block (name, kind, status, parent, vo, task_id, closes)
+SELECT DISTINCT ON (f.destination_block) f.destination_block, 'destination', 'defined', '', j.vo, j.task_id, true
+FROM job j JOIN job_file f ON f.job_id = j.job_id
+WHERE j.job_id = ANY(%(job_ids)s) AND f.type IN ('output', 'log') AND f.destination_block <> ''
+ORDER BY f.destination_block
+ON CONFLICT (name) DO NOTHING
+
 -- name: fill_blocks
 -- Who finds a block locked leaves it to the next: nobody waits for this.
 UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(

@@ -212,6 +212,21 @@ def test_killed_jobs_close_their_blocks_in_whatever_state(
     assert told(closer)[TOP] == ("destination", "closed", 2), "job 3 never had a block"
 
 
+def test_a_task_of_which_no_job_was_ever_set_up_has_its_blocks_closed(
+    lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """Whoever waits for the block would wait for ever."""
+    lost, held = (factories.draft(number, is_jedis=True) for number in (1, 2))
+    lost.site = "nowhere"
+    for file in held.files[1:]:
+        file.destination_block = "user.lab.held.block"
+    setupper, watcher, closer = lead(lost, until="setupper"), serve(Watcher(LIMITS)), serve(Closer())
+    setupper.handle(factories.submit(held, factories.draft(3), to_pending=True))
+    watcher.handle(KillJob(job_id=2, code=3), KillJob(job_id=3, code=3))
+    closer.handle(*setupper.outlet.messages("job.failed"), *watcher.outlet.messages("job.cancelled"))
+    assert told(closer) == dict.fromkeys((TOP, LOG_TOP, "user.lab.held.block"), ("destination", "closed", 0))
+
+
 def test_files_that_went_to_the_archive_before_their_block_was_closed_are_counted(
     lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database, clock: Clock
 ) -> None:
