@@ -49,6 +49,9 @@ class Store(Protocol):
     def archived(self, job_ids: Sequence[int]) -> set[int]:
         """Those of the ids that exist in the archive."""
 
+    def oldest_submission_s(self) -> float:
+        """The age of the oldest accepted submission that is not handled yet, 0 if there is none."""
+
     def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed; losing this is harmless."""
 

@@ -78,6 +78,10 @@ class PostgresStore:
         with self._session.use() as connection:
             return {job_id for (job_id,) in connection.execute(_Q[query], {"job_ids": list(job_ids)})}
 
+    def oldest_submission_s(self) -> float:
+        with self._session.use() as connection:
+            return float((connection.execute(_Q["oldest_submission"]).fetchone() or (0.0,))[0])
+
     def forget_published(self, message_ids: Sequence[str]) -> None:
         with self._session.use() as connection:
             connection.execute(_Q["forget_published"], {"message_ids": list(message_ids)})

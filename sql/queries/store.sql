@@ -111,6 +111,9 @@ GROUP BY r.number
 -- name: archived
 SELECT job_id FROM job_ended WHERE job_id = ANY(%(job_ids)s)
 
+-- name: oldest_submission
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(accepted_at)), 0) FROM request WHERE routing_key = 'submit'
+
 -- name: forget_published
 -- Not worth waiting for the disk, nor for a relay that has the row in hand: a row that comes back, or that is published
 -- twice, changes nothing.
