@@ -8,6 +8,7 @@ from consumers.reading import Reading, failed_files, has_patterns, read
 from panda_fsm.codes import Component, DdmCode, Verdict
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.kills import TO_BE_KILLED
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
@@ -109,10 +110,11 @@ class Adder(Service[Reading]):
         changes = Changes(new_files=reading.new_files, files=tuple(failed_files(reading)), errors=errors)
         if isinstance(plan, Go):
             changes = _moving(changes, reading, plan)
-        obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
-        if not errors and not obeyed and not job.pilot_erred and not job.has_erred:
+        # Whether its pilot obeyed, or finished first and what it made is of no use.
+        killed = job.command == TO_BE_KILLED
+        if not errors and not killed and not job.pilot_erred and not job.has_erred:
             changes = replace(changes, errors=(JobError(Component.DDM, DdmCode.ADDER, _UNEXPLAINED),))
-        return _added(job, Verdict.CANCELLED if obeyed else Verdict.FAILED, changes)
+        return _added(job, Verdict.CANCELLED if killed else Verdict.FAILED, changes)
 
 
 def _judge(reading: Reading) -> None:

@@ -137,7 +137,7 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     "pilot failed, output stored": (holding(ALL, "failed"), "failed", LOG_KEPT, UNEXPLAINED),
     "pilot failed, killed": (holding(LOG, "failed", command="tobekilled"), "cancelled", LOG_KEPT, ""),
     "killed, but finished first": (holding(ALL, command="tobekilled"), "finished", ALL_READY, ""),
-    "killed, report unusable": (holding(LOG, command="tobekilled"), "failed", LOG_KEPT, "out.root is missing"),
+    "killed, report unusable": (holding(LOG, command="tobekilled"), "cancelled", LOG_KEPT, "out.root is missing"),
 }  # fmt: skip
 
 
