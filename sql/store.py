@@ -218,8 +218,7 @@ class PostgresTransaction:
         if effects.vacated:
             silent = [job_id for job_id, was_silent in effects.vacated.items() if was_silent]
             self._connection.execute(_Q["vacate"], {"job_ids": list(effects.vacated), "silent": silent})
-        if effects.never_set_up:
-            self._connection.execute(_Q["create_destinations"], {"job_ids": sorted(effects.never_set_up)})
+        self._rows("create_destinations", [{"job_id": job_id} for job_id in effects.never_set_up])
         self._rows("set_priorities", [{"job_id": i, "priority": to} for i, to in effects.priorities.items()])
         if effects.activated:
             self._connection.execute(_Q["put_waiting"], {"job_ids": sorted(effects.activated)})

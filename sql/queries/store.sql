@@ -283,8 +283,8 @@ ON CONFLICT (name) DO NOTHING
 -- Of jobs that ended before they were set up: else nobody would ever say that nothing is to come.
 INSERT INTO data_block (name, kind, status, parent, vo, task_id, closes)
 SELECT DISTINCT ON (f.destination_block) f.destination_block, 'destination', 'defined', '', j.vo, j.task_id, true
-FROM job j JOIN job_file f ON f.job_id = j.job_id
-WHERE j.job_id = ANY(%(job_ids)s) AND f.type IN ('output', 'log') AND f.destination_block <> ''
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint) JOIN job j USING (job_id) JOIN job_file f USING (job_id)
+WHERE f.type IN ('output', 'log') AND f.destination_block <> ''
 ORDER BY f.destination_block
 ON CONFLICT (name) DO NOTHING
 
