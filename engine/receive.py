@@ -12,7 +12,7 @@ from panda_fsm.errors import NewerSchemaError, PoisonError
 from panda_fsm.handler import Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed, decode
-from panda_fsm.ports import Store, Transaction
+from panda_fsm.ports import Said, Store, Transaction
 from panda_fsm.trouble import NEWER_FOR_S, UNKNOWN_FOR_S
 
 _LOCKED = "somebody else holds its job for the moment"
@@ -97,8 +97,36 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
 
 
 def without_repeats(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
-    """What must act on a job once, and was handled for it before, is left out; of a message of many jobs some may have
-    been locked then."""
+    """What must act on a job once, and was handled for it before, is left out, and what sets a thing of it that a newer
+    message has set; of a message of many jobs some may have been locked then."""
+    return _newest(_once(items, tx), tx)
+
+
+def _newest(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
+    said: dict[Said, str] = {}
+    keys = [_sets(item) for item in items]
+    for key, item in zip(keys, items, strict=True):
+        if key is not None:
+            said[key] = max(said.get(key, ""), item.message.message_id)
+    if not said:
+        return items
+    news = tx.newest(said)
+    left = []
+    for key, item in zip(keys, items, strict=True):
+        if key is None:
+            left.append(item)
+        elif key in news and said[key] == item.message.message_id:
+            left.append(item)
+            news.remove(key)  # it may come twice in one batch
+    return left
+
+
+def _sets(item: Item[Any]) -> Said | None:
+    what = item.message.sets
+    return None if what is None or item.job is None else (item.job.job_id, what)
+
+
+def _once(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
     keys = [_in_inbox(item) for item in items]
     once = sorted({key for key in keys if key is not None})
     if not once:

@@ -17,6 +17,7 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import MINUTES
 from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
+from panda_fsm.ports import Said
 from sql import rows
 from sql.live_jobs import complete, read_jobs
 from sql.queries import load
@@ -147,6 +148,10 @@ class PostgresTransaction:
         return {
             message_id for (message_id,) in self._connection.execute(_Q["remember"], {"message_ids": list(message_ids)})
         }
+
+    def newest(self, said: Mapping[Said, str]) -> set[Said]:
+        told = [{"job_id": job_id, "what": what, "message_id": said[job_id, what]} for job_id, what in sorted(said)]
+        return {(job_id, what) for job_id, what in self._returned("newest", told)}
 
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
         names = {"locked": sorted(locked), "others": sorted(others)}

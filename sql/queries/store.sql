@@ -128,6 +128,12 @@ SELECT event, source, transition_id FROM job_transition
 -- Returns the messages that were not handled before.
 INSERT INTO inbox (message_id) SELECT unnest(%(message_ids)s::uuid[]) ON CONFLICT DO NOTHING RETURNING message_id::text
 
+-- name: newest
+INSERT INTO job_told AS t (job_id, what, message_id)
+SELECT r.job_id, r.what, r.message_id FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, what text, message_id uuid)
+ON CONFLICT (job_id, what) DO UPDATE SET message_id = excluded.message_id WHERE t.message_id < excluded.message_id
+RETURNING job_id, what
+
 -- name: create_jobs
 -- A PandaID lives once: what is live or was ever archived is not created again.
 INSERT INTO job (job_id, state, version, attempt_nr, vo, site, label, priority, task_id, job_definition_id, jobset_id,
