@@ -8,6 +8,7 @@ from consumers.reading import TAKES_LONG, Reading, failed_files, has_patterns, r
 from panda_fsm.codes import Component, DdmCode, Verdict
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.kills import TO_BE_KILLED
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
@@ -23,6 +24,9 @@ GIVE_UP_LOG_S = 3600.0
 """How long the log of a job that fails keeps it from that."""
 PATTERNS_S, READ_S = 10.0, 30.0
 """So long a batch compares users' patterns, and reads reports at all: what is slow has its turn one after another."""
+
+_UNEXPLAINED = "its pilot reported a failure and no reason"
+"""No job fails without an error."""
 
 _LEFT_TO_OTHERS = SETTLED_OUTPUT | {FileStatus.MERGING}
 
@@ -109,8 +113,11 @@ class Adder(Service[Reading]):
         changes = Changes(new_files=reading.new_files, files=tuple(failed_files(reading)), errors=errors)
         if isinstance(plan, Go):
             changes = _moving(changes, reading, plan)
-        obeyed = job.report_state == "failed" and job.command is not None and "tobekilled" in job.command
-        return _added(job, Verdict.CANCELLED if obeyed else Verdict.FAILED, changes)
+        # Whether its pilot obeyed, or finished first and what it made is of no use.
+        killed = job.command == TO_BE_KILLED
+        if not errors and not killed and not job.pilot_erred and not job.has_erred:
+            changes = replace(changes, errors=(JobError(Component.DDM, DdmCode.ADDER, _UNEXPLAINED),))
+        return _added(job, Verdict.CANCELLED if killed else Verdict.FAILED, changes)
 
 
 def _judge(reading: Reading) -> None:

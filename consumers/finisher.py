@@ -6,6 +6,7 @@ from panda_fsm.codes import Component, TaskBufferCode, Verdict
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs.facts import ENDED_BADLY
 from panda_fsm.jobs.job import File, Job, Upstream
+from panda_fsm.jobs.kills import TO_BE_KILLED
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import FilesArrived, FilesFailed, JobEvent, OutputsAdded
@@ -64,7 +65,8 @@ class Finisher(Service[None]):
         if not all(result in SETTLED_OUTPUT or result is FileStatus.MERGING for result in results):
             return Record(changes)
         if FileStatus.FAILED in results:
-            return Advance(Trigger.OUTPUTS_FAILED, changes)
+            killed = job.command == TO_BE_KILLED
+            return Advance(Trigger.KILL_OBEYED if killed else Trigger.OUTPUTS_FAILED, changes)
         return Advance(Trigger.OUTPUTS_MERGING if FileStatus.MERGING in results else Trigger.OUTPUTS_DONE, changes)
 
 

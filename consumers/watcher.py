@@ -9,7 +9,7 @@ from panda_fsm.codes import Component, DispatcherCode, SupCode, error_of_kill
 from panda_fsm.handler import Item, Service
 from panda_fsm.jobs import kills, pilot_commands
 from panda_fsm.jobs.appointments import overdue_by
-from panda_fsm.jobs.commands import TELL_PILOT
+from panda_fsm.jobs.commands import may_be_told
 from panda_fsm.jobs.facts import FACTS, Deadline, Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import sample
@@ -116,7 +116,7 @@ class Watcher(Service[None]):
 
 
 def _tell(tell: TellPilot, job: Job) -> Outcome:
-    if FACTS[job.state].phase not in TELL_PILOT.acts_in or job.command == kills.TO_BE_KILLED:
+    if not may_be_told(job.state, job.has_report) or job.command == kills.TO_BE_KILLED:
         return Ignore("its pilot is done, or must stop")
     return Record(Changes(command=pilot_commands.changed(job.command, tell.command, tell.debug)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -11,7 +12,7 @@ from panda_fsm.errors import NewerSchemaError, PoisonError
 from panda_fsm.handler import Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed, decode
-from panda_fsm.ports import Store, Transaction
+from panda_fsm.ports import Said, Store, Transaction
 from panda_fsm.trouble import NEWER_FOR_S, UNKNOWN_FOR_S
 
 _LOCKED = "somebody else holds its job for the moment"
@@ -76,6 +77,7 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
     """One item per message and job. Archived jobs are past caring; unknown ones may be on their way, locked ones are
     somebody else's for the moment: their messages come again."""
     missing = [job_id for job_id in wanted(received) if job_id not in jobs]
+    to_come = _to_come(received, jobs, store) if missing else 0.0  # before `live`: what is created meanwhile is found
     archived = store.archived(missing) if missing else set()
     locked = store.live(missing) if missing else set()
     items: list[Item[Any]] = []
@@ -84,7 +86,8 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
         unknown = absent - locked
         if unknown or not one.is_known:
             what = f"unknown job {min(unknown)}" if unknown else "unknown block"
-            put_off(one.delivery, what, effects, UNKNOWN_FOR_S, message_id=one.message.message_id)
+            give_up_s = inf if unknown and one.delivery.waited_s <= to_come else UNKNOWN_FOR_S
+            put_off(one.delivery, what, effects, give_up_s, message_id=one.message.message_id)
         elif absent:
             put_off_locked(one.delivery, one.message.message_id, effects)
         elif not one.job_ids and not one.is_of_block:
@@ -94,8 +97,36 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
 
 
 def without_repeats(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
-    """What must act on a job once, and was handled for it before, is left out; of a message of many jobs some may have
-    been locked then."""
+    """What must act on a job once, and was handled for it before, is left out, and what sets a thing of it that a newer
+    message has set; of a message of many jobs some may have been locked then."""
+    return _newest(_once(items, tx), tx)
+
+
+def _newest(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
+    said: dict[Said, str] = {}
+    keys = [_sets(item) for item in items]
+    for key, item in zip(keys, items, strict=True):
+        if key is not None:
+            said[key] = max(said.get(key, ""), item.message.message_id)
+    if not said:
+        return items
+    news = tx.newest(said)
+    left = []
+    for key, item in zip(keys, items, strict=True):
+        if key is None:
+            left.append(item)
+        elif key in news and said[key] == item.message.message_id:
+            left.append(item)
+            news.remove(key)  # it may come twice in one batch
+    return left
+
+
+def _sets(item: Item[Any]) -> Said | None:
+    what = item.message.sets
+    return None if what is None or item.job is None else (item.job.job_id, what)
+
+
+def _once(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
     keys = [_in_inbox(item) for item in items]
     once = sorted({key for key in keys if key is not None})
     if not once:
@@ -114,6 +145,13 @@ def _in_inbox(item: Item[Any]) -> str | None:
     if item.job is None or not isinstance(item.message, ACTS_ONCE):
         return None
     return str(uuid5(UUID(item.message.message_id), str(item.job.job_id)))
+
+
+def _to_come(received: Sequence[Received], jobs: Mapping[int, Job], store: Store) -> float:
+    """How old the oldest submission is that nobody has handled yet: jobs that are asked about longer are unknown for
+    good. Nobody looks before it matters."""
+    waited = [one.delivery.waited_s for one in received if not jobs.keys() >= set(one.job_ids)]
+    return store.oldest_submission_s() if max(waited, default=0.0) >= UNKNOWN_FOR_S else 0.0
 
 
 def put_off_locked(delivery: Delivery, message_id: str, effects: Effects) -> None:

@@ -12,7 +12,7 @@ from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.job import Job, NewFile, grown
-from panda_fsm.jobs.states import FileStatus, State
+from panda_fsm.jobs.states import TO_SET_UP, FileStatus, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages.ddm import TransferRequested
@@ -23,6 +23,7 @@ from panda_fsm.transfers import merged
 
 _ADDED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
 _UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.MERGING, FileStatus.PENDING)
+_NOT_SET_UP = TO_SET_UP | {State.PENDING}
 JobStep = Step[Trigger, State]
 
 
@@ -74,7 +75,7 @@ class Effects:
     `blocks` are the first of each name, `brought` says which jobs have them in their plans: by name, kind, experiment,
     for these may differ. Files join those `joined`: they must take files when the batch is written. Those `filled` get
     their first outputs. `vacated` names jobs that their pilots lost, and whether for their silence, `started_at` queues
-    at which jobs started to run.
+    at which jobs started to run. `never_set_up` are ended jobs whose destination blocks may not be there yet.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -103,6 +104,7 @@ class Effects:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     activated: set[int] = field(default_factory=set)
     deactivated: set[int] = field(default_factory=set)
+    never_set_up: set[int] = field(default_factory=set)
     priorities: dict[int, int] = field(default_factory=dict)
     vacated: dict[int, bool] = field(default_factory=dict)
     started_at: set[str] = field(default_factory=set)
@@ -135,6 +137,8 @@ class Effects:
                 self._vacate(job, was_silent=step.trigger is Trigger.UNCLAIMED)
         elif step.source is State.ACTIVATED:
             _toggle(job.job_id, self.deactivated, self.activated)
+        elif step.source in _NOT_SET_UP and step.destination in FINAL and job.closes_its_blocks:
+            self.never_set_up.add(job.job_id)
 
     def _vacate(self, job: Job, was_silent: bool) -> None:
         """The job is nobody's any more; who never spoke of it is remembered."""

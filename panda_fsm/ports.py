@@ -12,6 +12,9 @@ from panda_fsm.jobs.report import OutputFile
 from panda_fsm.outcomes import KnownBlock, NewBlock
 from panda_fsm.plans import Later, Plan, Plans, Refuse, Replicas, StoredFile
 
+Said = tuple[int, str]
+"""A job, and what of it a message sets."""
+
 
 class Transaction(Protocol):
     """One database transaction; commits when its context ends without an exception."""
@@ -24,6 +27,9 @@ class Transaction(Protocol):
 
     def remember(self, message_ids: Sequence[str]) -> set[str]:
         """Put ids of messages into the inbox; those that it did not know."""
+
+    def newest(self, said: Mapping[Said, str]) -> set[Said]:
+        """Note which message said this last; what had not been said yet by that message or a newer one."""
 
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> Mapping[str, KnownBlock]:
         """Those of the blocks that exist. `locked`: if they take files, they do until the transaction ends."""
@@ -48,6 +54,9 @@ class Store(Protocol):
 
     def archived(self, job_ids: Sequence[int]) -> set[int]:
         """Those of the ids that exist in the archive."""
+
+    def oldest_submission_s(self) -> float:
+        """The age of the oldest accepted submission that is not handled yet, 0 if there is none."""
 
     def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed; losing this is harmless."""

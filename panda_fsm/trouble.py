@@ -15,7 +15,8 @@ import pydantic
 from panda_fsm.errors import PoisonError, SystemicError, TooSlowError, TransientError
 
 UNKNOWN_FOR_S = 60.0
-"""A job or block nobody knows may be one whose creation is still in a queue: worth a minute, not more."""
+"""A job or block nobody knows may be one whose creation is still in a queue: worth a minute, or until the
+submissions of before were handled."""
 SUSPECT_FOR_S = 10.0
 """A message that fails in an unforeseen way is tried again for so long before it is buried..."""
 HOPELESS_FOR_S = 86_400.0

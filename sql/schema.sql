@@ -476,6 +476,12 @@ CREATE TABLE public.job_stdout (
     stdout text NOT NULL
 );
 
+CREATE TABLE public.job_told (
+    job_id bigint NOT NULL,
+    what text NOT NULL,
+    message_id uuid NOT NULL
+);
+
 CREATE TABLE public.job_transition (
     transition_id smallint NOT NULL,
     event text NOT NULL,
@@ -697,6 +703,9 @@ ALTER TABLE ONLY public.job_state
 
 ALTER TABLE ONLY public.job_stdout
     ADD CONSTRAINT job_stdout_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY public.job_told
+    ADD CONSTRAINT job_told_pkey PRIMARY KEY (job_id, what);
 
 ALTER TABLE ONLY public.job_transition
     ADD CONSTRAINT job_transition_event_source_destination_key UNIQUE NULLS NOT DISTINCT (event, source, destination);

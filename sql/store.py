@@ -17,6 +17,7 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import MINUTES
 from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
+from panda_fsm.ports import Said
 from sql import rows
 from sql.live_jobs import complete, read_jobs
 from sql.queries import load
@@ -77,6 +78,10 @@ class PostgresStore:
     def _ids(self, query: str, job_ids: Sequence[int]) -> set[int]:
         with self._session.use() as connection:
             return {job_id for (job_id,) in connection.execute(_Q[query], {"job_ids": list(job_ids)})}
+
+    def oldest_submission_s(self) -> float:
+        with self._session.use() as connection:
+            return float((connection.execute(_Q["oldest_submission"]).fetchone() or (0.0,))[0])
 
     def forget_published(self, message_ids: Sequence[str]) -> None:
         with self._session.use() as connection:
@@ -143,6 +148,10 @@ class PostgresTransaction:
         return {
             message_id for (message_id,) in self._connection.execute(_Q["remember"], {"message_ids": list(message_ids)})
         }
+
+    def newest(self, said: Mapping[Said, str]) -> set[Said]:
+        told = [{"job_id": job_id, "what": what, "message_id": said[job_id, what]} for job_id, what in sorted(said)]
+        return {(job_id, what) for job_id, what in self._returned("newest", told)}
 
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
         names = {"locked": sorted(locked), "others": sorted(others)}
@@ -214,6 +223,7 @@ class PostgresTransaction:
         if effects.vacated:
             silent = [job_id for job_id, was_silent in effects.vacated.items() if was_silent]
             self._connection.execute(_Q["vacate"], {"job_ids": list(effects.vacated), "silent": silent})
+        self._rows("create_destinations", [{"job_id": job_id} for job_id in effects.never_set_up])
         self._rows("set_priorities", [{"job_id": i, "priority": to} for i, to in effects.priorities.items()])
         if effects.activated:
             self._connection.execute(_Q["put_waiting"], {"job_ids": sorted(effects.activated)})

@@ -158,4 +158,5 @@ class Life:
             if self.moving.get(lfn) == "moving":
                 self.moving[lfn] = "there" if arrived else "failed"
         if "moving" not in self.moving.values():
-            self._go("failed" if "failed" in self.moving.values() else "finished")
+            failed = "cancelled" if self.is_told else "failed"
+            self._go(failed if "failed" in self.moving.values() else "finished")

@@ -47,6 +47,10 @@ class Reports:
             await self._requests.accept([Outgoing.of(note_of_foreign_batch(report))])
         if job is None or judgement in (Judgement.GHOST, Judgement.FOREIGN_BATCH):
             return TO_BE_KILLED
+        if judgement is Judgement.HEARD and job.command is not None and job.command != TO_BE_KILLED:
+            report.heartbeat = True  # what it shows is news, for it may have been told to show it
+            await self._requests.accept_heartbeat(report)
+            return _answer(report, job.command)
         if judgement is not Judgement.NEWS:
             if job.state not in FINAL:  # those have no deadline, and go to the archive
                 await self._requests.hear(report.job_id)

@@ -36,6 +36,7 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
     (
         row(T.CREATED, None, B.DEFINED, "setupper", "job.defined job.waiting"),
         row(T.CREATED, None, B.DEFINED, "adder", "job.holding"),
+        row(T.CREATED, None, B.DEFINED, "watcher", "kill deadline", _TOP),
         row(T.OUTPUTS_ADDED, B.DEFINED, B.RUNNING, "adder", "job.holding", "is_not_dispatch"),
         row(
             T.INPUTS_ARRIVED, TAKES_FILES, B.COMPLETED, "activator", "ddm.arrived.dispatch ddm.failed.dispatch", _INPUTS

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from panda_fsm.jobs.states import Phase
+from panda_fsm.jobs.facts import FACTS, OnReport
+from panda_fsm.jobs.states import Phase, State
 
 P = Phase
 
@@ -30,13 +31,19 @@ class Command:
         return Answer.ACT if phase in self.acts_in else Answer.IGNORE
 
 
-TELL_PILOT = Command("tell_pilot", "watcher", ("tell",), frozenset({P.PREPARING, P.READY, P.WITH_PILOT}))
+TELL_PILOT = Command("tell_pilot", "watcher", ("tell",), frozenset(P) - {P.FINAL})
 COMMANDS = (
     Command("heartbeat", "watcher.heartbeats", ("heartbeat",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
     Command("large_report", "watcher.large", ("large.report",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
     TELL_PILOT,
     Command("move_files", "ddm", ("block.requested",), frozenset({P.PREPARING, P.POST_PROCESSING})),
 )
+
+
+def may_be_told(state: State, has_report: bool) -> bool:
+    """Whether a pilot hears what is to be told: the one that has the job and owes its last words, or one to come."""
+    facts = FACTS[state]
+    return facts.phase in TELL_PILOT.acts_in and not (facts.on_report is OnReport.LAST_WORDS and has_report)
 
 
 def named() -> Mapping[str, Command]:

@@ -145,7 +145,9 @@ def _not_moved(seconds: int, **only: Any) -> tuple[Deadline, ...]:
 _HEARTBEAT = _lost(2 * _HOUR, DispatcherCode.LOST_HEARTBEAT, "lost heartbeat")
 _NOT_MERGED = (Deadline(7 * _DAY, Component.TASK_BUFFER, TaskBufferCode.MERGE_FAILED, "outputs were never merged"),)
 _TOO_OLD = _expired(21 * _DAY, "too old", since=Since.CREATED)
-"""No job waits, runs or holds for ever, however often it is heard of."""
+"""No job runs or holds for ever, however often it is heard of."""
+_NEVER_TAKEN = _expired(7 * _DAY, "too old, and no pilot has it", since=Since.CREATED)
+"""Nor does one wait for ever, however often it is set up anew or comes back."""
 _IDLE_QUEUE = _expired(
     4 * _HOUR, "nothing starts at its queue", 51, labels=_MANAGED, from_priority=_URGENT, of_tasks=True,
     since=Since.ENTERED, unless=Unless(Activity.STARTS, 2 * _HOUR),
@@ -158,30 +160,30 @@ _HOLDING = (DispatcherCode.HOLDING_TIMEOUT, "stuck in holding")
 _ENDED = Facts(P.FINAL, OnReport.REPEATED, replay=Replay.BLOCKS)
 
 FACTS: Mapping[State, Facts] = {
-    S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending", 4)),
+    S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending", 4) + _NEVER_TAKEN),
     S.DEFINED: Facts(
         P.PREPARING, OnReport.GHOST,
         _expired(4 * _HOUR, "expired in defined", 51, labels=_MANAGED | {"test"}, of_tasks=True)
-        + _expired(4 * _HOUR, "expired in defined"),
+        + _expired(4 * _HOUR, "expired in defined") + _NEVER_TAKEN,
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),
     S.WAITING: Facts(
-        P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in waiting: inputs were nowhere", 4),
+        P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in waiting: inputs were nowhere", 4) + _NEVER_TAKEN,
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),
     S.ASSIGNED: Facts(
         P.PREPARING, OnReport.GHOST,
         _IDLE_TASK + _expired(12 * _HOUR, "expired in assigned: inputs never arrived", 51, labels=_MANAGED)
-        + _expired(7 * _DAY, "expired in assigned: inputs never arrived"),
+        + _expired(7 * _DAY, "expired in assigned: inputs never arrived") + _NEVER_TAKEN,
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
     S.ACTIVATED: Facts(
         P.READY, OnReport.GHOST,
         _IDLE_QUEUE + _IDLE_TASK + _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED)
-        + _expired(7 * _DAY, "expired in activated: no pilot came") + _TOO_OLD,
+        + _expired(7 * _DAY, "expired in activated: no pilot came") + _NEVER_TAKEN,
     ),
     S.THROTTLED: Facts(
-        P.READY, OnReport.GHOST, _expired(7 * _DAY, "expired in throttled: nobody let it go on") + _TOO_OLD
+        P.READY, OnReport.GHOST, _expired(7 * _DAY, "expired in throttled: nobody let it go on") + _NEVER_TAKEN
     ),
     S.SENT: Facts(
         P.WITH_PILOT, OnReport.NEWS,

@@ -6,10 +6,12 @@ from datetime import datetime
 
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, Kind, OnReport
-from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, FileStatus, FileType, State
+from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, USER_LABELS, FileStatus, FileType, State
 
 LIBRARY = ".lib.tgz"
 """How the name of what a build job makes ends."""
+LOCAL = "local"
+"""The destination of what stays where it is made, and the plugin of the jobs that name it."""
 TO_MERGE = "TOMERGE"
 """The token of outputs that are to be merged, and of the inputs of the job that does it."""
 
@@ -169,6 +171,12 @@ class Job:
         if self.state not in TO_SET_UP:
             return []
         return [f for f in self.files if f.type is FileType.INPUT and f.is_library and f.status not in USABLE_INPUT]
+
+    @property
+    def closes_its_blocks(self) -> bool:
+        """Whether its destination blocks close once nothing of them is to come: those of JEDI's, and of users
+        at home."""
+        return self.is_jedis or (self.destination == LOCAL and self.label in USER_LABELS)
 
     @property
     def outputs(self) -> list[File]:

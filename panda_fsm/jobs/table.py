@@ -55,6 +55,8 @@ _ASKED_FIRST = frozenset({S.RUNNING})
 """Killing these is a request to the pilot, unless it is forced."""
 _DECLARED = frozenset({S.HOLDING, S.TRANSFERRING})
 """A pilot may say these of its job before its last words."""
+_MOVING = frozenset({S.HOLDING, S.TRANSFERRING})
+"""Outputs are looked at or under way, of a job that its pilot was to be asked to stop, perhaps."""
 _ENDED_AT_ONCE = (_WAITING | _WITH_PILOT | _AFTER_PILOT) - _ASKED_FIRST
 
 TABLE = (
@@ -85,7 +87,7 @@ TABLE = (
     row(T.OUTPUTS_MERGING, S.TRANSFERRING, S.MERGING, "finisher", "ddm.arrived.sub"),
     row(T.OUTPUTS_DONE, _AFTER_PILOT, S.FINISHED, "finisher", "job.outputs_added ddm.arrived.sub job.merging"),
     row(T.OUTPUTS_FAILED, _AFTER_PILOT, S.FAILED, "finisher", "job.outputs_added ddm.failed.sub job.merging"),
-    row(T.KILL_OBEYED, S.HOLDING, S.CANCELLED, "finisher", "job.outputs_added"),
+    row(T.KILL_OBEYED, _MOVING, S.CANCELLED, "finisher", "job.outputs_added ddm.arrived.sub ddm.failed.sub"),
     row(T.CLOSED, _ENDED_AT_ONCE, S.CLOSED, "watcher", "kill"),
     row(T.CLOSED, _ASKED_FIRST, S.CLOSED, "watcher", "kill", "kill_is_forced"),
     row(T.CANCELLED, _ENDED_AT_ONCE, S.CANCELLED, "watcher", "kill"),
@@ -125,7 +127,7 @@ IGNORED = {
     T.OUTPUTS_MERGING: _FINAL | {S.MERGING},
     T.OUTPUTS_DONE: _FINAL,
     T.OUTPUTS_FAILED: _FINAL,
-    T.KILL_OBEYED: _FINAL | {S.TRANSFERRING, S.MERGING},
+    T.KILL_OBEYED: _FINAL | {S.MERGING},
     T.CLOSED: _FINAL | _ASKED_FIRST,
     T.CANCELLED: _FINAL | _ASKED_FIRST,
     T.EXPIRED: _FINAL,

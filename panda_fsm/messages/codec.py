@@ -14,7 +14,7 @@ from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJo
 
 KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, PilotReport, KillJob, TellPilot)
 """What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
-ACTS_ONCE = (ReassignJob, ThrottleJobs)
+ACTS_ONCE = (ReassignJob,)
 """What would act on a job again if it came again, and undo what others have done since."""
 
 AnyMessage = Annotated[

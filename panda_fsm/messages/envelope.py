@@ -27,9 +27,12 @@ def cut(text: str, limit: int = LONGEST_REASON) -> str:
 
 
 def new_message_id() -> str:
-    """A UUIDv7: unique, and ordered by time so that the outbox index grows at one end."""
-    noise = getrandbits(74)
-    number = time.time_ns() // 1_000_000 << 80 | 7 << 76 | (noise >> 62) << 64 | 2 << 62 | noise & (1 << 62) - 1
+    """A UUIDv7: unique, and ordered by time to a quarter of a microsecond.
+
+    So the outbox index grows at one end, and of two messages it is known which is the newer one.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    number = milliseconds << 80 | 7 << 76 | (rest << 12) // 1_000_000 << 64 | 2 << 62 | getrandbits(62)
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -57,6 +60,11 @@ class Message(BaseModel):
     def job_ids(self) -> tuple[int, ...]:
         """The jobs that must be loaded to handle this message."""
         return ()
+
+    @property
+    def sets(self) -> str | None:
+        """What of its jobs it sets anew, so that an older message which comes later says nothing any more."""
+        return None
 
     def encode(self) -> bytes:
         """The body as it goes on the wire."""

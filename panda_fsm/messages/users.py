@@ -69,6 +69,10 @@ class ThrottleJobs(Message):
         return "throttle" if self.throttle else "unthrottle"
 
     @property
+    def sets(self) -> str:
+        return "throttle"
+
+    @property
     def job_ids(self) -> tuple[int, ...]:
         return tuple(self.jobs)
 
@@ -109,3 +113,7 @@ class TellPilot(JobMessage):
     @property
     def routing_key(self) -> str:
         return "tell"
+
+    @property
+    def sets(self) -> str:
+        return "debug" if self.command is None else "command"

@@ -20,8 +20,6 @@ _TESTERS = ("pathena", "prun")
 _ROBOT = "gangarobot"
 Member = tuple[Job, list[File]]
 """A job and those of its inputs that are spoken of."""
-LOCAL = "local"
-"""The destination of what stays where it is made, and the plugin of the jobs that name it."""
 _NO_BUNCH, _PRESTAGED = "disable_file_aggregation", "ip"
 """Tags of a job."""
 
@@ -72,11 +70,6 @@ def shares_sub_blocks(job: Job) -> bool:
     if job.label == BUILD or _NO_BUNCH in _tags(job) or job.processing_type.startswith(_ROBOT):
         return False
     return not (job.label == _SITE_TEST and job.processing_type in _TESTERS)
-
-
-def closes_its_blocks(job: Job) -> bool:
-    """Whether its destination blocks close once nothing of them is to come: those of tasks, and of users at home."""
-    return job.is_jedis or (job.destination == LOCAL and job.label in USER_LABELS)
 
 
 class Way(NamedTuple):

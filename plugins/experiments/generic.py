@@ -28,7 +28,6 @@ from plugins.experiments.bunches import (
     Member,
     SubBunch,
     Way,
-    closes_its_blocks,
     is_prestaged,
     neighbours,
     shares_sub_blocks,
@@ -272,8 +271,9 @@ def _day(job: Job) -> str:
 
 
 def _destination_block(file: File, job: Job) -> NewBlock:
-    closes = closes_its_blocks(job)
-    return NewBlock(file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id, closes=closes)
+    return NewBlock(
+        file.destination_block, BlockKind.DESTINATION, "", job.vo, job.task_id, closes=job.closes_its_blocks
+    )
 
 
 def _looked_for(job: Job) -> list[File]:

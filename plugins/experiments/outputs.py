@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from uuid import NAMESPACE_OID, uuid5
 
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.jobs.job import File, Job
+from panda_fsm.jobs.job import LOCAL, File, Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import USER_LABELS, FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, StoredFile, Transfer
 from panda_fsm.ports import Catalogue
 from panda_fsm.sites import Queue, Sites
-from plugins.experiments.bunches import LOCAL, ClosedBlocks
+from plugins.experiments.bunches import ClosedBlocks
 
 SubNames = Callable[[Job, File, str], Iterator[str]]
 """Names for the sub block of an output that its pilot stored at another place, to be tried one after the other."""

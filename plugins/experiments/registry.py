@@ -7,13 +7,12 @@ from importlib.metadata import EntryPoint, entry_points
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.errors import SettingsError
-from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.job import LOCAL, Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.plans import Later, Plan
 from panda_fsm.ports import Catalogue, ExperimentPlugin
 from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
-from plugins.experiments.bunches import LOCAL
 from plugins.experiments.isolation import Isolated, Question
 
 Stored = Sequence[tuple[Job, dict[str, OutputFile]]]

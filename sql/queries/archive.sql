@@ -39,6 +39,8 @@ WITH g AS (
     DELETE FROM job_spec WHERE job_id = ANY(%(job_ids)s) RETURNING {job_spec}
 ), heard AS (
     DELETE FROM job_heard WHERE job_id = ANY(%(job_ids)s)
+), told AS (
+    DELETE FROM job_told WHERE job_id = ANY(%(job_ids)s)
 ), left_seats AS (
     DELETE FROM seat WHERE job_id = ANY(%(job_ids)s)
 ), downstream AS (

@@ -2,7 +2,7 @@
 -- The next open blocks, each with its name if nothing of it is to come any more, and with one of its jobs. Those that
 -- were spoken of are left alone for ever longer: while the Closer is away its queue must not fill with them.
 WITH next AS (
-    SELECT block_id, name, kind FROM data_block
+    SELECT block_id, name, kind, vo FROM data_block
     WHERE (kind IN ('sub', 'dispatch') OR closes) AND status IN ('open', 'defined', 'running') AND block_id > %(after)s
         AND created_at < now() - interval '1 min'
         AND (asked_at IS NULL OR asked_at < now() - least(interval '15 min', greatest(interval '1 min', asked_at - created_at)))
@@ -15,7 +15,7 @@ SELECT n.block_id, CASE
     WHEN n.kind = 'destination' AND (EXISTS (
         SELECT FROM data_block c
         WHERE c.parent = n.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running')) OR EXISTS (
-        SELECT FROM job_file f
+        SELECT FROM job_file f JOIN job j ON j.job_id = f.job_id AND j.vo = n.vo
         WHERE f.destination_block = n.name AND f.destination_block <> '' AND f.status = 'unknown'
             AND f.block_id IS NULL)) THEN NULL
     ELSE n.name END,

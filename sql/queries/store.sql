@@ -116,6 +116,9 @@ GROUP BY r.number
 -- name: archived
 SELECT job_id FROM job_ended WHERE job_id = ANY(%(job_ids)s)
 
+-- name: oldest_submission
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(accepted_at)), 0) FROM request WHERE routing_key = 'submit'
+
 -- name: forget_published
 -- Not worth waiting for the disk, nor for a relay that has the row in hand: a row that comes back, or that is published
 -- twice, changes nothing.
@@ -129,6 +132,12 @@ SELECT event, source, transition_id FROM job_transition
 -- name: remember
 -- Returns the messages that were not handled before.
 INSERT INTO inbox (message_id) SELECT unnest(%(message_ids)s::uuid[]) ON CONFLICT DO NOTHING RETURNING message_id::text
+
+-- name: newest
+INSERT INTO job_told AS t (job_id, what, message_id)
+SELECT r.job_id, r.what, r.message_id FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, what text, message_id uuid)
+ON CONFLICT (job_id, what) DO UPDATE SET message_id = excluded.message_id WHERE t.message_id < excluded.message_id
+RETURNING job_id, what
 
 -- name: create_jobs
 -- A PandaID lives once: what is live or was ever archived is not created again.
@@ -281,6 +290,15 @@ SELECT r.name, r.kind, 'defined', r.parent, r.vo, r.task_id, r.source, r.destina
 ORDER BY r.name
 ON CONFLICT (name) DO NOTHING
 
+-- name: create_destinations
+-- Of jobs that ended before they were set up: else nobody would ever say that nothing is to come.
+INSERT INTO data_block (name, kind, status, parent, vo, task_id, closes)
+SELECT DISTINCT ON (f.destination_block) f.destination_block, 'destination', 'defined', '', j.vo, j.task_id, true
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint) JOIN job j USING (job_id) JOIN job_file f USING (job_id)
+WHERE f.type IN ('output', 'log') AND f.destination_block <> ''
+ORDER BY f.destination_block
+ON CONFLICT (name) DO NOTHING
+
 -- name: fill_blocks
 -- Who finds a block locked leaves it to the next: nobody waits for this.
 UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
@@ -387,8 +405,8 @@ RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
 
 -- name: close_destinations
 -- Nothing is to come: in none of their sub blocks, of no job whose outputs are in the block itself, and of none that was
--- not set up yet. One that is closed already is closed again with a sub block that came late, or with files that joined
--- while somebody had it in hand, and says so.
+-- not set up yet; a stranger's never will be in it. One that is closed already is closed again with a sub block that came
+-- late, or with files that joined while somebody had it in hand, and says so.
 UPDATE data_block t SET status = 'closed', closed_at = now(), number_files = n.files
 FROM (
     SELECT d.block_id, d.gone_files + (SELECT count(*) FROM job_file f WHERE f.block_id = d.block_id)
@@ -401,7 +419,7 @@ WHERE t.block_id = n.block_id
   AND NOT EXISTS (SELECT FROM data_block c
                   WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running'))
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown')
-  AND NOT EXISTS (SELECT FROM job_file u
+  AND NOT EXISTS (SELECT FROM job_file u JOIN job j ON j.job_id = u.job_id AND j.vo = t.vo
                   WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
                       AND u.block_id IS NULL)
 RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id

@@ -23,7 +23,7 @@ from tests.polling import wait_until
 
 S = State
 IDS = range(1, 21)
-LIVE_TABLES = ("job", "job_file", "job_spec", "job_deadline", "job_heard")
+LIVE_TABLES = ("job", "job_file", "job_spec", "job_deadline", "job_heard", "job_told")
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def jobs(serve: Serve, database: Database) -> Database:
     serve(Creator()).handle(factories.submit(*(factories.draft(number) for number in IDS)))
     enter(database, IDS, S.FINISHED, 2 * 86400, deadline_at="-1 s")
     database.rows("INSERT INTO job_heard SELECT job_id, now() FROM job RETURNING 1")
+    database.rows("INSERT INTO job_told SELECT job_id, 'debug', gen_random_uuid() FROM job RETURNING 1")
     return database
 
 

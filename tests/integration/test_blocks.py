@@ -212,6 +212,21 @@ def test_killed_jobs_close_their_blocks_in_whatever_state(
     assert told(closer)[TOP] == ("destination", "closed", 2), "job 3 never had a block"
 
 
+def test_a_task_of_which_no_job_was_ever_set_up_has_its_blocks_closed(
+    lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """Whoever waits for the block would wait for ever."""
+    lost, held = (factories.draft(number, is_jedis=True) for number in (1, 2))
+    lost.site = "nowhere"
+    for file in held.files[1:]:
+        file.destination_block = "user.lab.held.block"
+    setupper, watcher, closer = lead(lost, until="setupper"), serve(Watcher(LIMITS)), serve(Closer())
+    setupper.handle(factories.submit(held, factories.draft(3), to_pending=True))
+    watcher.handle(KillJob(job_id=2, code=3), KillJob(job_id=3, code=3))
+    closer.handle(*setupper.outlet.messages("job.failed"), *watcher.outlet.messages("job.cancelled"))
+    assert told(closer) == dict.fromkeys((TOP, LOG_TOP, "user.lab.held.block"), ("destination", "closed", 0))
+
+
 def test_files_that_went_to_the_archive_before_their_block_was_closed_are_counted(
     lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database, clock: Clock
 ) -> None:
@@ -227,6 +242,7 @@ def test_the_clock_has_those_closed_that_nobody_speaks_of(
     """A block that all its files left, and a destination block whose last word was lost, have no job to go by."""
     lead(factories.draft(1, is_jedis=True), until="setupper")
     database.rows("UPDATE job_file SET status = 'failed', block_id = NULL RETURNING 1")
+    serve(Setupper(registry)).handle(factories.submit(factories.draft(9, vo="else"), to_pending=True))
     database.rows("UPDATE data_block SET created_at = now() - interval '1 h' RETURNING 1")
     said(database)
     clock.round("blocks")
@@ -254,6 +270,13 @@ def test_a_name_is_one_experiments_and_one_kinds_and_a_stranger_is_told(
         for job_id, name in ((2, TOP), (3, sub))
     }
     assert database.rows("SELECT DISTINCT vo FROM data_block") == [("lab",)]
+
+
+def test_a_stranger_that_names_a_block_does_not_hold_it_open(
+    lead: Any, serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    serve(Setupper(registry)).handle(factories.submit(factories.draft(9, vo="else"), to_pending=True))
+    assert told(lead(factories.draft(1, is_jedis=True)))[TOP] == ("destination", "closed", 1)
 
 
 def test_of_two_experiments_with_one_name_in_one_batch_it_is_the_first_ones(lead: Any, database: Database) -> None:

@@ -197,6 +197,20 @@ def test_an_unknown_job_is_given_up_by_age(serve: Serve, database: Database) -> 
     assert letters(database)[0][1].startswith("unknown job 1 (waited 60 s)")
 
 
+def test_an_unknown_job_is_not_given_up_while_it_may_be_in_a_submission_of_before(
+    serve: Serve, database: Database
+) -> None:
+    """Whoever lets ten thousand jobs go while thousands of submissions are in the queue."""
+    release = events.ReleaseJobs(jobs=[1])
+    query = """INSERT INTO request (message_id, routing_key, body, accepted_at)
+               VALUES (gen_random_uuid(), 'submit', '', now() - make_interval(secs => %s)) RETURNING 1"""
+    database.rows(query, (1000,))
+    serve(Watcher(LIMITS)).handle(release, **waited(990))
+    assert letters(database) == []
+    serve(Watcher(LIMITS)).handle(release, **waited(1010))
+    assert len(letters(database)) == 1, "that submission came later"
+
+
 def test_an_unknown_job_holds_up_none_of_the_known_ones(serve: Serve, sent: Database) -> None:
     put(sent, IDS, State.PENDING)
 

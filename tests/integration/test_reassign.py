@@ -13,7 +13,7 @@ from consumers.watcher import Watcher
 from lab.site import QUEUE, write_lab
 from panda_fsm.jobs.facts import FACTS
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import CheckBlock, FilesArrived, FilesFailed, JobEvent, ReassignJob, ThrottleJobs
+from panda_fsm.messages import CheckBlock, FilesArrived, FilesFailed, JobEvent, ReassignJob, TellPilot, ThrottleJobs
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.clockwork import Clock, appointment_s, said
@@ -118,6 +118,35 @@ def test_what_waits_for_a_locked_job_is_done_for_the_others_once(
     assert database.states() == {"activated": 2}
     watcher.handle(hold)
     assert database.rows("SELECT state FROM job ORDER BY job_id") == [("activated",), ("throttled",)]
+
+
+def test_of_what_is_said_of_a_job_the_newest_counts(
+    serve: Serve, registry: IsolatedExperiments, database: Database
+) -> None:
+    """An older message was put off because its job was locked, was another Watcher's, or came again much later."""
+    set_up(serve, registry, factories.INPUT, 1)
+    watcher, told = serve(Watcher(LIMITS)), "SELECT command FROM job"
+    softly, on, back, hold = (
+        TellPilot(job_id=1, command="softkill"), TellPilot(job_id=1, debug=True), TellPilot(job_id=1, command=""),
+        ThrottleJobs(jobs=[1]),
+    )  # fmt: skip
+    off, let_go = TellPilot(job_id=1, debug=False), ThrottleJobs(jobs=[1], throttle=False)
+    watcher.handle(back, softly)
+    assert database.value(told) is None, "in one batch"
+    watcher.handle(softly)
+    assert database.value(told) is None, "in the next one"
+    watcher.handle(on, softly)
+    assert database.value(told) == "debug", "debug mode is another thing"
+    watcher.handle(off)
+    watcher.handle(on)
+    assert database.value(told) is None
+    watcher.handle(TellPilot(job_id=1, command="ls -l"))
+    assert database.value(told) == "ls -l"
+    watcher.handle(let_go)
+    watcher.handle(hold)
+    assert database.states() == {"activated": 1}
+    watcher.handle(ThrottleJobs(jobs=[1]))
+    assert database.states() == {"throttled": 1}
 
 
 def test_a_job_waits_for_an_input_that_is_nowhere_and_goes_on_when_it_comes(

@@ -31,7 +31,7 @@ EVER = datetime.fromtimestamp(0, UTC)
 LIMITS = TableLimits({}, {})
 HOUR, DAY = 3600, 86400
 DECLARED = {S.HOLDING, S.TRANSFERRING}
-PREPARING = in_phases(Phase.PREPARING)
+NOT_TAKEN = in_phases(Phase.PREPARING, Phase.READY)
 REMINDED = sorted(state for state in State if FACTS[state].remind_s is not None)
 SILENT_FOR_GOOD = sorted(LIVE - set(REMINDED))
 
@@ -243,7 +243,7 @@ def test_deadlines_by_kind(state: State, fields: dict[str, Any], lasts: int, kil
     """What is written at entry is what is overdue then, and not a moment before."""
     kind = a_job(state, **fields).kind
     assert span(LIMITS, state, kind, 0).deadline_s == lasts
-    job = a_job(state, entered_at=ago(lasts), created_at=ago(lasts), deadline_at=NOW, **fields)
+    job = a_job(state, entered_at=ago(lasts), created_at=ago(lasts - 1), deadline_at=NOW, **fields)
     passed = overdue_by(job, NOW, LIMITS)
     assert passed is not None
     assert (passed.seconds, passed.kill) == (lasts, kill)
@@ -253,7 +253,8 @@ def test_deadlines_by_kind(state: State, fields: dict[str, Any], lasts: int, kil
 
 FROM_ELSEWHERE: list[tuple[State, dict[str, Any], Since, int]] = [
     (S.STARTING, {"label": "managed", "entered_at": ago(48 * HOUR)}, Since.ENTERED, 51),
-    *((state, {"created_at": ago(21 * DAY)}, Since.CREATED, 2) for state in sorted(LIVE - PREPARING)),
+    *((state, {"created_at": ago(7 * DAY)}, Since.CREATED, 2) for state in sorted(NOT_TAKEN)),
+    *((state, {"created_at": ago(21 * DAY)}, Since.CREATED, 2) for state in sorted(LIVE - NOT_TAKEN)),
 ]
 
 

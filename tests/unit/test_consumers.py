@@ -111,6 +111,15 @@ def test_finisher_on_moved_outputs(name: str) -> None:
     assert applied(Finisher().decide(factories.item(message, job)), job) == end
 
 
+@pytest.mark.parametrize(("message", "end"), [(arrived, "finished"), (failed, "cancelled")])
+def test_a_killed_job_whose_pilot_finished_first_is_cancelled_where_its_outputs_do_not_arrive(
+    message: Any, end: str
+) -> None:
+    job = with_files(S.TRANSFERRING, (OUTPUT, F.TRANSFERRING, HERE))
+    job.command = "tobekilled"
+    assert applied(Finisher().decide(factories.item(message, job)), job) == end
+
+
 @pytest.mark.parametrize(
     ("state", "verdict", "end"),
     [

@@ -94,6 +94,7 @@ LOG = {"log.tgz": factories.entry()}
 ALL_READY = {1: F.READY, 2: F.READY}
 NOTHING_DONE = {1: F.FAILED, 2: F.FAILED}
 LOG_KEPT = {1: F.FAILED, 2: F.READY}
+UNEXPLAINED = "a failure and no reason"
 CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     "all there": (holding(ALL), "finished", ALL_READY, ""),
     "output missing": (holding(LOG), "failed", LOG_KEPT, "out.root is missing"),
@@ -115,13 +116,13 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     ),
     "no name": (holding(ALL | {"": factories.entry()}), "failed", LOG_KEPT, "'' is not an output"),
     "pilot failed, output unusable": (
-        holding(ALL | {"out.root": factories.entry(fsize=-1)}, "failed"), "failed", LOG_KEPT, ""
+        holding(ALL | {"out.root": factories.entry(fsize=-1)}, "failed"), "failed", LOG_KEPT, UNEXPLAINED
     ),
     "pilot failed, log unusable": (
-        holding({"log.tgz": factories.entry(fsize=-1)}, "failed"), "failed", NOTHING_DONE, ""
+        holding({"log.tgz": factories.entry(fsize=-1)}, "failed"), "failed", NOTHING_DONE, UNEXPLAINED
     ),
     "log without a size": (
-        holding({"log.tgz": factories.entry(fsize="NULL")}, "failed"), "failed", NOTHING_DONE, ""
+        holding({"log.tgz": factories.entry(fsize="NULL")}, "failed"), "failed", NOTHING_DONE, UNEXPLAINED
     ),
     "input listed, user": (holding(ALL | {"in.root": {"guid": "G"}}), "finished", ALL_READY | {0: F.SKIPPED}, ""),
     "input listed, production": (
@@ -129,12 +130,14 @@ CASES: dict[str, tuple[Job, str, dict[int, FileStatus], str]] = {
     ),
     "unreadable": (holding("NULL"), "failed", NOTHING_DONE, "not JSON"),
     "empty": (holding(""), "failed", NOTHING_DONE, "is missing"),
-    "pilot failed, log stored": (holding(LOG, "failed"), "failed", LOG_KEPT, ""),
-    "pilot failed, nothing stored": (holding("", "failed"), "failed", NOTHING_DONE, ""),
-    "pilot failed, output stored": (holding(ALL, "failed"), "failed", LOG_KEPT, ""),
+    "pilot failed, log stored": (holding(LOG, "failed"), "failed", LOG_KEPT, UNEXPLAINED),
+    "pilot failed, nothing stored": (holding("", "failed"), "failed", NOTHING_DONE, UNEXPLAINED),
+    "pilot failed, with a code": (holding("", "failed", pilot_erred=True), "failed", NOTHING_DONE, ""),
+    "pilot failed, with a diagnosis": (holding("", "failed", has_erred=True), "failed", NOTHING_DONE, ""),
+    "pilot failed, output stored": (holding(ALL, "failed"), "failed", LOG_KEPT, UNEXPLAINED),
     "pilot failed, killed": (holding(LOG, "failed", command="tobekilled"), "cancelled", LOG_KEPT, ""),
     "killed, but finished first": (holding(ALL, command="tobekilled"), "finished", ALL_READY, ""),
-    "killed, report unusable": (holding(LOG, command="tobekilled"), "failed", LOG_KEPT, "out.root is missing"),
+    "killed, report unusable": (holding(LOG, command="tobekilled"), "cancelled", LOG_KEPT, "out.root is missing"),
 }  # fmt: skip
 
 

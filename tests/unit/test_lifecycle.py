@@ -129,11 +129,11 @@ def test_every_command_is_answered_in_every_phase(command: Any, phase: Phase) ->
 def test_the_clock_looks_at_whatever_comes_first() -> None:
     limits = TableLimits({State.DEFINED: 60}, {State.HOLDING: 30})
     user, managed = Kind("user", 0, has_task=True, has_report=True), Kind("managed", 0, has_task=True, has_report=True)
-    assert span(limits, State.DEFINED, user, 600) == Span(60, 60)
+    assert span(limits, State.DEFINED, user, 600) == Span(60, 60, 7 * 86400)
     assert span(limits, State.HOLDING, user, 600) == Span(3 * 3600, 30, 21 * 86400)
     assert span(limits, State.HOLDING, managed, 600) == Span(48 * 3600, 30, 21 * 86400)
-    assert span(limits, State.ASSIGNED, user, 600) == Span(7 * 86400, 600)
-    assert span(limits, State.ACTIVATED, managed, 600) == Span(2 * 86400, 2 * 86400, 21 * 86400)
+    assert span(limits, State.ASSIGNED, user, 600) == Span(7 * 86400, 600, 7 * 86400)
+    assert span(limits, State.ACTIVATED, managed, 600) == Span(2 * 86400, 2 * 86400, 7 * 86400)
     assert span(limits, State.FINISHED, user, 5) == Span(5, 5)
     long_s = 10**6
     assert span(TableLimits({State.STARTING: long_s}, {}), State.STARTING, managed, 5) == Span(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from panda_fsm.blocks.states import BlockKind
+from panda_fsm.jobs.job import LOCAL
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.sites import Sites
 from plugins.ddm.catalogue import LocalCatalogue
-from plugins.experiments.bunches import LOCAL
 from plugins.experiments.local import LocalPlugin
 from tests import factories
 from tests.decisions import defined, going

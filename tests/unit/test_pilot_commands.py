@@ -108,8 +108,10 @@ def test_off_is_silence() -> None:
 @pytest.mark.parametrize("state", State)
 def test_only_a_job_whose_pilot_listens_is_told(state: State) -> None:
     outcome = decide(TellPilot(job_id=1, debug=True), factories.job(state))
-    listens = FACTS[state].phase in (Phase.PREPARING, Phase.READY, Phase.WITH_PILOT)
-    assert isinstance(outcome, Record if listens else Ignore)
+    assert isinstance(outcome, Ignore if FACTS[state].phase is Phase.FINAL else Record)
+    outcome = decide(TellPilot(job_id=1, debug=True), factories.job(state, has_report=True))
+    done = FACTS[state].phase in (Phase.POST_PROCESSING, Phase.FINAL)
+    assert isinstance(outcome, Ignore if done else Record)
 
 
 def test_a_kill_goes_before_every_command() -> None:
@@ -141,6 +143,13 @@ def test_what_the_pilot_was_told_is_taken_back_with_the_second_report_that_was_a
     job.command = outcome.changes.command
     assert _of(decide(factories.report(1, said, told=said_twice(job.command)), job)).command == "debug"
     assert _of(decide(factories.report(1, said), job)).command is None
+
+
+def test_a_pilot_that_holds_by_its_own_word_is_told_twice_and_shows_it() -> None:
+    job = factories.job(State.TRANSFERRING, command="ls -l")
+    beat = factories.report(1, "transferring", heartbeat=True, told="ls -l", attributes={"stdout": "a file"})
+    changes = _of(decide(beat, job))
+    assert (changes.command, changes.stdout) == ("ls -l,", "a file")
 
 
 def _of(outcome: Outcome) -> Any:
@@ -176,7 +185,9 @@ ANSWERS = [
     (State.RUNNING, "ls -l,", "running", "ls -l", "ls -l,"),
     (State.RUNNING, "debug,ls -l", "finished", "NULL", "ls -l"),
     (State.RUNNING, "tobekilled", "finished", "tobekilled", None),
-    (State.HOLDING, "debug", "running", "NULL", None),
+    (State.HOLDING, "debug", "running", "debug", None),
+    (State.TRANSFERRING, "debug,ls -l", "transferring", "debug,ls -l", "ls -l"),
+    (State.TRANSFERRING, "debug,ls -l", "finished", "NULL", "ls -l"),
     (State.HOLDING, "tobekilled", "running", "tobekilled", None),
 ]
 
