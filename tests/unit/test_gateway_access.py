@@ -262,15 +262,6 @@ def test_a_vos_own_limit_is_for_its_members() -> None:
             submitting.check(member, 0, job, LIMITS)
 
 
-def test_who_is_in_a_vo_submits_for_no_other() -> None:
-    """Its blocks would take names there. Of nobody, and of those whose token says no VO, none is known."""
-    member = Identity("iss", "u", "", vos=frozenset({JOB_VO}))
-    for who, vo in ((member, JOB_VO), (member, ""), (USER, OTHER_VO), (NOBODY, OTHER_VO)):
-        submitting.check(who, 7, draft(vo=vo), LIMITS)
-    with pytest.raises(ForbiddenError, match=rf"^job 7: VO: {OTHER_VO} is none of yours$"):
-        submitting.check(member, 7, draft(vo=OTHER_VO), LIMITS)
-
-
 def kills(*job_ids: int) -> list[KillJob]:
     """Kills of these jobs."""
     return [KillJob(job_id=job_id, code=9, reason="why", forced=job_id == 3) for job_id in job_ids]
