@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lab.daemon import Daemon
 from lab.services import Services
@@ -18,6 +19,9 @@ from tests.isolation import NOTHING, Databases, VirtualHosts
 from tests.processes import Processes
 
 RUN_DIR = Path(__file__).resolve().parent.parent / ".run"
+# A machine that is busy makes no example wrong.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

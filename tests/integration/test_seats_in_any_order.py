@@ -201,7 +201,7 @@ def test_in_any_order(database_url: str, database: Database, serve: Serve) -> No
         store = GatewayStore(database_url, 4, 20, TableLimits({}, {}))
         runner.run(store.open())
 
-        @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(st.lists(STEP, min_size=5, max_size=30))
         def play(steps: list[tuple[Any, ...]]) -> None:
             world = World(database, store, watcher, runner, next(numbers))

@@ -200,7 +200,7 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(NAMES, ENTRIES, max_size=6), st.sampled_from(["finished", "failed"]))
 def test_whatever_is_reported_every_output_is_settled_under_a_name_of_its_own(report: Any, state: str) -> None:
     job = holding(report, state, token="an")

@@ -168,7 +168,7 @@ def _names(route: Route) -> list[str]:
     return sorted(names | {"xml", "metaData", "stdout", "startTime"})
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_input_is_a_fault_of_ours(ask: Ask, data: st.DataObject) -> None:
     route = data.draw(st.sampled_from(ROWS))
@@ -178,7 +178,7 @@ def test_no_input_is_a_fault_of_ours(ask: Ask, data: st.DataObject) -> None:
     assert answer.status in (200, 400, 401, 403, 404, 413), (fields, answer.body)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(place=st.sampled_from(PATHS), name=st.text(max_size=300) | st.just("{name}"), body=st.binary(max_size=100),
        method=st.sampled_from(["GET", "POST", "HEAD", "PUT", "OPTIONS"]))  # fmt: skip
 def test_no_path_is_a_fault_of_ours(ask: Ask, place: str, name: str, body: bytes, method: str) -> None:

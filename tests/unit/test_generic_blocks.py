@@ -124,7 +124,7 @@ JOBS = [
 ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(JOBS), st.lists(st.integers(1, 40), min_size=120))
 def test_sub_blocks_do_not_depend_on_how_jobs_came(jobs: list[Job], sizes: list[int]) -> None:
     """A trickle fills the same blocks as a flood."""

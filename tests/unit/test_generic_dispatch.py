@@ -113,7 +113,7 @@ def kin(job_id: int, inputs: Sequence[str], kind: str) -> Job:
     return job
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.integers(1, 130),

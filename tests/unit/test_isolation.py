@@ -98,7 +98,7 @@ def test_a_plugin_that_works_is_asked_once() -> None:
     assert walled.condition.trouble is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(guilty=st.sets(st.integers(1, 200), min_size=1, max_size=4))
 def test_only_the_guilty_wait(guilty: set[int]) -> None:
     walled = Walled(fails_on(*guilty))
