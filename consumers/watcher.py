@@ -10,7 +10,7 @@ from panda_fsm.handler import Item, Service
 from panda_fsm.jobs import kills, pilot_commands
 from panda_fsm.jobs.appointments import overdue_by
 from panda_fsm.jobs.commands import may_be_told
-from panda_fsm.jobs.facts import FACTS, Deadline, Limits
+from panda_fsm.jobs.facts import FACTS, FINAL, Deadline, Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
@@ -69,6 +69,8 @@ class Watcher(Service[None]):
         if report.returns not in (None, job.returns):
             return Ignore("reported by a pilot that had lost the job meanwhile")
         if report.foreign_batch:
+            if job.state in FINAL:
+                return Ignore("reported from another batch of a job that has ended meanwhile")
             diagnostic = f"got an update of another batch: {report.attributes.get('batch_id', '')}"
             return Record(Changes(errors=(JobError(Component.SUP, SupCode.INVALID_BATCH_ID, diagnostic),)))
         final = report.state in ("finished", "failed")

@@ -267,6 +267,11 @@ def test_an_update_of_another_batch_is_noted_and_nothing_else() -> None:
     assert outcome.changes.pilot is None
 
 
+def test_a_job_that_ended_meanwhile_is_not_told_of_another_batch() -> None:
+    ghost = factories.report(1, "running", attributes={"batch_id": "a.b#2"}, foreign_batch=True)
+    assert isinstance(decide(ghost, factories.job(S.CANCELLED)), Ignore)
+
+
 GIVEN_BACK = {"job_sub_status": "pilot_closed", "pilot_error_code": 1305}
 
 
