@@ -60,7 +60,8 @@ class Finisher(Service[None]):
             and file.status is FileStatus.TRANSFERRING
             and (lfns is None or file.lfn in lfns)
         }
-        changes = Changes(files=tuple(FileChange(seq, to) for seq, to in after.items()), errors=errors)
+        files = tuple(FileChange(seq, to) for seq, to in after.items())
+        changes = Changes(files=files, errors=errors if files else ())  # what comes late fails none of them
         results = [after.get(file.seq, file.status) for file in job.outputs]
         if not all(result in SETTLED_OUTPUT or result is FileStatus.MERGING for result in results):
             return Record(changes)

@@ -15,7 +15,7 @@ from panda_fsm.handler import Service
 from panda_fsm.jobs.job import Job, Upstream
 from panda_fsm.jobs.states import FileStatus, FileType, State
 from panda_fsm.jobs.table import Trigger
-from panda_fsm.outcomes import Advance, CloseBlocks, Defer, Ignore, Outcome, Reject
+from panda_fsm.outcomes import Advance, CloseBlocks, Defer, Ignore, Outcome, Record, Reject
 from tests import factories
 from tests.decisions import applied, changed, with_files
 
@@ -109,6 +109,11 @@ MOVES: dict[str, tuple[Any, Job, str]] = {
 def test_finisher_on_moved_outputs(name: str) -> None:
     message, job, end = MOVES[name]
     assert applied(Finisher().decide(factories.item(message, job)), job) == end
+
+
+def test_a_failure_that_comes_after_the_arrival_is_no_error_of_the_job() -> None:
+    job = with_files(S.TRANSFERRING, (OUTPUT, F.READY, HERE), (LOG, F.TRANSFERRING, THERE))
+    assert Finisher().decide(factories.item(failed, job)) == Record()
 
 
 @pytest.mark.parametrize(("message", "end"), [(arrived, "finished"), (failed, "cancelled")])
