@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from panda_fsm.jobs import kills
+from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.jobs.judgement import note_of_foreign_batch
 from panda_fsm.messages import (
-    ACTS_ONCE,
-    AnyMessage,
-    DeadlinePassed,
     FilesArrived,
     FilesFailed,
-    JobEvent,
     KillJob,
-    OutputsAdded,
     PilotReport,
     ReassignJob,
-    SubmitJobs,
+    ReleaseJobs,
+    TellPilot,
     ThrottleJobs,
     TransferRequested,
     decode,
@@ -25,14 +24,21 @@ from tests.clockwork import Clock
 from tests.driver import Database
 from tests.faults import age
 from tests.inprocess import InProcess
-from tests.life_model import Life
+from tests.life_books import check_books, expected, seen
+from tests.life_mirror import Mirror
+from tests.life_model import FINAL, Life
+from tests.life_plans import Plan, merging, planned, report
+from tests.life_rules import may_kill
 from tests.life_services import Services
 from tests.unreliable_broker import UnreliableBroker, die_before_commit, mute, taken
 
-_LONG_S = 30 * 86_400.0
+_LONG_DAYS = 30
 _SOON_S, _SOONER_S = 3600.0, 180.0
 AT_WORK = ("sent", "starting", "running", "holding", "transferring")
 """States in which a pilot may still speak of its job."""
+LIVE = ("pending", "defined", "waiting", "assigned", "activated", "throttled", *AT_WORK, "merging")
+MERGERS = 3
+"""So many jobs may try to merge, and not for the last time, in the time of a task."""
 
 
 class World:
@@ -48,27 +54,21 @@ class World:
         self._database = database
         self._clock = clock
         self.broker = UnreliableBroker(database)
-        self.asked: list[TransferRequested] = []
-        self.lives: dict[int, Life] = {}
-        self._planned: dict[int, Life] = {}
-        self._said: dict[int, list[str]] = {}
-        self._blocks: dict[int, set[str]] = {}
-        self._done: set[str] = set()
+        self._mirror = Mirror()
+        self.lives = self._mirror.lives
 
-    def submit(self, plans: list[tuple[int, bool, bool]]) -> None:
-        """The jobs come in one message."""
-        drafts = []
-        for place, (away, moves, is_late) in enumerate(plans, start=1):
-            job_id = self.task_id * 100 + place
-            lfns = [f"far.{job_id}.{n}.csv" for n in range(away)]
-            nowhere = set(lfns[:is_late])
-            for lfn in set(lfns) - nowhere:
+    def submit(self, plans: list[Plan]) -> None:
+        """The jobs come in one message, and those that are held back at first in another one."""
+        drafts: dict[str, list[JobDraft]] = {"pending": [], "defined": []}
+        for place, plan in enumerate(plans, start=1):
+            draft, life = planned(self.task_id * 100 + place, plan, self.task_id)
+            drafts[life.state].append(draft)
+            self._mirror.planned[draft.job_id] = life
+            for lfn in life.away - life.nowhere:
                 self._far(lfn)
-            home = factories.SOURCE_STORAGE if moves else ""
-            inputs = (factories.INPUT, *lfns)
-            drafts.append(factories.draft(job_id, inputs=inputs, destination=home, task_id=self.task_id))
-            self._planned[job_id] = Life(job_id, set(lfns), moves, nowhere)
-        self.broker.publish([factories.submit(*drafts)])
+        for state, some in drafts.items():
+            if some:
+                self.broker.publish([factories.submit(*some, to_pending=state == "pending")])
 
     def deliver(self, which: int, place: int, most: int, how: str) -> None:
         """A service gets messages: all goes well, they come again, or it dies before or after the commit."""
@@ -90,7 +90,7 @@ class World:
             self.broker.put_back(queue, messages)
         if how != "dies before":
             for message in messages:
-                self._model(queue, message)
+                self._mirror.handled(queue, message)
             if queue == "setupper":
                 self._note_blocks()
 
@@ -98,7 +98,7 @@ class World:
         """How a set-up calls its blocks is its own business; whose inputs are in them tells what is said of whom."""
         query = """SELECT job_id, array_remove(array_agg(b.name), NULL) FROM job JOIN job_file f USING (job_id)
                    LEFT JOIN data_block b USING (block_id) WHERE job.task_id = %s AND f.type = 'input' GROUP BY 1"""
-        self._blocks = {job_id: set(names) for job_id, names in self._database.rows(query, (self.task_id,))}
+        self._mirror.blocks = {job_id: set(names) for job_id, names in self._database.rows(query, (self.task_id,))}
 
     def flow(self, messages: int) -> None:
         """For a while all goes well."""
@@ -122,61 +122,100 @@ class World:
         for job_id in self._services.claim(self.task_id):
             self.lives[job_id].claimed()
 
-    def report(self, which: int, said: str) -> None:
+    def run(self) -> None:
+        """A pilot takes a job and runs it at once, if all goes well."""
+        self.claim()
+        for life in self.lives.values():
+            if life.state == "sent":
+                self.broker.publish([report(life, "running")])
+        self.flow(6)
+
+    def report(self, which: int, says: str) -> None:
         """A pilot that got a job speaks of it, whatever became of the job meanwhile."""
-        held = [life for life in self.lives.values() if life.state in AT_WORK]
-        if not held:
-            return
-        life = held[which % len(held)]
-        gives_back = {"attributes": {"job_sub_status": "pilot_closed"}} if said == "gives back" else {}
-        state = "failed" if gives_back else said
-        self.broker.publish([factories.report(life.job_id, state, returns=life.returns, **gives_back)])
+        for life in self._one_in(which, AT_WORK):
+            self.broker.publish([report(life, says)])
 
-    def kill(self, which: int, code: int, forced: bool) -> None:
-        """Somebody wants a job gone."""
-        if self.lives:
-            job_id = sorted(self.lives)[which % len(self.lives)]
-            self.broker.publish([KillJob(job_id=job_id, code=code, actor="user", forced=forced)])
+    def ghost(self, which: int, says: str, is_foreign: bool) -> None:
+        """Somebody speaks of a job who is of another batch, or of an attempt that it is not at."""
+        for life in self._one_in(which, AT_WORK):
+            ghost = report(life, says, attempts=not is_foreign)
+            self.broker.publish([note_of_foreign_batch(_of_batch(ghost)) if is_foreign else ghost])
 
-    def wait(self, which: int) -> None:
+    def kill(self, which: int, code: int, aim: Sequence[str], by_production: bool, keeps_unmerged: bool) -> None:
+        """Its owner wants a job gone, or production, with a code that counts for them."""
+        for life in self._one_in(which, aim):
+            killer = kills.Killer(is_owner=not by_production, is_production=by_production)
+            is_allowed = kills.may_kill(killer, life.label, code)
+            assert is_allowed == may_kill(code, life.label, by_production)
+            if is_allowed:
+                who = "production" if by_production else "owner"
+                forced = kills.is_forced(killer, life.label, code)
+                keep = True if keeps_unmerged else None
+                kill = KillJob(job_id=life.job_id, code=code, actor=who, forced=forced, keep_unmerged=keep)
+                self.broker.publish([kill])
+
+    def tell(self, which: int, aim: Sequence[str], on: bool) -> None:
+        """Somebody wants the pilot of an odd job in debug mode or out of it, and one of an even job to stop softly or
+        not: of a job that is told both, which is refused depends on what came into one batch."""
+        for life in self._one_in(which, aim):
+            what = {"debug": on} if life.job_id % 2 else {"command": "softkill" if on else ""}
+            self.broker.publish([TellPilot.model_validate({"job_id": life.job_id} | what)])
+
+    def release(self, which: int) -> None:
+        """A job need not be held back any more."""
+        for life in self._any(which, "pending"):
+            self.broker.publish([ReleaseJobs(jobs=[life.job_id])])
+
+    def merge(self, is_last: bool) -> None:
+        """Somebody submits a job that merges what is to be merged."""
+        waiting = [life for life in self.lives.values() if life.state == "merging"]
+        job_id = self.task_id * 100 + 50 + len(self._mirror.merges)
+        if waiting and (is_last or job_id % 10 < MERGERS):
+            draft, life = merging(job_id, waiting, self.task_id, is_last)
+            self._mirror.planned[job_id], self._mirror.merges[job_id] = life, waiting
+            self.broker.publish([factories.submit(draft)])
+
+    def wait(self, which: int, aim: Sequence[str]) -> None:
         """Nothing is heard of a job for a month, and the clock looks."""
-        if not self.lives:
-            return
-        life = self.lives[sorted(self.lives)[which % len(self.lives)]]
-        age(self._database, _LONG_S, [life.job_id])
-        if not life.is_final:
-            life.is_silent = True
+        for life in self._one_in(which, aim):
+            age(self._database, _LONG_DAYS * 86_400.0, [life.job_id])
+            life.entered += _LONG_DAYS
+            life.heard += _LONG_DAYS
             self._clock.round("deadlines")
             self.broker.relay()
 
     def appear(self, which: int) -> None:
         """What was nowhere is somewhere."""
-        for life in self._one_in(which, "waiting"):
+        for life in self._any(which, "waiting"):
             for lfn in life.nowhere:
                 self._far(lfn)
             life.nowhere = set()
 
     def reassign(self, which: int) -> None:
         """Somebody wants a job set up anew."""
-        for life in self._one_in(which, "assigned", "activated"):
+        for life in self._any(which, "pending", "assigned", "activated"):
             self.broker.publish([ReassignJob(job_id=life.job_id)])
 
     def throttle(self, which: int) -> None:
         """Somebody holds a job back, or lets it go."""
-        for life in self._one_in(which, "activated", "throttled"):
+        for life in self._any(which, "activated", "throttled"):
             self.broker.publish([ThrottleJobs(jobs=[life.job_id], throttle=life.state != "throttled")])
 
-    def _one_in(self, which: int, *states: str) -> list[Life]:
-        """A job in one of the states, or any where there is none; whatever it is in when the message is read."""
-        found = [life for life in self.lives.values() if life.state in states] or list(self.lives.values())
+    def _one_in(self, which: int, states: Sequence[str]) -> list[Life]:
+        """A job in one of the states, if there is one; whatever it is in when the message is read."""
+        found = [life for life in self.lives.values() if life.state in states]
         return found[which % len(found) :][:1] if found else []
+
+    def _any(self, which: int, *states: str) -> list[Life]:
+        """A job in one of the states, or any where there is none."""
+        return self._one_in(which, states) or self._one_in(which, (*LIVE, *FINAL))
 
     def transfer(self, which: int, arrives: bool, whole: bool) -> None:
         """The DDM answers one of the requests, perhaps not for the first time."""
         self._hear()
-        if not self.asked:
+        if not self._mirror.asked:
             return
-        request = self.asked[which % len(self.asked)]
+        request = self._mirror.asked[which % len(self._mirror.asked)]
         lfns = None if whole else [request.files[which % len(request.files)].lfn]
         answer = FilesArrived if arrives else FilesFailed
         self.broker.publish([answer(block=request.block, kind=request.kind, lfns=lfns)])
@@ -184,55 +223,14 @@ class World:
     def _hear(self) -> None:
         """The DDM keeps what it was asked."""
         requests = self.broker.waiting.pop("ddm", [])
-        self.asked += [message for message in requests if isinstance(message, TransferRequested)]
-
-    def _model(self, queue: str, message: AnyMessage) -> None:
-        """The model makes the same of a message."""
-        if isinstance(message, ACTS_ONCE):
-            if message.message_id in self._done:
-                return
-            self._done.add(message.message_id)
-        match message:
-            case SubmitJobs():
-                self.lives = self.lives or dict(self._planned)
-            case JobEvent() if queue == "setupper":
-                self.lives[message.job_id].set_up(message.version)
-            case JobEvent() if queue == "adder":
-                self.lives[message.job_id].outputs_looked_at(message.version, factories.output_lfns(message.job_id))
-            case OutputsAdded() if queue == "finisher":
-                self.lives[message.job_id].verdict_heard(message.version, message.verdict.value)
-            case PilotReport():
-                gives_back = message.attributes.get("job_sub_status") == "pilot_closed"
-                self.lives[message.job_id].reported(message.state, message.returns or 0, gives_back)
-            case KillJob():
-                self.lives[message.job_id].killed(message.code, message.forced)
-            case ReassignJob():
-                self.lives[message.job_id].reassigned()
-            case ThrottleJobs():
-                self.lives[message.jobs[0]].throttled(message.throttle)
-            case DeadlinePassed():
-                self.lives[message.job_id].overdue(message.state.value, message.version)
-            case FilesArrived() | FilesFailed():
-                self._model_of_transfer(message)
-
-    def _model_of_transfer(self, message: FilesArrived | FilesFailed) -> None:
-        """Names of files are unique in this world, so they tell the job."""
-        self._hear()
-        arrived = isinstance(message, FilesArrived)
-        lfns = {f.lfn for one in self.asked if one.block == message.block for f in one.files}
-        lfns = lfns if message.lfns is None else lfns & set(message.lfns)
-        for life in self.lives.values():
-            if message.kind == "dispatch" and (of_life := lfns & life.away):
-                if message.block in self._blocks[life.job_id]:
-                    life.inputs(of_life, arrived)
-            elif message.kind == "sub" and (of_life := lfns & set(factories.output_lfns(life.job_id))):
-                life.outputs(of_life, arrived)
+        self._mirror.asked += [message for message in requests if isinstance(message, TransferRequested)]
 
     def check(self) -> None:
         """The server and the model agree on every job."""
-        query = "SELECT job_id, state, version FROM job WHERE task_id = %s"
-        found = {job_id: (state, version) for job_id, state, version in self._database.rows(query, (self.task_id,))}
-        assert found == {job_id: (life.state, life.version) for job_id, life in self.lives.items()}
+        found = seen(self._database, self.task_id)
+        model = {job_id: expected(life) for job_id, life in self.lives.items()}
+        differ = [(found.get(i), model.get(i)) for i in found.keys() | model.keys() if found.get(i) != model.get(i)]
+        assert not differ, f"the server, and the model: {differ}"
 
     def settle(self) -> None:
         """All are well from now on: every job ends, every block of theirs is closed, nobody waits for a message."""
@@ -247,7 +245,7 @@ class World:
         self._drain()
         self.check()
         assert all(life.is_final for life in self.lives.values()), self.lives
-        self._books()
+        check_books(self._database, self.task_id)
 
     def _move_on(self) -> None:
         """What pilots, the DDM and the clock do when nothing else is to come."""
@@ -255,16 +253,23 @@ class World:
         self.broker.publish([ThrottleJobs(jobs=[job_id], throttle=False) for job_id in held])
         for _ in self.lives:
             self.appear(0)
-        self.claim()
+            self.claim()
+        self.broker.publish(
+            [ReleaseJobs(jobs=[life.job_id]) for life in self.lives.values() if life.state == "pending"]
+        )
+        if not any(life.job_id in self._mirror.merges and not life.is_final for life in self.lives.values()):
+            self.merge(is_last=True)
         for life in self.lives.values():
-            if life.state in ("sent", "starting", "running") or (
-                life.state in ("holding", "transferring") and life.words is None
-            ):
-                self.broker.publish([factories.report(life.job_id, "finished", returns=life.returns)])
+            if life.owes_words:
+                self.broker.publish([report(life, "finished")])
         self._hear()
-        for request in self.asked:
+        for request in self._mirror.asked:
             self.broker.publish([FilesArrived(block=request.block, kind=request.kind)])
-        age(self._database, _SOON_S, [i for i, life in self.lives.items() if life.state in ("defined", "holding")])
+        age(
+            self._database,
+            _SOON_S,
+            [i for i, life in self.lives.items() if life.state in ("defined", "holding", "merging")],
+        )
         age(self._database, _SOONER_S, [i for i, life in self.lives.items() if life.state == "waiting"])
         self._clock.round("deadlines")
 
@@ -275,26 +280,7 @@ class World:
             self.check()
             self.relay()
 
-    def _books(self) -> None:
-        """History without gap, counters that are right, outputs that are settled, blocks that are closed."""
-        of_task = (self.task_id,)
-        gaps = self._database.value(
-            "SELECT count(*) FROM (SELECT h.version - coalesce(lag(h.version) OVER (PARTITION BY h.job_id"
-            " ORDER BY h.version), 0) AS grown FROM job_history h JOIN job USING (job_id) WHERE task_id = %s) AS steps"
-            " WHERE grown <> 1",
-            of_task,
-        )
-        assert gaps == 0
-        open_files = self._database.rows(
-            "SELECT f.lfn, f.status FROM job_file f JOIN job USING (job_id) WHERE task_id = %s"
-            " AND f.type IN ('output', 'log') AND f.status NOT IN ('ready', 'failed', 'nooutput')",
-            of_task,
-        )
-        assert open_files == []
-        open_blocks = self._database.rows(
-            "SELECT DISTINCT b.name FROM data_block b JOIN job_file f USING (block_id) JOIN job USING (job_id)"
-            " WHERE job.task_id = %s AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')",
-            of_task,
-        )
-        assert open_blocks == []
-        assert self._database.rows("SELECT queue, reason FROM dead_letter") == []
+
+def _of_batch(report: PilotReport) -> PilotReport:
+    """The same from another batch."""
+    return report.model_copy(update={"attributes": report.attributes | {"batch_id": "another#1"}})
