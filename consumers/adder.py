@@ -107,7 +107,7 @@ class Adder(Service[Reading]):
             return Defer(f"its log: {plan.reason}", ask_again_s(job))
         if plan is not None and not isinstance(plan, Go):
             lost = f"its log is not kept: {plan.reason}"
-        told = reading.unreadable and job.pilot_erred
+        told = reading.unreadable and (job.pilot_erred or job.has_erred)
         reason = "; ".join(filter(None, (None if told else reading.wrong, lost)))
         errors = (JobError(Component.DDM, reading.code or DdmCode.ADDER, reason),) if reason else ()
         changes = Changes(new_files=reading.new_files, files=tuple(failed_files(reading)), errors=errors)

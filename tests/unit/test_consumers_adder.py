@@ -289,6 +289,7 @@ def test_experiments_are_asked_once_a_batch_and_about_good_jobs_only() -> None:
 def test_what_the_pilot_said_itself_is_no_news() -> None:
     """A pilot that was killed writes no report; its own code says more than that."""
     assert verdict(decide(holding("NULL", "failed", pilot_erred=True))) == ("failed", NOTHING_DONE, "")
+    assert verdict(decide(holding("NULL", "failed", has_erred=True))) == ("failed", NOTHING_DONE, ""), "in a heartbeat"
     assert "not JSON" in verdict(decide(holding("NULL", "failed")))[2]
     assert "is missing" in verdict(decide(holding(LOG, pilot_erred=True)))[2]
 
