@@ -24,7 +24,7 @@ from tests.life_plans import Plan
 from tests.life_services import Services
 from tests.life_world import AT_WORK, LIVE, World
 
-JOBS, EXAMPLES = 3, 20
+JOBS, EXAMPLES = 3, 30
 SEED = int(os.environ.get("LIFE_SEED", "45"))
 """The same plays each time, unless somebody wants others."""
 SELDOM = st.sampled_from([False, False, False, True])
