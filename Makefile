@@ -6,7 +6,7 @@ JSON ?=
 ARGS ?=
 PROFILE ?=
 # Tests that run side by side, each on services of its own: they wait more than they work.
-WORKERS ?= 2
+WORKERS ?= 3
 
 BIN := .venv/bin
 CODE := panda_fsm engine consumers periodic plugins broker sql gateway command lab bench tests
