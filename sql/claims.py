@@ -33,6 +33,7 @@ _ANY = Kind("", 0, has_task=False, has_report=False)
 """All jobs have the same time while they are sent: the claim need not know which they are (a test sees to that)."""
 _TOGETHER = 50
 """Seats of the usual claim: each is joined with its job by going through all."""
+_TAKE_BACK_AGAIN_S = (0.02, 0.1, 0.5)
 _TRIES = 5
 """How often a claim begins anew because its pilots hold something: only who asks twice at once causes more than two."""
 _CLAIMED = (
@@ -77,11 +78,11 @@ class ClaimStore:
         try:
             rest = await self._claim_all([(filters, left)]) if left else Claim([], [])
         except TransientError:
-            if not first:
+            if not events:
                 raise
-            rest = Claim([None] * len(left), [])  # what is committed must reach its pilots
+            rest = Claim([None] * len(left), [])  # what is committed must reach its pilots, or come back
         except asyncio.CancelledError:
-            await self.give_back(first)
+            await self._take_back([*first, *doubled])
             raise
         others = iter(rest.jobs)
         all_jobs = [jobs[seat.cause] if seat.cause in jobs else next(others) for seat in seats]
@@ -106,6 +107,15 @@ class ClaimStore:
                 await connection.execute(_WRITE_OUTBOX, {"rows": rows.as_json(rows.outbox(events))})
         return GivenBack(events, frozenset(row[0] for row in found if row[1] is None))
 
+    async def _take_back(self, given: Sequence[Given]) -> None:
+        """For a claim that is given up: nobody else gives it back. Its events are left to the relay."""
+        for pause in (*_TAKE_BACK_AGAIN_S, None):
+            locked = (await self.give_back(given)).locked if given else ()
+            given = [one for one in given if one.job.job_id in locked]
+            if not given or pause is None:
+                return
+            await asyncio.sleep(pause)
+
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
         await self._pool.execute(_FORGET_PUBLISHED, message_ids=list(message_ids))
@@ -124,11 +134,10 @@ class ClaimStore:
         try:
             found = await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            await self.give_back([Given(seats[row[0]], _description(row)) for row in await claiming])
+            given, doubled = _split(seats, await claiming)
+            await self._take_back([*given, *doubled])
             raise
-        # Whose place was taken meanwhile was given a job by somebody else at the same time: the same is for him.
-        doubled = [Given(replace(seats[row[0]], place=None), _description(row)) for row in found if not row[-1]]
-        given = [Given(seats[row[0]], _description(row)) for row in found if row[-1]]
+        given, doubled = _split(seats, found)
         return given, [*map(_event, found)], doubled
 
     async def _claim_all(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
@@ -152,8 +161,7 @@ class ClaimStore:
                 await _give_again(connection, asked)
                 given += await self._take(connection, searches, asked, claim)
         except asyncio.CancelledError:
-            if given:  # nobody waits any more, but it may be committed
-                await self.give_back(given)
+            await self._take_back(given)  # nobody waits any more, but it may be committed
             raise
         answers = {one.seat.cause: one.job for one in (*given, *asked.again)}
         claim.jobs = [answers.get(asked.spokesman(seat).cause) for _, seats in groups for seat in seats]
@@ -188,6 +196,13 @@ class ClaimStore:
     def _times(self, state: State, kind: Kind) -> dict[str, float]:
         times = span(self._limits, state, kind, 0)
         return {"deadline_s": times.deadline_s, "look_s": times.look_s}
+
+
+def _split(seats: Sequence[Seat], found: Sequence[Sequence[Any]]) -> tuple[list[Given], list[Given]]:
+    """Of rows of `claim_front` what is given, and what is too many: whose place was taken meanwhile was given a job by
+    somebody else at the same time, and that one is for him."""
+    given = [Given(seats[row[0]], _description(row)) for row in found if row[-1]]
+    return given, [Given(replace(seats[row[0]], place=None), _description(row)) for row in found if not row[-1]]
 
 
 async def _give_again(connection: AsyncConnection[Any], asked: Asked) -> None:

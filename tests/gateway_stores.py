@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from lab.site import QUEUE
-from panda_fsm.claims import Filters, Seat
+from panda_fsm.claims import Filters, Given, Seat
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
 from panda_fsm.jobs.facts import Limits, TableLimits
@@ -33,6 +33,27 @@ class Silent:
 def seat(holder: str = "iss|pilot", **pilot: Any) -> Seat:
     """A place for one job."""
     return Seat(new_message_id(), holder, "node-1", pilot)
+
+
+def seated(place: str | None, node: str = "node-1") -> Seat:
+    """A seat of the pilot of this place."""
+    return Seat(new_message_id(), "iss|pilot", node, {}, place)
+
+
+async def acquire(store: GatewayStore, *seats: Seat, **filters: Any) -> list[int | None]:
+    """The ids that one claim gives; what it gives back comes back, though somebody looks at it in that moment."""
+    claim = await store.claims.claim(Filters(QUEUE, **filters), seats)
+    while claim.doubled:
+        locked = (await store.claims.give_back(claim.doubled)).locked
+        claim.doubled = [one for one in claim.doubled if one.job.job_id in locked]
+    return [None if job is None else job.job_id for job in claim.jobs]
+
+
+async def given(store: GatewayStore, one: Seat) -> Given:
+    """A job that is given to this seat."""
+    (job,) = (await store.claims.claim(Filters(QUEUE), [one])).jobs
+    assert job is not None
+    return Given(one, job)
 
 
 def with_store(

@@ -71,7 +71,7 @@ class Life:
         self.state = state
         self.version += 1
         self.entered = self.heard = 0
-        if self.is_final:  # §8.6: every end moves the outputs off
+        if self.is_final:  # semantics 8, point 6: every end moves the outputs off
             self.files |= {lfn: "failed" for lfn, status in self.files.items() if status in _UNSETTLED}
 
     @property

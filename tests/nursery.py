@@ -32,14 +32,16 @@ class Nursery:
         order = {"arguments": arguments, "environment": dict(environment), "cwd": str(cwd), "log": str(log)}
         with self._one_at_a_time:
             if self._process is None or self._process.poll() is not None:
-                command = [sys.executable, "-m", __name__]
+                command = [sys.executable, "-P", __file__]
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
                 )
             assert self._process.stdin is not None
             assert self._process.stdout is not None
             print(json.dumps(order), file=self._process.stdin, flush=True)
-            return int(self._process.stdout.readline())
+            answer = self._process.stdout.readline()
+            assert answer, "the process that is forked has ended: it says above why"
+            return int(answer)
 
 
 NURSERY = Nursery()
@@ -69,7 +71,7 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, 
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path += environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path += filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     with Path(os.devnull).open("rb") as nothing, Path(log).open("ab") as output:
         os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)

@@ -19,7 +19,7 @@ def guids_of(metadata: str | None) -> dict[str, str]:
 def only_guids(report: Any) -> str | None:
     """A report, decoded, that says what `guids_of` reads of this one and nothing else; None if that is nothing."""
     files = [{"name": name, "file_guid": guid} for name, guid in _guids(report).items()]
-    return json.dumps({"files": {"output": [{"subFiles": files}]}}) if files else None
+    return json.dumps({"files": {"output": [{"subFiles": files}]}}, separators=(",", ":")) if files else None
 
 
 def _guids(report: Any) -> dict[str, str]:

@@ -20,6 +20,8 @@ class NameRule:
     meaning: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.pattern, str) or not isinstance(self.meaning, str):
+            raise TypeError("pattern and meaning of a rule for names are texts")
         re.compile(self.pattern)
         if type(self.longest) is not int:
             raise TypeError(f"the longest name has {self.longest!r:.50} characters, which is no whole number")

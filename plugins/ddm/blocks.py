@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,32 +44,33 @@ class BlockRegister:
                     "source": block.source, "destination": block.destination}  # fmt: skip
             path = self._path(block.name)
             if path is not None:
-                new = [] if path.exists() else [head]
-                _write(path, [*new, *({"file": member} for member in members)])
+                with self._whose_trouble():
+                    new = [] if path.exists() else [head]
+                self._write(path, [*new, *({"file": member} for member in members)])
 
     def add(self, members: Mapping[str, Iterable[Member]]) -> None:
         """Know files of blocks."""
         for name, files in members.items():
             path = self._path(name)
             if path is not None:
-                _write(path, [{"file": file} for file in files])
+                self._write(path, [{"file": file} for file in files])
 
     def close(self, name: str) -> None:
         """No file joins the block any more."""
         path = self._path(name)
         if path is not None and self._has(path):
-            _write(path, [{"closed": True}])
+            self._write(path, [{"closed": True}])
 
     def delete(self, name: str) -> None:
         """Forget the block; its files stay where they are."""
         path = self._path(name)
         if path is not None and self._has(path):
-            with _whose_trouble():
+            with self._whose_trouble():
                 path.unlink(missing_ok=True)
 
     def _has(self, path: Path) -> bool:
         """Whether a block is registered; a register that is not there says nothing of blocks."""
-        with _whose_trouble():
+        with self._whose_trouble():
             is_there = path.exists()
         if not is_there and self._root is not None and not is_reachable(self._root):
             raise TransientError(f"the register of blocks: {self._root} is not there")
@@ -81,25 +83,23 @@ class BlockRegister:
         digest = hashlib.sha256(name.encode()).hexdigest()
         return self._root / digest[:2] / digest[2:]
 
+    def _write(self, path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+        if not lines:
+            return
+        with self._whose_trouble():
+            path.parent.mkdir(exist_ok=True)  # not its parent: that would be a second register, below a mount point
+            with path.open("ab", buffering=0) as file:
+                file.write(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
-def _write(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
-    if not lines:
-        return
-    with _whose_trouble():
-        path.parent.mkdir(exist_ok=True)  # not its parent: that would be a second register, below a mount point
-        with path.open("ab", buffering=0) as file:
-            file.write(b"".join(orjson.dumps(line) + b"\n" for line in lines))
-
-
-@contextmanager
-def _whose_trouble() -> Iterator[None]:
-    """Tells one block's trouble, which keeps no other waiting, from that of the whole register."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _OF_ONE:
-            raise
-        raise TransientError(f"the register of blocks: {error}") from error
+    @contextmanager
+    def _whose_trouble(self) -> Iterator[None]:
+        """Tells one block's trouble, which keeps no other waiting, from that of the whole register."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _OF_ONE and (self._root is None or os.access(self._root, os.W_OK | os.X_OK)):
+                raise
+            raise TransientError(f"the register of blocks: {error}") from error
 
 
 class LocalBlocks(Service[str]):
