@@ -6,6 +6,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import structlog
@@ -22,14 +23,16 @@ from panda_fsm.outcomes import Defer
 from panda_fsm.ports import Publisher, Store, Transaction
 from panda_fsm.trouble import (
     HOPELESS_FOR_S,
+    IN_A_ROW,
     KILLER_AFTER,
+    LOCKED_FOR_S,
     NEWBORN_S,
     SLOW_FOR_S,
     SUSPECT_FOR_S,
     Breaker,
     Kind,
     kind_of,
-)
+)  # fmt: skip
 
 log = structlog.get_logger()
 
@@ -89,6 +92,7 @@ class Processor:
         self._breaker = Breaker()
         self._probes = 0
         self._successes = 0
+        self._held = 0
         self._suspects: OrderedDict[bytes, int] = OrderedDict()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
@@ -97,6 +101,7 @@ class Processor:
         What fails without a transient cause is bisected until the guilty message stands alone. It is tried again for a
         while and then buried; but when many in a row fail alike, none is to blame, and SystemicError says stop.
         """
+        self._held = 0
         if self._breaker.is_open:
             self._probe(deliveries)
         self._handle(deliveries)
@@ -115,6 +120,9 @@ class Processor:
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         if len(deliveries) == 1 and self._may_kill(deliveries[0]):
             self._bury(deliveries[0], f"handed out {deliveries[0].deliveries} times, and each time the process ended")
+            return
+        if self._held >= IN_A_ROW:  # each would wait for its lock, and the batch for all of them
+            self._put_off(deliveries, "somebody holds the rows of many before it", soon=True)
             return
         try:
             self._handle_all(deliveries)
@@ -144,14 +152,20 @@ class Processor:
         """A lone message that fails: put off for a while, then buried with the traceback."""
         if kind is Kind.POISON:
             self._bury(delivery, str(error), error)
-            return
-        if self._breaker.failed(delivery.body, _told(error)):
+        elif kind is Kind.HELD:
+            self._held += 1
+            self._put_off([delivery], _told(error), LOCKED_FOR_S)
+        elif self._breaker.failed(delivery.body, _told(error)):
             raise SystemicError(f"messages fail one after the other, all alike: {_told(error)}") from error
-        if self._is_guilty(delivery, SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
+        elif self._is_guilty(delivery, SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
             self._bury(delivery, _told(error), error)
-            return
+        else:
+            self._put_off([delivery], _told(error))
+
+    def _put_off(self, deliveries: Sequence[Delivery], why: str, give_up_s: float = inf, *, soon: bool = False) -> None:
         effects = Effects()
-        put_off(delivery, _told(error), effects)
+        for delivery in deliveries:
+            put_off(delivery, why, effects, give_up_s, soon=soon)
         with self._store.transaction() as tx:
             tx.write(effects)
         self._publish(effects)

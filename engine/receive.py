@@ -13,10 +13,9 @@ from panda_fsm.handler import Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed, decode
 from panda_fsm.ports import Said, Store, Transaction
-from panda_fsm.trouble import NEWER_FOR_S, UNKNOWN_FOR_S
+from panda_fsm.trouble import LOCKED_FOR_S, NEWER_FOR_S, UNKNOWN_FOR_S
 
 _LOCKED = "somebody else holds its job for the moment"
-_LOCKED_FOR_S = 86_400.0
 
 
 @dataclass(slots=True)
@@ -156,4 +155,4 @@ def _to_come(received: Sequence[Received], jobs: Mapping[int, Job], store: Store
 
 def put_off_locked(delivery: Delivery, message_id: str, effects: Effects) -> None:
     """The message comes again in a second: nobody waits for a row that somebody else holds."""
-    put_off(delivery, _LOCKED, effects, _LOCKED_FOR_S, message_id=message_id, soon=True)
+    put_off(delivery, _LOCKED, effects, LOCKED_FOR_S, message_id=message_id, soon=True)

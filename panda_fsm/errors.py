@@ -16,7 +16,11 @@ class TransientError(PandaError):
 
 
 class TooSlowError(TransientError):
-    """The database cancelled a statement that took too long or waited for a lock: fewer messages at once may do."""
+    """The database cancelled a statement that took too long: fewer messages at once may do."""
+
+
+class HeldError(TransientError):
+    """Somebody holds a row for longer than a statement waits: what does not need that row can go on."""
 
 
 class TooMuchError(PandaError):

@@ -12,7 +12,7 @@ from enum import Enum
 
 import pydantic
 
-from panda_fsm.errors import PoisonError, SystemicError, TooSlowError, TransientError
+from panda_fsm.errors import HeldError, PoisonError, SystemicError, TooSlowError, TransientError
 
 UNKNOWN_FOR_S = 60.0
 """A job or block nobody knows may be one whose creation is still in a queue: worth a minute, or until the
@@ -25,6 +25,8 @@ SLOW_FOR_S = 600.0
 """A message that alone takes the database too long is tried again for so long before it is buried."""
 NEWER_FOR_S = 3600.0
 """A message of a newer schema waits for so long for a newer program."""
+LOCKED_FOR_S = 86_400.0
+"""A message whose job or block somebody holds comes again for so long: locks have an end, and it is not to blame."""
 UNSENT_FOR_S = 600.0
 """A message that no queue takes, or that closes the channel, is put off and tried again for so long, then buried."""
 ALONE_AFTER = 3
@@ -42,6 +44,7 @@ class Kind(Enum):
 
     TRANSIENT = "nothing: an outside system is away; the same again, later"
     SYSTEMIC = "nothing: somebody must mend the system; stop, say so, and try now and then"
+    HELD = "somebody holds a row that a message of them needs: the others first, and that one later"
     SLOW = "perhaps it is too much at once: fewer, then alone"
     POISON = "it can never be handled: bury it"
     UNEXPECTED = "perhaps it is to blame: find it by bisection, try it again for a while, then bury it"
@@ -52,6 +55,8 @@ def kind_of(error: BaseException) -> Kind:
     match error:
         case SystemicError():
             return Kind.SYSTEMIC
+        case HeldError():
+            return Kind.HELD
         case TooSlowError():
             return Kind.SLOW
         case TransientError():

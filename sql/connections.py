@@ -6,7 +6,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 
-from panda_fsm.errors import PandaError, SystemicError, TooSlowError, TransientError
+from panda_fsm.errors import HeldError, PandaError, SystemicError, TooSlowError, TransientError
 
 Answer = TypeVar("Answer")
 
@@ -74,13 +74,15 @@ def session(database_url: str, options: str) -> dict[str, Any]:
 def translated(error: psycopg.Error) -> PandaError | None:
     """What a database error means; None: it is about the data in hand, or a mistake of ours.
 
-    TransientError: try again. TooSlowError: with less, it was too much or somebody holds a row of it. SystemicError:
-    not before somebody has mended the system.
+    TransientError: try again. TooSlowError: with less. HeldError: without what needs the row. SystemicError: not before
+    somebody has mended the system.
     """
     state = error.sqlstate or ""
     text = f"database: {str(error).strip() or type(error).__name__}"
-    if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+    if isinstance(error, psycopg.errors.QueryCanceled):
         return TooSlowError(text)
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return HeldError(text)
     if state.startswith(_TRANSIENT) or _CACHED_PLAN in text:
         return TransientError(text)
     if state.startswith(_SYSTEMIC):

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 _LOCK = 0x70616E6461  # "panda": whoever holds it migrates, everybody else waits
 _FILES = Path(__file__).parent / "migrations"
-LOCK_TIMEOUT = "3s"
+LOCK_TIMEOUT = "1s"
 """Whoever waits for a table holds up all behind him: not for longer, then again after a pause in which these go on."""
 PAUSE_S = 2.0
 GIVE_UP_S = 300.0

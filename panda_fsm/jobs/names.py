@@ -20,7 +20,7 @@ class NameRule:
     meaning: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.pattern, str) or not isinstance(self.meaning, str):
+        if type(self.pattern) is not str or type(self.meaning) is not str:
             raise TypeError("pattern and meaning of a rule for names are texts")
         re.compile(self.pattern)
         if type(self.longest) is not int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import psycopg
 
 from consumers.closer import Closer
 from consumers.setupper import Setupper
+from panda_fsm import delays
 from panda_fsm import messages as events
+from panda_fsm.trouble import IN_A_ROW
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.driver import Database
@@ -71,19 +74,24 @@ def test_a_block_is_not_closed_over_a_file_that_is_just_joining(
 def test_a_block_that_somebody_holds_holds_up_only_those_that_join_it(
     serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
 ) -> None:
-    drafts = [factories.draft(job_id, blocks_of="held" if job_id == 7 else "lab") for job_id in range(1, 11)]
-    drafts.append(factories.draft(11, blocks_of="held"))
+    held = range(3, 3 + IN_A_ROW + 2)
+    drafts = [factories.draft(job_id, blocks_of="held" if job_id in held else "lab") for job_id in range(1, 17)]
+    drafts.append(factories.draft(20, blocks_of="held"))
     setupper = serve(Setupper(registry), timeout_s=3)
     setupper.handle(factories.submit(drafts[-1]), factories.submit(*drafts[:-1]))
     found = setupper.outlet.messages("job.defined")
     defined = {event.job_id: event for event in found if isinstance(event, events.JobEvent)}
-    setupper.handle(defined.pop(11))
+    setupper.handle(defined.pop(20))
     with psycopg.connect(database_url) as holding:
         holding.execute("SELECT FROM data_block WHERE name LIKE '%held%' FOR UPDATE")
-        setupper.handle(*defined.values())
-        assert database.states() == {"activated": 10, "defined": 1}
-        (delayed,) = [message for message in setupper.outlet.taken if message.headers]
-        assert delayed.body == defined[7].encode()
-        assert "lock timeout" in str(delayed.headers), "it did not wait as long as a statement may"
-    setupper.handle(defined[7])
-    assert database.states() == {"activated": 11}
+        setupper.handle(*defined.values(), retries=1, waiting_since=time.time() - 3600)
+        delayed = [message for message in setupper.outlet.taken if message.headers]
+        later = [message for message in delayed if message.exchange != delays.exchange(1)]
+        assert [message.body for message in later] == [defined[job_id].encode() for job_id in held[:IN_A_ROW]]
+        assert all("lock timeout" in str(message.headers) for message in later), "not as long as a statement may"
+        setupper.handle(*(defined[job_id] for job_id in defined if job_id > held[IN_A_ROW - 1]))
+        assert database.states() == {"activated": 10, "defined": len(held)}
+        assert len(delayed) == 14, "nothing is said twice"
+    setupper.handle(*defined.values())
+    assert database.states() == {"activated": 17}
+    assert database.value("SELECT count(*) FROM dead_letter") == 0

@@ -146,13 +146,17 @@ def test_while_the_database_is_away_nothing_is_decided_and_the_batch_can_be_trie
     assert letters(sent) == []
 
 
-def test_a_statement_that_takes_too_long_is_cancelled(serve: Serve, sent: Database, database_url: str) -> None:
+SLOW = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'"
+
+
+def test_a_statement_that_takes_too_long_is_cancelled(serve: Serve, sent: Database) -> None:
     watcher = serve(Watcher(LIMITS), timeout_s=0.3)
     reports = [factories.report(number, "starting") for number in IDS]
-    with psycopg.connect(database_url) as other:
-        other.execute("LOCK TABLE job_history IN EXCLUSIVE MODE")
-        with pytest.raises(TransientError, match="timeout"):
-            watcher.handle(*reports, **waited(3600))
+    sent.execute(SLOW)
+    sent.execute("CREATE TRIGGER slow BEFORE INSERT ON job_history EXECUTE FUNCTION slow()")
+    with pytest.raises(TransientError, match="timeout"):
+        watcher.handle(*reports, **waited(3600))
+    sent.execute("DROP TRIGGER slow ON job_history")
     assert letters(sent) == [], "a slow database buries nobody"
     watcher.handle(*reports)
     assert sent.states() == {"starting": JOBS}

@@ -188,7 +188,7 @@ def test_an_experiment_without_a_usable_rule_for_names_does_not_load() -> None:
     assert "experiment a: does not load" in str(condition.trouble)
 
 
-@pytest.mark.parametrize(("pattern", "longest"), [("(", 5), (None, 5), ("a*", "5"), ("a*", None)])
+@pytest.mark.parametrize(("pattern", "longest"), [("(", 5), (None, 5), ("a*", "5"), ("a*", None), (b"[a-z]+", 250)])
 def test_a_rule_for_names_that_cannot_be_used_cannot_be_made(pattern: Any, longest: Any) -> None:
     with pytest.raises((re.error, TypeError)):
         NameRule(pattern, longest, "letters")
