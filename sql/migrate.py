@@ -13,6 +13,7 @@ from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB
 from sql.broker_bindings import record
+from sql.queries import load
 
 log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ def migrate(database_url: str) -> list[str]:
             applied = [path.stem for path in migrations() if _apply(connection, path)]
             _write_lifecycle(connection)
             record(connection)
+            _patiently(connection, "the starts at queues", _note_starts)
             _patiently(connection, "the month partitions", _make_partitions)
             return applied
     except psycopg.OperationalError as error:
@@ -88,6 +90,13 @@ def _patiently(connection: psycopg.Connection, what: str, work: Callable[[psycop
                 ) from error
             log.warning("migration_waits", migration=what, why=str(error).partition("\n")[0])
             time.sleep(PAUSE_S)
+
+
+def _note_starts(connection: psycopg.Connection) -> None:
+    """Programs of before note none, however long they ran, for a second time maybe: no queue is idle yet."""
+    sites = [site for (site,) in connection.execute("SELECT DISTINCT site FROM job")]
+    if sites:
+        connection.execute(load("store")["note_starts"], {"sites": sites})
 
 
 def _make_partitions(connection: psycopg.Connection) -> None:

@@ -49,6 +49,19 @@ def test_from_nothing_and_again(empty_url: str) -> None:
     assert rows(empty_url, "SELECT max(version) FROM schema_version") == [(latest(),)]
 
 
+def test_an_upgrade_finds_no_queue_idle_the_second_time_either(empty_url: str) -> None:
+    """After a rollback: programs of before note no starts."""
+    migrate(empty_url)
+    known, new = (_JOB.format(table="job", job_id=n, state="running", ended_at="NULL") for n in (1, 2))
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("INSERT INTO queue_start VALUES ('s', now() - interval '3 h')")
+        connection.execute(known.encode())
+        connection.execute(new.replace("'s'", "'t'").encode())
+    assert migrate(empty_url) == []
+    starts = "SELECT site, started_at > now() - interval '1 min' FROM queue_start ORDER BY site"
+    assert rows(empty_url, starts) == [("s", True), ("t", True)]
+
+
 def test_two_at_once_apply_everything_once(empty_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         applied = [future.result() for future in [pool.submit(migrate, empty_url) for _ in range(3)]]
