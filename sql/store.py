@@ -58,8 +58,12 @@ class PostgresStore:
 
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
-        with self._session.use() as connection, connection.pipeline(), connection.transaction():
-            yield PostgresTransaction(connection, self)
+        with self._session.use() as connection:
+            with connection.pipeline(), connection.transaction():
+                batch = PostgresTransaction(connection, self)
+                yield batch
+            # Not before the commit: what is undone has noted nothing, and is tried again.
+            self._starts |= dict.fromkeys(batch.noted, time.monotonic())
 
     def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
         wanted_rows = [{"number": n, "block": block, "lfns": lfns} for n, (block, lfns) in enumerate(wanted)]
@@ -97,9 +101,7 @@ class PostgresStore:
     def starts_to_note(self, sites: Collection[str]) -> list[str]:
         """Of queues at which jobs started those that this process has not noted for a minute."""
         now = time.monotonic()
-        news = sorted(site for site in sites if now - self._starts.get(site, -_STARTS_EACH_S) >= _STARTS_EACH_S)
-        self._starts |= dict.fromkeys(news, now)
-        return news
+        return sorted(site for site in sites if now - self._starts.get(site, -_STARTS_EACH_S) >= _STARTS_EACH_S)
 
     @property
     def service(self) -> str:
@@ -114,6 +116,7 @@ class PostgresTransaction:
         self._connection = connection
         self._store = store
         self._unseen: set[str] = set()
+        self.noted: list[str] = []
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
@@ -183,8 +186,9 @@ class PostgresTransaction:
         self._rows("keep_samples", rows.samples(effects), minutes=MINUTES)
         self._rows("keep_stdout", rows.stdout(effects))
         self._close_blocks(effects)
-        if sites := self._store.starts_to_note(effects.started_at):
-            self._connection.execute(_Q["note_starts"], {"sites": sites})
+        self.noted = self._store.starts_to_note(effects.started_at)
+        if self.noted:
+            self._connection.execute(_Q["note_starts"], {"sites": self.noted})
         history = self._store.history_rows(self._connection, effects)
         self._rows("write_history", history, service=self._store.service, host=_HOST)
         self._rows("count_jobs", rows.counts(effects))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from consumers.watcher import Watcher
+from panda_fsm.effects import Effects
 from panda_fsm.jobs.states import State
 from tests import factories
 from tests.clockwork import Clock, appointment_s, enter, overdue, said
@@ -73,6 +76,25 @@ def test_the_start_of_jobs_is_noted_once_a_minute(serve: Serve, database: Databa
     assert database.value(STARTED, (factories.QUEUE,)) < first, "it is not a minute since this process did"
     other.handle(factories.report(4, "running"))
     assert database.value(STARTED, (factories.QUEUE,)) > first
+
+
+def test_a_start_counts_as_noted_when_it_is_committed(serve: Serve, database: Database) -> None:
+    """Else a batch that is undone would be silent when it is tried again."""
+    watcher = serve(Watcher(LIMITS))
+
+    def start(then: Callable[[], None]) -> None:
+        with watcher.store.transaction() as tx:
+            tx.write(Effects(started_at={"QUEUE"}))
+            then()
+
+    def undo() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        start(undo)
+    assert database.rows("SELECT site FROM queue_start") == []
+    start(lambda: None)
+    assert database.rows("SELECT site FROM queue_start") == [("QUEUE",)]
 
 
 @pytest.mark.parametrize(
