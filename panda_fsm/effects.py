@@ -10,9 +10,9 @@ from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.facts import FINAL, in_phases
 from panda_fsm.jobs.job import Job, NewFile, grown
-from panda_fsm.jobs.states import TO_SET_UP, FileStatus, State
+from panda_fsm.jobs.states import TO_SET_UP, FileStatus, Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages.ddm import TransferRequested
@@ -24,6 +24,9 @@ from panda_fsm.transfers import merged
 _ADDED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
 _UNSETTLED = (FileStatus.UNKNOWN, FileStatus.TRANSFERRING, FileStatus.MERGING, FileStatus.PENDING)
 _NOT_SET_UP = TO_SET_UP | {State.PENDING}
+_NOT_STARTED = frozenset({State.SENT, State.STARTING})
+_STARTED = in_phases(Phase.POST_PROCESSING) | {State.RUNNING}
+"""That its pilot is done says that a job ran, where the report that it runs was lost or overtaken."""
 JobStep = Step[Trigger, State]
 
 
@@ -129,7 +132,7 @@ class Effects:
         self.counts[(step.destination, job.site, job.vo)] += 1
         if step.source is not None:
             self.counts[(step.source, job.site, job.vo)] -= 1
-        if step.destination is State.RUNNING:
+        if step.source in _NOT_STARTED and step.destination in _STARTED:
             self.started_at.add(job.site)
         elif step.destination is State.ACTIVATED:
             _toggle(job.job_id, self.activated, self.deactivated)

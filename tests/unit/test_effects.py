@@ -101,6 +101,24 @@ def test_a_job_that_comes_and_goes_within_a_batch_is_neither_put_in_nor_taken_ou
     assert not (effects.activated or effects.deactivated)
 
 
+@pytest.mark.parametrize(
+    ("source", "trigger", "starts"),
+    [
+        (State.SENT, Trigger.PILOT_STARTING, False), (State.SENT, Trigger.PILOT_RUNNING, True),
+        (State.STARTING, Trigger.PILOT_RUNNING, True), (State.SENT, Trigger.PILOT_ENDED, True),
+        (State.STARTING, Trigger.PILOT_ENDED, True), (State.STARTING, Trigger.PILOT_HOLDING, True),
+        (State.STARTING, Trigger.PILOT_TRANSFERRING, True), (State.STARTING, Trigger.LOST, False),
+        (State.SENT, Trigger.CANCELLED, False), (State.RUNNING, Trigger.PILOT_ENDED, False),
+    ],
+)  # fmt: skip
+def test_a_job_has_started_whether_or_not_its_pilot_said_that_it_runs(
+    effects: Effects, source: State, trigger: Trigger, starts: bool
+) -> None:
+    job = factories.job(source)
+    effects.step(job, trigger, "cause", None)
+    assert effects.started_at == ({job.site} if starts else set())
+
+
 def test_changes_are_merged_and_seen_by_the_next_message(effects: Effects) -> None:
     job = factories.job()
     job.files = [factories.file(0, FileType.OUTPUT, "out")]
