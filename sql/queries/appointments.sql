@@ -29,20 +29,22 @@ SELECT j.job_id, q.started_at FROM job j JOIN queue_start q ON q.site = j.site W
 
 -- name: goes_on
 -- Those of one task, jobDefinitionID and queue are looked at together. Of ended jobs it counts when their pilots had done.
-WITH asked AS MATERIALIZED (
-    SELECT DISTINCT task_id, job_definition_id, site FROM job WHERE job_id = ANY(%(job_ids)s)
+-- Each task is read once, however many of its definitions and queues are asked about.
+WITH tasks AS MATERIALIZED (
+    SELECT array_agg(DISTINCT task_id) AS ids FROM job WHERE job_id = ANY(%(job_ids)s)
 ), last AS MATERIALIZED (
-    SELECT a.*, greatest(
-        (SELECT max(j.state_changed_at) FROM job j WHERE j.task_id = a.task_id
-            AND j.job_definition_id = a.job_definition_id AND j.site = a.site AND j.state = ANY(%(states)s)),
-        (SELECT max(e.ended_at) FROM job_archive e WHERE e.task_id = a.task_id
-            AND e.ended_at > now() - make_interval(secs => %(seconds)s)
-            AND e.job_definition_id = a.job_definition_id AND e.site = a.site AND e.state = ANY(%(states)s))) AS at
-    FROM asked a
+    SELECT w.task_id, w.job_definition_id, w.site, max(w.at) AS at FROM (
+        SELECT task_id, job_definition_id, site, state_changed_at AS at FROM job
+        WHERE task_id = ANY((SELECT ids FROM tasks)::bigint[]) AND state = ANY(%(states)s)
+        UNION ALL
+        SELECT task_id, job_definition_id, site, ended_at FROM job_archive
+        WHERE task_id = ANY((SELECT ids FROM tasks)::bigint[]) AND state = ANY(%(states)s)
+            AND ended_at > now() - make_interval(secs => %(seconds)s)
+    ) AS w GROUP BY w.task_id, w.job_definition_id, w.site
 )
 SELECT j.job_id, l.at
 FROM job j JOIN last l ON (l.task_id, l.job_definition_id, l.site) = (j.task_id, j.job_definition_id, j.site)
-WHERE j.job_id = ANY(%(job_ids)s) AND l.at IS NOT NULL
+WHERE j.job_id = ANY(%(job_ids)s)
 
 -- name: make
 UPDATE job_deadline d SET deadline_at = r.look_at, ended = r.ended, trouble = NULL

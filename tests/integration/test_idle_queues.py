@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import psycopg
 import pytest
 
 from consumers.watcher import Watcher
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.states import State
+from sql import appointments
 from tests import factories
 from tests.clockwork import Clock, appointment_s, enter, overdue, said
 from tests.driver import Database
@@ -61,6 +64,27 @@ def test_nothing_is_idle_while_nobody_handles_what_pilots_say(serve: Serve, data
     database.execute("UPDATE job_deadline SET deadline_at = now()")
     clock.round("deadlines")
     assert overdue(said(database)) == [1, 2]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan, part by part."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def test_a_task_is_read_once_however_many_of_its_jobs_are_looked_at(
+    serve: Serve, database: Database, database_url: str
+) -> None:
+    """Each has a definition of its own; the slice is locked meanwhile."""
+    serve(Creator()).handle(factories.submit(*(factories.draft(n, job_definition_id=n) for n in range(1, 21))))
+    parameters = {"job_ids": list(range(1, 21)), "seconds": HOUR, "states": ["running"]}
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        query = f"EXPLAIN (ANALYZE, FORMAT JSON) {appointments._Q['goes_on']}".encode()
+        (((whole,),),) = connection.execute(query, parameters).fetchall()
+    loops = [node["Actual Loops"] for node in _nodes(whole["Plan"]) if "task" in node.get("Index Name", "")]
+    assert max(loops) == 1
 
 
 def test_the_start_of_jobs_is_noted_once_a_minute(serve: Serve, database: Database) -> None:
