@@ -85,13 +85,13 @@ def _last_active(connection: psycopg.Connection, jobs: Mapping[int, Job], now: d
         unless = looks_at(job, now)
         if unless is not None:
             asked.setdefault(unless, []).append(job.job_id)
-    if asked and connection.execute(_Q["start_waits"]).fetchone() is not None:
-        known_at = now + timedelta(seconds=_UNKNOWN_S)
-        return {i: known_at - timedelta(seconds=unless.seconds) for unless, ids in asked.items() for i in ids}
     found: dict[int, datetime] = {}
     for unless, job_ids in asked.items():
         parameters = {"job_ids": job_ids, "seconds": unless.seconds, "states": sorted(GOES_ON)}
-        found |= dict(connection.execute(_Q[_ACTIVITIES[unless.activity]], parameters).fetchall())
+        if connection.execute(_Q["start_waits"], parameters).fetchone() is not None:
+            found |= dict.fromkeys(job_ids, now + timedelta(seconds=_UNKNOWN_S - unless.seconds))
+        else:
+            found |= dict(connection.execute(_Q[_ACTIVITIES[unless.activity]], parameters).fetchall())
     return found
 
 

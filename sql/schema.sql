@@ -834,6 +834,8 @@ CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/':
 
 CREATE INDEX pilot_report_received ON public.pilot_report USING btree (received_at);
 
+CREATE INDEX request_waiting ON public.request USING btree (routing_key, accepted_at) WHERE (routing_key = ANY (ARRAY['report.running'::text, 'submit'::text]));
+
 CREATE INDEX seat_job ON public.seat USING btree (job_id);
 
 CREATE INDEX unanswered_kept ON public.unanswered USING btree (kept_at);

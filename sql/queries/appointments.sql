@@ -21,8 +21,10 @@ JOIN worker w ON w.harvester_id = j.pilot ->> 'harvester_id' AND w.worker_id = j
 WHERE j.job_id = ANY(%(job_ids)s) AND w.status = 'finished'
 
 -- name: start_waits
--- A report that was accepted and that nobody has handled for a minute: the Watchers are away, or have a long queue.
-SELECT 1 FROM request WHERE routing_key = 'report.running' AND accepted_at < now() - interval '60 s' LIMIT 1
+-- A report that was accepted and that nobody has handled for a minute: the Watchers are away, or have a long queue. One
+-- that is older than what is looked back upon tells of no start within it.
+SELECT 1 FROM request WHERE routing_key = 'report.running'
+    AND accepted_at BETWEEN now() - make_interval(secs => %(seconds)s) AND now() - interval '60 s' LIMIT 1
 
 -- name: starts
 SELECT j.job_id, q.started_at FROM job j JOIN queue_start q ON q.site = j.site WHERE j.job_id = ANY(%(job_ids)s)

@@ -11,7 +11,7 @@ import pytest
 from consumers.watcher import Watcher
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.states import State
-from sql import appointments
+from sql import appointments, requests, store
 from tests import factories
 from tests.clockwork import Clock, appointment_s, enter, overdue, said
 from tests.driver import Database
@@ -64,6 +64,37 @@ def test_nothing_is_idle_while_nobody_handles_what_pilots_say(serve: Serve, data
     database.execute("UPDATE job_deadline SET deadline_at = now()")
     clock.round("deadlines")
     assert overdue(said(database)) == [1, 2]
+
+
+def test_a_report_that_is_put_off_keeps_jobs_no_longer_than_a_start_would(
+    serve: Serve, database: Database, clock: Clock
+) -> None:
+    """For the queue it is two hours, for the task three."""
+    urgent = factories.draft(1, label="managed", priority=800)
+    serve(Creator()).handle(factories.submit(urgent, factories.draft(2)))
+    enter(database, [1, 2], S.ACTIVATED, 12 * HOUR, deadline_at="1 day")
+    database.execute(
+        "INSERT INTO request (message_id, routing_key, body, accepted_at)"
+        " VALUES (gen_random_uuid(), 'report.running', '{}', now() - interval '121 min')"
+    )
+    clock.round("deadlines")
+    assert overdue(said(database)) == [1]
+    database.execute("UPDATE request SET accepted_at = now() - interval '181 min'")
+    database.execute("UPDATE job_deadline SET deadline_at = now() WHERE job_id = 2")
+    clock.round("deadlines")
+    assert overdue(said(database)) == [2]
+
+
+@pytest.mark.parametrize(
+    "query", [appointments._Q["start_waits"], store._Q["oldest_submission"], requests._Q["submission_waits"]]
+)
+def test_requests_that_wait_are_found_by_an_index(database_url: str, query: str) -> None:
+    parameters = {"seconds": HOUR, "age_s": 60}
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(f"EXPLAIN {query}".encode(), parameters).fetchall()
+    assert "request_waiting" in str(plan)
+    assert "Seq Scan on" not in str(plan)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
