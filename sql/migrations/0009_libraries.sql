@@ -1,6 +1,4 @@
--- Libraries are found by their names, whoever submitted the jobs that make and read them.
+-- Libraries are found by their names, whoever submitted the jobs that make and read them. While this is built, who writes
+-- files of live jobs waits; those of the archive are 0014.
 
 CREATE INDEX job_file_library ON job_file (lfn, type) WHERE right(lfn, 8) = '.lib.tgz';
-
--- Last: while this is built the archive takes no jobs; nothing else waits.
-CREATE INDEX job_file_archive_library ON job_file_archive (lfn) WHERE type = 'output' AND right(lfn, 8) = '.lib.tgz';
