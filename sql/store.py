@@ -167,7 +167,9 @@ class PostgresTransaction:
 
     def _create_blocks(self, effects: Effects) -> None:
         """Names that nobody had may be others' by now; those of sub and dispatch blocks nobody else makes."""
-        self._rows("create_blocks", rows.blocks(effects.blocks.values()))
+        if effects.blocks or effects.never_set_up:
+            wanted = {"rows": rows.as_json(rows.blocks(effects.blocks.values()))}
+            self._connection.execute(_Q["create_blocks"], wanted | {"never_set_up": sorted(effects.never_set_up)})
         new = [b for b in effects.blocks.values() if b.kind is BlockKind.DESTINATION and b.name in self._unseen]
         taken = self._returned("foreign_blocks", rows.blocks(new))
         if taken:
@@ -227,7 +229,6 @@ class PostgresTransaction:
         if effects.vacated:
             silent = [job_id for job_id, was_silent in effects.vacated.items() if was_silent]
             self._connection.execute(_Q["vacate"], {"job_ids": list(effects.vacated), "silent": silent})
-        self._rows("create_destinations", [{"job_id": job_id} for job_id in effects.never_set_up])
         self._rows("set_priorities", [{"job_id": i, "priority": to} for i, to in effects.priorities.items()])
         if effects.activated:
             self._connection.execute(_Q["put_waiting"], {"job_ids": sorted(effects.activated)})

@@ -269,15 +269,21 @@ INSERT INTO queue_start (site, started_at) SELECT site, now() FROM unnest(%(site
 ON CONFLICT (site) DO NOTHING
 
 -- name: create_blocks
+-- Also the destination blocks of jobs that ended before they were set up: else nobody would ever say that nothing is to
+-- come. All by one statement, in one order: who creates a block waits for who is creating it.
 -- A destination block of which nothing was to come any more is in use again; where the Closer has it in hand just now, it
 -- stays closed and that is said again.
 WITH r AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
+    SELECT r.*, false AS by_ended FROM json_to_recordset(%(rows)s::json) AS r(
         name text, kind text, parent text, vo text, task_id bigint, source text, destination text, closes boolean)
+    UNION ALL SELECT DISTINCT f.destination_block, 'destination', '', j.vo, j.task_id, '', '', true, true
+    FROM job j JOIN job_file f USING (job_id)
+    WHERE j.job_id = ANY(%(never_set_up)s) AND f.type IN ('output', 'log') AND f.destination_block <> ''
 ), reopened AS (
     UPDATE data_block SET status = 'running', closed_at = NULL WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
-        WHERE r.kind = 'destination' AND b.closes AND b.status = 'closed' ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
+        WHERE r.kind = 'destination' AND NOT r.by_ended AND b.closes AND b.status = 'closed'
+        ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
 ), closing AS (
     -- Who named it first, a program of before it may be, did not say that it closes.
     UPDATE data_block SET closes = true WHERE block_id = ANY(ARRAY(
@@ -287,16 +293,7 @@ WITH r AS (
 )
 INSERT INTO data_block (name, kind, status, parent, vo, task_id, source, destination, closes)
 SELECT r.name, r.kind, 'defined', r.parent, r.vo, r.task_id, r.source, r.destination, r.closes FROM r
-ORDER BY r.name
-ON CONFLICT (name) DO NOTHING
-
--- name: create_destinations
--- Of jobs that ended before they were set up: else nobody would ever say that nothing is to come.
-INSERT INTO data_block (name, kind, status, parent, vo, task_id, closes)
-SELECT DISTINCT ON (f.destination_block) f.destination_block, 'destination', 'defined', '', j.vo, j.task_id, true
-FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint) JOIN job j USING (job_id) JOIN job_file f USING (job_id)
-WHERE f.type IN ('output', 'log') AND f.destination_block <> ''
-ORDER BY f.destination_block
+ORDER BY r.name, r.by_ended
 ON CONFLICT (name) DO NOTHING
 
 -- name: fill_blocks
