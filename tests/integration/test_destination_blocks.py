@@ -11,6 +11,7 @@ import pytest
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.outcomes import NewBlock
+from sql.retention import Retention
 from tests import factories
 from tests.driver import Database
 from tests.inprocess import Serve
@@ -62,3 +63,17 @@ def test_a_block_that_a_program_of_before_named_closes_with_jobs_that_were_never
     database.execute(insert, (LOG_TOP, "closed", True))
     write(Effects(never_set_up={1}))
     assert database.rows(BLOCKS) == [(LOG_TOP, "closed", True), (TOP, "running", True)]
+
+
+@pytest.mark.usefixtures("write")
+def test_a_block_that_a_job_is_to_be_set_up_for_is_not_forgotten(database: Database, database_url: str) -> None:
+    """It knows how many files of before were in it."""
+    for name in (TOP, LOG_TOP, "idle", "closed"):
+        database.execute(INSERT, (name,))
+    database.execute("UPDATE data_block SET created_at = now() - interval '31 days'")
+    database.execute("UPDATE data_block SET closed_at = created_at WHERE name = ANY(%s)", ([LOG_TOP, "closed"],))
+    for kind in ("blocks", "idle_blocks"):
+        forgetting = Retention(database_url, kind, 30)
+        assert forgetting.forget(30, 100) == 1
+        forgetting.close()
+    assert [name for name, *_ in database.rows(BLOCKS)] == [LOG_TOP, TOP]
