@@ -73,9 +73,12 @@ def parse_report(text: str | None) -> dict[str, OutputFile]:
     return files
 
 
+_JSON = json.JSONDecoder(object_pairs_hook=_Said)
+
+
 def _from_json(text: str) -> _Said:
     try:
-        report = json.loads(text, object_pairs_hook=_Said)
+        report = _JSON.decode(text)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"output report is not JSON: {error}") from None
     if not isinstance(report, _Said):
