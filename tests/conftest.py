@@ -24,6 +24,11 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test goes first: at the end the others would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_api_document.py")
+
+
 @pytest.fixture(scope="session")
 def session_dir() -> Iterator[Path]:
     """The folder of this test run; those of runs that were killed are swept away, processes included."""

@@ -443,9 +443,7 @@ FROM json_to_recordset(%(rows)s::json) AS r(
     message_id uuid, exchange text, routing_key text, body text, headers jsonb)
 
 -- name: forget_requests
--- One that the relay is just sending again comes again, changes nothing, and is deleted then.
-DELETE FROM request WHERE message_id = ANY(ARRAY(
-    SELECT message_id FROM request WHERE message_id = ANY(%(message_ids)s::uuid[]) FOR UPDATE SKIP LOCKED))
+DELETE FROM request WHERE message_id = ANY(%(message_ids)s::uuid[])
 
 -- name: bury
 INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)
