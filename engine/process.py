@@ -32,7 +32,7 @@ from panda_fsm.trouble import (
     Breaker,
     Kind,
     kind_of,
-)  # fmt: skip
+)
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
 """What came: deliveries decoded, and bound to the jobs that they are about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -98,45 +98,32 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
 def without_repeats(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
     """What must act on a job once, and was handled for it before, is left out, and what sets a thing of it that a newer
     message has set; of a message of many jobs some may have been locked then."""
-    return _newest(_once(items, tx), tx)
-
-
-def _newest(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
+    once = [_in_inbox(item) for item in items]
+    keys = {key for key in once if key is not None}
+    if keys:
+        items = _first_of_each(items, once, tx.remember(sorted(keys)))
+    sets = [_sets(item) for item in items]
     said: dict[Said, str] = {}
-    keys = [_sets(item) for item in items]
+    for one in sets:
+        if one is not None:
+            said[one[0]] = max(said.get(one[0], ""), one[1])
+    return _first_of_each(items, sets, {(what, said[what]) for what in tx.newest(said)}) if said else items
+
+
+def _first_of_each(items: Sequence[Item[Any]], keys: Sequence[Hashable], fresh: Set[Hashable]) -> list[Item[Any]]:
+    """Those without a key, and of each fresh one the first: a message may come twice in one batch."""
+    left, seen = [], set[Hashable]()
     for key, item in zip(keys, items, strict=True):
-        if key is not None:
-            said[key] = max(said.get(key, ""), item.message.message_id)
-    if not said:
-        return items
-    news = tx.newest(said)
-    left = []
-    for key, item in zip(keys, items, strict=True):
-        if key is None:
+        if key is None or (key in fresh and key not in seen):
             left.append(item)
-        elif key in news and said[key] == item.message.message_id:
-            left.append(item)
-            news.remove(key)  # it may come twice in one batch
+            seen.add(key)
     return left
 
 
-def _sets(item: Item[Any]) -> Said | None:
+def _sets(item: Item[Any]) -> tuple[Said, str] | None:
+    """What it sets of its job, and which message that is."""
     what = item.message.sets
-    return None if what is None or item.job is None else (item.job.job_id, what)
-
-
-def _once(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:
-    keys = [_in_inbox(item) for item in items]
-    once = sorted({key for key in keys if key is not None})
-    if not once:
-        return items
-    fresh = tx.remember(once)
-    left = []
-    for key, item in zip(keys, items, strict=True):
-        if key is None or key in fresh:
-            left.append(item)
-            fresh.discard(key or "")  # it may come twice in one batch, too
-    return left
+    return None if what is None or item.job is None else ((item.job.job_id, what), item.message.message_id)
 
 
 def _in_inbox(item: Item[Any]) -> str | None:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lab.account import Account
@@ -46,9 +46,19 @@ class Daemon:
         cwd: Path | None = None,
     ) -> None:
         """Start the command detached from our terminal, its output appended to the log."""
+        self.launch(lambda: self._popen(command, environment, account, cwd))
+
+    def launch(self, start: Callable[[], int]) -> None:
+        """Have a process started, whose pid is returned, and take it for ours from now on."""
         if self.is_running:
             raise DaemonError(f"{self.name} runs already as process {self.pid}")
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.touch()
+        self._identity_file.write_text(_identity(start()) or "")
+
+    def _popen(
+        self, command: Sequence[str], environment: Mapping[str, str], account: Account | None, cwd: Path | None
+    ) -> int:
         identity = {} if account is None else account.popen_arguments()
         with self.log.open("ab") as log:
             child = subprocess.Popen(
@@ -62,11 +72,7 @@ class Daemon:
                 **identity,
             )
         _CHILDREN.add(child)
-        self.adopt(child.pid)
-
-    def adopt(self, pid: int) -> None:
-        """Take a process for ours from now on."""
-        self._identity_file.write_text(_identity(pid) or "")
+        return child.pid
 
     @property
     def pid(self) -> int | None:

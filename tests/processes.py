@@ -103,12 +103,9 @@ class Processes:
 
     def _launch(self, name: str, arguments: list[str], environment: dict[str, str]) -> Daemon:
         daemon = self._daemons.setdefault(name, Daemon(name, self.directory))
-        if daemon.is_running:
-            raise DaemonError(f"{name} runs already as process {daemon.pid}")
         self._launched[name] = (arguments, environment)
         self._wanted.add(name)
-        daemon.log.touch()
-        daemon.adopt(NURSERY.start(arguments, environment, ROOT, daemon.log))
+        daemon.launch(lambda: NURSERY.start(arguments, environment, ROOT, daemon.log))
         return daemon
 
     def _is_ready(self) -> bool:

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from panda_fsm.codes import Component, DispatcherCode, TaskBufferCode, error_of_kill
-from panda_fsm.jobs.states import USER_LABELS, Phase, State
+from panda_fsm.jobs.states import PRODUCTION_LABELS, USER_LABELS, Phase, State
 
 S = State
 P = Phase
@@ -163,7 +163,7 @@ FACTS: Mapping[State, Facts] = {
     S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending", 4) + _NEVER_TAKEN),
     S.DEFINED: Facts(
         P.PREPARING, OnReport.GHOST,
-        _expired(4 * _HOUR, "expired in defined", 51, labels=_MANAGED | {"test"}, of_tasks=True)
+        _expired(4 * _HOUR, "expired in defined", 51, labels=PRODUCTION_LABELS, of_tasks=True)
         + _expired(4 * _HOUR, "expired in defined") + _NEVER_TAKEN,
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.states import USER_LABELS, State
+from panda_fsm.jobs.states import PRODUCTION_LABELS, USER_LABELS, State
 from panda_fsm.jobs.table import JOB, Trigger
 
 TO_BE_KILLED = "tobekilled"
@@ -14,9 +14,6 @@ _CLOSING = frozenset({2, 4, 10, 51, 55, CLOSED_BY_PILOT})
 _MANAGER_MAY = frozenset({2, 4, 7, 8, 9, 10, 50, 51, 52, 91, 99})
 """Codes with which a production manager may end other people's user jobs."""
 _FORCING = frozenset({9, 52})
-_FORCED_LABELS = frozenset({"managed", "test"})
-_GROUP_LABELS = frozenset({"managed", "test"})
-"""Jobs that are their working group's: production managers of the group may act on them."""
 _FORCING_ALWAYS = 99
 _SAID_ANEW = frozenset({2, 9, 10, 51, 52, CLOSED_BY_PILOT, 99})
 """Codes that count even where the pilot is told already: what is noted of the kill is theirs from then on."""
@@ -48,14 +45,14 @@ def may_kill(killer: Killer, label: str, code: int) -> bool:
 
 def production_group(label: str, working_group: str) -> str:
     """The working group whose production managers may act on the job as those of its VO do; "": none."""
-    return working_group if label in _GROUP_LABELS else ""
+    return working_group if label in PRODUCTION_LABELS else ""
 
 
 def is_forced(killer: Killer, label: str, code: int) -> bool:
     """Whether the pilot of a running job is not asked."""
     if not killer.is_production:
         return False
-    return code == _FORCING_ALWAYS or (code in _FORCING and label in _FORCED_LABELS)
+    return code == _FORCING_ALWAYS or (code in _FORCING and label in PRODUCTION_LABELS)
 
 
 def effect(state: State, command: str | None, code: int, forced: bool) -> Kill:

@@ -67,6 +67,8 @@ BUILD = "panda"
 """The label of build jobs: they make libraries, which others read."""
 USER_LABELS = frozenset({"user", BUILD})
 """Jobs of users: what they run, and what builds it."""
+PRODUCTION_LABELS = frozenset({"managed", "test"})
+"""Jobs of production: their working group's, too, and those whose inputs are kept at the site."""
 TO_SET_UP = frozenset({State.DEFINED, State.WAITING})
 """The Setupper looks at them."""
 USABLE_INPUT = frozenset({FileStatus.READY, FileStatus.CACHED})

@@ -17,7 +17,7 @@ from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
 from panda_fsm.jobs.names import NameRule
 from panda_fsm.jobs.report import OutputFile
-from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType
+from panda_fsm.jobs.states import PRODUCTION_LABELS, USABLE_INPUT, FileStatus, FileType
 from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer, Unknown
 from panda_fsm.ports import Catalogue
@@ -34,7 +34,7 @@ from plugins.experiments.bunches import (
     way_of,
 )
 from plugins.experiments.outputs import Outputs, home, replica_of, sub_block
-from plugins.experiments.pins import PINNED_LABELS, pins_of
+from plugins.experiments.pins import pins_of
 
 FILES_PER_DISPATCH_BLOCK = 20
 """Checked before a job's files are added, so that one job is never split over two blocks."""
@@ -101,7 +101,7 @@ class GenericPlugin:
 
     def pins(self, job: Job) -> bool:
         """Whether its inputs that are at the site already are kept there while it lives: those of production are."""
-        return job.label in PINNED_LABELS
+        return job.label in PRODUCTION_LABELS
 
     def pin_name(self, first: Job, number: int, generation: int) -> str:
         """`panda.<taskID>.<MM.DD>.GEN.<uuid>_dis0<number><PandaID of the first job>`."""

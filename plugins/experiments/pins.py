@@ -9,7 +9,6 @@ from plugins.experiments.bunches import Member
 JOBS_PER_PIN = 20
 """So many jobs have their pins in common."""
 FILES_PER_PIN = 500
-PINNED_LABELS = frozenset({"managed", "test"})
 
 
 def pins_of(members: Sequence[Member]) -> Iterator[tuple[Job, int, list[tuple[Job, File]]]]:

@@ -14,7 +14,8 @@ DELETE FROM job_stdout WHERE job_id = ANY(ARRAY(
     ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
 -- name: forget_blocks
--- Closed ones that no live job refers to, not even one whose outputs are in no block yet. Their destination blocks know how many files were in them.
+-- Closed ones that no live job refers to, not even one whose outputs are in no block yet. Their destination blocks know
+-- how many files were in them.
 WITH gone AS (
     DELETE FROM data_block WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM data_block b
@@ -36,7 +37,8 @@ WITH gone AS (
 SELECT name FROM gone
 
 -- name: forget_idle_blocks
--- Open ones that nothing is in and nothing waits for: destination blocks whose sub blocks are forgotten, others that no file ever joined.
+-- Open ones that nothing is in and nothing waits for: destination blocks whose sub blocks are forgotten, others that no
+-- file ever joined.
 DELETE FROM data_block WHERE block_id = ANY(ARRAY(
     SELECT b.block_id FROM data_block b
     WHERE b.created_at < now() - make_interval(days => %(days)s) AND b.closed_at IS NULL

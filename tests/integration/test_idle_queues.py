@@ -48,17 +48,24 @@ def test_urgent_jobs_end_at_queues_where_nothing_starts(serve: Serve, database: 
     assert database.rows(query) == [("activated", None), ("closed", "toreassign"), ("closed", "toreassign")]
 
 
-def test_nothing_is_idle_while_nobody_handles_what_pilots_say(serve: Serve, database: Database, clock: Clock) -> None:
-    """Else an outage of the Watchers, or of the broker, would end all urgent jobs with its end."""
+def idle_but_for_a_report(serve: Serve, database: Database, clock: Clock, age: str) -> list[int]:
+    """Which of an urgent job of production (1) and one of a user (2), both idle for long, are announced while a report
+    that a job runs has waited for so long."""
     urgent = factories.draft(1, label="managed", priority=800)
     serve(Creator()).handle(factories.submit(urgent, factories.draft(2)))
     enter(database, [1, 2], S.ACTIVATED, 12 * HOUR, deadline_at="1 day")
     database.execute(
         "INSERT INTO request (message_id, routing_key, body, accepted_at)"
-        " VALUES (gen_random_uuid(), 'report.running', '{}', now() - interval '2 min')"
+        " VALUES (gen_random_uuid(), 'report.running', '{}', now() - %s::interval)",
+        (age,),
     )
     clock.round("deadlines")
-    assert overdue(said(database)) == []
+    return overdue(said(database))
+
+
+def test_nothing_is_idle_while_nobody_handles_what_pilots_say(serve: Serve, database: Database, clock: Clock) -> None:
+    """Else an outage of the Watchers, or of the broker, would end all urgent jobs with its end."""
+    assert idle_but_for_a_report(serve, database, clock, "2 min") == []
     assert all(500 < appointment_s(database, n) <= 600 for n in (1, 2))
     database.execute("UPDATE request SET accepted_at = now()")
     database.execute("UPDATE job_deadline SET deadline_at = now()")
@@ -70,15 +77,7 @@ def test_a_report_that_is_put_off_keeps_jobs_no_longer_than_a_start_would(
     serve: Serve, database: Database, clock: Clock
 ) -> None:
     """For the queue it is two hours, for the task three."""
-    urgent = factories.draft(1, label="managed", priority=800)
-    serve(Creator()).handle(factories.submit(urgent, factories.draft(2)))
-    enter(database, [1, 2], S.ACTIVATED, 12 * HOUR, deadline_at="1 day")
-    database.execute(
-        "INSERT INTO request (message_id, routing_key, body, accepted_at)"
-        " VALUES (gen_random_uuid(), 'report.running', '{}', now() - interval '121 min')"
-    )
-    clock.round("deadlines")
-    assert overdue(said(database)) == [1]
+    assert idle_but_for_a_report(serve, database, clock, "121 min") == [1]
     database.execute("UPDATE request SET accepted_at = now() - interval '181 min'")
     database.execute("UPDATE job_deadline SET deadline_at = now() WHERE job_id = 2")
     clock.round("deadlines")
