@@ -26,7 +26,7 @@ _WAIT_FOR_CONNECTION_S = 10.0
 _LOOK_AGAIN_S = 1.5
 """The pool doubles its pauses between attempts to connect; it gives each up after so long and begins anew."""
 _RENEW_AGAIN_S = 1.0
-_BY_INDEX = (
+BY_INDEX = (
     " -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
     " -c enable_bitmapscan=off -c enable_sort=off"
 )
@@ -47,7 +47,7 @@ class Pool:
         self._is_away = False
         self._tidying: asyncio.Task[None] | None = None
         self._renewed_at = 0.0
-        options = f"-c statement_timeout={int(statement_timeout_s * 1000)}{_BY_INDEX if by_index else ''}{_ALWAYS}"
+        options = f"-c statement_timeout={int(statement_timeout_s * 1000)}{BY_INDEX if by_index else ''}{_ALWAYS}"
         self._pool = AsyncConnectionPool(
             database_url,
             name=name,

@@ -7,6 +7,10 @@ import psycopg
 
 from sql.connections import CLIENT_GRACE_S, LimitedConnection, is_spoiled, session, translated
 
+ENGINE_PLANS = "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+"""Every statement goes by an index, and its plan is made once a connection. The planner may think otherwise: it saw the
+outbox and its like when they were empty, and would read through all the dead rows of a busy hour."""
+
 
 class Session:
     """Every statement has a timeout, on the server and, should the server not keep it, on the client.
@@ -18,10 +22,8 @@ class Session:
         self._url = database_url
         self._name = name
         self._limit_s = statement_timeout_s + CLIENT_GRACE_S
-        # Every statement goes by an index. The planner may think otherwise: it saw the outbox and its like when they
-        # were empty, and would read through all the dead rows of a busy hour.
         self._options = (
-            f"-c statement_timeout={int(statement_timeout_s * 1000)} -c enable_seqscan=off"
+            f"-c statement_timeout={int(statement_timeout_s * 1000)} {ENGINE_PLANS}"
             f" -c idle_in_transaction_session_timeout=60000 -c lock_timeout={int(lock_timeout_s * 1000)}"
         )
         self._connection: LimitedConnection | None = None

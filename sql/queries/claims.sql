@@ -5,7 +5,7 @@
 -- it for a moment. All skip jobs that are locked instead of waiting for them, so they can be in no deadlock; a row of
 -- job_waiting is touched only by who has locked its job. Only `step`, in the same transaction, makes a step of it. For
 -- pilots that ask for one task or user, or for the background, sql/searches.py puts another condition in the place of
--- `w.site = ...`.
+-- `w.site = ...`. Joins go by index whatever the planner believes (ADR 0038).
 
 -- name: front
 -- A part of `pick_front` and `claim_front`: among the first jobs in the order of dispatch there are enough that fit. None
@@ -16,17 +16,17 @@ picked AS MATERIALIZED (
         SELECT w.job_id, w.priority, w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk
         FROM job_waiting w WHERE w.site = %(site)s ORDER BY w.priority DESC, w.job_id LIMIT %(front)s
     ) AS w
-    JOIN job j ON j.job_id = w.job_id
+    CROSS JOIN LATERAL (
+        SELECT FROM job WHERE job_id = w.job_id AND state = 'activated' FOR UPDATE SKIP LOCKED) AS j
     WHERE (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
       AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
       AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
       AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
-      AND j.state = 'activated' AND NOT EXISTS (SELECT FROM seen WHERE holds)
+      AND NOT EXISTS (SELECT FROM seen WHERE holds)
     ORDER BY w.priority DESC, w.job_id
     LIMIT %(wanted)s
-    FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
-    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+    DELETE FROM job_waiting WHERE job_id = ANY(ARRAY(SELECT job_id FROM picked))
 )
 
 -- name: pick_front
@@ -101,13 +101,12 @@ WITH RECURSIVE class AS (
 ), picked AS MATERIALIZED (
     SELECT b.job_id, b.priority
     FROM (SELECT * FROM best ORDER BY priority DESC, job_id LIMIT %(candidates)s) AS b
-    JOIN job j ON j.job_id = b.job_id
-    WHERE j.state = 'activated'
+    CROSS JOIN LATERAL (
+        SELECT FROM job WHERE job_id = b.job_id AND state = 'activated' FOR UPDATE SKIP LOCKED) AS j
     ORDER BY b.priority DESC, b.job_id
     LIMIT %(wanted)s
-    FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
-    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+    DELETE FROM job_waiting WHERE job_id = ANY(ARRAY(SELECT job_id FROM picked))
 )
 SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id),
     most.classes >= %(classes)s OR (got.jobs < %(wanted)s AND there.jobs >= %(candidates)s) AS unseen,
@@ -128,13 +127,12 @@ WITH picked AS MATERIALIZED (
           AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
         ORDER BY w.priority DESC, w.job_id
     ) AS f
-    JOIN job j ON j.job_id = f.job_id
-    WHERE j.state = 'activated'
+    CROSS JOIN LATERAL (
+        SELECT FROM job WHERE job_id = f.job_id AND state = 'activated' FOR UPDATE SKIP LOCKED) AS j
     ORDER BY f.priority DESC, f.job_id
     LIMIT %(wanted)s
-    FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
-    DELETE FROM job_waiting w USING picked p WHERE w.job_id = p.job_id
+    DELETE FROM job_waiting WHERE job_id = ANY(ARRAY(SELECT job_id FROM picked))
 )
 SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS unseen,
     CASE WHEN (SELECT count(*) FROM picked) >= %(wanted)s THEN false ELSE EXISTS (
@@ -156,7 +154,8 @@ SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS
 -- since. Asked for with the first search, and acted upon by `step` only if it is still so.
 SELECT s.place::text, s.job_id, s.version, EXISTS (
     SELECT FROM job j WHERE j.job_id = s.job_id AND j.version = s.version AND j.state = 'sent'
-      AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at))
+      AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at OFFSET 0)
+    OFFSET 0)
 FROM seat s WHERE s.place = ANY (%(places)s::uuid[])
 
 -- name: give_again
@@ -167,20 +166,19 @@ WITH given AS (
 ), held AS MATERIALIZED (
     SELECT s.place, g.job_id, g.version, g.number
     FROM given g JOIN seat s ON s.place = g.place
-    WHERE s.job_id = g.job_id AND s.version = g.version
+    WHERE s.place = ANY(ARRAY(SELECT place FROM given)) AND s.job_id = g.job_id AND s.version = g.version
     ORDER BY s.place FOR UPDATE OF s
 ), kept AS (
-    UPDATE seat s SET cause = NULL FROM held h WHERE s.place = h.place AND s.cause IS NOT NULL
+    UPDATE seat SET cause = NULL WHERE place = ANY(ARRAY(SELECT place FROM held)) AND cause IS NOT NULL
 )
 SELECT h.number, j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id,
     j.job_definition_id, j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime,
-    j.resource_type, coalesce(p.spec, '{}') AS spec,
+    j.resource_type, coalesce((SELECT spec FROM job_spec WHERE job_id = j.job_id), '{}') AS spec,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file f WHERE f.job_id = j.job_id) AS files
 FROM held h
-JOIN job j ON j.job_id = h.job_id AND j.version = h.version
-LEFT JOIN job_spec p ON p.job_id = j.job_id
+CROSS JOIN LATERAL (SELECT * FROM job WHERE job_id = h.job_id AND version = h.version OFFSET 0) AS j
 ORDER BY h.number
 
 -- name: give_back
@@ -192,20 +190,22 @@ WITH given AS (
 ), locked AS MATERIALIZED (
     SELECT j.job_id, g.place, g.cause, g.deadline_s, g.look_s
     FROM given g JOIN job j ON j.job_id = g.job_id
-    WHERE j.version = g.version
-      AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
+    WHERE j.job_id = ANY(ARRAY(SELECT job_id FROM given)) AND j.version = g.version
+      AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at OFFSET 0)
     FOR UPDATE OF j SKIP LOCKED
 ), held AS MATERIALIZED (
-    SELECT s.place FROM locked l JOIN seat s ON s.place = l.place WHERE s.cause = l.cause
+    SELECT s.place FROM locked l JOIN seat s ON s.place = l.place
+    WHERE s.place = ANY(ARRAY(SELECT place FROM locked)) AND s.cause = l.cause
     ORDER BY s.place FOR UPDATE OF s
 ), left_seats AS (
-    DELETE FROM seat s USING held h WHERE s.place = h.place
+    DELETE FROM seat WHERE place = ANY(ARRAY(SELECT place FROM held))
 ), moved AS (
     UPDATE job j
     SET state = 'activated', version = j.version + 1, holder = NULL, node = NULL, pilot = NULL, waits_for = NULL,
         deadline_at = now() + make_interval(secs => l.deadline_s), state_changed_at = now(), modified_at = now()
     FROM locked l
-    WHERE j.job_id = l.job_id AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
+    WHERE j.job_id = l.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM locked))
+      AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
     RETURNING j.job_id, j.version, j.site, j.vo, j.priority, j.label, j.resource_type, j.min_ram, j.max_disk,
         j.max_walltime, j.core_count, j.task_id, j.user_name, j.is_background, l.cause, l.look_s
 ), waiting AS (
@@ -216,7 +216,8 @@ WITH given AS (
     FROM moved
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => m.look_s)
-    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => m.look_s)
+    FROM moved m WHERE d.job_id = m.job_id AND d.job_id = ANY(ARRAY(SELECT job_id FROM moved))
+      AND d.deadline_at > now() + make_interval(secs => m.look_s)
 ), noted AS (
     INSERT INTO job_history (job_id, version, transition_id, message_id, service, host)
     SELECT m.job_id, m.version, t.transition_id, m.cause, 'gateway', %(host)s
@@ -231,9 +232,10 @@ WITH given AS (
 SELECT job_id, version, cause::text, site, vo, task_id FROM moved
 UNION ALL
 SELECT g.job_id, NULL, g.cause::text, j.site, j.vo, j.task_id
-FROM given g JOIN job j ON j.job_id = g.job_id AND j.version = g.version
+FROM given g CROSS JOIN LATERAL (
+    SELECT * FROM job WHERE job_id = g.job_id AND version = g.version OFFSET 0) AS j
 WHERE g.job_id NOT IN (SELECT job_id FROM locked)
-  AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)
+  AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at OFFSET 0)
 
 -- name: claim_front
 -- Before `front`, and `filled` and `step` behind it: the whole claim of pilots that are alike and hold nothing.
@@ -243,8 +245,9 @@ WITH asked AS MATERIALIZED (
 ), seen AS MATERIALIZED (
     SELECT s.place, s.job_id, s.version, EXISTS (SELECT FROM job j WHERE j.job_id = s.job_id AND j.version = s.version
         AND j.state = 'sent'
-        AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at)) AS holds
-    FROM asked a JOIN seat s ON s.place = a.place
+        AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at OFFSET 0)
+        OFFSET 0) AS holds
+    FROM asked a CROSS JOIN LATERAL (SELECT * FROM seat WHERE place = a.place OFFSET 0) AS s
 ),
 
 -- name: filled
@@ -275,7 +278,7 @@ WITH given AS (
         pilot = coalesce(j.pilot, '{}') || s.pilot, waits_for = NULL,
         deadline_at = now() + make_interval(secs => %(deadline_s)s::float8), state_changed_at = now(), modified_at = now()
     FROM given s
-    WHERE j.job_id = s.job_id
+    WHERE j.job_id = s.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM given))
     RETURNING j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.job_definition_id,
         j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime, j.resource_type,
         s.number, s.cause, s.place, s.is_shared, s.event_id
@@ -287,8 +290,9 @@ WITH given AS (
     WHERE EXISTS (SELECT FROM given g WHERE g.place = s.place AND g.seen_job = s.job_id AND g.seen_version = s.version)
     RETURNING s.place
 ), sooner AS (
-    UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
-    FROM moved m WHERE d.job_id = m.job_id AND d.deadline_at > now() + make_interval(secs => %(look_s)s::float8)
+    UPDATE job_deadline SET deadline_at = now() + make_interval(secs => %(look_s)s::float8)
+    WHERE job_id = ANY(ARRAY(SELECT job_id FROM moved))
+      AND deadline_at > now() + make_interval(secs => %(look_s)s::float8)
 ), noted AS (
     INSERT INTO job_history (job_id, version, transition_id, message_id, service, host)
     SELECT m.job_id, m.version, t.transition_id, m.cause, 'gateway', %(host)s
@@ -309,11 +313,10 @@ WITH given AS (
 )
 SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.priority, m.task_id,
     m.job_definition_id, m.jobset_id, m.name, m.user_name, m.core_count, m.min_ram, m.max_disk, m.max_walltime,
-    m.resource_type, coalesce(p.spec, '{}') AS spec,
+    m.resource_type, coalesce((SELECT spec FROM job_spec WHERE job_id = m.job_id), '{}') AS spec,
     (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
                 f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
      FROM job_file f WHERE f.job_id = m.job_id) AS files,
     m.event_id::text, m.event, m.place IS NULL OR m.place IN (SELECT place FROM seated) AS noted
 FROM said m
-LEFT JOIN job_spec p ON p.job_id = m.job_id
 ORDER BY m.number

@@ -22,14 +22,15 @@ ON CONFLICT DO NOTHING
 -- name: keep_plain
 -- The usual reports in one round trip: those whose jobs are as the reports need are kept, or, where they say only that
 -- the job goes on, it is written down that they were heard; if there are none but these, the disk is not waited for
--- (see `hear`). The others are nobody's business here. Held to `judge` by a test (ADR 0022).
+-- (see `hear`). The others are nobody's business here. Held to `judge` by a test (ADR 0022). `OFFSET 0`: ADR 0038.
 WITH asked AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r (number int, job_id bigint, holder text, attempt_nr int,
         batch_id text, may_beat boolean, message_id uuid, routing_key text, body text)
 ), plain AS MATERIALIZED (
     SELECT a.number, a.job_id, j.command, a.may_beat AND j.state = %(beating)s::text AS beats,
         a.message_id, a.routing_key, a.body
-    FROM asked a JOIN job j ON j.job_id = a.job_id
+    FROM asked a CROSS JOIN LATERAL (
+        SELECT command, state, holder, left_by, attempt_nr, pilot FROM job WHERE job_id = a.job_id OFFSET 0) AS j
     WHERE j.state = ANY (%(states)s::text[]) AND j.holder = a.holder AND coalesce(cardinality(j.left_by), 0) = 0
       AND (a.attempt_nr IS NULL OR a.attempt_nr = j.attempt_nr)
       AND (a.batch_id = '' OR coalesce(j.pilot ->> 'batch_id', '') IN ('', a.batch_id))
@@ -70,7 +71,7 @@ WITH now_and_here AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off'
     SELECT message_id FROM request, now_and_here WHERE message_id = ANY (%(message_ids)s::uuid[])
     ORDER BY message_id FOR UPDATE OF request SKIP LOCKED
 )
-UPDATE request r SET sent_at = 'epoch' FROM left_here l WHERE r.message_id = l.message_id
+UPDATE request SET sent_at = 'epoch' WHERE message_id = ANY(ARRAY(SELECT message_id FROM left_here))
 
 -- name: hear
 -- Not worth waiting for the disk: the pulse shows a crash, and gives the grace that lost stamps need. In the order of

@@ -1,24 +1,27 @@
--- Statements of the engine. Rows come as one JSON array, so a batch of any size is one round trip.
+-- Statements of the engine. Rows come as one JSON array, so a batch of any size is one round trip. `OFFSET 0` and
+-- `ANY(ARRAY(...))` keep the planner to an index of tables that it saw empty (ADR 0038); `IS FALSE`, off a partial index.
 
 -- name: load_jobs
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
-       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at,
+       (SELECT heard_at FROM job_heard WHERE job_id = j.job_id), j.waits_for,
        coalesce(cardinality(j.left_by), 0),
        j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
        coalesce(j.errors ?| '{pilot,exe}', false),
        j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
-FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
+FROM job j
 WHERE j.job_id = ANY(%(job_ids)s)
 
 -- name: load_jobs_locked
 -- What somebody else holds is left out: its message waits, and nobody waits for it.
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
-       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at, h.heard_at, j.waits_for,
+       j.command, j.verdict, j.has_report, j.deadline_at, j.state_changed_at, j.created_at,
+       (SELECT heard_at FROM job_heard WHERE job_id = j.job_id), j.waits_for,
        coalesce(cardinality(j.left_by), 0),
        j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
        coalesce(j.errors ?| '{pilot,exe}', false),
        j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
-FROM job j LEFT JOIN job_heard h ON h.job_id = j.job_id
+FROM job j
 WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 
 -- name: lock_versions
@@ -30,21 +33,24 @@ SELECT job_id FROM job WHERE job_id = ANY(%(job_ids)s)
 -- name: known_blocks
 -- Those that files join are locked against closing until they have; in order against others who lock blocks.
 WITH joined AS (
-    SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(locked)s) ORDER BY block_id FOR SHARE
+    SELECT name, status, kind, vo FROM data_block
+    WHERE block_id = ANY(ARRAY(SELECT block_id FROM data_block WHERE name = ANY(%(locked)s)))
+    ORDER BY block_id FOR SHARE
 )
 SELECT name, status, kind, vo FROM joined
 UNION ALL SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(others)s)
 
 -- name: foreign_blocks
 -- Blocks that others created while we were about to.
-SELECT b.name FROM json_to_recordset(%(rows)s::json) AS r(name text, kind text, vo text)
-JOIN data_block b ON b.name = r.name WHERE (b.kind, b.vo) <> (r.kind, r.vo)
+SELECT r.name FROM json_to_recordset(%(rows)s::json) AS r(name text, kind text, vo text)
+WHERE EXISTS (SELECT FROM data_block b WHERE b.name = r.name AND (b.kind, b.vo) <> (r.kind, r.vo) OFFSET 0)
 
 -- name: load_files
 SELECT f.job_id, f.seq, f.type, f.lfn, f.scope, f.dataset, f.status, f.destination_block, f.destination, f.block_id,
        b.name, f.guid, f.size, f.checksum, f.token, f.place_token,
        coalesce(b.status = 'defined', false)
-FROM job_file f LEFT JOIN data_block b USING (block_id)
+FROM job_file f
+LEFT JOIN LATERAL (SELECT name, status FROM data_block WHERE block_id = f.block_id OFFSET 0) AS b ON true
 WHERE f.job_id = ANY(%(job_ids)s) ORDER BY f.job_id, f.seq
 
 -- name: load_upstream
@@ -62,21 +68,23 @@ SELECT u.job_id, u.upstream_id, coalesce(j.state, a.state), CASE
              WHERE job_id = u.upstream_id AND ended_at = e.ended_at), '') AS most) AS s)
     ELSE false END, u.seqs
 FROM job_upstream u JOIN job w ON w.job_id = u.job_id
-LEFT JOIN job j ON j.job_id = u.upstream_id
+LEFT JOIN LATERAL (SELECT state, pilot, attempt_nr FROM job WHERE job_id = u.upstream_id OFFSET 0) AS j ON true
 LEFT JOIN job_ended e ON e.job_id = u.upstream_id
 LEFT JOIN job_archive a ON a.job_id = e.job_id AND a.ended_at = e.ended_at
-WHERE u.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging') ORDER BY u.job_id, u.upstream_id
+WHERE u.job_id = ANY(%(job_ids)s) AND w.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging') ORDER BY u.job_id, u.upstream_id
 
 -- name: load_makers
 -- Of each of these libraries the build job to go by, live or archived: one that has made it, else one that may still, else
 -- the last one that did not. Only builds of the reader's experiment and owner count, for a name is anybody's.
 WITH wanted AS (
     SELECT r.job_id, w.vo, w.owner, r.scope, r.lfn
-    FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, scope text, lfn text) JOIN job w ON w.job_id = r.job_id
+    FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, scope text, lfn text)
+    CROSS JOIN LATERAL (SELECT vo, owner FROM job WHERE job_id = r.job_id OFFSET 0) AS w
 ), made AS (
     SELECT DISTINCT ON (l.vo, l.owner, l.scope, l.lfn) l.*, m.job_id, m.state
     FROM (SELECT DISTINCT vo, owner, scope, lfn FROM wanted) AS l CROSS JOIN LATERAL (
-        SELECT j.job_id, j.state FROM job_file f JOIN job j ON j.job_id = f.job_id
+        SELECT j.job_id, j.state
+        FROM job_file f CROSS JOIN LATERAL (SELECT * FROM job WHERE job_id = f.job_id OFFSET 0) AS j
         WHERE f.lfn = l.lfn AND f.type = 'output' AND right(f.lfn, 8) = '.lib.tgz'
             AND f.scope = l.scope AND j.label = 'panda' AND j.vo = l.vo AND j.owner = l.owner
         UNION ALL
@@ -101,7 +109,8 @@ FROM (
     SELECT j.job_id, j.label, coalesce(r.output_report, '') AS output_report, r.state, r.attributes,
            sum(coalesce(octet_length(r.output_report), 0) + pg_column_size(r.attributes)) OVER by_id <= %(most_bytes)s
                OR row_number() OVER by_id = 1 AS fits
-    FROM job j JOIN pilot_report r ON r.job_id = j.job_id AND r.attempt_nr = j.attempt_nr
+    FROM job j CROSS JOIN LATERAL (
+        SELECT * FROM pilot_report WHERE job_id = j.job_id AND attempt_nr = j.attempt_nr OFFSET 0) AS r
     WHERE j.job_id = ANY(%(job_ids)s) WINDOW by_id AS (ORDER BY j.job_id)
 ) AS found
 
@@ -109,8 +118,10 @@ FROM (
 -- One row for each block that exists, with the jobs that have one of the named files in it.
 SELECT r.number, array_remove(array_agg(DISTINCT f.job_id), NULL)
 FROM json_to_recordset(%(rows)s::json) AS r(number int, block text, lfns text[])
-JOIN data_block b ON b.name = r.block
-LEFT JOIN job_file f ON f.block_id = b.block_id AND (r.lfns IS NULL OR f.lfn = ANY(r.lfns))
+CROSS JOIN LATERAL (SELECT block_id FROM data_block WHERE name = r.block OFFSET 0) AS b
+LEFT JOIN LATERAL (
+    SELECT job_id FROM job_file WHERE block_id = b.block_id AND (r.lfns IS NULL OR lfn = ANY(r.lfns)) OFFSET 0
+) AS f ON true
 GROUP BY r.number
 
 -- name: archived
@@ -171,9 +182,12 @@ ON CONFLICT DO NOTHING
 INSERT INTO job_upstream (job_id, upstream_id, merges, seqs)
 SELECT f.job_id, r.job_id, true, array_agg(DISTINCT f.seq)
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, vo text, task_id bigint, scope text, lfn text)
-JOIN job_file f ON f.place_token = 'TOMERGE' AND f.lfn = r.lfn AND f.scope = r.scope AND f.type IN ('output', 'log')
-JOIN job j ON j.job_id = f.job_id AND j.task_id = r.task_id AND j.vo = r.vo
-    AND j.state IN ('holding', 'transferring', 'merging')
+CROSS JOIN LATERAL (
+    SELECT * FROM job_file
+    WHERE place_token = 'TOMERGE' AND lfn = r.lfn AND scope = r.scope AND type IN ('output', 'log') OFFSET 0) AS f
+WHERE EXISTS (
+    SELECT FROM job j WHERE j.job_id = f.job_id AND j.task_id = r.task_id AND j.vo = r.vo
+        AND j.state IN ('holding', 'transferring', 'merging') OFFSET 0)
 GROUP BY f.job_id, r.job_id
 ON CONFLICT DO NOTHING
 
@@ -201,13 +215,16 @@ WITH r AS (
         final boolean)
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => r.look_s), ended = r.final
-    FROM r WHERE d.job_id = r.job_id AND r.look_s IS NOT NULL
+    FROM r WHERE d.job_id = r.job_id AND d.job_id = ANY(ARRAY(SELECT job_id FROM r)) AND r.look_s IS NOT NULL
         AND (r.final OR d.deadline_at > now() + make_interval(secs => r.look_s))
 ), woken AS (
-    UPDATE job_deadline d SET deadline_at = now()
-    WHERE NOT d.ended AND d.job_id = ANY(ARRAY(
-        SELECT w.job_id FROM r JOIN job_upstream u ON u.upstream_id = r.job_id JOIN job_deadline w ON w.job_id = u.job_id
-        WHERE r.final AND r.version > r.expected ORDER BY w.job_id FOR UPDATE OF w SKIP LOCKED))
+    UPDATE job_deadline SET deadline_at = now() WHERE job_id = ANY(ARRAY(
+        SELECT job_id FROM job_deadline
+        WHERE job_id = ANY(ARRAY(
+            SELECT job_id FROM job_upstream
+            WHERE upstream_id = ANY(ARRAY(SELECT job_id FROM r WHERE final AND version > expected))))
+          AND ended IS FALSE
+        ORDER BY job_id FOR UPDATE SKIP LOCKED))
 )
 UPDATE job j SET
     state = r.state,
@@ -225,19 +242,25 @@ UPDATE job j SET
         WHEN r.started OR (r.ended AND j.state = 'starting') THEN now()
         WHEN r.ended AND j.state = 'sent' THEN j.state_changed_at END),
     ended_at = CASE WHEN r.ended THEN coalesce(j.ended_at, now()) ELSE j.ended_at END
-FROM r WHERE j.job_id = r.job_id
+FROM r WHERE j.job_id = r.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM r))
 
 -- name: wake_readers
 -- Build jobs have ended: those that wait to read what they make are looked at again at once, whoever submitted them, but
 -- for those that somebody looks at already, and those that are to be looked at anyhow.
-UPDATE job_deadline d SET deadline_at = now()
-WHERE NOT d.ended AND d.job_id = ANY(ARRAY(
-    SELECT w.job_id FROM job b
-    JOIN job_file m ON m.job_id = b.job_id AND m.type = 'output' AND right(m.lfn, 8) = '.lib.tgz'
-    JOIN job_file f ON f.lfn = m.lfn AND f.type = 'input' AND right(f.lfn, 8) = '.lib.tgz' AND f.scope = m.scope
-    JOIN job j ON j.job_id = f.job_id AND j.vo = b.vo AND j.owner = b.owner AND j.state IN ('defined', 'waiting')
-    JOIN job_deadline w ON w.job_id = j.job_id AND w.deadline_at > now()
-    WHERE b.job_id = ANY(%(job_ids)s) ORDER BY w.job_id FOR UPDATE OF w SKIP LOCKED))
+UPDATE job_deadline SET deadline_at = now() WHERE job_id = ANY(ARRAY(
+    SELECT job_id FROM job_deadline WHERE job_id = ANY(ARRAY(
+        SELECT f.job_id FROM job b
+        CROSS JOIN LATERAL (
+            SELECT lfn, scope FROM job_file
+            WHERE job_id = b.job_id AND type = 'output' AND right(lfn, 8) = '.lib.tgz' OFFSET 0) AS m
+        CROSS JOIN LATERAL (
+            SELECT job_id FROM job_file
+            WHERE lfn = m.lfn AND type = 'input' AND right(lfn, 8) = '.lib.tgz' AND scope = m.scope OFFSET 0) AS f
+        WHERE b.job_id = ANY(%(job_ids)s) AND EXISTS (
+            SELECT FROM job j WHERE j.job_id = f.job_id AND j.vo = b.vo AND j.owner = b.owner
+                AND j.state IN ('defined', 'waiting') OFFSET 0)))
+        AND deadline_at > now() AND ended IS FALSE
+    ORDER BY job_id FOR UPDATE SKIP LOCKED))
 
 -- name: vacate
 -- Jobs that their pilots lost. Of those that never spoke the nodes are remembered: what they say later is a ghost's.
@@ -246,8 +269,9 @@ UPDATE job SET holder = NULL, node = NULL, pilot = NULL,
 WHERE job_id = ANY(%(job_ids)s)
 
 -- name: set_priorities
+WITH r AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, priority int))
 UPDATE job j SET priority = r.priority
-FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, priority int) WHERE j.job_id = r.job_id
+FROM r WHERE j.job_id = r.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM r))
 
 -- name: put_waiting
 INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
@@ -278,17 +302,19 @@ WITH r AS (
         name text, kind text, parent text, vo text, task_id bigint, source text, destination text, closes boolean)
     UNION ALL SELECT DISTINCT f.destination_block, 'destination', '', j.vo, j.task_id, '', '', true, true
     FROM job j JOIN job_file f USING (job_id)
-    WHERE j.job_id = ANY(%(never_set_up)s) AND f.type IN ('output', 'log') AND f.destination_block <> ''
+    WHERE j.job_id = ANY(%(never_set_up)s) AND f.job_id = ANY(%(never_set_up)s) AND f.type IN ('output', 'log') AND f.destination_block <> ''
+), there AS MATERIALIZED (
+    SELECT block_id FROM data_block WHERE name = ANY(ARRAY(SELECT name FROM r WHERE kind = 'destination'))
 ), reopened AS (
     UPDATE data_block SET status = 'running', closed_at = NULL WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
-        WHERE r.kind = 'destination' AND NOT r.by_ended AND b.closes AND b.status = 'closed'
+        WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM there)) AND r.kind = 'destination' AND NOT r.by_ended AND b.closes AND b.status = 'closed'
         ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
 ), closing AS (
     -- Who named it first, a program of before it may be, did not say that it closes.
     UPDATE data_block SET closes = true WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
-        WHERE r.kind = 'destination' AND r.closes AND NOT b.closes AND b.kind = r.kind AND b.vo = r.vo
+        WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM there)) AND r.kind = 'destination' AND r.closes AND NOT b.closes AND b.kind = r.kind AND b.vo = r.vo
         ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
 )
 INSERT INTO data_block (name, kind, status, parent, vo, task_id, source, destination, closes)
@@ -300,7 +326,8 @@ ON CONFLICT (name) DO NOTHING
 -- Who finds a block locked leaves it to the next: nobody waits for this.
 UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
     SELECT block_id FROM data_block
-    WHERE name = ANY(%(names)s) AND kind IN ('sub', 'destination') AND status = 'defined'
+    WHERE block_id = ANY(ARRAY(SELECT block_id FROM data_block WHERE name = ANY(%(names)s)))
+      AND kind IN ('sub', 'destination') AND status = 'defined'
     ORDER BY block_id FOR UPDATE SKIP LOCKED))
 
 -- name: name_files
@@ -309,16 +336,22 @@ UPDATE data_block SET status = 'running' WHERE block_id = ANY(ARRAY(
 WITH r AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, seq smallint, "like" smallint, lfn text)
 ), named AS (
-    UPDATE job_file f SET lfn = r.lfn FROM r WHERE f.job_id = r.job_id AND f.seq = r.seq AND r.seq = r."like"
+    UPDATE job_file f SET lfn = r.lfn FROM r
+    WHERE f.job_id = r.job_id AND f.seq = r.seq AND r.seq = r."like" AND f.job_id = ANY(ARRAY(SELECT job_id FROM r))
 )
 INSERT INTO job_file (job_id, seq, type, lfn, scope, dataset, destination_block, destination, token, place_token, guid,
                       size, checksum, status, block_id)
 SELECT f.job_id, r.seq, f.type, r.lfn, f.scope, f.dataset, f.destination_block, f.destination, f.token, f.place_token,
        f.guid, f.size, f.checksum, f.status, f.block_id
-FROM r JOIN job_file f ON f.job_id = r.job_id AND f.seq = r."like" WHERE r.seq <> r."like"
+FROM r CROSS JOIN LATERAL (SELECT * FROM job_file WHERE job_id = r.job_id AND seq = r."like" OFFSET 0) AS f
+WHERE r.seq <> r."like"
 ON CONFLICT (job_id, seq) DO NOTHING
 
 -- name: change_files
+WITH r AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(
+        job_id bigint, seq smallint, status text, block text, guid text, size bigint, checksum text, destination text)
+)
 UPDATE job_file f SET
     status = r.status,
     block_id = CASE WHEN r.block = '' THEN NULL ELSE coalesce(b.block_id, f.block_id) END,
@@ -326,10 +359,8 @@ UPDATE job_file f SET
     size = coalesce(r.size, f.size),
     checksum = coalesce(r.checksum, f.checksum),
     destination = coalesce(r.destination, f.destination)
-FROM json_to_recordset(%(rows)s::json) AS r(
-    job_id bigint, seq smallint, status text, block text, guid text, size bigint, checksum text, destination text)
-LEFT JOIN data_block b ON b.name = r.block
-WHERE f.job_id = r.job_id AND f.seq = r.seq
+FROM r LEFT JOIN LATERAL (SELECT block_id FROM data_block WHERE name = r.block OFFSET 0) AS b ON true
+WHERE f.job_id = r.job_id AND f.seq = r.seq AND f.job_id = ANY(ARRAY(SELECT job_id FROM r))
 
 -- name: fail_files
 UPDATE job_file SET status = 'failed'
@@ -380,7 +411,7 @@ WITH f AS (
 ), complete AS (
     SELECT b.block_id, b.parent FROM asked b
     WHERE b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
-        AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+        AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown' OFFSET 0)
 )
 SELECT b.block_id FROM data_block b WHERE b.block_id = ANY(ARRAY(
     SELECT block_id FROM complete
@@ -396,7 +427,7 @@ UPDATE data_block b SET status = CASE b.kind WHEN 'sub' THEN 'tobeclosed' ELSE '
     asked_at = CASE b.kind WHEN 'sub' THEN now() END,
     number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
 WHERE b.block_id = ANY(%(block_ids)s) AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
-  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown')
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown' OFFSET 0)
   AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
 RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
 
@@ -410,31 +441,36 @@ FROM (
         + (SELECT coalesce(sum(c.number_files), 0) FROM data_block c WHERE c.parent = d.name AND c.parent <> '') AS files
     FROM data_block d WHERE d.block_id = ANY(%(block_ids)s) AND d.kind = 'destination' AND d.closes
 ) AS n
-WHERE t.block_id = n.block_id
+WHERE t.block_id = n.block_id AND t.block_id = ANY(%(block_ids)s)
   AND (t.status IN ('open', 'defined', 'running')
        OR t.status = 'closed' AND (t.name = ANY(%(parents)s) OR n.files > t.number_files))
   AND NOT EXISTS (SELECT FROM data_block c
-                  WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running'))
-  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown')
-  AND NOT EXISTS (SELECT FROM job_file u JOIN job j ON j.job_id = u.job_id AND j.vo = t.vo
+                  WHERE c.parent = t.name AND c.parent <> '' AND c.status IN ('open', 'defined', 'running') OFFSET 0)
+  AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = t.block_id AND u.status = 'unknown' OFFSET 0)
+  AND NOT EXISTS (SELECT FROM job_file u
+                  CROSS JOIN LATERAL (SELECT FROM job WHERE job_id = u.job_id AND vo = t.vo OFFSET 0) AS j
                   WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
-                      AND u.block_id IS NULL)
+                      AND u.block_id IS NULL OFFSET 0)
 RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id
 
 -- name: move_blocks
 -- What the DDM has done is done; a block that went on meanwhile is left.
 UPDATE data_block SET status = %(status)s WHERE block_id = ANY(ARRAY(
-    SELECT block_id FROM data_block WHERE name = ANY(%(names)s) AND status = %(before)s ORDER BY block_id FOR UPDATE))
+    SELECT block_id FROM data_block
+    WHERE block_id = ANY(ARRAY(SELECT block_id FROM data_block WHERE name = ANY(%(names)s))) AND status = %(before)s
+    ORDER BY block_id FOR UPDATE))
 
 -- name: lock_blocks
 -- Before close_arrived, so that of two Activators with the last two files the later one sees both.
-SELECT FROM data_block WHERE name = ANY(%(blocks)s) ORDER BY block_id FOR UPDATE
+SELECT FROM data_block WHERE block_id = ANY(ARRAY(SELECT block_id FROM data_block WHERE name = ANY(%(blocks)s)))
+ORDER BY block_id FOR UPDATE
 
 -- name: close_arrived
 UPDATE data_block b SET status = 'completed', closed_at = now(),
     number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
-WHERE b.name = ANY(%(blocks)s) AND b.kind = 'dispatch' AND b.status IN ('open', 'defined', 'running')
-  AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id AND f.status = 'pending')
+WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM data_block WHERE name = ANY(%(blocks)s)))
+  AND b.kind = 'dispatch' AND b.status IN ('open', 'defined', 'running')
+  AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id AND f.status = 'pending' OFFSET 0)
 
 -- name: write_outbox
 INSERT INTO outbox (message_id, exchange, routing_key, body, headers)
