@@ -10,11 +10,12 @@ from panda_fsm.handler import Item, Service
 from panda_fsm.jobs import kills, pilot_commands
 from panda_fsm.jobs.appointments import overdue_by
 from panda_fsm.jobs.commands import may_be_told
-from panda_fsm.jobs.facts import FACTS, FINAL, Deadline, Limits
+from panda_fsm.jobs.deadlines import Deadline
+from panda_fsm.jobs.facts import FACTS, FINAL, Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
-from panda_fsm.jobs.table import Trigger, deadline_trigger
+from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, TellPilot, ThrottleJobs
 from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
 
@@ -109,7 +110,7 @@ class Watcher(Service[None]):
     def _deadline(self, passed: DeadlinePassed, job: Job) -> Outcome:
         if passed.state is not job.state or passed.version != job.version:
             return Ignore(f"job went on to {job.state}")
-        deadline = overdue_by(job, datetime.now(UTC), self._limits, passed.is_idle is True)
+        deadline = overdue_by(job, datetime.now(UTC), self._limits, passed.missed)
         if deadline is None:
             return Ignore("a heartbeat came in time, or its outputs are still looked at")
         if job.state is State.SENT and deadline.kill is None and job.may_be_handed_out_again():
@@ -147,13 +148,13 @@ def _overdue(job: Job, deadline: Deadline, worker_done: bool) -> Outcome:
     error = JobError(deadline.component, deadline.code, diagnostic)
     if deadline.kill is not None:
         changes = Changes(errors=(error,), pilot=_sub_status(kills.sub_status(deadline.kill)))
-        return Advance(deadline_trigger(deadline), changes, detail=diagnostic)
+        return Advance(kills.deadline_trigger(deadline), changes, detail=diagnostic)
     if job.has_erred and error.component is Component.JOB_DISPATCHER and job.state is not State.SENT:
         error = JobError(error.component, DispatcherCode.RECOVERY_FAILED, f"job recovery failed: {diagnostic}")
     errors = [error]
     if worker_done:
         errors.append(JobError(Component.SUP, SupCode.WORKER_DONE, "the worker of its pilot has ended"))
-    return Advance(deadline_trigger(deadline), Changes(errors=tuple(errors)), detail=error.diagnostic)
+    return Advance(kills.deadline_trigger(deadline), Changes(errors=tuple(errors)), detail=error.diagnostic)
 
 
 def _closed_by_pilot(job: Job, changes: Changes) -> Outcome:

@@ -7,10 +7,11 @@ import psycopg
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Outgoing
-from panda_fsm.jobs.appointments import Appointed, Due, Way, looks_at
-from panda_fsm.jobs.facts import FACTS, GOES_ON, Activity, Replay, Unless
+from panda_fsm.jobs.appointments import Appointed, Due, Way, asks_again, looks_at
+from panda_fsm.jobs.deadlines import SAID_BY_PILOTS, Activity, Unless
+from panda_fsm.jobs.facts import ENDED_BADLY, FACTS, FINAL, GOES_ON, Replay
 from panda_fsm.jobs.job import Job
-from panda_fsm.messages import Message, TransferRequested
+from panda_fsm.messages import BlockClosed, Message, TransferRequested
 from panda_fsm.transfers import merged
 from sql import duty, outbox
 from sql.live_jobs import read_files, read_jobs
@@ -23,7 +24,6 @@ _CHUNK = 2000
 _NO_REQUEST = "00000000-0000-0000-0000-000000000000"
 
 _UNKNOWN_S = 600
-_ACTIVITIES = {Activity.STARTS: "starts", Activity.GOES_ON: "goes_on"}
 
 Decide = Callable[[Due], Mapping[int, Appointed]]
 
@@ -64,7 +64,8 @@ def _keep(connection: psycopg.Connection, job_ids: Sequence[int], at_once: Mappi
     appointed = decide(Due(jobs, ways, now, grace_until, asked, worker_done, _last_active(connection, jobs, now)))
     rows = [{"job_id": job_id, "look_at": one.look_at, "ended": one.ended} for job_id, one in appointed.items()]
     connection.execute(_Q["make"], {"rows": as_json(rows)})
-    _send(connection, (message for one in appointed.values() for message in one.messages))
+    again = _closed_blocks(connection, jobs, now)
+    _send(connection, (*again, *(message for one in appointed.values() for message in one.messages)))
 
 
 def _worker_done(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> frozenset[int]:
@@ -75,24 +76,46 @@ def _worker_done(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> fro
     return frozenset(job_id for (job_id,) in connection.execute(_Q["worker_done"], {"job_ids": with_pilot}))
 
 
-def _last_active(connection: psycopg.Connection, jobs: Mapping[int, Job], now: datetime) -> dict[int, datetime]:
+def _last_active(
+    connection: psycopg.Connection, jobs: Mapping[int, Job], now: datetime
+) -> dict[int, dict[Activity, datetime]]:
     """When there was last the activity that deadlines of these jobs look at, if ever; the others cost nothing.
 
     While it waits to be handled that a job runs, nobody knows: they are looked at again a little later.
     """
     asked: dict[Unless, list[int]] = {}
     for job in jobs.values():
-        unless = looks_at(job, now)
-        if unless is not None:
+        for unless in looks_at(job, now):
             asked.setdefault(unless, []).append(job.job_id)
-    found: dict[int, datetime] = {}
+    found: dict[int, dict[Activity, datetime]] = {}
     for unless, job_ids in asked.items():
-        parameters = {"job_ids": job_ids, "seconds": unless.seconds, "states": sorted(GOES_ON)}
-        if connection.execute(_Q["start_waits"], parameters).fetchone() is not None:
-            found |= dict.fromkeys(job_ids, now + timedelta(seconds=_UNKNOWN_S - unless.seconds))
+        parameters = {
+            "job_ids": job_ids, "seconds": unless.seconds, "states": sorted(GOES_ON), "ended": sorted(FINAL)
+        }  # fmt: skip
+        may_wait = unless.activity in SAID_BY_PILOTS
+        if may_wait and connection.execute(_Q["start_waits"], parameters).fetchone() is not None:
+            last = dict.fromkeys(job_ids, now + timedelta(seconds=_UNKNOWN_S - unless.seconds))
         else:
-            found |= dict(connection.execute(_Q[_ACTIVITIES[unless.activity]], parameters).fetchall())
+            last = dict(connection.execute(_Q[unless.activity.value], parameters).fetchall())
+        for job_id, at in last.items():
+            found.setdefault(job_id, {})[unless.activity] = at
     return found
+
+
+def _closed_blocks(connection: psycopg.Connection, jobs: Mapping[int, Job], now: datetime) -> list[BlockClosed]:
+    """What is said again of blocks of which nobody merges what waits for that in them."""
+    pauses: dict[int, list[int]] = {}
+    for job in jobs.values():
+        pause_s = asks_again(job, now)
+        if pause_s is not None:
+            pauses.setdefault(pause_s, []).append(job.job_id)
+    return [
+        BlockClosed(block=name, kind=kind, status=status, number_files=files, vo=vo, task_id=task_id)
+        for pause_s, job_ids in pauses.items()
+        for name, kind, status, files, vo, task_id in connection.execute(
+            _Q["ask_again"], {"job_ids": job_ids, "pause_s": pause_s, "ended_badly": sorted(ENDED_BADLY)}
+        )
+    ]
 
 
 def _ways(connection: psycopg.Connection, jobs: Mapping[int, Job]) -> dict[str, Way]:

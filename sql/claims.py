@@ -12,8 +12,9 @@ from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.effects import Outgoing, step_event
 from panda_fsm.errors import TransientError
-from panda_fsm.jobs.facts import Kind, Limits, span
-from panda_fsm.jobs.states import State
+from panda_fsm.jobs.deadlines import Kind
+from panda_fsm.jobs.facts import Limits, span
+from panda_fsm.jobs.states import MERGE, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Step
 from panda_fsm.messages import JobEvent, new_message_id
@@ -93,6 +94,7 @@ class ClaimStore:
         taken = [
             {"place": g.seat.place, "cause": g.seat.cause, "job_id": g.job.job_id, "version": g.job.columns["version"]}
             | self._times(State.ACTIVATED, _kind(g.job))
+            | {"stays_s": self._times(State.ACTIVATED, _kind(g.job)._replace(no_reassign=True))["deadline_s"]}
             for g in given
         ]
         parameters = {"rows": rows.as_json(taken), "host": _HOST}
@@ -228,8 +230,11 @@ def _description(row: Sequence[Any]) -> JobDescription:
 
 
 def _kind(job: JobDescription) -> Kind:
-    """Of a job that was claimed."""
-    return Kind(job.columns["label"], job.columns["priority"], job.columns["task_id"] > 0, has_report=False)
+    """Of a job that was claimed, as far as that is told with it."""
+    merges = job.spec.get("processing_type") == MERGE
+    return Kind(
+        job.columns["label"], job.columns["priority"], job.columns["task_id"] > 0, has_report=False, merges=merges
+    )
 
 
 def _is_usual(groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> bool:

@@ -10,8 +10,9 @@ import orjson
 
 from panda_fsm.effects import DeadLetter, Effects, Outgoing
 from panda_fsm.errors import SystemicError
+from panda_fsm.jobs.deadlines import Kind
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.jobs.facts import FINAL, Kind, Limits, Span, in_phases, span
+from panda_fsm.jobs.facts import FINAL, Limits, Span, in_phases, span
 from panda_fsm.jobs.job import TO_MERGE, Job
 from panda_fsm.jobs.states import BUILD, Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
@@ -39,15 +40,15 @@ class Timetable:
 
     def __init__(self, limits: Limits, archive_after_s: float) -> None:
         @lru_cache(maxsize=_KINDS)
-        def times(state: str, *kind: Any) -> Span:
-            return span(limits, State(state), Kind(*kind), archive_after_s)
+        def times(state: str, kind: Kind) -> Span:
+            return span(limits, State(state), kind, archive_after_s)
 
         self._times = times
 
     def job(self, owner: str, trigger: Trigger, draft: JobDraft) -> Row:
         """A new job's hot columns."""
         state = JOB.birth(trigger).destination
-        times = self._times(state.value, draft.label, draft.priority, draft.task_id > 0, False)
+        times = self._times(state.value, draft.kind)
         row = draft.model_dump(exclude={"spec", "files", "user", "upstream"})
         return row | {
             "user_name": draft.user, "owner": owner, "state": state.value, "deadline_s": times.deadline_s,
@@ -65,7 +66,7 @@ class Timetable:
         moved = row["version"] > row["expected"]
         more: Row = {"started": state == _RUNNING, "ended": state in _PILOT_GONE, "final": state in _FINAL}
         if moved or (row.get("renewed") and job.awaits_last_words):
-            times = self._times(state, job.label, job.priority, job.task_id > 0, job.has_report)
+            times = self._times(state, job.kind)
             more["deadline_s"] = times.deadline_s
             if moved and "look_s" not in row:
                 look_s = times.look_s

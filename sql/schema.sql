@@ -208,6 +208,7 @@ CREATE TABLE public.job (
     transfer_type text DEFAULT ''::text NOT NULL,
     is_jedis boolean DEFAULT false NOT NULL,
     is_background boolean DEFAULT false NOT NULL,
+    no_reassign boolean DEFAULT false NOT NULL,
     CONSTRAINT job_verdict_check CHECK ((verdict = ANY (ARRAY['finished'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='60');
@@ -252,7 +253,8 @@ CREATE TABLE public.job_archive (
     special_handling text DEFAULT ''::text NOT NULL,
     transfer_type text DEFAULT ''::text NOT NULL,
     is_jedis boolean DEFAULT false NOT NULL,
-    is_background boolean DEFAULT false NOT NULL
+    is_background boolean DEFAULT false NOT NULL,
+    no_reassign boolean DEFAULT false NOT NULL
 )
 PARTITION BY RANGE (ended_at);
 
@@ -296,7 +298,8 @@ CREATE TABLE public.job_archive_default (
     special_handling text DEFAULT ''::text NOT NULL,
     transfer_type text DEFAULT ''::text NOT NULL,
     is_jedis boolean DEFAULT false NOT NULL,
-    is_background boolean DEFAULT false NOT NULL
+    is_background boolean DEFAULT false NOT NULL,
+    no_reassign boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.job_count (

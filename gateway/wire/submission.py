@@ -28,9 +28,11 @@ _SERVERS_OWN = words(
 _FREE_TEXT = frozenset({"job_parameters", "metadata"})
 _MAX_FREE_TEXT = 1024 * 1024
 _USABLE_STATUS = ("ready", "cached")
-_MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt", "job_execution_id")
+_MAY_BE_NEGATIVE = ("current_priority", "assigned_priority", "max_attempt", "job_execution_id", "relocation_flag")
 _BACKGROUND = 1
 """The jobExecutionID of a job that pilots take who ask for the background; others mean nothing."""
+_NO_REASSIGN = 2
+"""The relocationFlag of a job that is to stay at its queue; others mean nothing, for none changes it by a reassign."""
 _LISTED = ("lfn", "dataset", "destinationDBlock", "destinationSE")
 """What pilots read of all files of a job as one comma list, and that could have a comma otherwise."""
 _MOST_PATTERNS = 20
@@ -144,6 +146,7 @@ def _job(spec: dict[str, Any], files: Sequence[dict[str, Any]], job_id: int, job
         transfer_type=str(spec.get("transfer_type", "")),
         is_jedis=spec.get("lockedby") == _JEDI,
         is_background=numbers("job_execution_id") == _BACKGROUND,
+        no_reassign=numbers("relocation_flag") == _NO_REASSIGN,
         spec=spec,
         files=drafts,
     )

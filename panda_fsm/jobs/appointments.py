@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.jobs.facts import FACTS, Deadline, Limits, Replay, Since, Unless
+from panda_fsm.jobs.deadlines import SAID_BY_PILOTS, Activity, Deadline, Since, Unless
+from panda_fsm.jobs.facts import FACTS, Limits, Replay
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, Phase, State
 from panda_fsm.messages.ddm import FileToMove, TransferRequested
@@ -19,6 +20,7 @@ _ANNOUNCE_AGAIN_S = (60.0, 900.0)
 _PAUSE_GROWS = 4.0
 """Reminders come ever later too, up to so many times the first pause: a long queue must not be fed with them."""
 _BLOCK_AGAIN_S = 60.0
+_NOTHING_KNOWN: Mapping[Activity, datetime] = {}
 _UNDER_WAY = {Phase.PREPARING: FileStatus.PENDING, Phase.POST_PROCESSING: FileStatus.TRANSFERRING}
 
 
@@ -38,7 +40,7 @@ class Due:
 
     Until `grace_until` a pilot's silence may have been ours. `at_once` names jobs that an operator wants reminded of,
     `worker_done` those of which it is known that the worker of their pilot has ended, `last_active` when there was last
-    what deadlines of them look at: of those for which `looks_at` says so.
+    what deadlines of them look at: of that of which `looks_at` says so.
     """
 
     jobs: Mapping[int, Job]
@@ -47,7 +49,7 @@ class Due:
     grace_until: datetime
     at_once: frozenset[int] = frozenset()
     worker_done: frozenset[int] = frozenset()
-    last_active: Mapping[int, datetime] = field(default_factory=dict)
+    last_active: Mapping[int, Mapping[Activity, datetime]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +84,40 @@ class Archived:
     trouble: Mapping[int, str]
 
 
-def looks_at(job: Job, now: datetime) -> Unless | None:
-    """What must be known of the activity around the job: a deadline asks, and its time is over. None has two such."""
+def looks_at(job: Job, now: datetime) -> Iterator[Unless]:
+    """What must be known of the activity around the job: deadlines ask, and their time is over."""
     for deadline in FACTS[job.state].deadlines:
-        if deadline.unless is not None and deadline.is_for(job.kind):
-            return deadline.unless if job.entered_at + timedelta(seconds=deadline.seconds) <= now else None
-    return None
+        if deadline.unless is None or not deadline.is_for(job.kind):
+            continue
+        if job.entered_at + timedelta(seconds=deadline.seconds) <= now:
+            yield deadline.unless
+
+
+def asks_again(job: Job, now: datetime) -> int | None:
+    """The pause in seconds after which what was said of the blocks of its outputs is said again, if it has been over:
+    somebody outside was to do something about them."""
+    again = FACTS[job.state].asks_again
+    if again is None or job.label not in again.labels or job.entered_at + timedelta(seconds=again.seconds) > now:
+        return None
+    return again.seconds
 
 
 def first_end(
-    job: Job, limits: Limits, grace_until: datetime | None = None, last_active: datetime | None = None
+    job: Job,
+    limits: Limits,
+    grace_until: datetime | None = None,
+    last_active: Mapping[Activity, datetime] = _NOTHING_KNOWN,
 ) -> tuple[datetime, Deadline] | None:
     """When the job is overdue, and by which deadline; None: it has ended.
 
-    No silence counts before `grace_until`, and no idleness; around the job there was last some activity at
-    `last_active`.
+    No silence counts before `grace_until`, and no idleness; `last_active`: when there was last this and that around
+    the job.
     """
     return min(_ends(job, limits, grace_until, last_active), key=itemgetter(0), default=None)
 
 
 def _ends(
-    job: Job, limits: Limits, grace_until: datetime | None, last_active: datetime | None
+    job: Job, limits: Limits, grace_until: datetime | None, last_active: Mapping[Activity, datetime]
 ) -> Iterator[tuple[datetime, Deadline]]:
     kind = job.kind
     for deadline in FACTS[job.state].deadlines:
@@ -111,7 +126,8 @@ def _ends(
         lasts = timedelta(seconds=limits.deadline_s(job.state, deadline))
         passes_at = _passes_at(job, deadline, lasts, grace_until)
         if deadline.unless is not None:
-            idle_at = passes_at if last_active is None else last_active + timedelta(seconds=deadline.unless.seconds)
+            active = last_active.get(deadline.unless.activity)
+            idle_at = passes_at if active is None else active + timedelta(seconds=deadline.unless.seconds)
             passes_at = max(passes_at, idle_at, grace_until or passes_at)
         yield passes_at, deadline
 
@@ -129,9 +145,10 @@ def _passes_at(job: Job, deadline: Deadline, lasts: timedelta, grace_until: date
     return heard if grace_until is None else max(heard, grace_until)
 
 
-def overdue_by(job: Job, now: datetime, limits: Limits, is_idle: bool = False) -> Deadline | None:
-    """The deadline that has passed, if one has. Whether it `is_idle` around the job is the clock's to say."""
-    ends = ((at, one) for at, one in _ends(job, limits, None, None) if one.unless is None or is_idle)
+def overdue_by(job: Job, now: datetime, limits: Limits, missed: frozenset[Activity] = frozenset()) -> Deadline | None:
+    """The deadline that has passed, if one has. What is `missed` around the job is the clock's to say."""
+    all_ends = _ends(job, limits, None, _NOTHING_KNOWN)
+    ends = ((at, one) for at, one in all_ends if one.unless is None or one.unless.activity in missed)
     end = min(ends, key=itemgetter(0), default=None)
     return end[1] if end is not None and end[0] <= now and not _outputs_are_looked_at(job) else None
 
@@ -143,15 +160,16 @@ def _outputs_are_looked_at(job: Job) -> bool:
 
 def appoint(job: Job, due: Due, limits: Limits) -> Appointed:
     """What is done about one of the jobs that are due."""
-    end = first_end(job, limits, due.grace_until, due.last_active.get(job.job_id))
+    end = first_end(job, limits, due.grace_until, due.last_active.get(job.job_id, _NOTHING_KNOWN))
     if end is None:
         return Appointed((), job.deadline_at, ended=True)
     now, (deadline, passing) = due.now, end
     if deadline <= now and not _outputs_are_looked_at(job):
         worker_done = True if job.job_id in due.worker_done else None
+        missing = None if passing.unless is None else passing.unless.activity
         passed = DeadlinePassed(
             schema_version=schema_of(job.state), job_id=job.job_id, version=job.version, state=job.state,
-            worker_done=worker_done, is_idle=True if passing.unless is not None else None,
+            worker_done=worker_done, is_idle=True if missing in SAID_BY_PILOTS else None, missing=missing,
         )  # fmt: skip
         is_silent = passing.since is Since.HEARD and job.awaits_last_words
         again = now + _grown(_ANNOUNCE_AGAIN_S, now - deadline)

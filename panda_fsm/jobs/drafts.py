@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from panda_fsm.jobs.deadlines import Kind
+from panda_fsm.jobs.states import MERGE
 from panda_fsm.resources import resource_type
 
 _parse = import_module("re._parser").parse
@@ -101,6 +103,7 @@ class JobDraft(BaseModel):
     transfer_type: Name = ""
     is_jedis: bool = False
     is_background: bool = False
+    no_reassign: bool = False
     upstream: Annotated[list[Id], Field(max_length=MOST_UPSTREAM)] | None = None
     """Jobs that make what this one reads, and that it waits for."""
     spec: dict[str, Any] = Field(default_factory=dict)
@@ -112,3 +115,9 @@ class JobDraft(BaseModel):
         if not self.resource_type:
             self.resource_type = resource_type(self.core_count, self.min_ram)
         return self
+
+    @property
+    def kind(self) -> Kind:
+        """What the deadlines of the new job depend on."""
+        merges = self.processing_type == MERGE
+        return Kind(self.label, self.priority, self.task_id > 0, False, merges, self.no_reassign)

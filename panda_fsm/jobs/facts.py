@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from panda_fsm.codes import Component, DispatcherCode, TaskBufferCode, error_of_kill
+from panda_fsm.jobs.deadlines import Activity, Deadline, Kind, Since, Unless
 from panda_fsm.jobs.states import PRODUCTION_LABELS, USER_LABELS, Phase, State
 
 S = State
@@ -32,93 +33,27 @@ class OnReport(Enum):
     REPEATED = "last words that came before; anything else comes from a pilot that must stop"
 
 
-class Since(Enum):
-    """What a deadline counts from."""
+class Again(NamedTuple):
+    """What was said of the blocks of a job is said again to the outside, after so many seconds, of jobs of a label."""
 
-    HEARD = "entry, or the last that was heard of it while a pilot owes its last words"
-    ENTERED = "entry, whatever its pilot says"
-    CREATED = "creation"
-
-
-class Activity(Enum):
-    """What goes on around a job, which a deadline of it may look at."""
-
-    STARTS = "a job started at its queue"
-    GOES_ON = "a job of its task and jobDefinitionID went on at its queue"
-
-
-class Unless(NamedTuple):
-    """A deadline does not pass while there was this activity within so many seconds."""
-
-    activity: Activity
     seconds: int
+    labels: frozenset[str]
 
     def __str__(self) -> str:
-        return f"unless {self.activity.value} within {self.seconds // 3600} h"
-
-
-class Kind(NamedTuple):
-    """What of a job its deadlines depend on. `has_report`: its pilot's last words have come."""
-
-    label: str
-    priority: int
-    has_task: bool
-    has_report: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """How long (seconds) jobs may stay in a state, and what ends them then: the step and the error.
-
-    With `kill` it acts as a kill of that code, and closes the job; else the job has failed. It is for all jobs, or for
-    some labels, from a priority on, of tasks, or for those whose pilot `declared` the state itself. Of the deadlines
-    that a job has, the one that passes first acts; of equals, the first. One with `unless` counts from entry, and is
-    looked at once that time is over: it costs nothing before.
-    """
-
-    seconds: int
-    component: Component
-    code: int
-    diagnostic: str
-    kill: int | None = None
-    since: Since = Since.HEARD
-    labels: frozenset[str] | None = None
-    from_priority: int | None = None
-    of_tasks: bool = False
-    declared: bool = False
-    unless: Unless | None = None
-
-    def is_for(self, kind: Kind) -> bool:
-        """Whether a job of this kind has it."""
-        return (
-            (self.labels is None or kind.label in self.labels)
-            and (self.from_priority is None or kind.priority >= self.from_priority)
-            and (kind.has_task or not self.of_tasks)
-            and not (self.declared and kind.has_report)
-        )
-
-    @property
-    def jobs(self) -> str:
-        """Whose it is, in words."""
-        words = [
-            ", ".join(sorted(self.labels or ())),
-            "" if self.from_priority is None else f"priority {self.from_priority} and more",
-            "of a task" if self.of_tasks else "",
-            "declared by its pilot" if self.declared else "",
-            "" if self.unless is None else str(self.unless),
-        ]
-        return "; ".join(filter(None, words)) or "all"
+        return f"{', '.join(sorted(self.labels))}: that its blocks are closed, after {self.seconds} s"
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is to know of a state. `remind_s`: after so long its message is sent again, and again."""
+    """What there is to know of a state. `remind_s`: after so long its message is sent again, and again. `asks_again`:
+    somebody outside must do something about the blocks of its outputs."""
 
     phase: Phase
     on_report: OnReport
     deadlines: tuple[Deadline, ...] = ()
     remind_s: int | None = None
     replay: Replay = Replay.NOTHING
+    asks_again: Again | None = None
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -156,34 +91,42 @@ _IDLE_TASK = _expired(
     12 * _HOUR, "its task does not go on at its queue", 51, labels=USER_LABELS, of_tasks=True,
     since=Since.ENTERED, unless=Unless(Activity.GOES_ON, 3 * _HOUR),
 )  # fmt: skip
+_IN_VAIN = _expired(
+    30 * _MINUTE, "what it merges is not there any more: a job that made it has ended", 52, merges=True,
+    since=Since.ENTERED, unless=Unless(Activity.AWAITED, 10 * _MINUTE),
+)  # fmt: skip
+"""Others may be doing again what that job did: merged with the rest, it would be there twice."""
 _HOLDING = (DispatcherCode.HOLDING_TIMEOUT, "stuck in holding")
 _ENDED = Facts(P.FINAL, OnReport.REPEATED, replay=Replay.BLOCKS)
 
 FACTS: Mapping[State, Facts] = {
-    S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending", 4) + _NEVER_TAKEN),
+    S.PENDING: Facts(P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in pending", 4) + _IN_VAIN + _NEVER_TAKEN),
     S.DEFINED: Facts(
         P.PREPARING, OnReport.GHOST,
         _expired(4 * _HOUR, "expired in defined", 51, labels=PRODUCTION_LABELS, of_tasks=True)
-        + _expired(4 * _HOUR, "expired in defined") + _NEVER_TAKEN,
+        + _expired(4 * _HOUR, "expired in defined") + _IN_VAIN + _NEVER_TAKEN,
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),
     S.WAITING: Facts(
-        P.PREPARING, OnReport.GHOST, _expired(_HOUR, "expired in waiting: inputs were nowhere", 4) + _NEVER_TAKEN,
+        P.PREPARING, OnReport.GHOST,
+        _expired(_HOUR, "expired in waiting: inputs were nowhere", 4) + _IN_VAIN + _NEVER_TAKEN,
         remind_s=2 * _MINUTE, replay=Replay.EVENT,
     ),
     S.ASSIGNED: Facts(
         P.PREPARING, OnReport.GHOST,
         _IDLE_TASK + _expired(12 * _HOUR, "expired in assigned: inputs never arrived", 51, labels=_MANAGED)
-        + _expired(7 * _DAY, "expired in assigned: inputs never arrived") + _NEVER_TAKEN,
+        + _expired(7 * _DAY, "expired in assigned: inputs never arrived") + _IN_VAIN + _NEVER_TAKEN,
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
     S.ACTIVATED: Facts(
         P.READY, OnReport.GHOST,
-        _IDLE_QUEUE + _IDLE_TASK + _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED)
-        + _expired(7 * _DAY, "expired in activated: no pilot came") + _NEVER_TAKEN,
+        _IDLE_QUEUE + _IDLE_TASK
+        + _expired(2 * _DAY, "expired in activated: no pilot came", 51, labels=_MANAGED, reassigns=True)
+        + _expired(7 * _DAY, "expired in activated: no pilot came") + _IN_VAIN + _NEVER_TAKEN,
     ),
     S.THROTTLED: Facts(
-        P.READY, OnReport.GHOST, _expired(7 * _DAY, "expired in throttled: nobody let it go on") + _NEVER_TAKEN
+        P.READY, OnReport.GHOST,
+        _expired(7 * _DAY, "expired in throttled: nobody let it go on") + _IN_VAIN + _NEVER_TAKEN,
     ),
     S.SENT: Facts(
         P.WITH_PILOT, OnReport.NEWS,
@@ -192,26 +135,26 @@ FACTS: Mapping[State, Facts] = {
     S.STARTING: Facts(
         P.WITH_PILOT, OnReport.NEWS,
         _HEARTBEAT + _IDLE_QUEUE + _IDLE_TASK
-        + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED) + _TOO_OLD,
+        + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED) + _IN_VAIN + _TOO_OLD,
     ),
-    S.RUNNING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT + _TOO_OLD),
+    S.RUNNING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT + _IN_VAIN + _TOO_OLD),
     S.HOLDING: Facts(
         P.POST_PROCESSING, OnReport.LAST_WORDS,
         _lost(3 * _HOUR, *_HOLDING, labels=USER_LABELS) + _lost(3 * _HOUR, *_HOLDING, from_priority=_URGENT_HOLDING)
-        + _lost(48 * _HOUR, *_HOLDING) + _TOO_OLD,
+        + _lost(48 * _HOUR, *_HOLDING) + _IN_VAIN + _TOO_OLD,
         remind_s=2 * _MINUTE, replay=Replay.OUTPUTS,
     ),
     S.TRANSFERRING: Facts(
         P.POST_PROCESSING, OnReport.LAST_WORDS,
         _lost(2 * _HOUR, DispatcherCode.TRANSFERRING_TIMEOUT, "lost while its pilot transferred",
               labels=USER_LABELS, declared=True)
-        + _not_moved(2 * _DAY, from_priority=_URGENT) + _not_moved(6 * _DAY) + _TOO_OLD,
+        + _not_moved(2 * _DAY, from_priority=_URGENT) + _not_moved(6 * _DAY) + _IN_VAIN + _TOO_OLD,
         remind_s=10 * _MINUTE, replay=Replay.TRANSFERS,
     ),
     S.MERGING: Facts(
         P.POST_PROCESSING, OnReport.LAST_WORDS,
         _NOT_MERGED + _TOO_OLD,
-        remind_s=10 * _MINUTE, replay=Replay.EVENT,
+        remind_s=10 * _MINUTE, replay=Replay.EVENT, asks_again=Again(2 * _HOUR, _MANAGED),
     ),
     S.FINISHED: _ENDED,
     S.FAILED: _ENDED,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from panda_fsm.codes import Verdict
-from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, Kind, OnReport
-from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, USER_LABELS, FileStatus, FileType, State
+from panda_fsm.jobs.deadlines import Kind
+from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, OnReport
+from panda_fsm.jobs.states import MERGE, TO_SET_UP, USABLE_INPUT, USER_LABELS, FileStatus, FileType, State
 
 LIBRARY = ".lib.tgz"
 """How the name of what a build job makes ends."""
@@ -98,7 +99,8 @@ class Job:
     for there are many long ones. `returns` counts the pilots that were given the job and never spoke of it.
     `closed_blocks` names blocks that the plugin chose for its files and that take none of them, `foreign_blocks` those
     of them that are another experiment's or of another kind. `upstream` is loaded for jobs that wait for others.
-    `has_erred`: its pilot reported an error, of its own or of the payload.
+    `has_erred`: its pilot reported an error, of its own or of the payload. `no_reassign`: it is not to be submitted
+    anew elsewhere because nobody takes it.
     """
 
     job_id: int
@@ -126,6 +128,7 @@ class Job:
     special_handling: str = ""
     transfer_type: str = ""
     is_jedis: bool = False
+    no_reassign: bool = False
     report: str | None = None
     report_state: str | None = None
     pilot_erred: bool = False
@@ -157,7 +160,8 @@ class Job:
     @property
     def kind(self) -> Kind:
         """What its deadlines depend on."""
-        return Kind(self.label, self.priority, self.task_id > 0, self.has_report)
+        merges = self.processing_type == MERGE
+        return Kind(self.label, self.priority, self.task_id > 0, self.has_report, merges, self.no_reassign)
 
     @property
     def awaits_last_words(self) -> bool:

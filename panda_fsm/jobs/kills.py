@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from panda_fsm.jobs.deadlines import Deadline
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import PRODUCTION_LABELS, USER_LABELS, State
 from panda_fsm.jobs.table import JOB, Trigger
@@ -68,6 +69,13 @@ def effect(state: State, command: str | None, code: int, forced: bool) -> Kill:
 def trigger(code: int) -> Trigger:
     """The step by which a killed job ends."""
     return Trigger.CLOSED if code in _CLOSING else Trigger.CANCELLED
+
+
+def deadline_trigger(deadline: Deadline) -> Trigger:
+    """By which step a deadline ends a job that has not moved on, and does not go out to another pilot."""
+    if deadline.kill is None:
+        return Trigger.LOST
+    return Trigger.EXPIRED if trigger(deadline.kill) is Trigger.CLOSED else Trigger.UNNEEDED
 
 
 def sub_status(code: int) -> str | None:

@@ -65,6 +65,8 @@ class FileStatus(StrEnum):
 
 BUILD = "panda"
 """The label of build jobs: they make libraries, which others read."""
+MERGE = "pmerge"
+"""The processing type of jobs that are there to merge what others made."""
 USER_LABELS = frozenset({"user", BUILD})
 """Jobs of users: what they run, and what builds it."""
 PRODUCTION_LABELS = frozenset({"managed", "test"})

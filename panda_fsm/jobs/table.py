@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from panda_fsm.jobs.facts import Deadline, in_phases
+from panda_fsm.jobs.facts import in_phases
 from panda_fsm.jobs.states import TO_SET_UP, Phase, State
 from panda_fsm.machine import Lifecycle, row
 
@@ -42,6 +42,7 @@ class Trigger(StrEnum):
     CLOSED = "closed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    UNNEEDED = "unneeded"
     LOST = "lost"
 
 
@@ -93,6 +94,7 @@ TABLE = (
     row(T.CANCELLED, _ENDED_AT_ONCE, S.CANCELLED, "watcher", "kill"),
     row(T.CANCELLED, _ASKED_FIRST, S.CANCELLED, "watcher", "kill", "kill_is_forced"),
     row(T.EXPIRED, _WAITING | _WITH_PILOT | _AFTER_PILOT, S.CLOSED, "watcher", "deadline"),
+    row(T.UNNEEDED, _WAITING | _WITH_PILOT | _AFTER_PILOT, S.CANCELLED, "watcher", "deadline"),
     row(T.LOST, _WITH_PILOT | _AFTER_PILOT, S.FAILED, "watcher", "deadline"),
 )
 
@@ -131,6 +133,7 @@ IGNORED = {
     T.CLOSED: _FINAL | _ASKED_FIRST,
     T.CANCELLED: _FINAL | _ASKED_FIRST,
     T.EXPIRED: _FINAL,
+    T.UNNEEDED: _FINAL,
     T.LOST: _WAITING | _FINAL,
 }
 
@@ -166,13 +169,9 @@ ILLEGAL = {
     T.CLOSED: frozenset[State](),
     T.CANCELLED: frozenset[State](),
     T.EXPIRED: frozenset[State](),
+    T.UNNEEDED: frozenset[State](),
     T.LOST: frozenset[State](),
 }
 """Facts that cannot be, so whoever says them is wrong: a dead letter."""
 
 JOB: Lifecycle[Trigger, State] = Lifecycle(State, Trigger, TABLE, IGNORED)
-
-
-def deadline_trigger(deadline: Deadline) -> Trigger:
-    """By which step a deadline ends a job that has not moved on, and does not go out to another pilot."""
-    return T.LOST if deadline.kill is None else T.EXPIRED

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from panda_fsm.codes import Verdict
+from panda_fsm.jobs.deadlines import SAID_BY_PILOTS, Activity
 from panda_fsm.jobs.drafts import BlockName, Id, Name
 from panda_fsm.jobs.states import State
 from panda_fsm.messages.envelope import EVENTS, JobMessage, Message, Schema
@@ -53,8 +54,8 @@ class OutputsAdded(JobMessage):
 class DeadlinePassed(JobMessage):
     """A job stayed too long in `state`; acted on only while it is still there, in that version.
 
-    `worker_done`: the worker that its pilot ran in has ended. `is_idle`: nothing went on around it for so long as the
-    deadline says that looks at this.
+    `worker_done`: the worker that its pilot ran in has ended. `missing`: what there was none of around it, for so long
+    as the deadline says that looks at this; programs before say and know `is_idle`, of what pilots say alone.
     """
 
     msg_type: Literal["deadline_passed"] = "deadline_passed"
@@ -62,10 +63,18 @@ class DeadlinePassed(JobMessage):
     version: int
     worker_done: bool | None = None
     is_idle: bool | None = None
+    missing: Activity | None = None
 
     @property
     def routing_key(self) -> str:
         return "deadline"
+
+    @property
+    def missed(self) -> frozenset[Activity]:
+        """What there was none of: no job has two deadlines that look at what pilots say."""
+        if self.missing is not None:
+            return frozenset({self.missing})
+        return SAID_BY_PILOTS if self.is_idle else frozenset()
 
 
 class CheckBlock(Message):

@@ -48,6 +48,37 @@ SELECT j.job_id, l.at
 FROM job j JOIN last l ON (l.task_id, l.job_definition_id, l.site) = (j.task_id, j.job_definition_id, j.site)
 WHERE j.job_id = ANY(%(job_ids)s)
 
+-- name: awaited
+-- When all that made what these are to merge were there last: now, or when the first of them ended. Of one that has gone to
+-- the archive it is not known when that was.
+SELECT m.job_id, coalesce(min(CASE
+    WHEN f.job_id IS NULL THEN NULL WHEN w.state IS NULL THEN 'epoch' WHEN w.state = ANY(%(ended)s) THEN w.state_changed_at END), now())
+FROM job m
+LEFT JOIN job_file f ON f.job_id = m.job_id AND f.type = 'input' AND f.place_token = 'TOMERGE'
+LEFT JOIN LATERAL (
+    SELECT j.state, j.state_changed_at FROM job_file o JOIN job j ON j.job_id = o.job_id
+    WHERE o.place_token = 'TOMERGE' AND o.lfn = f.lfn AND o.scope = f.scope AND o.type IN ('output', 'log')
+        AND j.task_id = m.task_id AND j.vo = m.vo
+    ORDER BY j.state = ANY(%(ended)s), j.state_changed_at DESC LIMIT 1
+) AS w ON true
+WHERE m.job_id = ANY(%(job_ids)s) GROUP BY m.job_id
+
+-- name: ask_again
+-- Blocks with outputs of these that nobody merges. One job of a block speaks for all, and each pause once: while it waits
+-- nobody else asks the DDM anything about a block that is closed there.
+UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
+    SELECT b.block_id FROM data_block b
+    WHERE b.status IN ('completed', 'closed')
+        AND coalesce(b.asked_at, b.closed_at) <= now() - make_interval(secs => %(pause_s)s)
+        AND b.block_id = ANY(ARRAY(
+            SELECT f.block_id FROM job_file f WHERE f.job_id = ANY(%(job_ids)s) AND f.status = 'merging'
+                AND NOT EXISTS (
+                    SELECT FROM job_upstream u JOIN job m ON m.job_id = u.upstream_id
+                    WHERE u.job_id = f.job_id AND u.merges AND (u.seqs IS NULL OR f.seq = ANY(u.seqs))
+                        AND m.state <> ALL(%(ended_badly)s))))
+    ORDER BY b.block_id FOR UPDATE SKIP LOCKED))
+RETURNING name, kind, status, number_files, vo, task_id
+
 -- name: make
 UPDATE job_deadline d SET deadline_at = r.look_at, ended = r.ended, trouble = NULL
 FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, look_at timestamptz, ended boolean)

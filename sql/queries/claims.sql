@@ -186,9 +186,10 @@ ORDER BY h.number
 -- asked more than once and was given the same. Those that somebody has locked are answered without a version, to be given
 -- back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else would bring them back.
 WITH given AS (
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS g (place uuid, cause uuid, job_id bigint, version int, deadline_s float8, look_s float8)
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS g (
+        place uuid, cause uuid, job_id bigint, version int, deadline_s float8, stays_s float8, look_s float8)
 ), locked AS MATERIALIZED (
-    SELECT j.job_id, g.place, g.cause, g.deadline_s, g.look_s
+    SELECT j.job_id, g.place, g.cause, g.look_s, CASE WHEN j.no_reassign THEN g.stays_s ELSE g.deadline_s END AS deadline_s
     FROM given g JOIN job j ON j.job_id = g.job_id
     WHERE j.job_id = ANY(ARRAY(SELECT job_id FROM given)) AND j.version = g.version
       AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at OFFSET 0)

@@ -8,7 +8,7 @@ SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.prio
        coalesce(cardinality(j.left_by), 0),
        j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
        coalesce(j.errors ?| '{pilot,exe}', false),
-       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
+       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis, j.no_reassign
 FROM job j
 WHERE j.job_id = ANY(%(job_ids)s)
 
@@ -20,7 +20,7 @@ SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.prio
        coalesce(cardinality(j.left_by), 0),
        j.state IN ('defined', 'merging') AND EXISTS (SELECT FROM job_upstream u WHERE u.job_id = j.job_id),
        coalesce(j.errors ?| '{pilot,exe}', false),
-       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis
+       j.processing_type, j.special_handling, j.transfer_type, j.is_jedis, j.no_reassign
 FROM job j
 WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 
@@ -154,16 +154,18 @@ RETURNING job_id, what
 -- A PandaID lives once: what is live or was ever archived is not created again.
 INSERT INTO job (job_id, state, version, attempt_nr, vo, site, label, priority, task_id, job_definition_id, jobset_id,
                  name, owner, user_name, core_count, min_ram, max_disk, max_walltime, resource_type, destination,
-                 processing_type, special_handling, transfer_type, is_jedis, is_background, deadline_at)
+                 processing_type, special_handling, transfer_type, is_jedis, is_background, no_reassign,
+                 deadline_at)
 SELECT r.job_id, r.state, 1, r.attempt_nr, r.vo, r.site, r.label, r.priority, r.task_id, r.job_definition_id,
        r.jobset_id, r.name, r.owner, r.user_name, r.core_count, r.min_ram, r.max_disk, r.max_walltime,
        r.resource_type, r.destination, r.processing_type, r.special_handling, r.transfer_type, r.is_jedis,
-       r.is_background, now() + make_interval(secs => r.deadline_s)
+       r.is_background, r.no_reassign, now() + make_interval(secs => r.deadline_s)
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, state text, attempt_nr smallint, vo text, site text, label text, priority int, task_id bigint,
     job_definition_id bigint, jobset_id bigint, name text, owner text, user_name text, core_count int, min_ram int,
     max_disk int, max_walltime int, resource_type text, destination text, processing_type text,
-    special_handling text, transfer_type text, is_jedis boolean, is_background boolean, deadline_s float8)
+    special_handling text, transfer_type text, is_jedis boolean, is_background boolean, no_reassign boolean,
+    deadline_s float8)
 WHERE NOT EXISTS (SELECT FROM job_ended e WHERE e.job_id = r.job_id)
 ON CONFLICT (job_id) DO NOTHING
 RETURNING job_id

@@ -48,15 +48,25 @@ FROM job j WHERE job_id = %s"""
 
 
 @pytest.mark.parametrize(
-    ("label", "set_here"), [("user", {State.ACTIVATED: 700}), ("managed", {State.SENT: 8 * 86400})]
+    ("fields", "set_here"),
+    [
+        ({"is_background": True}, {State.ACTIVATED: 700}),
+        ({"label": "managed"}, {State.SENT: 8 * 86400}),
+        ({"label": "managed", "no_reassign": True}, {State.SENT: 8 * 86400}),
+        ({"label": "managed", "processing_type": "pmerge"}, {State.SENT: 8 * 86400}),
+    ],
 )
 def test_what_reached_nobody_is_taken_back_by_the_step_that_effects_make(
-    database_url: str, database: Database, label: str, set_here: dict[State, int]
+    database_url: str, database: Database, fields: dict[str, Any], set_here: dict[State, int]
 ) -> None:
     """Two jobs alike: one is given back, the other moved as services move jobs. The tables must show the same."""
     limits = TableLimits(set_here, {})
     for job_id, queue in ((1, "GIVEN"), (2, "STEPPED")):
-        add_jobs(database_url, range(job_id, job_id + 1), site=queue, label=label, is_background=label == "user")
+        add_jobs(database_url, range(job_id, job_id + 1), site=queue, **fields)
+    database.execute(
+        "UPDATE job_spec s SET spec = jsonb_build_object('processing_type', processing_type)"
+        " FROM job WHERE job.job_id = s.job_id"
+    )
 
     async def scene(store: GatewayStore) -> None:
         taken = [(await store.claims.claim(Filters(queue), [seat(worker_id="7")])) for queue in ("GIVEN", "STEPPED")]

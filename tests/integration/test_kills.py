@@ -176,6 +176,7 @@ def test_heartbeats_of_what_a_pilot_declared_put_its_deadline_off(
     [
         ({"label": "user"}, [4 * HOUR, 7 * DAY]),
         ({"label": "managed"}, [4 * HOUR, 2 * DAY]),
+        ({"label": "managed", "no_reassign": True}, [4 * HOUR, 7 * DAY]),
     ],
 )
 def test_the_deadline_that_is_written_is_the_one_of_the_job(

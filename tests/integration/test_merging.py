@@ -15,10 +15,10 @@ from panda_fsm.codes import Verdict
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
 from panda_fsm.jobs.job import TO_MERGE
 from panda_fsm.jobs.states import State
-from panda_fsm.messages import JobEvent, KillJob, OutputsAdded
+from panda_fsm.messages import BlockClosed, DeadlinePassed, JobEvent, KillJob, OutputsAdded
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
-from tests.clockwork import Clock, said
+from tests.clockwork import Clock, appointment_s, enter, said
 from tests.driver import Database
 from tests.inprocess import LIMITS, Serve, put, steps
 
@@ -159,3 +159,76 @@ def test_the_end_of_a_job_that_merges_is_known_when_it_is_in_the_archive(
     clock.round("deadlines")
     serve(Finisher()).handle(*said(merging))
     assert merging.states() == {"finished": 1, "failed": 2}
+
+
+def announced(database: Database, clock: Clock, state: State = State.ACTIVATED) -> list[DeadlinePassed]:
+    """What the clock says of job 10, half an hour after it came to a state."""
+    enter(database, [10], state, 1800, deadline_at="1 day")
+    clock.round("deadlines")
+    return [message for message in said(database) if isinstance(message, DeadlinePassed)]
+
+
+def test_a_job_that_merges_is_cancelled_once_it_merges_in_vain(
+    serve: Serve, registry: IsolatedExperiments, merging: Database, clock: Clock
+) -> None:
+    """One of those that it merges has ended, a while ago or so long that it is in the archive."""
+    watcher = serve(Watcher(LIMITS))
+    submit(serve, registry, merge(10, UNMERGED, processing_type="pmerge"))
+    assert announced(merging, clock) == []
+    assert appointment_s(merging, 10) == pytest.approx(600, abs=60)
+    watcher.handle(KillJob(job_id=2, code=3))
+    assert announced(merging, clock) == [], "it may end by itself"
+    assert appointment_s(merging, 10) == pytest.approx(600, abs=60)
+    merging.execute("UPDATE job SET state_changed_at = now() - interval '10 min' WHERE job_id = 2")
+    assert len(announced(merging, clock)) == 1
+    merging.execute("UPDATE data_block SET status = 'completed'")
+    merging.execute("UPDATE job SET deadline_at = now() WHERE job_id = 2")
+    merging.execute("UPDATE job_deadline SET deadline_at = now() WHERE job_id = 2")
+    clock.round("archive")
+    assert merging.value("SELECT count(*) FROM job WHERE job_id = 2") == 0
+    watcher.handle(*announced(merging, clock, State.RUNNING))
+    assert merging.rows("SELECT job_id, state FROM job WHERE job_id IN (1, 10) ORDER BY 1") == [
+        (1, "merging"), (10, "cancelled")
+    ]  # fmt: skip
+    assert steps(merging, 10)[-1] == (6, "unneeded")
+
+
+@pytest.mark.parametrize("fields", [{}, {"processing_type": "pmerge", "files": []}])
+def test_a_job_that_merges_nothing_is_not_looked_at_for_it(
+    serve: Serve, registry: IsolatedExperiments, merging: Database, clock: Clock, fields: dict[str, Any]
+) -> None:
+    """What is called so and reads nothing that was to be merged, and what reads it and is called otherwise."""
+    draft = merge(10, UNMERGED, processing_type=fields.get("processing_type", ""))
+    draft.files = fields.get("files", draft.files)
+    submit(serve, registry, draft)
+    serve(Watcher(LIMITS)).handle(KillJob(job_id=2, code=3))
+    merging.execute("UPDATE job SET state_changed_at = now() - interval '1 h' WHERE job_id = 2")
+    assert announced(merging, clock) == []
+
+
+def asked_again(database: Database, clock: Clock, ago_s: int = 7200) -> list[tuple[str, str, int, int]]:
+    """What the clock says of blocks while the two jobs have waited for so long."""
+    enter(database, UNMERGED, State.MERGING, ago_s, has_report=True, deadline_at="1 day")
+    clock.round("deadlines")
+    return [(m.block, m.status, m.number_files, m.task_id) for m in said(database) if isinstance(m, BlockClosed)]
+
+
+def test_production_has_merging_asked_for_again_while_nobody_merges(
+    serve: Serve, registry: IsolatedExperiments, merging: Database, clock: Clock
+) -> None:
+    """Once for a block, however many jobs wait in it, and not for the one of their logs, which are not merged."""
+    merging.execute("UPDATE job SET label = 'managed' WHERE job_id IN (1, 2)")
+    closed_at = "UPDATE data_block SET status = %s, closed_at = now() - interval '3 h', asked_at = %s, number_files = 2"
+    merging.rows(f"{closed_at} RETURNING 1", ("tobeclosed", None))
+    assert asked_again(merging, clock) == [], "the DDM is asked to close it"
+    merging.rows(f"{closed_at} RETURNING 1", ("completed", None))
+    assert asked_again(merging, clock, 7000) == []
+    query = "SELECT DISTINCT name FROM job_file JOIN data_block USING (block_id) WHERE job_file.status = 'merging'"
+    again = [(merging.value(query), "completed", 2, 7)]
+    assert asked_again(merging, clock) == again
+    assert asked_again(merging, clock) == [], "it was just now"
+    submit(serve, registry, merge(10, UNMERGED))
+    merging.rows("UPDATE data_block SET asked_at = now() - interval '2 h' RETURNING 1")
+    assert asked_again(merging, clock) == [], "job 10 merges them"
+    put(merging, [10], State.FAILED)
+    assert asked_again(merging, clock) == again

@@ -19,7 +19,8 @@ from panda_fsm.jobs.appointments import (
     first_end,
     overdue_by,
 )
-from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, WITH_PILOT, Deadline, Replay, Since, TableLimits, in_phases, span
+from panda_fsm.jobs.deadlines import Deadline, Since
+from panda_fsm.jobs.facts import FACTS, FINAL, LIVE, WITH_PILOT, Replay, TableLimits, in_phases, span
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import FileStatus, FileType, Phase, State
 from panda_fsm.messages import DeadlinePassed, JobEvent, OutputsAdded, TransferRequested
@@ -227,6 +228,8 @@ BY_KIND: list[tuple[State, dict[str, Any], int, int | None]] = [
     (S.DEFINED, {"label": "managed", "task_id": 0}, 4 * HOUR, 2), (S.DEFINED, {"label": "panda"}, 4 * HOUR, 2),
     (S.ASSIGNED, {"label": "managed"}, 12 * HOUR, 51), (S.ASSIGNED, {"label": "test"}, 7 * DAY, 2),
     (S.ACTIVATED, {"label": "managed"}, 2 * DAY, 51), (S.ACTIVATED, {"label": "user"}, 7 * DAY, 2),
+    (S.ACTIVATED, {"label": "managed", "no_reassign": True}, 7 * DAY, 2),
+    (S.ASSIGNED, {"label": "managed", "no_reassign": True}, 12 * HOUR, 51),
     (S.SENT, {}, HOUR // 2, None), (S.STARTING, {"label": "managed"}, 2 * HOUR, None), (S.RUNNING, {}, 2 * HOUR, None),
     (S.HOLDING, {"label": "user"}, 3 * HOUR, None), (S.HOLDING, {"label": "panda"}, 3 * HOUR, None),
     (S.HOLDING, {"label": "managed", "priority": 801}, 3 * HOUR, None),

@@ -66,6 +66,13 @@ def test_what_the_rules_of_blocks_read_of_a_job() -> None:
     assert [(file.token, file.place_token) for file in result.files] == [("an", "TOMERGE"), ("", "TOMERGE")]
 
 
+@pytest.mark.parametrize(
+    ("sent", "stays"), [(2, True), ("2", True), (1, False), (3, False), (-2, False), ("NULL", False)]
+)
+def test_a_job_stays_at_its_queue_where_its_relocation_flag_says_so(sent: Any, stays: bool) -> None:
+    assert drafted(job_spec(relocationFlag=sent)).no_reassign is stays
+
+
 @pytest.mark.parametrize(("sent", "is_background"), [(1, True), ("1", True), (0, False), (77, False), ("NULL", False)])
 def test_a_job_is_for_the_background_where_its_execution_id_says_so(sent: Any, is_background: bool) -> None:
     assert drafted(job_spec(jobExecutionID=sent)).is_background is is_background

@@ -18,9 +18,11 @@ from panda_fsm.blocks.table import BLOCK, BlockTrigger
 from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.commands import COMMANDS, Answer
-from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, Kind, Replay, Since, Span, TableLimits, span
+from panda_fsm.jobs.deadlines import Kind, Since
+from panda_fsm.jobs.facts import FACTS, FINAL, HANDED_OUT_AGAIN, LIVE, Replay, Span, TableLimits, span
+from panda_fsm.jobs.kills import deadline_trigger
 from panda_fsm.jobs.states import Phase, State
-from panda_fsm.jobs.table import IGNORED, ILLEGAL, JOB, TABLE, Trigger, deadline_trigger
+from panda_fsm.jobs.table import IGNORED, ILLEGAL, JOB, TABLE, Trigger
 from panda_fsm.machine import Ignored, Step
 from tests import factories
 
@@ -134,6 +136,9 @@ def test_the_clock_looks_at_whatever_comes_first() -> None:
     assert span(limits, State.HOLDING, managed, 600) == Span(48 * 3600, 30, 21 * 86400)
     assert span(limits, State.ASSIGNED, user, 600) == Span(7 * 86400, 600, 7 * 86400)
     assert span(limits, State.ACTIVATED, managed, 600) == Span(2 * 86400, 2 * 86400, 7 * 86400)
+    merges, stays = user._replace(merges=True), managed._replace(no_reassign=True)
+    assert span(limits, State.ACTIVATED, merges, 600) == Span(7 * 86400, 30 * 60, 7 * 86400)
+    assert span(limits, State.ACTIVATED, stays, 600) == Span(7 * 86400, 7 * 86400, 7 * 86400)
     assert span(limits, State.FINISHED, user, 5) == Span(5, 5)
     long_s = 10**6
     assert span(TableLimits({State.STARTING: long_s}, {}), State.STARTING, managed, 5) == Span(

@@ -9,10 +9,12 @@ import pytest
 
 from panda_fsm.codes import Component, DdmCode, DispatcherCode, SupCode, TaskBufferCode, error_of_kill
 from panda_fsm.jobs import kills
-from panda_fsm.jobs.facts import FACTS, Since
+from panda_fsm.jobs.deadlines import Since
+from panda_fsm.jobs.facts import FACTS
 from panda_fsm.jobs.judgement import JobRow, Judgement, judge
+from panda_fsm.jobs.kills import deadline_trigger
 from panda_fsm.jobs.states import State
-from panda_fsm.jobs.table import JOB, deadline_trigger
+from panda_fsm.jobs.table import JOB
 from panda_fsm.messages import PilotReport
 from tests.pages import ROOT, section, tables
 
