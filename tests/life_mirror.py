@@ -81,8 +81,8 @@ class Mirror:
             case ReassignJob():
                 if self._is_newest(life.job_id, f"reassign {message.message_id}", message):
                     life.reassigned()
-            case DeadlinePassed(state=state, version=version, is_idle=is_idle):
-                life.overdue(state.value, version, bool(is_idle))
+            case DeadlinePassed(state=state, version=version, is_idle=is_idle, missing=missing):
+                life.overdue(state.value, version, bool(is_idle), missing == "awaited")
 
     def _is_newest(self, job_id: int, what: str, message: AnyMessage) -> bool:
         """§1.2, §3.4: what people say of a job is done once, and the newest counts."""

@@ -41,7 +41,8 @@ class Life:
 
     `away`: inputs that must move first, `nowhere`: those of them that nobody has yet, `files`: its output and its log,
     `moves`: whether these go elsewhere, `unmerged`: those that another job shall merge, `mergers`: the jobs that were
-    submitted to do so. `words`: the pilot's last ones. `told`: what its pilot is to hear. `entered`, `heard`: days ago.
+    submitted to do so, `merges`: those whose outputs it merges itself. `words`: the pilot's last ones. `told`: what its
+    pilot is to hear. `entered`, `heard`: days ago.
     """
 
     job_id: int
@@ -63,6 +64,7 @@ class Life:
     heard: int = 0
     missing: set[str] = field(default_factory=set)
     mergers: list[Life] = field(default_factory=list)
+    merges: list[Life] = field(default_factory=list)
     keeps_unmerged: bool = False
     errors: dict[str, int] = field(default_factory=dict)
     sub_status: str = ""
@@ -184,13 +186,15 @@ class Life:
             is_on = self.told == "debug" if debug is None else debug
             self.told = "debug" if is_on else ""
 
-    def overdue(self, state: str, version: int, is_idle: bool) -> None:
-        """§4.3: a deadline, of the state and version that it was announced for; `is_idle`: its task does not go on."""
+    def overdue(self, state: str, version: int, is_idle: bool, in_vain: bool) -> None:
+        """§4.3: a deadline, of the state and version that it was announced for; `is_idle`: its task does not go on,
+        `in_vain`: not all that it merges are there."""
         if (state, version) != (self.state, self.version) or self.is_final or (state == "holding" and self.words):
             return
+        in_vain = in_vain and any(one.is_final for one in self.merges)
         passed = {
             t: late
-            for t in timeouts(self.state, self.label, self.words is not None, is_idle)
+            for t in timeouts(self.state, self.label, self.words is not None, is_idle, in_vain)
             if (late := self._late(t)) > 0
         }
         if not passed:
@@ -198,8 +202,8 @@ class Life:
         timeout = max(passed, key=passed.__getitem__)
         if timeout.kill:
             self.errors["task_buffer"] = ERROR_OF_KILL.get(timeout.kill, 100)
-            self.sub_status = SUB_STATUS_OF_KILL[timeout.kill]
-            self._go("closed")
+            self.sub_status = SUB_STATUS_OF_KILL.get(timeout.kill, self.sub_status)
+            self._go("closed" if timeout.kill in CLOSING else "cancelled")
         elif self.state == "sent" and self.returns < HANDED_OUT_AGAIN:
             self.returns += 1
             self._go("activated")

@@ -65,14 +65,14 @@ def merging(job_id: int, of: Sequence[Life], task_id: int, is_last: bool) -> tup
     """A job that merges outputs of others, at its last attempt or before."""
     spec = {"transformation": "merge.py", "max_attempt": "2"}
     attempt = 2 if is_last else 1
-    draft = factories.draft(job_id, inputs=(), task_id=task_id, attempt_nr=attempt, spec=spec)
+    draft = factories.draft(job_id, inputs=(), task_id=task_id, attempt_nr=attempt, spec=spec, processing_type="pmerge")
     draft.files += [
         FileDraft(type="input", lfn=lfn, scope=factories.SCOPE, status="ready", place_token=TO_MERGE)
         for life in of
         for lfn in life.unmerged
     ]
     life = _life(draft, set(), moves=False)
-    life.attempt, life.has_attempt_left = attempt, not is_last
+    life.attempt, life.has_attempt_left, life.merges = attempt, not is_last, list(of)
     return draft, life
 
 

@@ -38,8 +38,10 @@ class Timeout:
     since_entry: bool = False
 
 
-def timeouts(state: str, label: str, has_words: bool, is_idle: bool) -> list[Timeout]:
+def timeouts(state: str, label: str, has_words: bool, is_idle: bool, in_vain: bool) -> list[Timeout]:
     """Those of a job of a task, of low priority; the one that passes first acts."""
+    if in_vain and state not in ("sent", "merging"):
+        return [*timeouts(state, label, has_words, is_idle, False), Timeout(0.5, kill=52, since_entry=True)]
     idle = [Timeout(12, kill=51, since_entry=True)] if is_idle and label == "user" else []
     return _usual(state, label, has_words) + (idle if state in ("assigned", "activated", "starting") else [])
 

@@ -176,13 +176,26 @@ class World:
             self.broker.publish([factories.submit(draft)])
 
     def wait(self, which: int, aim: Sequence[str]) -> None:
-        """Nothing is heard of a job for a month, and the clock looks."""
+        """Nothing is heard of a job for a month."""
         for life in self._one_in(which, aim):
-            age(self._database, _LONG_DAYS * 86_400.0, [life.job_id])
-            life.entered += _LONG_DAYS
-            life.heard += _LONG_DAYS
-            self._clock.round("deadlines")
-            self.broker.relay()
+            self._wait(life)
+
+    def _wait(self, life: Life) -> None:
+        """What it merges has ended for long too, if it has; and the clock looks."""
+        ended = [one.job_id for one in life.merges if one.is_final]
+        age(self._database, _LONG_DAYS * 86_400.0, [life.job_id, *ended])
+        life.entered += _LONG_DAYS
+        life.heard += _LONG_DAYS
+        self._clock.round("deadlines")
+        self.broker.relay()
+
+    def strand(self, which: int) -> None:
+        """One of the jobs whose outputs another one merges ends; then it is long waited for that one."""
+        merging = [life for life in self.lives.values() if life.merges and not life.is_final]
+        for life in merging[which % len(merging) :][:1] if merging else []:
+            self.broker.publish([KillJob(job_id=life.merges[0].job_id, code=3, actor="owner")])
+            self.flow(6)
+            self._wait(life)
 
     def appear(self, which: int) -> None:
         """What was nowhere is somewhere."""

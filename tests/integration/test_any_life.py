@@ -58,6 +58,7 @@ STEPS = {
     "reassign": (1, st.tuples(NUMBER)),
     "throttle": (1, st.tuples(NUMBER)),
     "merge": (3, st.tuples(st.booleans())),
+    "strand": (1, st.tuples(NUMBER)),
 }
 """What may happen: how often, with what."""
 STEP = st.sampled_from([name for name, (weight, _) in STEPS.items() for _ in range(weight)]).flatmap(
