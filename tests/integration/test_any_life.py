@@ -30,13 +30,17 @@ SEED = int(os.environ.get("LIFE_SEED", "45"))
 SELDOM = st.sampled_from([False, False, False, True])
 AIM = st.sampled_from([("running",), ("running",), AT_WORK, (*LIVE, *FINAL)])
 """Of which jobs one is taken, if there is one: most end before they run, and have not much of a life."""
-PLANS = st.lists(
-    st.builds(
-        Plan, st.integers(0, 2), SELDOM, st.booleans(), st.booleans(), SELDOM, st.sampled_from(["user", "managed"])
-    ),
-    min_size=JOBS,
-    max_size=JOBS,
+LABEL, NO = st.sampled_from(["user", "managed"]), st.just(False)
+PLANS = st.one_of(
+    *(
+        st.lists(plan, min_size=JOBS, max_size=JOBS)
+        for plan in (
+            st.builds(Plan, st.integers(0, 2), SELDOM, st.booleans(), st.booleans(), SELDOM, LABEL),
+            st.builds(Plan, st.just(0), NO, NO, st.just(True), NO, LABEL),
+        )
+    )
 )
+"""Jobs of all kinds, or such as are soon to be merged."""
 NUMBER = st.integers(0, 7)
 HOW = st.sampled_from(["well", "well", "well", "again", "dies before", "dies after"])
 SAYS = st.sampled_from(["running"] * 8 + ["in trouble"] * 4 + ["finished"] * 4 + list(life_plans.SAYS))
@@ -57,8 +61,8 @@ STEPS = {
     "release": (2, st.tuples(NUMBER)),
     "reassign": (1, st.tuples(NUMBER)),
     "throttle": (1, st.tuples(NUMBER)),
-    "merge": (3, st.tuples(st.booleans())),
-    "strand": (1, st.tuples(NUMBER)),
+    "merge": (4, st.tuples(st.booleans())),
+    "strand": (4, st.tuples(NUMBER)),
 }
 """What may happen: how often, with what."""
 STEP = st.sampled_from([name for name, (weight, _) in STEPS.items() for _ in range(weight)]).flatmap(
