@@ -33,6 +33,8 @@ def duty(archive: Archive) -> Duty:
             done = archive.keep(size, archive_at)
         if done.gone:
             log.info("archived", jobs=done.gone)
+        if done.held:
+            log.warning("held_by_others", jobs=done.held)
         for job_id, reason in done.trouble.items():
             log.error("cannot_be_archived", job_id=job_id, reason=reason)
         return done.due >= size

@@ -47,7 +47,7 @@ class Appointments:
             if connection is None:
                 return 0
             due: dict[int, bool] = dict(connection.execute(_Q["due"], {"limit": limit}).fetchall())
-            duty.quarantine(
+            duty.put_off(
                 connection, duty.bisect(connection, list(due), lambda part: _keep(connection, part, due, decide))
             )
             return len(due)

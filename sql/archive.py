@@ -15,6 +15,11 @@ from sql.queries import load
 from sql.rows import as_json
 
 _Q = load("archive")
+_BESIDE = ("job_file", "job_spec", "job_heard", "job_told", "seat", "job_upstream")
+"""Where rows lie that go with a job and are not locked with it."""
+_HELD = sql.SQL(" UNION ").join(
+    [*(sql.SQL(_Q["held_rows"]).format(table=sql.Identifier(table)) for table in _BESIDE), sql.SQL(_Q["held_blocks"])]
+)
 
 WhenToGo = Callable[[Ended, datetime], datetime | None]
 
@@ -32,7 +37,8 @@ class Archive:
     def keep(self, limit: int, when: WhenToGo) -> Archived:
         """Archive those of at most `limit` ended jobs of which `when` says so; the others get another appointment.
 
-        A job that cannot be archived says why and is tried again in an hour; the others go.
+        A job that cannot be archived says why and is tried again in an hour, one of which somebody holds a row a moment
+        later; the others go.
         """
         with self._session.slice() as connection:
             due = [job_id for (job_id,) in connection.execute(_Q["due"], {"limit": limit})]
@@ -40,13 +46,21 @@ class Archive:
                 return Archived(0, 0, {})
             going = _ready(connection, due, when)
             move = _move(connection)
-            trouble = duty.bisect(connection, going, lambda part: _execute(connection, move, part))
-            duty.quarantine(connection, trouble)
-            return Archived(len(due), len(going) - len(trouble), trouble)
+            undone = duty.bisect(
+                connection, going, lambda part: _execute(connection, move, part), lambda part: _held(connection, part)
+            )
+            duty.put_off(connection, undone)
+            gone = len(going) - len(undone.trouble) - len(undone.held)
+            return Archived(len(due), gone, undone.trouble, len(undone.held))
 
 
 def _execute(connection: psycopg.Connection, query: sql.Composed, job_ids: Sequence[int]) -> None:
     connection.execute(query, {"job_ids": list(job_ids)})
+
+
+def _held(connection: psycopg.Connection, job_ids: Sequence[int]) -> list[int]:
+    """Those of the jobs that cannot go now, for somebody holds a row of theirs or a block that counts their files."""
+    return [job_id for (job_id,) in connection.execute(_HELD, {"job_ids": list(job_ids)})]
 
 
 def _ready(connection: psycopg.Connection, due: list[int], when: WhenToGo) -> list[int]:

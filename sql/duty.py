@@ -1,24 +1,32 @@
 """The transactions of a duty of the clock: short, alone where need be, and one bad row does not stop the others."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import psycopg
 
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.messages import cut
 from sql.connections import translated
 from sql.queries import load
 from sql.session import Session
 
 _Q = load("duty")
+_TO_LOCK = 10
+"""Such a part of a statement's time is left to waiting for who holds a row, and a second at most: it is done later."""
+_MOST_TO_LOCK_S = 1.0
+_LOOK_AGAIN_S = 1.0
+_HELD_S = 10.0
+"""A job of which a row was waited for in vain is looked at again later than one that was passed over."""
 
 
 class DutySession:
     """One connection for one duty's thread."""
 
     def __init__(self, database_url: str, name: str, statement_timeout_s: float) -> None:
-        self._session = Session(database_url, f"clock.{name}", statement_timeout_s)
+        lock_timeout_s = min(_MOST_TO_LOCK_S, statement_timeout_s / _TO_LOCK)
+        self._session = Session(database_url, f"clock.{name}", statement_timeout_s, lock_timeout_s)
         self._name = name
 
     def close(self) -> None:
@@ -39,26 +47,56 @@ class DutySession:
             yield connection if row and row[0] else None
 
 
-def bisect(
-    connection: psycopg.Connection, job_ids: Sequence[int], work: Callable[[Sequence[int]], None]
-) -> dict[int, str]:
-    """Do `work` for all of them at once, in halves where that fails; returns why it fails for those that fail alone.
+@dataclass(slots=True)
+class Undone:
+    """Jobs for which something could not be done: why, of those that fail alone; and those that somebody holds."""
 
-    What passes by itself, or must be mended first, is nobody's fault: it is raised.
+    trouble: dict[int, str] = field(default_factory=dict)
+    held: list[int] = field(default_factory=list)
+
+
+Work = Callable[[Sequence[int]], None]
+Held = Callable[[Sequence[int]], Collection[int]]
+
+
+def bisect(connection: psycopg.Connection, job_ids: Sequence[int], work: Work, held: Held | None = None) -> Undone:
+    """Do `work` for all of them at once, in halves where that fails; returns those for which it is not done.
+
+    `held` finds the jobs of which somebody holds a row that `work` waits for, without waiting: the others go on. What
+    else passes by itself, or must be mended first, is nobody's fault: it is raised.
     """
+    undone = Undone()
+    _bisect(connection, job_ids, work, held, undone)
+    return undone
+
+
+def _bisect(
+    connection: psycopg.Connection, job_ids: Sequence[int], work: Work, held: Held | None, undone: Undone
+) -> None:
     if not job_ids:
-        return {}
+        return
     try:
         with connection.transaction():
             work(job_ids)
+        return
     except Exception as error:
-        if isinstance(error, TransientError) or (isinstance(error, psycopg.Error) and translated(error) is not None):
+        meant = translated(error) if isinstance(error, psycopg.Error) else error
+        is_held = held is not None and isinstance(meant, HeldError)
+        if isinstance(meant, TransientError) and not is_held:
             raise
-        if len(job_ids) == 1:
-            return {job_ids[0]: cut(f"{type(error).__name__}: {error}")}
+        reason = cut(f"{type(error).__name__}: {error}")
+    others = set(held(job_ids)) if held is not None and is_held else set()
+    if others:
+        undone.held += others
+        _bisect(connection, [job_id for job_id in job_ids if job_id not in others], work, held, undone)
+    elif len(job_ids) > 1:
         middle = len(job_ids) // 2
-        return bisect(connection, job_ids[:middle], work) | bisect(connection, job_ids[middle:], work)
-    return {}
+        _bisect(connection, job_ids[:middle], work, held, undone)
+        _bisect(connection, job_ids[middle:], work, held, undone)
+    elif is_held:
+        undone.held += job_ids
+    else:
+        undone.trouble[job_ids[0]] = reason
 
 
 def put_off_missing(connection: psycopg.Connection, due: Iterable[int], found: Container[int]) -> None:
@@ -66,10 +104,13 @@ def put_off_missing(connection: psycopg.Connection, due: Iterable[int], found: C
     missing = {"job_ids": [job_id for job_id in due if job_id not in found]}
     if missing["job_ids"]:
         connection.execute(_Q["drop_vanished"], missing)
-        connection.execute(_Q["look_again"], missing)
+        connection.execute(_Q["look_again"], missing | {"seconds": _LOOK_AGAIN_S})
 
 
-def quarantine(connection: psycopg.Connection, trouble: dict[int, str]) -> None:
-    """The appointments of these jobs cannot be kept: they say why, and are tried again in an hour."""
-    if trouble:
-        connection.execute(_Q["quarantine"], {"job_ids": list(trouble), "reasons": list(trouble.values())})
+def put_off(connection: psycopg.Connection, undone: Undone) -> None:
+    """Held jobs are looked at again soon. Those in trouble say why, and are tried again in an hour."""
+    if undone.held:
+        connection.execute(_Q["look_again"], {"job_ids": undone.held, "seconds": _HELD_S})
+    if undone.trouble:
+        reasons = {"job_ids": list(undone.trouble), "reasons": list(undone.trouble.values())}
+        connection.execute(_Q["quarantine"], reasons)

@@ -77,11 +77,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What became of ended jobs that were due: how many went, and why some cannot."""
+    """What became of ended jobs that were due: how many went, why some cannot, and how many somebody holds."""
 
     due: int
     gone: int
     trouble: Mapping[int, str]
+    held: int = 0
 
 
 def looks_at(job: Job, now: datetime) -> Iterator[Unless]:

@@ -29,6 +29,20 @@ JOIN pg_attribute c ON c.attrelid = t.name::regclass AND c.attnum > 0 AND NOT c.
 LEFT JOIN pg_attribute a ON a.attrelid = (t.name || '_archive')::regclass AND a.attname = c.attname AND NOT a.attisdropped
 GROUP BY t.name
 
+-- name: held_rows
+-- Asked only once a move had to wait: the jobs of which somebody holds a row of this table.
+SELECT job_id FROM {table} WHERE job_id = ANY(%(job_ids)s) AND ctid <> ALL(ARRAY(
+    SELECT ctid FROM {table} WHERE job_id = ANY(%(job_ids)s) FOR UPDATE SKIP LOCKED))
+
+-- name: held_blocks
+-- The same for blocks that a move counts files of.
+SELECT f.job_id FROM job_file f JOIN data_block b ON b.block_id = f.block_id
+WHERE f.job_id = ANY(%(job_ids)s) AND (b.kind = 'destination' OR b.status IN ('open', 'defined', 'running'))
+    AND b.block_id <> ALL(ARRAY(
+        SELECT o.block_id FROM data_block o
+        WHERE o.block_id = ANY(ARRAY(SELECT DISTINCT block_id FROM job_file WHERE job_id = ANY(%(job_ids)s)))
+        ORDER BY o.block_id FOR UPDATE SKIP LOCKED))
+
 -- name: move
 -- One statement, so that all that belongs to a job goes with it, filed under the time at which it ended.
 WITH g AS (

@@ -1,8 +1,11 @@
 -- name: fold
+-- A row that somebody holds stays as it is: it counts where it lies.
 WITH gone AS (
     DELETE FROM job_count
-    WHERE ctid = ANY(ARRAY(SELECT ctid FROM job_count LIMIT %(limit)s))
-        AND (SELECT count(*) FROM (SELECT FROM job_count LIMIT %(tolerated)s + 1) AS seen) > %(tolerated)s
+    WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM job_count
+        WHERE (SELECT count(*) FROM (SELECT FROM job_count LIMIT %(tolerated)s + 1) AS seen) > %(tolerated)s
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
     RETURNING state, site, vo, jobs
 ), kept AS (
     INSERT INTO job_count (state, site, vo, jobs)

@@ -10,7 +10,7 @@ FROM unnest(%(job_ids)s::bigint[], %(reasons)s::text[]) AS r(job_id, trouble) WH
 
 -- name: look_again
 -- Jobs that somebody holds: next time, and not first, for they may be held for long. Earlier than need be is harmless.
-UPDATE job_deadline d SET deadline_at = now() + interval '1 s'
+UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => %(seconds)s)
 FROM job j WHERE j.job_id = d.job_id AND d.job_id = ANY(%(job_ids)s)
 
 -- name: drop_vanished

@@ -15,24 +15,29 @@ DELETE FROM job_stdout WHERE job_id = ANY(ARRAY(
 
 -- name: forget_blocks
 -- Closed ones that no live job refers to, not even one whose outputs are in no block yet. Their destination blocks know
--- how many files were in them.
-WITH gone AS (
+-- how many files were in them; those of one that somebody holds stay until it is free.
+WITH old AS MATERIALIZED (
+    SELECT b.block_id, b.name, b.parent FROM data_block b
+    WHERE b.closed_at < now() - make_interval(days => %(days)s)
+        AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
+        AND NOT EXISTS (SELECT FROM job_file f
+            WHERE f.destination_block = b.name AND f.destination_block <> '' AND f.status = 'unknown'
+                AND f.block_id IS NULL)
+    ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), tops AS MATERIALIZED (
+    SELECT d.block_id, d.name FROM data_block d
+    WHERE d.name = ANY(ARRAY(SELECT parent FROM old WHERE parent <> '' EXCEPT SELECT name FROM old))
+    ORDER BY d.block_id FOR UPDATE SKIP LOCKED
+), gone AS (
     DELETE FROM data_block WHERE block_id = ANY(ARRAY(
-        SELECT b.block_id FROM data_block b
-        WHERE b.closed_at < now() - make_interval(days => %(days)s)
-            AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
-            AND NOT EXISTS (SELECT FROM job_file f
-                WHERE f.destination_block = b.name AND f.destination_block <> '' AND f.status = 'unknown'
-                    AND f.block_id IS NULL)
-        ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+        SELECT o.block_id FROM old o
+        WHERE o.parent IN (SELECT name FROM tops UNION ALL SELECT name FROM old)
+            OR NOT EXISTS (SELECT FROM data_block d WHERE d.name = o.parent)))
     RETURNING name, parent, number_files
 ), counted AS (
     UPDATE data_block t SET gone_files = t.gone_files + n.files
     FROM (SELECT parent, sum(number_files) AS files FROM gone WHERE number_files > 0 GROUP BY parent) AS n
-    WHERE t.name = n.parent AND t.block_id = ANY(ARRAY(
-        SELECT d.block_id FROM data_block d
-        WHERE d.name IN (SELECT parent FROM gone) AND d.name NOT IN (SELECT name FROM gone)
-        ORDER BY d.block_id FOR UPDATE))
+    WHERE t.name = n.parent AND t.block_id = ANY(ARRAY(SELECT block_id FROM tops))
 )
 SELECT name FROM gone
 
