@@ -1,5 +1,6 @@
 """Month partitions: made months ahead, dropped when they are old enough; rows in a default partition are an alarm."""
 
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -41,11 +42,27 @@ def duty(
     }
 
     def run() -> bool:
+        """Each part by itself: a table that somebody holds keeps no other from what is its turn."""
+        drops = [partial(drop, parent, keep) for parent, keep in months.items() if keep]
+        more, failed = False, []
+        for part in (make, look, *drops):
+            try:
+                more = part() or more
+            except Exception as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return more
+
+    def make() -> bool:
         partitions.ensure(_MONTHS_AHEAD)
+        return False
+
+    def look() -> bool:
         beside = ", ".join(partitions.in_default())
         wrong = f"rows lie in the default partition of {beside}: panda-fsm partitions repair" if beside else None
         condition.note("default partitions", wrong)
-        return any(drop(parent, keep) for parent, keep in months.items() if keep)
+        return False
 
     def drop(parent: str, keep: int) -> bool:
         gone = partitions.drop_oldest(parent, keep)

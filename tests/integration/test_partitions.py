@@ -138,3 +138,22 @@ def test_old_months_are_dropped_when_that_is_wanted(jobs: Database, database_url
         assert {name.removeprefix(parent) for name in months(jobs, parent)} == kept, "this month and three before"
     assert months(jobs, "job_sample") == {f"job_sample{name}" for name in sorted(kept)[2:]}, "this month and one before"
     duty.rest()
+
+
+def test_a_table_in_use_keeps_no_other_from_the_alarm_and_from_being_dropped(jobs: Database, database_url: str) -> None:
+    put_history(database_url, "5 months")
+    execute(
+        database_url,
+        "SELECT ensure_partitions(now() - interval '3 months')",
+        f"DROP TABLE {max(months(jobs, 'job_history'))}",
+    )
+    old = {parent: min(months(jobs, parent)) for parent in KEYS}
+    condition = Condition()
+    duty = partitions.duty(Partitions(database_url, 30), 1, 1, 1, condition)
+    with psycopg.connect(database_url) as busy:
+        busy.execute("LOCK TABLE job_history IN ROW EXCLUSIVE MODE")
+        with pytest.raises(TransientError, match="lock timeout"):
+            duty.run()
+    assert "job_history, job_archive" in (condition.trouble or "")
+    assert {parent for parent in KEYS if old[parent] in months(jobs, parent)} == {"job_history"}
+    duty.rest()
