@@ -5,15 +5,14 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import structlog
 
 from engine.fold import fold, put_off, to_dead_letter
-from engine.receive import Received, bind, put_off_locked, receive, wanted, without_jobs, without_repeats
-from panda_fsm.blocks.states import BlockKind
+from engine.receive import Received, bind, put_off_locked, receive, wanted, without_held, without_jobs, without_repeats
+from engine.refused import BlocksRefusedError, Closed, refuse_blocks
 from panda_fsm.effects import Effects
 from panda_fsm.errors import PoisonError, SystemicError, TransientError
 from panda_fsm.handler import Delivery, Item, Service
@@ -36,40 +35,8 @@ from panda_fsm.trouble import (
 
 log = structlog.get_logger()
 
-_ROUNDS = 5
-"""So often a job is planned anew because its blocks were closed meanwhile; then its plugin is asked later."""
 _MOST_SUSPECTS = 1000
 _NAMELESS = Defer("its plugin chooses closed blocks again and again", 60.0)
-
-
-@dataclass(slots=True)
-class Closed:
-    """Blocks that were found closed when files of jobs were to join them, by job, over the rounds of one batch;
-    `foreign` are those of them that are another experiment's or of another kind."""
-
-    names: dict[int, frozenset[str]] = field(default_factory=dict)
-    foreign: dict[int, frozenset[str]] = field(default_factory=dict)
-    rounds: dict[int, int] = field(default_factory=dict)
-
-    def note(self, found: "_BlocksRefusedError") -> None:
-        for job_id in found.closed.keys() | found.foreign.keys():
-            foreign = found.foreign.get(job_id, set())
-            self.names[job_id] = self.names.get(job_id, frozenset()) | found.closed.get(job_id, set()) | foreign
-            self.foreign[job_id] = self.foreign.get(job_id, frozenset()) | foreign
-            self.rounds[job_id] = self.rounds.get(job_id, 0) + 1
-
-    def is_nameless(self, job: Job | None) -> bool:
-        """Whether its plugin had its chances to choose another name."""
-        return job is not None and self.rounds.get(job.job_id, 0) >= _ROUNDS
-
-
-class _BlocksRefusedError(Exception):
-    """Files would join blocks that do not take them: nothing is written, and their jobs are planned anew."""
-
-    def __init__(self, closed: Mapping[int, set[str]], foreign: Mapping[int, set[str]]) -> None:
-        super().__init__("a block was closed meanwhile, or belongs to somebody else")
-        self.closed = closed
-        self.foreign = foreign
 
 
 class Processor:
@@ -186,7 +153,7 @@ class Processor:
         while left:  # messages whose job moved while outside systems were asked are decided again
             try:
                 left = self._handle_once(left, closed)
-            except _BlocksRefusedError as error:
+            except BlocksRefusedError as error:
                 closed.note(error)
 
     def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
@@ -220,11 +187,13 @@ class Processor:
         for job_id in closed.names.keys() & jobs.keys():
             jobs[job_id].closed_blocks, jobs[job_id].foreign_blocks = closed.names[job_id], closed.foreign[job_id]
         items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
+        if closed.held:
+            items = without_held(items, closed.held, effects)
         service.prepare(items)
         with self._store.transaction() as tx:
             stale, items = self._still_there(tx, jobs, items, effects)
             self._decide(without_repeats(items, tx), effects, closed)
-            _refuse_blocks(tx, effects)
+            refuse_blocks(tx, effects)
             _note_handled([r for r in received if r.delivery.tag not in stale], effects)
             tx.write(effects)
         return list(stale.values())
@@ -274,18 +243,6 @@ class Processor:
             effects.handled.add(decode(delivery.body).message_id)  # it is kept here now
         with self._store.transaction() as tx:
             tx.write(effects)
-
-
-def _refuse_blocks(tx: Transaction, effects: Effects) -> None:
-    """Files never join a block that is closed or somebody else's: their jobs are planned anew, with other names."""
-    if not effects.blocks:
-        return
-    destinations = {name for name, block in effects.blocks.items() if block.kind is BlockKind.DESTINATION}
-    locked = effects.joined.keys() - destinations
-    known = tx.known_blocks(locked, effects.blocks.keys() - locked)
-    closed, foreign = effects.closed_to(known), effects.foreign_to(known)
-    if closed or foreign:
-        raise _BlocksRefusedError(closed, foreign)
 
 
 def _note_handled(received: Sequence[Received], effects: Effects) -> None:

@@ -16,6 +16,7 @@ from panda_fsm.ports import Said, Store, Transaction
 from panda_fsm.trouble import LOCKED_FOR_S, NEWER_FOR_S, UNKNOWN_FOR_S
 
 _LOCKED = "somebody else holds its job for the moment"
+_BLOCK_LOCKED = "somebody else holds a block that its files join"
 
 
 @dataclass(slots=True)
@@ -93,6 +94,14 @@ def bind(received: Sequence[Received], jobs: Mapping[int, Job], store: Store, ef
             items.append(Item(one.delivery, one.message, None))
         items += [Item(one.delivery, one.message, jobs[job_id]) for job_id in one.job_ids if job_id in jobs]
     return items
+
+
+def without_held(items: Sequence[Item[Any]], held: Set[int], effects: Effects) -> list[Item[Any]]:
+    """Jobs whose files join a block that somebody holds are left out: their messages come again."""
+    waiting = {i.delivery.tag: i for i in items if i.job is not None and i.job.job_id in held}
+    for item in waiting.values():
+        put_off(item.delivery, _BLOCK_LOCKED, effects, LOCKED_FOR_S, message_id=item.message.message_id)
+    return [item for item in items if item.job is None or item.job.job_id not in held]
 
 
 def without_repeats(items: Sequence[Item[Any]], tx: Transaction) -> Sequence[Item[Any]]:

@@ -220,6 +220,11 @@ class Effects:
                     found[job_id].add(name)
         return found
 
+    def held_up(self, known: Mapping[str, KnownBlock]) -> set[int]:
+        """Jobs that want to join blocks that somebody has in hand."""
+        held = {name for name in self.joined.keys() & known.keys() if known[name].is_held}
+        return {job_id for name in held for job_id in self.joined[name]}
+
     def foreign_to(self, known: Mapping[str, KnownBlock]) -> dict[int, set[str]]:
         """Blocks that jobs bring and that are another experiment's or of another kind. A new one is the first's."""
         found: dict[int, set[str]] = defaultdict(set)

@@ -49,11 +49,13 @@ class NewBlock:
 
 @dataclass(frozen=True, slots=True)
 class KnownBlock:
-    """A block as the database has it: of which kind, whose, and whether files may join it."""
+    """A block as the database has it: of which kind, whose, and whether files may join it; of one that somebody has in
+    hand (`is_held`) that is not known."""
 
     kind: BlockKind
     vo: str
     takes_files: bool
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

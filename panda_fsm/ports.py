@@ -32,7 +32,8 @@ class Transaction(Protocol):
         """Note which message said this last; what had not been said yet by that message or a newer one."""
 
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> Mapping[str, KnownBlock]:
-        """Those of the blocks that exist. `locked`: if they take files, they do until the transaction ends."""
+        """Those of the blocks that exist. `locked`: if they take files, they do until the transaction ends; nobody is
+        waited for who has one of them in hand."""
 
     def write(self, effects: Effects) -> None:
         """Write everything with set-based statements. Fills `effects.outgoing` with what only the database knows."""

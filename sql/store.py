@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import psycopg
@@ -11,7 +12,7 @@ import psycopg
 from panda_fsm.blocks.states import TAKES_FILES, BlockKind, BlockStatus
 from panda_fsm.blocks.table import BLOCK
 from panda_fsm.effects import Effects
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import MINUTES
@@ -27,6 +28,8 @@ _Q = load("store")
 _HOST = socket.gethostname()
 _LOCK_AGAIN_S = (0.01, 0.04)
 """A row that is locked is mostly free again at once; what is not is left out, so that nobody waits for it."""
+_IMPATIENT_FOR_S = 60
+"""Who has just waited in vain does not wait as long again: a batch that is bisected would, with each of its parts."""
 _STARTS_EACH_S = 60
 """A deadline asks whether jobs start at a queue: in hours, so once a minute is enough."""
 _TO_LOCK = 10
@@ -45,6 +48,7 @@ class PostgresStore:
         self.timetable = rows.Timetable(limits, archive_after_s)
         self._transitions: dict[tuple[str, str | None], int] = {}
         self._starts: dict[str, float] = {}
+        self._waited_at = -inf
 
     def close(self) -> None:
         """Give the connection back."""
@@ -58,12 +62,18 @@ class PostgresStore:
 
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
-        with self._session.use() as connection:
-            with connection.pipeline(), connection.transaction():
-                batch = PostgresTransaction(connection, self)
-                yield batch
-            # Not before the commit: what is undone has noted nothing, and is tried again.
-            self._starts |= dict.fromkeys(batch.noted, time.monotonic())
+        try:
+            with self._session.use() as connection:
+                with connection.pipeline(), connection.transaction():
+                    if time.monotonic() - self._waited_at < _IMPATIENT_FOR_S:
+                        connection.execute(_Q["wait_briefly"])
+                    batch = PostgresTransaction(connection, self)
+                    yield batch
+                # Not before the commit: what is undone has noted nothing, and is tried again.
+                self._starts |= dict.fromkeys(batch.noted, time.monotonic())
+        except HeldError:
+            self._waited_at = time.monotonic()
+            raise
 
     def jobs_of_blocks(self, wanted: Sequence[tuple[str, list[str] | None]]) -> list[list[int] | None]:
         wanted_rows = [{"number": n, "block": block, "lfns": lfns} for n, (block, lfns) in enumerate(wanted)]
@@ -157,13 +167,22 @@ class PostgresTransaction:
         return {(job_id, what) for job_id, what in self._returned("newest", told)}
 
     def known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
-        names = {"locked": sorted(locked), "others": sorted(others)}
-        known = {
-            name: KnownBlock(BlockKind(kind), vo, status in TAKES_FILES)
-            for name, status, kind, vo in self._connection.execute(_Q["known_blocks"], names)
-        }
+        known = self._known_blocks(locked, others)
+        for pause_s in _LOCK_AGAIN_S:
+            held = [name for name, block in known.items() if block.is_held]
+            if not held:
+                break
+            time.sleep(pause_s)
+            known |= self._known_blocks(held, ())
         self._unseen = set(others) - known.keys()
         return known
+
+    def _known_blocks(self, locked: Collection[str], others: Collection[str]) -> dict[str, KnownBlock]:
+        names = {"locked": sorted(locked), "others": sorted(others)}
+        return {
+            name: KnownBlock(BlockKind(kind), vo, status in TAKES_FILES, is_held)
+            for name, status, kind, vo, is_held in self._connection.execute(_Q["known_blocks"], names)
+        }
 
     def _create_blocks(self, effects: Effects) -> None:
         """Names that nobody had may be others' by now; those of sub and dispatch blocks nobody else makes."""

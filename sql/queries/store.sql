@@ -27,18 +27,23 @@ WHERE j.job_id = ANY(%(job_ids)s) ORDER BY j.job_id FOR UPDATE OF j SKIP LOCKED
 -- name: lock_versions
 SELECT job_id, version, verdict FROM job WHERE job_id = ANY(%(job_ids)s) ORDER BY job_id FOR UPDATE SKIP LOCKED
 
+-- name: wait_briefly
+-- Until the transaction ends.
+SELECT set_config('lock_timeout', '100ms', true)
+
 -- name: live
 SELECT job_id FROM job WHERE job_id = ANY(%(job_ids)s)
 
 -- name: known_blocks
--- Those that files join are locked against closing until they have; in order against others who lock blocks.
-WITH joined AS (
-    SELECT name, status, kind, vo FROM data_block
-    WHERE block_id = ANY(ARRAY(SELECT block_id FROM data_block WHERE name = ANY(%(locked)s)))
-    ORDER BY block_id FOR SHARE
+-- Those that files join are locked against closing until they have. What somebody else holds is not waited for: it is
+-- answered as held.
+WITH joined AS MATERIALIZED (
+    SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(locked)s) FOR SHARE SKIP LOCKED
 )
-SELECT name, status, kind, vo FROM joined
-UNION ALL SELECT name, status, kind, vo FROM data_block WHERE name = ANY(%(others)s)
+SELECT name, status, kind, vo, false FROM joined
+UNION ALL SELECT name, status, kind, vo, true FROM data_block
+WHERE name = ANY(%(locked)s) AND name NOT IN (SELECT name FROM joined)
+UNION ALL SELECT name, status, kind, vo, false FROM data_block WHERE name = ANY(%(others)s)
 
 -- name: foreign_blocks
 -- Blocks that others created while we were about to.
