@@ -13,6 +13,8 @@ from sql.requests import RequestStore
 
 _PEOPLES_SHARE = 4
 _PEOPLES_TIMEOUT_S = 5.0
+_TO_LOCK_S = 1.0
+"""Requests share statements and connections: whoever waits for what somebody holds keeps others waiting."""
 
 
 class GatewayStore:
@@ -20,7 +22,8 @@ class GatewayStore:
 
     def __init__(self, database_url: str, pool_size: int, statement_timeout_s: float, limits: Limits) -> None:
         for_people = max(1, pool_size // _PEOPLES_SHARE)
-        work = Pool(database_url, "gateway", max(1, pool_size - for_people - 1), statement_timeout_s)
+        size = max(1, pool_size - for_people - 1)
+        work = Pool(database_url, "gateway", size, statement_timeout_s, lock_timeout_s=_TO_LOCK_S)
         peoples_limit_s = min(statement_timeout_s, _PEOPLES_TIMEOUT_S)
         people = Pool(database_url, "gateway.people", for_people, peoples_limit_s, by_index=False)
         self._pools = {"requests": work, "people": people}

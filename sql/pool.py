@@ -39,15 +39,27 @@ class Pool:
     """Connections for one kind of work. Raises what `translated` makes of a database error, or the error itself."""
 
     def __init__(
-        self, database_url: str, name: str, size: int, statement_timeout_s: float, by_index: bool = True
+        self,
+        database_url: str,
+        name: str,
+        size: int,
+        statement_timeout_s: float,
+        by_index: bool = True,
+        lock_timeout_s: float = 0,
     ) -> None:
-        """`by_index`: all that is asked is found by an index; what adds up many rows is planned as usual instead."""
+        """`by_index`: all that is asked is found by an index; what adds up many rows is planned as usual instead.
+
+        `lock_timeout_s`: it waits no longer than that for what somebody else holds; 0: as long as for anything.
+        """
         self._name = name
         self._limit_s = statement_timeout_s + CLIENT_GRACE_S
         self._is_away = False
         self._tidying: asyncio.Task[None] | None = None
         self._renewed_at = 0.0
-        options = f"-c statement_timeout={int(statement_timeout_s * 1000)}{BY_INDEX if by_index else ''}{_ALWAYS}"
+        options = (
+            f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={int(lock_timeout_s * 1000)}"
+            f"{BY_INDEX if by_index else ''}{_ALWAYS}"
+        )
         self._pool = AsyncConnectionPool(
             database_url,
             name=name,
