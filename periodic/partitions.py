@@ -1,5 +1,6 @@
 """Month partitions: made months ahead, dropped when they are old enough; rows in a default partition are an alarm."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -42,17 +43,8 @@ def duty(
     }
 
     def run() -> bool:
-        """Each part by itself: a table that somebody holds keeps no other from what is its turn."""
         drops = [partial(drop, parent, keep) for parent, keep in months.items() if keep]
-        more, failed = False, []
-        for part in (make, look, *drops):
-            try:
-                more = part() or more
-            except Exception as error:
-                failed.append(error)
-        if failed:
-            raise failed[0]
-        return more
+        return _each([make, look, *drops])
 
     def make() -> bool:
         partitions.ensure(_MONTHS_AHEAD)
@@ -71,3 +63,16 @@ def duty(
         return gone is not None
 
     return Duty("partitions", _PERIOD_S, run, partitions.close)
+
+
+def _each(parts: Sequence[Callable[[], bool]]) -> bool:
+    """Each part by itself: a table that somebody holds keeps no other from what is its turn."""
+    more, failed = False, []
+    for part in parts:
+        try:
+            more = part() or more
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return more
