@@ -1,6 +1,7 @@
 """The database side of the appointments: live jobs whose time has come, a slice at a time, and all of them at once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import psycopg
@@ -21,6 +22,8 @@ from sql.session import Session
 
 _Q = load("appointments")
 _CHUNK = 2000
+_TO_LOCK = 10
+"""Such a part of a statement's time is left to waiting for who holds a row."""
 _NO_REQUEST = "00000000-0000-0000-0000-000000000000"
 
 _UNKNOWN_S = 600
@@ -140,9 +143,10 @@ def _send(connection: psycopg.Connection, messages: Iterable[Message]) -> None:
 def make_appointments_now(database_url: str, statement_timeout_s: float = 30.0) -> tuple[int, int]:
     """Make all appointments of live jobs due now, and kept requests too; returns how many of each.
 
-    In chunks of a transaction each, and without waiting for a row while holding others.
+    In chunks of a transaction each, and without waiting for a row while holding others. What somebody holds for longer
+    than a moment is passed over.
     """
-    session = Session(database_url, "replay", statement_timeout_s)
+    session = Session(database_url, "replay", statement_timeout_s, statement_timeout_s / _TO_LOCK)
     try:
         with session.use() as connection:
             return _jobs_now(connection), _requests_now(connection)
@@ -157,8 +161,10 @@ def _jobs_now(connection: psycopg.Connection) -> int:
         made = {job_id for (job_id,) in connection.execute(_Q["now_unlocked"], {"job_ids": job_ids})}
         for job_id in job_ids:
             if job_id not in made:
-                connection.execute(_Q["now_one"], {"job_id": job_id})
-        done, after = done + len(job_ids), job_ids[-1]
+                with suppress(psycopg.errors.LockNotAvailable):
+                    connection.execute(_Q["now_one"], {"job_id": job_id})
+                    made.add(job_id)
+        done, after = done + len(made), job_ids[-1]
     return done
 
 

@@ -15,12 +15,13 @@ WHERE status = 'open' AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(i
   AND (%(queue)s::text IS NULL OR queue = %(queue)s)
 
 -- name: open_letters
+-- What somebody holds is being settled just now.
 SELECT dead_letter_id, queue, payload FROM dead_letter
 WHERE status = 'open' AND dead_letter_id > %(after)s
   AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(ids)s))
   AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
   AND (%(queue)s::text IS NULL OR queue = %(queue)s)
-ORDER BY dead_letter_id LIMIT %(limit)s FOR UPDATE
+ORDER BY dead_letter_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 -- name: settle
 WITH settled AS (
