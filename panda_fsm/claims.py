@@ -54,12 +54,14 @@ class Given:
 class Claim:
     """What a claim gave: for each seat its job or None, the events in the outbox, and who was not served in full
     although jobs that fit are waiting, only locked for a moment by somebody else. `doubled`: jobs too many, for pilots
-    that were given another at the same moment; they are to be given back."""
+    that were given another at the same moment; they are to be given back. `held`: the causes of seats that were left
+    empty, for somebody has in hand what their pilots were given last."""
 
     jobs: list[JobDescription | None]
     events: list[Outgoing]
     more_waiting: set[Filters] = field(default_factory=set)
     doubled: list[Given] = field(default_factory=list)
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.effects import Outgoing, step_event
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.jobs.deadlines import Kind
 from panda_fsm.jobs.facts import Limits, span
 from panda_fsm.jobs.states import MERGE, State
@@ -63,8 +63,30 @@ class ClaimStore:
     async def claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
         """Hand out waiting jobs to each group, best first, one a seat, each to one seat only; committed at return.
 
-        Whoever holds a job without having spoken of it gets the same again.
+        Whoever holds a job without having spoken of it gets the same again. A seat that somebody has in hand keeps no
+        other waiting for longer than a lock may take.
         """
+        try:
+            return await self._claim_each(groups)
+        except HeldError:
+            held = await self._held_seats([seat for _, seats in groups for seat in seats])
+            if not held:
+                raise
+        free = [(filters, [seat for seat in seats if seat.cause not in held]) for filters, seats in groups]
+        groups_left = [(filters, seats) for filters, seats in free if seats]
+        claim = await self._claim_each(groups_left) if groups_left else Claim([], [])
+        others = iter(claim.jobs)
+        claim.jobs = [None if seat.cause in held else next(others) for _, seats in groups for seat in seats]
+        claim.held = held
+        return claim
+
+    async def _held_seats(self, seats: Sequence[Seat]) -> frozenset[str]:
+        """The causes of those whose places somebody holds."""
+        places = [seat.place for seat in seats if seat.place is not None]
+        held = {place for (place,) in await self._pool.rows(_Q["held_seats"], places=places)}
+        return frozenset(seat.cause for seat in seats if seat.place in held)
+
+    async def _claim_each(self, groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> Claim:
         if not _is_usual(groups) or groups[0][0].site in self._dry:
             claim = await self._claim_all(groups)
             if any(job is not None for job in claim.jobs):

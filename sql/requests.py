@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 
@@ -14,6 +14,11 @@ from sql.job_rows import JobRows
 from sql.queries import load
 
 _Q = load("requests")
+_STAMP: LiteralString = "\n".join((_Q["heard"], _Q["stamp"]))
+_KEEP_HEARD: LiteralString = "\n".join((_STAMP, _Q["keep_heard"]))
+_KEEP_AUDITED: LiteralString = "\n".join((_STAMP, _Q["keep_audited"]))
+_KEEP_PLAIN: LiteralString = "\n".join((_Q["plain"], _Q["stamp"], _Q["keep_plain"]))
+_HEAR: LiteralString = "\n".join((_STAMP, _Q["hear"]))
 _TICK = load("pulse")["tick"]
 _STATEMENT_BYTES = 4 * 1024 * 1024
 
@@ -32,7 +37,7 @@ class RequestStore(JobRows):
     async def keep_plain(self, reports: Sequence[PlainReport]) -> list[Taken | None]:
         """Keep those that are plain, or write down that they were heard; of each what to say, None: not plain."""
         taken: list[Taken | None] = [None] * len(reports)
-        for number, command, is_heartbeat in await self._pool.rows(_Q["keep_plain"], **_plain(reports)):
+        for number, command, is_heartbeat in await self._pool.rows(_KEEP_PLAIN, **_plain(reports)):
             taken[number] = Taken(command, is_heartbeat)
         return taken
 
@@ -42,7 +47,7 @@ class RequestStore(JobRows):
 
     async def hear(self, job_ids: Sequence[int]) -> None:
         """The pilots of these jobs live."""
-        await self._pool.execute(_Q["hear"], job_ids=sorted(set(job_ids)))
+        await self._pool.execute(_HEAR, job_ids=sorted(set(job_ids)))
 
     async def tick(self, name: str, grace_s: float) -> None:
         """`name` listens; after a gap nobody is lost for `grace_s`."""
@@ -87,8 +92,8 @@ def _keep(
         return _Q["keep"], parameters
     parameters["job_ids"] = sorted(set(heard))
     if not audit:
-        return _Q["keep_heard"], parameters
-    return _Q["keep_audited"], parameters | {"audit": rows.as_json([asdict(row) for row in audit])}
+        return _KEEP_HEARD, parameters
+    return _KEEP_AUDITED, parameters | {"audit": rows.as_json([asdict(row) for row in audit])}
 
 
 def _plain(reports: Sequence[PlainReport]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gateway.work.waiting import CURRENT
 from panda_fsm.claims import Filters, Given, Seat
 from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import HeldError, TransientError
 
 log = structlog.get_logger()
 
@@ -33,6 +33,7 @@ class _Request:
     given: list[Given] = field(default_factory=list)
     is_answered: bool = False
     has_gone: bool = False
+    is_held: bool = False
 
 
 Place = tuple[_Request, Seat]
@@ -78,7 +79,7 @@ class Claims:
         if request.is_answered:
             self._return(request.given)
 
-    async def _claim(self, _site: str, requests: Sequence[_Request]) -> list[list[JobDescription]]:
+    async def _claim(self, _site: str, requests: Sequence[_Request]) -> list[list[JobDescription] | Exception]:
         """One claim for the requests of a site; what is only locked for a moment is tried again."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(ended)
@@ -95,7 +96,7 @@ class Claims:
                     self._return(request.given)
             ended.set_result(None)
             self._under_way.discard(ended)
-        return [[given.job for given in request.given] for request in requests]
+        return [_answer(request) for request in requests]
 
     async def _fill_all(self, requests: Sequence[_Request]) -> None:
         places = [(request, seat) for request in requests for seat in request.seats]
@@ -123,7 +124,9 @@ class Claims:
             if job is not None:
                 request.given.append(Given(seat, job))
         empty = [place for place, job in zip(ordered, claim.jobs, strict=True) if job is None]
-        return [place for place in empty if place[0].filters in claim.more_waiting]
+        for request, seat in empty:
+            request.is_held = request.is_held or seat.cause in claim.held
+        return [place for place in empty if place[0].filters in claim.more_waiting and place[1].cause not in claim.held]
 
     def _return(self, given: Sequence[Given]) -> None:
         """Give back behind everything else: whoever was to have it has gone."""
@@ -162,3 +165,10 @@ class Claims:
     async def _forget(self, message_ids: Sequence[str]) -> list[None]:
         await self._store.forget_published(message_ids)
         return [None] * len(message_ids)
+
+
+def _answer(request: _Request) -> list[JobDescription] | Exception:
+    """What it is given; to say that there is nothing for it would be wrong where that is not known."""
+    if request.is_held and not request.given:
+        return HeldError("somebody has in hand what this pilot was given last")
+    return [given.job for given in request.given]

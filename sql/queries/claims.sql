@@ -158,6 +158,11 @@ SELECT s.place::text, s.job_id, s.version, EXISTS (
     OFFSET 0)
 FROM seat s WHERE s.place = ANY (%(places)s::uuid[])
 
+-- name: held_seats
+-- Asked only once a claim had to wait.
+SELECT place::text FROM seat WHERE place = ANY (%(places)s::uuid[]) AND place <> ALL (ARRAY(
+    SELECT place FROM seat WHERE place = ANY (%(places)s::uuid[]) FOR UPDATE SKIP LOCKED))
+
 -- name: give_again
 -- The same job for a pilot that asks again before it spoke: nothing moves, but from now on whoever finds that an answer
 -- was lost must not take the job from it: another answer may have reached it.
@@ -183,8 +188,8 @@ ORDER BY h.number
 
 -- name: give_back
 -- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
--- asked more than once and was given the same. Those that somebody has locked are answered without a version, to be given
--- back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else would bring them back.
+-- asked more than once and was given the same. Those that somebody has locked, or whose seats, are answered without a
+-- version, to be given back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else would bring them back.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS g (
         place uuid, cause uuid, job_id bigint, version int, deadline_s float8, stays_s float8, look_s float8)
@@ -197,7 +202,7 @@ WITH given AS (
 ), held AS MATERIALIZED (
     SELECT s.place FROM locked l JOIN seat s ON s.place = l.place
     WHERE s.place = ANY(ARRAY(SELECT place FROM locked)) AND s.cause = l.cause
-    ORDER BY s.place FOR UPDATE OF s
+    ORDER BY s.place FOR UPDATE OF s SKIP LOCKED
 ), left_seats AS (
     DELETE FROM seat WHERE place = ANY(ARRAY(SELECT place FROM held))
 ), moved AS (
@@ -235,7 +240,9 @@ UNION ALL
 SELECT g.job_id, NULL, g.cause::text, j.site, j.vo, j.task_id
 FROM given g CROSS JOIN LATERAL (
     SELECT * FROM job WHERE job_id = g.job_id AND version = g.version OFFSET 0) AS j
-WHERE g.job_id NOT IN (SELECT job_id FROM locked)
+WHERE (g.job_id NOT IN (SELECT job_id FROM locked)
+       OR g.place NOT IN (SELECT place FROM held)
+           AND EXISTS (SELECT FROM seat s WHERE s.place = g.place AND s.cause = g.cause OFFSET 0))
   AND NOT EXISTS (SELECT FROM job_heard h WHERE h.job_id = j.job_id AND h.heard_at > j.state_changed_at OFFSET 0)
 
 -- name: claim_front

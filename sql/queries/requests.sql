@@ -7,22 +7,36 @@ SELECT r.message_id, r.routing_key, r.body
 FROM json_to_recordset(%(rows)s::json) AS r (message_id uuid, routing_key text, body text)
 ON CONFLICT DO NOTHING
 
--- name: keep_heard
--- The same, and the pilots of these jobs were heard.
-WITH heard AS (
-    INSERT INTO job_heard AS h (job_id, heard_at)
-    SELECT job_id, now() FROM unnest(%(job_ids)s::bigint[]) AS job_id ORDER BY job_id
-    ON CONFLICT (job_id) DO UPDATE SET heard_at = greatest(h.heard_at, excluded.heard_at)
+-- name: stamp
+-- A part of those below, behind `spoke`: the jobs whose pilots were heard. A stamp that somebody holds is left as it is: it
+-- is being written at this moment, and nobody waits for it.
+, free AS MATERIALIZED (
+    SELECT h.job_id FROM job_heard h WHERE h.job_id = ANY(ARRAY(SELECT job_id FROM spoke))
+    ORDER BY h.job_id FOR UPDATE SKIP LOCKED
+), again AS (
+    UPDATE job_heard h SET heard_at = greatest(h.heard_at, now()) WHERE h.job_id = ANY(ARRAY(SELECT job_id FROM free))
+), first AS (
+    INSERT INTO job_heard (job_id, heard_at)
+    SELECT job_id, now() FROM spoke WHERE job_id NOT IN (SELECT job_id FROM free) ORDER BY job_id
+    ON CONFLICT DO NOTHING
 )
+
+-- name: heard
+-- Before `stamp`.
+WITH spoke AS MATERIALIZED (SELECT job_id FROM unnest(%(job_ids)s::bigint[]) AS job_id)
+
+-- name: keep_heard
+-- Behind `heard` and `stamp`: the same as `keep`, and the pilots of these jobs were heard.
 INSERT INTO request (message_id, routing_key, body)
 SELECT r.message_id, r.routing_key, r.body
 FROM json_to_recordset(%(rows)s::json) AS r (message_id uuid, routing_key text, body text)
 ON CONFLICT DO NOTHING
 
--- name: keep_plain
--- The usual reports in one round trip: those whose jobs are as the reports need are kept, or, where they say only that
--- the job goes on, it is written down that they were heard; if there are none but these, the disk is not waited for
--- (see `hear`). The others are nobody's business here. Held to `judge` by a test (ADR 0022). `OFFSET 0`: ADR 0038.
+-- name: plain
+-- Before `stamp` and `keep_plain`, the usual reports in one round trip: those whose jobs are as the reports need are kept,
+-- or, where they say only that the job goes on, it is written down that they were heard; if there are none but these, the
+-- disk is not waited for (see `hear`). The others are nobody's business here. Held to `judge` by a test (ADR 0022).
+-- `OFFSET 0`: ADR 0038.
 WITH asked AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r (number int, job_id bigint, holder text, attempt_nr int,
         batch_id text, may_beat boolean, message_id uuid, routing_key text, body text)
@@ -37,11 +51,13 @@ WITH asked AS (
 ), waits AS MATERIALIZED (
     SELECT set_config('synchronous_commit', CASE WHEN EXISTS (SELECT FROM plain WHERE NOT beats)
         THEN current_setting('synchronous_commit') ELSE 'off' END, true)
-), heard AS (
-    INSERT INTO job_heard AS h (job_id, heard_at)
-    SELECT DISTINCT job_id, now() FROM plain, waits ORDER BY job_id
-    ON CONFLICT (job_id) DO UPDATE SET heard_at = greatest(h.heard_at, excluded.heard_at)
-), kept AS (
+), spoke AS MATERIALIZED (
+    SELECT DISTINCT job_id FROM plain, waits
+)
+
+-- name: keep_plain
+-- Behind `plain` and `stamp`.
+, kept AS (
     INSERT INTO request (message_id, routing_key, body)
     SELECT message_id, routing_key, body FROM plain WHERE NOT beats
     ON CONFLICT DO NOTHING
@@ -49,12 +65,8 @@ WITH asked AS (
 SELECT number, command, beats FROM plain
 
 -- name: keep_audited
--- The same, and who asked for it is written down.
-WITH heard AS (
-    INSERT INTO job_heard AS h (job_id, heard_at)
-    SELECT job_id, now() FROM unnest(%(job_ids)s::bigint[]) AS job_id ORDER BY job_id
-    ON CONFLICT (job_id) DO UPDATE SET heard_at = greatest(h.heard_at, excluded.heard_at)
-), audited AS (
+-- Behind `heard` and `stamp`: the same, and who asked for it is written down.
+, audited AS (
     INSERT INTO audit (actor, action, object, detail)
     SELECT a.actor, a.action, a.object, a.detail
     FROM json_to_recordset(%(audit)s::json) AS a (actor text, action text, object text, detail jsonb)
@@ -74,13 +86,9 @@ WITH now_and_here AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off'
 UPDATE request SET sent_at = 'epoch' WHERE message_id = ANY(ARRAY(SELECT message_id FROM left_here))
 
 -- name: hear
--- Not worth waiting for the disk: the pulse shows a crash, and gives the grace that lost stamps need. In the order of
--- jobs, as everybody stamps them, so that two who stamp at once never wait for each other in a circle.
-INSERT INTO job_heard AS h (job_id, heard_at)
-SELECT job_id, now() FROM unnest(%(job_ids)s::bigint[]) AS job_id,
-    (SELECT set_config('synchronous_commit', 'off', true)) AS now_and_here
-ORDER BY job_id
-ON CONFLICT (job_id) DO UPDATE SET heard_at = greatest(h.heard_at, excluded.heard_at)
+-- Behind `heard` and `stamp`. Not worth waiting for the disk: the pulse shows a crash, and gives the grace that lost stamps
+-- need.
+SELECT set_config('synchronous_commit', 'off', true)
 
 -- name: job_id_block
 SELECT nextval('job_id_block')

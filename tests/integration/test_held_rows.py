@@ -1,22 +1,35 @@
-"""A row that somebody holds holds up nobody else: not the archive, nor what is forgotten, nor counts."""
+"""A row that somebody holds holds up nobody else: not the archive, nor what is forgotten, counts, reports or claims."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from consumers.watcher import Watcher
+from lab.site import QUEUE
+from panda_fsm.claims import Filters
+from panda_fsm.descriptions import AuditRow
+from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.plain import PlainReport
 from panda_fsm.jobs.states import State
+from panda_fsm.messages import KillJob, PilotReport
 from periodic import retention
+from sql.appointments import make_appointments_now
 from sql.counts import Counts
+from sql.dead_letters import Choice, DeadLetterBox
+from sql.gateway_store import GatewayStore
 from sql.retention import Retention
 from tests import factories
 from tests.clockwork import Clock, appointment_s, enter
 from tests.driver import Database
-from tests.inprocess import Serve
+from tests.gateway_stores import acquire, given, seated, with_store
+from tests.inprocess import LIMITS, Serve
 from tests.integration.test_process import Creator
+from tests.waiting_jobs import add_jobs
 
 SHORT_S = 2
 """How long a statement may take here; a tenth of it is waited for a row."""
@@ -95,3 +108,93 @@ def test_other_counts_are_folded(database: Database, database_url: str) -> None:
         counts.fold(1000, 10)
         assert database.rows("SELECT jobs FROM job_count ORDER BY 1") == [(1,), (29,)]
     counts.close()
+
+
+def test_other_appointments_are_made_now(jobs: Database, database_url: str) -> None:
+    enter(jobs, FREE, State.HOLDING)
+    with held(database_url, "job_deadline WHERE job_id = 7"):
+        assert make_appointments_now(database_url, SHORT_S) == (len(FREE) - 1, 0)
+    assert make_appointments_now(database_url, SHORT_S) == (len(FREE), 0)
+
+
+def test_other_dead_letters_are_settled(database: Database, database_url: str) -> None:
+    database.rows(
+        """INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, fingerprint)
+           SELECT 'watcher', '', '', '', '{}', '', '' FROM generate_series(1, 150) RETURNING 1"""
+    )
+    box = DeadLetterBox(database_url)
+    with held(database_url, "dead_letter WHERE dead_letter_id < 102"):
+        assert box.settle(Choice(), "discarded", "somebody").letters == 49
+    assert box.settle(Choice(), "discarded", "somebody").letters == 101
+    box.close()
+
+
+def test_who_has_waited_in_vain_does_not_wait_as_long_again(serve: Serve, jobs: Database, database_url: str) -> None:
+    """A batch that is bisected would with each of its parts; and the held message comes again, with others."""
+    enter(jobs, FREE, State.SENT)
+    watcher = serve(Watcher(LIMITS), timeout_s=SHORT_S)
+    said = [factories.report(number, "starting") for number in FREE]
+    waits = []
+    jobs.rows(
+        "INSERT INTO request (message_id, routing_key, body) VALUES (%s, '', '') RETURNING 1", (said[0].message_id,)
+    )
+    with held(database_url, "request"):
+        for _ in range(2):
+            with watcher.store.transaction() as tx:
+                waits += tx._connection.execute("SHOW lock_timeout").fetchall()
+            watcher.handle(*said)
+    assert waits == [("200ms",), ("100ms",)]
+    assert jobs.value("SELECT count(*) FROM job WHERE state = 'starting'") == len(FREE) - 1
+
+
+def test_other_pilots_are_heard(database_url: str, database: Database) -> None:
+    """Nor is a report of that pilot refused: when it was heard is being written just now."""
+    add_jobs(database_url, range(1, 4), state="running", holder="iss|pilot")
+    database.rows("INSERT INTO job_heard SELECT job_id, 'epoch' FROM job WHERE job_id < 3 RETURNING 1")
+    said = [PilotReport(job_id=n, state=state) for n in (1, 2, 3) for state in ("running", "finished")]
+    kill = Outgoing.of(KillJob(job_id=1))
+
+    async def scene(store: GatewayStore) -> None:
+        taken = await store.requests.keep_plain([PlainReport.of(report, "iss|pilot") for report in said])
+        assert None not in taken
+        await store.requests.keep([kill], [1, 4])
+        await store.requests.keep([kill], [1, 5], [AuditRow("somebody", "kill", "1", {})])
+        await store.requests.hear([1, 6])
+
+    with held(database_url, "job_heard WHERE job_id = 1"):
+        with_store(database_url, scene)
+    fresh = database.rows("SELECT job_id FROM job_heard WHERE heard_at > now() - interval '1 min' ORDER BY 1")
+    assert fresh == [(2,), (3,), (4,), (5,), (6,)]
+    assert database.value("SELECT count(*) FROM request") == 4
+
+
+@pytest.mark.parametrize("has_spoken", [False, True])
+def test_other_pilots_get_jobs(database_url: str, database: Database, has_spoken: bool) -> None:
+    add_jobs(database_url, range(1, 5))
+    mine, others = seated(str(uuid4())), [seated(str(uuid4())) for _ in range(2)]
+
+    async def scene(store: GatewayStore) -> None:
+        assert await acquire(store, mine) == [1]
+        if has_spoken:
+            await store.requests.hear([1])
+        with held(database_url, "seat"):
+            claim = await store.claims.claim(Filters(QUEUE), [others[0], mine, others[1]])
+        assert [job and job.job_id for job in claim.jobs] == [2, None, 3]
+        assert claim.held == {mine.cause}, "it is not told that there are no jobs"
+
+    with_store(database_url, scene)
+
+
+def test_jobs_of_others_are_given_back(database_url: str, database: Database) -> None:
+    add_jobs(database_url, range(1, 4))
+    first, second = seated(str(uuid4())), seated(str(uuid4()))
+
+    async def scene(store: GatewayStore) -> None:
+        both = [await given(store, first), await given(store, second)]
+        with held(database_url, f"seat WHERE place = '{first.place}'"):
+            back = await store.claims.give_back(both)
+        assert len(back.events) == len(back.locked) == 1
+        assert (await store.claims.give_back(both[:1])).locked == frozenset()
+
+    with_store(database_url, scene)
+    assert database.states() == {"activated": 3}
