@@ -1,43 +1,60 @@
 """What the gateway needs to accept a request: look its jobs up, keep it, write down who was heard."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, LiteralString
+from math import inf
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
 
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
+from panda_fsm.errors import HeldError
 from panda_fsm.jobs.plain import BEATING, PLAIN_STATES, PlainReport, Taken
 from sql import rows
 from sql.job_rows import JobRows
+from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("requests")
-_STAMP: LiteralString = "\n".join((_Q["heard"], _Q["stamp"]))
-_KEEP_HEARD: LiteralString = "\n".join((_STAMP, _Q["keep_heard"]))
-_KEEP_AUDITED: LiteralString = "\n".join((_STAMP, _Q["keep_audited"]))
-_KEEP_PLAIN: LiteralString = "\n".join((_Q["plain"], _Q["stamp"], _Q["keep_plain"]))
-_HEAR: LiteralString = "\n".join((_STAMP, _Q["hear"]))
+_STAMPS = ("stamp", "stamp_free")
+_KEEP_HEARD = {how: "\n".join((_Q["heard"], _Q[how], _Q["keep_heard"])) for how in _STAMPS}
+_KEEP_AUDITED = {how: "\n".join((_Q["heard"], _Q[how], _Q["keep_audited"])) for how in _STAMPS}
+_KEEP_PLAIN = {how: "\n".join((_Q["plain"], _Q[how], _Q["keep_plain"])) for how in _STAMPS}
+_HEAR = {how: "\n".join((_Q["heard"], _Q[how], _Q["hear"])) for how in _STAMPS}
+_FREE_FOR_S = 60.0
+"""So long after a stamp was waited for in vain none is waited for."""
 _TICK = load("pulse")["tick"]
+Answer = TypeVar("Answer")
 _STATEMENT_BYTES = 4 * 1024 * 1024
 
 
 class RequestStore(JobRows):
     """The gateway's requests. Raises TransientError while the database is away or too slow; then nothing was kept."""
 
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self._waited_at = -inf
+
     async def keep(self, messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow] = ()) -> None:
         """Keep all or none of the messages until their services have handled them; the pilots of `heard` were heard.
 
         Who asked for what is written down with them.
         """
-        async with self._pool.connection() as connection:
-            await keep(connection, messages, heard, audit)
+
+        async def work(stamp: str) -> None:
+            async with self._pool.connection() as connection:
+                await keep(connection, messages, heard, audit, stamp)
+
+        await self._stamping(work)
 
     async def keep_plain(self, reports: Sequence[PlainReport]) -> list[Taken | None]:
         """Keep those that are plain, or write down that they were heard; of each what to say, None: not plain."""
         taken: list[Taken | None] = [None] * len(reports)
-        for number, command, is_heartbeat in await self._pool.rows(_KEEP_PLAIN, **_plain(reports)):
+        asked = _plain(reports)
+        found = await self._stamping(lambda stamp: self._pool.rows(_KEEP_PLAIN[stamp], **asked))
+        for number, command, is_heartbeat in found:
             taken[number] = Taken(command, is_heartbeat)
         return taken
 
@@ -47,7 +64,17 @@ class RequestStore(JobRows):
 
     async def hear(self, job_ids: Sequence[int]) -> None:
         """The pilots of these jobs live."""
-        await self._pool.execute(_HEAR, job_ids=sorted(set(job_ids)))
+        heard = sorted(set(job_ids))
+        await self._stamping(lambda stamp: self._pool.execute(_HEAR[stamp], job_ids=heard))
+
+    async def _stamping(self, work: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """Do `work` with the usual stamp, and again without those that somebody holds: nobody waits for one's pilot."""
+        if time.monotonic() - self._waited_at > _FREE_FOR_S:
+            try:
+                return await work("stamp")
+            except HeldError:
+                self._waited_at = time.monotonic()
+        return await work("stamp_free")
 
     async def tick(self, name: str, grace_s: float) -> None:
         """`name` listens; after a gap nobody is lost for `grace_s`."""
@@ -71,20 +98,24 @@ class RequestStore(JobRows):
 
 
 async def keep(
-    connection: AsyncConnection[Any], messages: Sequence[Outgoing], heard: Sequence[int], audit: Sequence[AuditRow]
+    connection: AsyncConnection[Any],
+    messages: Sequence[Outgoing],
+    heard: Sequence[int],
+    audit: Sequence[AuditRow],
+    stamp: str = "stamp",
 ) -> None:
     """All or none of it, in the transaction of `connection` or one of its own."""
     first, *others = list(_portions(messages))
     if not others:
-        await connection.execute(*_keep(first, heard, audit))
+        await connection.execute(*_keep(first, heard, audit, stamp))
         return
     async with connection.transaction():
         for portion in (first, *others):
-            await connection.execute(*(_keep(portion, heard, audit) if portion is first else _keep(portion)))
+            await connection.execute(*(_keep(portion, heard, audit, stamp) if portion is first else _keep(portion)))
 
 
 def _keep(
-    messages: Sequence[Outgoing], heard: Sequence[int] = (), audit: Sequence[AuditRow] = ()
+    messages: Sequence[Outgoing], heard: Sequence[int] = (), audit: Sequence[AuditRow] = (), stamp: str = "stamp"
 ) -> tuple[Any, dict[str, Any]]:
     """The statement and its parameters."""
     parameters: dict[str, Any] = {"rows": rows.as_json(rows.outbox(messages))}
@@ -92,8 +123,8 @@ def _keep(
         return _Q["keep"], parameters
     parameters["job_ids"] = sorted(set(heard))
     if not audit:
-        return _KEEP_HEARD, parameters
-    return _KEEP_AUDITED, parameters | {"audit": rows.as_json([asdict(row) for row in audit])}
+        return _KEEP_HEARD[stamp], parameters
+    return _KEEP_AUDITED[stamp], parameters | {"audit": rows.as_json([asdict(row) for row in audit])}
 
 
 def _plain(reports: Sequence[PlainReport]) -> dict[str, Any]:

@@ -8,8 +8,17 @@ FROM json_to_recordset(%(rows)s::json) AS r (message_id uuid, routing_key text, 
 ON CONFLICT DO NOTHING
 
 -- name: stamp
--- A part of those below, behind `spoke`: the jobs whose pilots were heard. A stamp that somebody holds is left as it is: it
--- is being written at this moment, and nobody waits for it.
+-- A part of those below, behind `spoke`: the jobs whose pilots were heard. In the order of jobs, as everybody stamps them,
+-- so that two who stamp at once never wait for each other in a circle.
+, stamped AS (
+    INSERT INTO job_heard AS h (job_id, heard_at)
+    SELECT job_id, now() FROM spoke ORDER BY job_id
+    ON CONFLICT (job_id) DO UPDATE SET heard_at = greatest(h.heard_at, excluded.heard_at)
+)
+
+-- name: stamp_free
+-- The same where that had to wait: a stamp that somebody holds is left as it is. Always done so, it would cost the usual
+-- reports 12 µs more (ADR 0014).
 , free AS MATERIALIZED (
     SELECT h.job_id FROM job_heard h WHERE h.job_id = ANY(ARRAY(SELECT job_id FROM spoke))
     ORDER BY h.job_id FOR UPDATE SKIP LOCKED
@@ -23,7 +32,7 @@ ON CONFLICT DO NOTHING
 
 -- name: heard
 -- Before `stamp`.
-WITH spoke AS MATERIALIZED (SELECT job_id FROM unnest(%(job_ids)s::bigint[]) AS job_id)
+WITH spoke AS (SELECT job_id FROM unnest(%(job_ids)s::bigint[]) AS job_id)
 
 -- name: keep_heard
 -- Behind `heard` and `stamp`: the same as `keep`, and the pilots of these jobs were heard.
@@ -51,7 +60,7 @@ WITH asked AS (
 ), waits AS MATERIALIZED (
     SELECT set_config('synchronous_commit', CASE WHEN EXISTS (SELECT FROM plain WHERE NOT beats)
         THEN current_setting('synchronous_commit') ELSE 'off' END, true)
-), spoke AS MATERIALIZED (
+), spoke AS (
     SELECT DISTINCT job_id FROM plain, waits
 )
 

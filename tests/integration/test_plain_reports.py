@@ -91,5 +91,7 @@ def test_only_news_waits_for_the_disk(database_url: str, states: list[Any], wait
     add_jobs(database_url, range(1, 4), state="running", holder=PILOT.key)
     reports = [PilotReport(job_id=number, state=state) for number, state in enumerate(states, 1)]
     with psycopg.connect(database_url) as connection:
-        connection.execute(requests._KEEP_PLAIN, requests._plain([PlainReport.of(r, PILOT.key) for r in reports]))
+        connection.execute(
+            requests._KEEP_PLAIN["stamp"], requests._plain([PlainReport.of(r, PILOT.key) for r in reports])
+        )
         assert connection.execute("SHOW synchronous_commit").fetchone() == (waits,)
