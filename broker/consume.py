@@ -44,10 +44,12 @@ class BatchConsumer(BrokerThread):
         handle: Callable[[Sequence[Delivery]], None],
         *,
         prefetch: int | None = None,
+        gathers_s: float = 0.0,
         condition: Condition | None = None,
         batch_limit_s: float = 300,
     ) -> None:
-        """`prefetch`: most deliveries held at a time, 2 * `size` unless they are heavy.
+        """`prefetch`: most deliveries held at a time, 2 * `size` unless they are heavy. `gathers_s`: so long it waits
+        until a batch is full.
 
         A call of `handle` that lasts longer than `batch_limit_s` ends the process.
         """
@@ -55,6 +57,7 @@ class BatchConsumer(BrokerThread):
         self._queue = queue
         self._size = size
         self._prefetch = prefetch or 2 * size
+        self._gathers_s = gathers_s
         self._handle = handle
         self._buffer = Buffer(size)
         self._filled = threading.Condition()
@@ -93,7 +96,7 @@ class BatchConsumer(BrokerThread):
                 break
             self._filled.wait(_LOOK_UP_S if wait_s is None else wait_s)
             self.check_alive()
-        if (linger_s := pace.linger_s) > 0:
+        if (linger_s := max(self._gathers_s, pace.linger_s)) > 0:
             self._filled.wait_for(lambda: self._buffer.is_full or self._ending, linger_s)
 
     def end(self) -> None:

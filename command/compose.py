@@ -149,7 +149,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
         size = min(filter(None, (served.held, service.batch_limit, config.batch_size)))
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,
-            prefetch=served.held, condition=condition, batch_limit_s=config.batch_limit_s,
+            prefetch=served.held, gathers_s=service.gathers_s, condition=condition, batch_limit_s=config.batch_limit_s,
         )  # fmt: skip
     finally:
         publisher.stop()

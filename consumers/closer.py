@@ -10,6 +10,7 @@ class Closer(Service[None]):
 
     name = "closer"
     needs_jobs = False
+    gathers_s = 0.5
 
     def decide(self, item: Item[None]) -> Outcome:
         message = item.message

@@ -17,7 +17,7 @@ from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages.ddm import TransferRequested
 from panda_fsm.messages.envelope import Message, cut
-from panda_fsm.messages.facts import JobEvent, schema_of
+from panda_fsm.messages.facts import CheckBlock, JobEvent, schema_of
 from panda_fsm.outcomes import Changes, FileChange, KnownBlock, NewBlock
 from panda_fsm.transfers import merged
 
@@ -77,8 +77,9 @@ class Effects:
     `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
     `blocks` are the first of each name, `brought` says which jobs have them in their plans: by name, kind, experiment,
     for these may differ. Files join those `joined`: they must take files when the batch is written. Those `filled` get
-    their first outputs. `vacated` names jobs that their pilots lost, and whether for their silence, `started_at` queues
-    at which jobs started to run. `never_set_up` are ended jobs whose destination blocks may not be there yet.
+    their first outputs, and of those `settled` (each with one of its jobs) an output is not to come any more. `vacated`
+    names jobs that their pilots lost, and whether for their silence, `started_at` queues at which jobs started to run.
+    `never_set_up` are ended jobs whose destination blocks may not be there yet.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class Effects:
     brought: dict[tuple[str, BlockKind, str], set[int]] = field(default_factory=dict)
     joined: dict[str, set[int]] = field(default_factory=dict)
     filled: set[str] = field(default_factory=set)
+    settled: dict[str, int] = field(default_factory=dict)
     transfers: list[TransferRequested] = field(default_factory=list)
     arrived_blocks: set[str] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -202,6 +204,7 @@ class Effects:
         for change in changes:
             before, file = self.files.get((job.job_id, change.seq)), by_seq[change.seq]
             self.files[(job.job_id, change.seq)] = change if before is None else _merge(before, change)
+            was_to_come = file.is_output and file.status is FileStatus.UNKNOWN
             file.status = change.status
             if change.block and change.block != file.block:
                 self.joined.setdefault(change.block, set()).add(job.job_id)
@@ -209,6 +212,8 @@ class Effects:
                 self.filled |= {str(file.block), file.destination_block}
             if change.block is not None:
                 file.block = change.block or None
+            if was_to_come and change.status is not FileStatus.UNKNOWN:
+                self.settled.setdefault(file.block or file.destination_block, job.job_id)
 
     def closed_to(self, known: Mapping[str, KnownBlock]) -> dict[int, set[str]]:
         """Blocks that jobs want to join and that take no files any more. Destination blocks always do."""
@@ -253,10 +258,11 @@ class Effects:
         else:
             self.outgoing.append(Outgoing.of(message))
 
-    def gather_transfers(self) -> None:
-        """Called once all is decided: what was asked of each block becomes one message."""
-        self.outgoing += [Outgoing.of(message) for message in merged(self.transfers)]
-        self.transfers = []
+    def gather(self) -> None:
+        """Called once all is decided: what is asked of each block, and that it may be complete, becomes one message."""
+        checks = [CheckBlock(block=name, job_id=job_id) for name, job_id in self.settled.items() if name]
+        self.outgoing += map(Outgoing.of, [*merged(self.transfers), *checks])
+        self.transfers, self.settled = [], {}
 
     def _row(self, job: Job) -> dict[str, Any]:
         """The job's row to write; made by the first change, completed by the later ones."""

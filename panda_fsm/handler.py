@@ -57,6 +57,8 @@ class Service(Generic[Prepared]):
     needs_report: ClassVar[bool] = False
     batch_limit: ClassVar[int | None] = None
     """Most messages of one batch, where handling one takes long; None: as many as the installation allows."""
+    gathers_s: ClassVar[float] = 0.0
+    """So long it waits for more before it begins a batch: nobody waits for what it does."""
 
     def prepare(self, items: Sequence[Item[Prepared]]) -> None:
         """Ask outside systems in bulk, with no row locked, idempotently; leave the answers in `item.prepared`."""

@@ -217,7 +217,7 @@ class PostgresTransaction:
             self._connection.execute(_Q["bury"], rows.dead_letter(letter))
         if effects.handled:
             self._connection.execute(_Q["forget_requests"], {"message_ids": sorted(effects.handled)})
-        effects.gather_transfers()
+        effects.gather()
         self._rows("write_outbox", rows.outbox(effects.outgoing))
 
     def _create(self, effects: Effects) -> None:

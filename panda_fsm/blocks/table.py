@@ -24,8 +24,8 @@ class BlockTrigger(StrEnum):
 
 
 T = BlockTrigger
-CLOSED_AFTER = "job.outputs_added job.transferring job.merging job.failed job.closed job.cancelled block.check"
-"""After each of these a block of the job may hold no file any more that is to come."""
+CLOSED_AFTER = "job.failed job.closed job.cancelled block.check"
+"""After each of these a block, of the job or that is named, may hold no file any more that is to come."""
 _INPUTS, _OUTPUTS, _TOP = "is_dispatch", "is_sub", "is_destination_that_closes"
 _PINS = "is_dispatch_of_what_is_there"
 _PAST = frozenset(B) - TAKES_FILES

@@ -111,6 +111,7 @@ class LocalBlocks(Service[str]):
     name = "ddm.blocks"
     asks_outside = True
     needs_jobs = False
+    gathers_s = 0.5
 
     def __init__(self, sites: Sites) -> None:
         register = BlockRegister(sites)

@@ -96,7 +96,7 @@ def ended(serve: Serve, registry: IsolatedExperiments, database: Database, *job_
     watcher, adder, closer = serve(Watcher(LIMITS)), serve(Adder(registry)), serve(Closer())
     watcher.handle(*(factories.report(job_id, "finished") for job_id in job_ids))
     adder.handle(*watcher.outlet.messages("job.holding"))
-    closer.handle(*adder.outlet.messages("job.outputs_added"))
+    closer.handle(*adder.outlet.messages("block.check"))
     return closer
 
 

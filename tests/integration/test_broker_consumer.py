@@ -31,6 +31,15 @@ def publisher(broker_url: str) -> Iterator[BrokerPublisher]:
     one.stop()
 
 
+def test_who_is_in_no_hurry_gathers_what_comes_one_by_one(broker_url: str, publisher: BrokerPublisher) -> None:
+    """Until a batch is full: what it does costs the same for one as for many."""
+    with Consuming(broker_url, size=3, gathers_s=60) as consuming:
+        for number in range(1, 4):
+            assert publisher.publish([kill(number)], 10).confirmed
+        wait_until(lambda: consuming.batches, "a full batch is handled")
+        assert [len(batch) for batch in consuming.batches] == [3]
+
+
 def test_what_is_published_is_handled_and_acknowledged(broker_url: str, publisher: BrokerPublisher) -> None:
     with Consuming(broker_url) as consuming:
         messages = [kill(number) for number in range(1, 501)]

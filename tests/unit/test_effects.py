@@ -162,7 +162,7 @@ def test_files_of_one_block_are_asked_for_once(effects: Effects) -> None:
         files = [FileToMove(lfn="shared", scope="s"), FileToMove(lfn=f"own.{number}", scope="s")]
         effects.send(TransferRequested(block="b_dis1", kind="dispatch", source="A", destination="B", files=files))
     effects.send(TransferRequested(block="b_dis2", kind="dispatch", source="A", destination="B", files=files))
-    effects.gather_transfers()
+    effects.gather()
     sent = [json.loads(message.body) for message in effects.outgoing]
     assert [(one["block"], len(one["files"])) for one in sent] == [
         ("b_dis1", FILES_PER_REQUEST), ("b_dis1", 2), ("b_dis2", 2)
@@ -176,6 +176,30 @@ def test_blocks_that_files_join_are_noted_and_those_they_are_in_are_not(effects:
     changes = (FileChange(0, FileStatus.UNKNOWN, "new"), FileChange(1, FileStatus.UNKNOWN, "old"))
     effects.record(job, Changes(files=changes))
     assert effects.joined == {"new": {1}}
+
+
+def test_who_settles_outputs_says_so_once_a_block(effects: Effects) -> None:
+    """The Closer looks at a block once a batch, however many jobs have their outputs in it."""
+    for number in (1, 2):
+        job = factories.job(State.HOLDING, job_id=number)
+        job.files = [
+            factories.file(0, FileType.INPUT, "in", block="dis"),
+            factories.file(1, FileType.OUTPUT, "out", block="sub"),
+            factories.file(2, FileType.OUTPUT, "moves", block="other"),
+            factories.file(3, FileType.OUTPUT, "homeless"),
+            factories.file(4, FileType.OUTPUT, "is to come", block="open"),
+            factories.file(5, FileType.OUTPUT, "arrives", FileStatus.TRANSFERRING, block="moved"),
+        ]
+        job.files[3].destination_block = "top"
+        ready = [FileChange(seq, FileStatus.READY) for seq in (0, 1, 3, 5)]
+        moving = FileChange(2, FileStatus.TRANSFERRING, "way home")
+        effects.record(job, Changes(files=(*ready, moving, FileChange(4, FileStatus.UNKNOWN, "open"))))
+    assert effects.outgoing == [], "not before all is decided"
+    effects.gather()
+    told = [json.loads(message.body) for message in effects.outgoing]
+    assert [(one["msg_type"], one["block"], one["job_id"]) for one in told] == [
+        ("check_block", name, 1) for name in ("sub", "top", "way home")
+    ]
 
 
 def test_a_long_reason_is_cut_where_it_is_made(effects: Effects) -> None:

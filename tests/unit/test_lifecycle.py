@@ -42,10 +42,7 @@ LISTENS = {
     "watcher.large": {"large.report"},
     "adder": {"job.holding"},
     "finisher": {"job.outputs_added", "ddm.arrived.sub", "ddm.failed.sub", "job.merging"},
-    "closer": {
-        "job.outputs_added", "job.transferring", "job.merging", "job.failed", "job.closed", "job.cancelled",
-        "block.check",
-    },
+    "closer": {"job.failed", "job.closed", "job.cancelled", "block.check"},
     "ddm": {"block.requested"},
     "ddm.blocks": {"block.settle"},
 }  # fmt: skip
