@@ -12,6 +12,7 @@ from pika.channel import Channel
 from pika.exceptions import ChannelClosedByClient
 
 from broker.declare import Declaration
+from broker.frames import QuickConnection
 from broker.reasons import reason_of
 from panda_fsm.trouble import Backoff, Condition
 
@@ -119,7 +120,7 @@ class BrokerThread:
         """One connection, from its first try to its loss."""
         self._reason = None
         self._renewing = False
-        self._connection = connection = SelectConnection(
+        self._connection = connection = QuickConnection(
             self.parameters,
             on_open_callback=self._opened,
             on_open_error_callback=self._closed,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from consumers.reading import TAKES_LONG, Reading, failed_files, has_patterns, read
 from panda_fsm.codes import Component, DdmCode, Verdict
@@ -12,8 +11,19 @@ from panda_fsm.jobs.kills import TO_BE_KILLED
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import SETTLED_OUTPUT, FileStatus, State
 from panda_fsm.jobs.table import Trigger
-from panda_fsm.messages import AnyMessage, FileToMove, JobEvent, OutputsAdded
-from panda_fsm.outcomes import Advance, Changes, Defer, Ignore, JobError, Outcome, Record, Reject
+from panda_fsm.messages import AnyMessage, FileToMove, JobEvent, Message, OutputsAdded
+from panda_fsm.outcomes import (
+    Advance,
+    Changes,
+    Defer,
+    FileChange,
+    Ignore,
+    JobError,
+    NewBlock,
+    Outcome,
+    Record,
+    Reject,
+)
 from panda_fsm.plans import Go, Later, Park, Refuse, ask_again_s, left_open, waited_s
 from panda_fsm.ports import Experiments
 from panda_fsm.transfers import request, to_move
@@ -94,11 +104,11 @@ class Adder(Service[Reading]):
 
     def _go(self, job: Job, reading: Reading, plan: Go) -> Outcome:
         settled = (*reading.settled, *plan.files)
-        changes = _moving(Changes(new_files=reading.new_files, files=settled), reading, plan)
+        blocks, requests = _moves(reading, plan)
         if not plan.transfers and not any(change.status is FileStatus.MERGING for change in settled):
-            return _added(job, Verdict.FINISHED, changes)
+            return _added(job, Verdict.FINISHED, reading, settled, blocks=blocks)
         # What its pilot said of the job was of its run.
-        changes = replace(changes, pilot={"job_sub_status": ""})
+        changes = Changes(reading.new_files, settled, blocks, messages=requests, pilot={"job_sub_status": ""})
         return Advance(Trigger.OUTPUTS_MOVING if plan.transfers else Trigger.OUTPUTS_MERGING, changes)
 
     def _failed(self, job: Job, reading: Reading) -> Outcome:
@@ -110,14 +120,13 @@ class Adder(Service[Reading]):
         told = reading.unreadable and (job.pilot_erred or job.has_erred)
         reason = "; ".join(filter(None, (None if told else reading.wrong, lost)))
         errors = (JobError(Component.DDM, reading.code or DdmCode.ADDER, reason),) if reason else ()
-        changes = Changes(new_files=reading.new_files, files=tuple(failed_files(reading)), errors=errors)
-        if isinstance(plan, Go):
-            changes = _moving(changes, reading, plan)
         # Whether its pilot obeyed, or finished first and what it made is of no use.
         killed = job.command == TO_BE_KILLED
         if not errors and not killed and not job.pilot_erred and not job.has_erred:
-            changes = replace(changes, errors=(JobError(Component.DDM, DdmCode.ADDER, _UNEXPLAINED),))
-        return _added(job, Verdict.CANCELLED if killed else Verdict.FAILED, changes)
+            errors = (JobError(Component.DDM, DdmCode.ADDER, _UNEXPLAINED),)
+        blocks, requests = _moves(reading, plan) if isinstance(plan, Go) else ((), ())
+        verdict = Verdict.CANCELLED if killed else Verdict.FAILED
+        return _added(job, verdict, reading, tuple(failed_files(reading)), errors, blocks, requests)
 
 
 def _judge(reading: Reading) -> None:
@@ -138,21 +147,30 @@ def _judge(reading: Reading) -> None:
         reading.wrong = f"gave up after {GIVE_UP_S / 3600:.0f} h: {plan.reason}"
 
 
-def _moving(changes: Changes, reading: Reading, plan: Go) -> Changes:
-    """The changes, and what the plan's blocks and transfers need."""
+def _moves(reading: Reading, plan: Go) -> tuple[tuple[NewBlock, ...], tuple[Message, ...]]:
+    """The blocks of a plan, and what is asked of the DDM for its transfers."""
+    if not plan.transfers:
+        return plan.blocks, ()
     files = {file.seq: file for file in reading.job.files}
     requests = tuple(
         request(one.block.kind, one.block.name, one.block.source, one.block.destination,
                 [_to_move(files[seq], reading.stored) for seq in one.seqs])
         for one in plan.transfers
     )  # fmt: skip
-    blocks = (*plan.blocks, *(one.block for one in plan.transfers))
-    return replace(changes, blocks=blocks, messages=requests)
+    return (*plan.blocks, *(one.block for one in plan.transfers)), requests
 
 
-def _added(job: Job, verdict: Verdict, changes: Changes) -> Outcome:
-    message = OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict)
-    return Record(replace(changes, verdict=verdict, messages=(*changes.messages, message)))
+def _added(
+    job: Job,
+    verdict: Verdict,
+    reading: Reading,
+    files: tuple[FileChange, ...],
+    errors: tuple[JobError, ...] = (),
+    blocks: tuple[NewBlock, ...] = (),
+    requests: tuple[Message, ...] = (),
+) -> Outcome:
+    messages = (*requests, OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict))
+    return Record(Changes(reading.new_files, files, blocks, errors=errors, messages=messages, verdict=verdict))
 
 
 def _is_due(event: AnyMessage, job: Job) -> bool:

@@ -146,7 +146,7 @@ def _fault_of_files(changes: Iterable[FileChange], brought: Mapping[str, NewBloc
             return f"changes file {change.seq}, which the job does not have, or to {change.status!r:.50}"
         if change.block is not None and change.block != blocks[change.seq] and change.block not in brought:
             return f"puts file {change.seq} into a block that it does not bring"
-        if not all(_is_name(text or "") for text in (change.guid, change.checksum, change.destination)):
+        if not all(_is_name(text) for text in (change.guid, change.checksum, change.destination) if text):
             return f"gives file {change.seq} a GUID, checksum or destination that cannot be stored"
         if not 0 <= (change.size or 0) < _LARGEST_FILE:
             return f"gives file {change.seq} a size that cannot be"

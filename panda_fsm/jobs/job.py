@@ -42,7 +42,7 @@ class File:
 
     @property
     def is_output(self) -> bool:
-        return self.type in (FileType.OUTPUT, FileType.LOG)
+        return self.type is FileType.OUTPUT or self.type is FileType.LOG
 
     @property
     def is_library(self) -> bool:

@@ -1,5 +1,7 @@
 """The catalogue of local storages: they are looked at; one that is not there is unreachable, not empty."""
 
+import os
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ from panda_fsm.outcomes import NewBlock
 from panda_fsm.plans import Later, Refuse, Replicas, StoredFile
 from panda_fsm.sites import Sites
 from plugins.ddm.blocks import BlockRegister
-from plugins.ddm.storage import NO_SUCH_NAME, is_reachable, matches, replica_path, roots
+from plugins.ddm.storage import NO_SUCH_NAME, is_reachable, matches, replica_path, replica_place, roots
 
 COMPARE_S = 5.0
 """So long files are read at a time to compare their checksums; what is left has its turn later."""
@@ -75,10 +77,14 @@ def _trouble(file: StoredFile, root: Path, has_turn: bool) -> Later | Refuse | N
 
 def _replicas(file: tuple[str, str], reachable: Sequence[tuple[str, Path]], away: Sequence[str]) -> Replicas:
     holders, unreachable = [], list(away)
+    place = replica_place(*file)
     for name, root in reachable:
         try:
-            if replica_path(root, *file).is_file():
+            # For each input of every job: `Path.is_file` takes several times as long.
+            if stat.S_ISREG(os.stat(f"{root}/{place}").st_mode):  # noqa: PTH116
                 holders.append(name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError as error:
             if error.errno not in NO_SUCH_NAME:
                 unreachable.append(name)

@@ -31,8 +31,13 @@ def is_reachable(root: Path) -> bool:
 
 def replica_path(root: Path, scope: str, lfn: str) -> Path:
     """The deterministic place of a file below a storage's root, as the real pilot computes it."""
+    return root / replica_place(scope, lfn)
+
+
+def replica_place(scope: str, lfn: str) -> str:
+    """The same for all storages: the way there from their roots."""
     digest = hashlib.md5(f"{scope}:{lfn}".encode(), usedforsecurity=False).hexdigest()
-    return root.joinpath(*scope.split("."), digest[:2], digest[2:4], lfn)
+    return "/".join([*filter(None, scope.split(".")), digest[:2], digest[2:4], lfn])
 
 
 def adler32_of(path: Path) -> str:
