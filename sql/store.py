@@ -20,7 +20,7 @@ from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
 from panda_fsm.ports import Said
 from sql import rows
-from sql.live_jobs import complete, read_jobs
+from sql.live_jobs import answered, ask, read_waits
 from sql.queries import load
 from sql.session import Session
 
@@ -43,7 +43,7 @@ class PostgresStore:
         self, database_url: str, service: str, statement_timeout_s: float, limits: Limits, archive_after_s: float
     ) -> None:
         # Jobs that are held are left out; of a block that somebody holds this finds the few jobs that need it.
-        self._session = Session(database_url, service, statement_timeout_s, statement_timeout_s / _TO_LOCK)
+        self._session = Session(database_url, service, statement_timeout_s, statement_timeout_s / _TO_LOCK, True)
         self._service = service
         self.timetable = rows.Timetable(limits, archive_after_s)
         self._transitions: dict[tuple[str, str | None], int] = {}
@@ -56,21 +56,23 @@ class PostgresStore:
 
     def load(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
         with self._session.use() as connection:
-            jobs = read_jobs(connection, "load_jobs", job_ids)
-            complete(connection, jobs, files, report)
+            with connection.pipeline():
+                asked = ask(connection, "load_jobs", job_ids, files, report)
+            jobs = answered(asked)
+            if files:
+                read_waits(connection, jobs)
         return jobs
 
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
         try:
-            with self._session.use() as connection:
-                with connection.pipeline(), connection.transaction():
-                    if time.monotonic() - self._waited_at < _IMPATIENT_FOR_S:
-                        connection.execute(_Q["wait_briefly"])
-                    batch = PostgresTransaction(connection, self)
-                    yield batch
-                # Not before the commit: what is undone has noted nothing, and is tried again.
-                self._starts |= dict.fromkeys(batch.noted, time.monotonic())
+            with self._session.pipelined() as connection:
+                if time.monotonic() - self._waited_at < _IMPATIENT_FOR_S:
+                    connection.execute(_Q["wait_briefly"])
+                batch = PostgresTransaction(connection, self)
+                yield batch
+            # Not before the commit: what is undone has noted nothing, and is tried again.
+            self._starts |= dict.fromkeys(batch.noted, time.monotonic())
         except HeldError:
             self._waited_at = time.monotonic()
             raise
@@ -129,10 +131,11 @@ class PostgresTransaction:
         self.noted: list[str] = []
 
     def load_locked(self, job_ids: Sequence[int], files: bool, report: bool) -> dict[int, Job]:
-        jobs = read_jobs(self._connection, "load_jobs_locked", job_ids)
+        jobs = answered(ask(self._connection, "load_jobs_locked", job_ids, files, report))
         for job_id in self._locked_by_others(job_ids, jobs):
-            jobs |= read_jobs(self._connection, "load_jobs_locked", [job_id])
-        complete(self._connection, jobs, files, report)
+            jobs |= answered(ask(self._connection, "load_jobs_locked", [job_id], files, report))
+        if files:
+            read_waits(self._connection, jobs)
         return jobs
 
     def lock_versions(self, job_ids: Sequence[int]) -> dict[int, tuple[int, str | None]]:

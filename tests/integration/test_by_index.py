@@ -12,14 +12,14 @@ import pytest
 
 from sql.pool import BY_INDEX
 from sql.queries import load
-from sql.session import ENGINE_PLANS
+from sql.session import PLANNED_ONCE
 from tests.isolation import Databases
 
 _GROWING = frozenset({
     "data_block", "inbox", "job", "job_archive", "job_deadline", "job_file", "job_heard", "job_history", "job_sample",
     "job_spec", "job_told", "job_upstream", "job_waiting", "outbox", "pilot_report", "request", "seat",
 })  # fmt: skip
-_BUSY = {"store": ENGINE_PLANS, "requests": BY_INDEX, "job_rows": BY_INDEX}
+_BUSY = {"store": PLANNED_ONCE, "requests": BY_INDEX, "job_rows": BY_INDEX}
 _CLAIMS = (
     ("pick_classes",), ("pick_all",), ("seated",), ("give_again",), ("give_back",),
     ("pick_front", "front", "picked_front"), ("claim_front", "front", "filled", "step"), ("claim_picked", "step"),
