@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 
 from panda_fsm.errors import HeldError, PandaError, SystemicError, TooSlowError, TransientError
 
@@ -44,6 +45,15 @@ class LimitedConnection(psycopg.Connection[Any]):
         except _SILENT:
             self.pgconn.finish()
             raise psycopg.OperationalError(_NO_ANSWER) from None
+
+    def undo(self) -> None:
+        """Roll back, if there is something to. After what only we were not content with, prepared statements stay:
+        psycopg's own rollback forgets them all, for their tables might be gone with the transaction."""
+        if self.info.transaction_status is TransactionStatus.INTRANS:
+            with self.lock:
+                self.wait(self._exec_command(b"ROLLBACK"))
+        else:
+            self.rollback()
 
 
 class LimitedAsyncConnection(psycopg.AsyncConnection[Any]):

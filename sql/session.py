@@ -47,7 +47,7 @@ class Session:
             self._connection = None
 
     @contextmanager
-    def use(self) -> Iterator[psycopg.Connection]:
+    def use(self) -> Iterator[LimitedConnection]:
         """The connection. Raises what `translated` makes of a database error, or the error itself."""
         try:
             if self._connection is None or self._connection.closed:
@@ -81,7 +81,7 @@ class Session:
                     connection.execute("COMMIT")
             except BaseException:
                 if not connection.closed:
-                    connection.rollback()
+                    connection.undo()
                 raise
 
     def _connect(self) -> LimitedConnection:

@@ -63,7 +63,7 @@ def test_a_transaction_that_fails_leaves_nothing_and_the_session_goes_on(
     assert database.value("SELECT count(*) FROM inbox") == 2
 
 
-def test_one_plan_serves_a_lone_job_and_a_batch_and_is_there_at_once_after_a_failure(session: Session) -> None:
+def test_one_plan_serves_a_lone_job_and_a_batch_and_outlives_a_transaction_that_we_undo(session: Session) -> None:
     asked = "SELECT job_id FROM job WHERE job_id = ANY(%s)"
     plans = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT job_id FROM%%'"
     with pytest.raises(ValueError, match="no decision"), session.pipelined() as connection:
@@ -72,7 +72,7 @@ def test_one_plan_serves_a_lone_job_and_a_batch_and_is_there_at_once_after_a_fai
     with session.pipelined() as connection:
         connection.execute(asked, ([1],))
         connection.execute(asked, (list(range(500)),))
-        assert connection.execute(plans).fetchall() == [(2, 0)]
+        assert connection.execute(plans).fetchall() == [(3, 0)]
 
 
 def test_of_a_job_that_somebody_else_holds_nothing_is_read(
