@@ -24,6 +24,13 @@ _CLAIMS = (
     ("pick_classes",), ("pick_all",), ("seated",), ("give_again",), ("give_back",),
     ("pick_front", "front", "picked_front"), ("claim_front", "front", "filled", "step"), ("claim_picked", "step"),
 )  # fmt: skip
+_REQUESTS = tuple(
+    (before, stamp, kept)
+    for before, keeps in (("plain", ("keep_plain",)), ("heard", ("keep_heard", "keep_audited", "hear")))
+    for stamp in ("stamp", "stamp_free")
+    for kept in keeps
+)
+_PARTS = {part for parts in _REQUESTS for part in parts}
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -31,10 +38,12 @@ def _statements() -> Iterator[Any]:
     """Those of the busy path, as they are sent, with the session they are sent in."""
     for file, options in _BUSY.items():
         for name, text in load(file).items():
-            yield pytest.param(text, options, id=f"{file}.{name}")
-    claims = load("claims")
-    for parts in _CLAIMS:
-        yield pytest.param("".join(claims[part] for part in parts), BY_INDEX, id=f"claims.{parts[0]}")
+            if file != "requests" or name not in _PARTS:
+                yield pytest.param(text, options, id=f"{file}.{name}")
+    for file, statements in (("claims", _CLAIMS), ("requests", _REQUESTS)):
+        known = load(file)
+        for parts in statements:
+            yield pytest.param("\n".join(known[part] for part in parts), BY_INDEX, id=f"{file}.{'.'.join(parts)}")
 
 
 def _numbered(text: str) -> tuple[str, int]:
