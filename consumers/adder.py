@@ -82,6 +82,12 @@ class Adder(Service[Reading]):
             for reading in readings:
                 reading.log_plan = plans[reading.job.job_id]
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        return self._experiments.mistrust(job, error)
+
+    def accuse(self, job: Job, error: str) -> None:
+        self._experiments.accuse(job, error)
+
     def decide(self, item: Item[Reading]) -> Outcome:
         event, job, reading = item.message, item.job, item.prepared
         if not isinstance(event, JobEvent) or job is None:

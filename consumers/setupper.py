@@ -55,6 +55,12 @@ class Setupper(Service[Plan]):
         for item in items:
             item.prepared = plans.get(item.job.job_id) if item.job is not None else None
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        return self._experiments.mistrust(job, error)
+
+    def accuse(self, job: Job, error: str) -> None:
+        self._experiments.accuse(job, error)
+
     def decide(self, item: Item[Plan]) -> Outcome:
         match item.message, item.job:
             case SubmitJobs() as submit, _:

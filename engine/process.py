@@ -60,6 +60,7 @@ class Processor:
         self._probes = 0
         self._successes = 0
         self._held = 0
+        self._asked: Sequence[Item[Any]] = ()
         self._suspects: OrderedDict[bytes, int] = OrderedDict()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
@@ -76,11 +77,14 @@ class Processor:
     def _probe(self, deliveries: Sequence[Delivery]) -> None:
         """Try one message, each time another: the first success says that the system works again."""
         self._probes += 1
+        one = deliveries[self._probes % len(deliveries)]
         try:
-            self._handle_all([deliveries[self._probes % len(deliveries)]])
+            self._handle_all([one])
         except TransientError:
             raise
         except Exception as error:
+            if self._is_an_answers_fault(one, error):
+                return
             raise SystemicError(f"all messages fail alike: {_told(error)}") from error
         self._succeeded()
 
@@ -117,6 +121,8 @@ class Processor:
 
     def _blame(self, delivery: Delivery, error: Exception, kind: Kind) -> None:
         """A lone message that fails: put off for a while, then buried with the traceback."""
+        if kind in (Kind.POISON, Kind.UNEXPECTED) and self._is_an_answers_fault(delivery, error):
+            return
         if kind is Kind.POISON:
             self._bury(delivery, str(error), error)
         elif kind is Kind.HELD:
@@ -128,6 +134,22 @@ class Processor:
             self._bury(delivery, _told(error), error)
         else:
             self._put_off([delivery], _told(error))
+
+    def _is_an_answers_fault(self, delivery: Delivery, error: Exception) -> bool:
+        """Whether it can be handled without what was answered outside: then neither it nor the system is to blame."""
+        job = self._asked[0].job if self._asked else None
+        if job is None or not self._service.mistrust(job, _told(error)):
+            return False
+        try:
+            self._handle_all([delivery])
+        except Exception as again:
+            if kind_of(again) in (Kind.TRANSIENT, Kind.SYSTEMIC):
+                raise
+            return False
+        log.warning("answer_not_written", job_id=job.job_id, error=_told(error))
+        self._service.accuse(job, _told(error))
+        self._succeeded()
+        return True
 
     def _put_off(self, deliveries: Sequence[Delivery], why: str, give_up_s: float = inf, *, soon: bool = False) -> None:
         effects = Effects()
@@ -158,6 +180,7 @@ class Processor:
 
     def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
         effects = Effects()
+        self._asked = ()
         received = receive(deliveries, self._store, effects)
         if self._service.asks_outside:
             stale = self._commit_optimistic(received, effects, closed)
@@ -190,6 +213,7 @@ class Processor:
         if closed.held:
             items = without_held(items, closed.held, effects)
         service.prepare(items)
+        self._asked = items
         with self._store.transaction() as tx:
             stale, items = self._still_there(tx, jobs, items, effects)
             self._decide(without_repeats(items, tx), effects, closed)

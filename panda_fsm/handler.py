@@ -63,6 +63,13 @@ class Service(Generic[Prepared]):
     def prepare(self, items: Sequence[Item[Prepared]]) -> None:
         """Ask outside systems in bulk, with no row locked, idempotently; leave the answers in `item.prepared`."""
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        """What was answered outside about a job could not be written. True: next time it is not asked about."""
+        return False
+
+    def accuse(self, job: Job, error: str) -> None:
+        """Without that answer all went well: whoever gave it is to blame."""
+
     def decide(self, item: Item[Prepared]) -> Outcome:
         """The outcome for one message. Pure: reads the item, changes nothing."""
         raise NotImplementedError

@@ -13,7 +13,9 @@ from panda_fsm.outcomes import FileChange, NewBlock
 
 _LONGEST_BLOCK, _LONGEST_NAME = 320, 256
 _STORABLE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
-_LARGEST_FILE = 2**62
+_LARGEST_NUMBER, _LARGEST_CODE = 2**62, 2**31 - 1
+_MOST_BLOCKS_A_FILE = 3
+"""One that it joins, that one's parent, and one that keeps it."""
 _ASK_AGAIN_S = (1.0, 60.0)
 
 
@@ -124,56 +126,97 @@ def left_open(
 def fault(answer: object, job: Job, moves: BlockKind) -> str | None:
     """Why an answer about `job` cannot be used; None if it can. `moves`: the kind of block that may ask for transfers.
 
-    What an answer gets wrong would otherwise be found while a whole batch is written.
+    What an answer gets wrong would otherwise be found while a whole batch is written. So each value is of exactly its
+    type: a size of 22.0 or True passes for 22 everywhere but in the database.
     """
+    kind = type(answer)
+    if kind is Go:
+        return _fault_of_go(answer, job, moves)  # type: ignore[arg-type]  # its type was just looked at
     match answer:
-        case Go():
-            brought = {block.name: block for block in (*answer.blocks, *(one.block for one in answer.transfers))}
-            return _fault_of_files(answer.files, brought, job) or _fault_of_transfers(answer, job, moves)
-        case Later(str(), tuple() as files):
+        case Later(reason, files) if kind is Later and type(reason) is str and type(files) is tuple:
             return _fault_of_files(files, {}, job)
-        case Unknown(str()) if moves is BlockKind.DISPATCH:
+        case Unknown(reason) if kind is Unknown and type(reason) is str and moves is BlockKind.DISPATCH:
             return None
-        case Park(str()) | Refuse(str(), int()):
+        case Park(reason) if kind is Park and type(reason) is str:
             return None
-    return f"is {type(answer).__name__}, not a plan"
+        case Refuse(reason, code) if kind is Refuse and type(reason) is str and _is_number(code, _LARGEST_CODE):
+            return None
+    return f"is {kind.__name__}, not a plan"
 
 
-def _fault_of_files(changes: Iterable[FileChange], brought: Mapping[str, NewBlock], job: Job) -> str | None:
+def _fault_of_go(plan: Go, job: Job, moves: BlockKind) -> str | None:
+    for part in (plan.files, plan.blocks, plan.transfers):
+        if type(part) is not tuple:
+            return f"has a {type(part).__name__} where a tuple is wanted"
+    if any(type(one) is not Transfer or type(one.seqs) is not tuple for one in plan.transfers):
+        return "asks for a transfer that is none"
+    brought: dict[str, NewBlock] = {}
+    for block in (*plan.blocks, *(one.block for one in plan.transfers)):
+        if not _is_storable(block):
+            return f"brings a block that cannot be stored: {block!r:.100}"
+        if brought.setdefault(block.name, block) != block:
+            return f"brings two blocks that are called {block.name}"
+    if len(brought) > _MOST_BLOCKS_A_FILE * (len(job.files) + 1):
+        return f"brings {len(brought)} blocks for {len(job.files)} files"
+    return _fault_of_files(plan.files, brought, job) or _fault_of_transfers(plan, job, moves)
+
+
+def _fault_of_files(changes: tuple[FileChange, ...], brought: Mapping[str, NewBlock], job: Job) -> str | None:
+    """Each file is changed once at most, so there are not more changes than files."""
     blocks = {file.seq: file.block for file in job.files}
     for change in changes:
-        if change.seq not in blocks or not isinstance(change.status, FileStatus):
-            return f"changes file {change.seq}, which the job does not have, or to {change.status!r:.50}"
-        if change.block is not None and change.block != blocks[change.seq] and change.block not in brought:
-            return f"puts file {change.seq} into a block that it does not bring"
-        if not all(_is_name(text) for text in (change.guid, change.checksum, change.destination) if text):
-            return f"gives file {change.seq} a GUID, checksum or destination that cannot be stored"
-        if not 0 <= (change.size or 0) < _LARGEST_FILE:
-            return f"gives file {change.seq} a size that cannot be"
-    for block in brought.values():
-        if type(block.kind) is not BlockKind or not _is_storable(block):
-            return f"brings a block that cannot be stored: {block!r:.100}"
+        if type(change) is not FileChange:
+            return f"changes a file by a {type(change).__name__}"
+        seq = change.seq
+        if type(seq) is not int or seq not in blocks or type(change.status) is not FileStatus:
+            return f"changes file {seq!r:.50}, which the job does not have or has changed, or to {change.status!r:.50}"
+        before, after = blocks.pop(seq), change.block
+        if after is not None and (type(after) is not str or (after != before and after not in brought)):
+            return f"puts file {seq} into a block that it does not bring"
+        for text in (change.guid, change.checksum, change.destination):
+            if text is not None and not _is_name(text):
+                return f"gives file {seq} a GUID, checksum or destination that cannot be stored"
+        if change.size is not None and not _is_number(change.size):
+            return f"gives file {seq} a size that cannot be"
     return None
 
 
-@lru_cache(maxsize=1024)
 def _is_storable(block: NewBlock) -> bool:
+    """What is equal need not be of one type, so types are looked at before what is remembered."""
+    return (
+        type(block) is NewBlock
+        and type(block.kind) is BlockKind
+        and type(block.closes) is bool
+        and _is_number(block.task_id)
+        and type(block.name) is type(block.parent) is type(block.vo) is str
+        and type(block.source) is type(block.destination) is str
+        and _has_names(block)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _has_names(block: NewBlock) -> bool:
     """Remembered, for the jobs of a batch share blocks."""
     names = all(map(_is_name, (block.parent, block.vo, block.source, block.destination)))
     return names and block.name != "" and _is_name(block.name, _LONGEST_BLOCK)
 
 
 def _fault_of_transfers(plan: Go, job: Job, moves: BlockKind) -> str | None:
-    blocks = {file.seq: file.block for file in job.files}
+    blocks: dict[object, str | None] = {file.seq: file.block for file in job.files}
     blocks |= {change.seq: change.block for change in plan.files if change.block is not None}
     for transfer in plan.transfers:
         block = transfer.block
         if block.kind is not moves or not (block.source and block.destination and transfer.seqs):
             return f"asks for a transfer that does not say what moves from where to where: {block.name}"
-        if any(blocks.get(seq) != block.name for seq in transfer.seqs):
-            return f"moves a file that is not in the block {block.name}"
+        for seq in transfer.seqs:
+            if type(seq) is not int or blocks.pop(seq, None) != block.name:
+                return f"moves a file that is not in the block {block.name}, or twice"
     return None
 
 
+def _is_number(value: object, largest: int = _LARGEST_NUMBER) -> bool:
+    return type(value) is int and 0 <= value <= largest
+
+
 def _is_name(text: str, longest: int = _LONGEST_NAME) -> bool:
-    return len(text) <= longest and (text.isprintable() or _STORABLE.fullmatch(text) is not None)
+    return type(text) is str and len(text) <= longest and (text.isprintable() or _STORABLE.fullmatch(text) is not None)

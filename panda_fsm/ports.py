@@ -141,5 +141,11 @@ class Experiments(Protocol):
     def keep_logs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> Plans:
         """The same for the stored logs of jobs that fail."""
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        """The last plan for a job could not be written: the next is `Later`. False: there was none of a plugin's."""
+
+    def accuse(self, job: Job, error: str) -> None:
+        """That could be written: its experiment is in trouble."""
+
     def refusal(self, vo: str, lfn: str) -> str | None:
         """Why the experiment's catalogue could never register a file of this name, as far as its rule is known."""

@@ -83,6 +83,8 @@ class Isolated:
         self._breaker = Breaker()
         self._backoff = Backoff(*REST_S)
         self._rests_until = 0.0
+        self._unwritten = Breaker()
+        self._accused_until = 0.0
         self._hangs = False
         self._hung: list[Asked] = []
         self._probe: Asked | None = None
@@ -113,6 +115,19 @@ class Isolated:
         self._judge(asked)
         left = [job for job in asked.jobs if job.job_id not in plans]
         return plans | self._all_later(left, {} if asked.abandoned else asked.troubles)
+
+    def unwritable(self, error: str) -> Later:
+        """The plan of a job whose plan could not be written, though nothing was found wrong with it."""
+        return self._later(f"returned a plan that cannot be written: {_clean(error)}")
+
+    def accuse(self, job: Job, error: str) -> None:
+        """A plan of it cannot be written. To find that out costs the batch, so where it happens often it rests."""
+        if self._clock() >= self._accused_until:
+            self._unwritten.succeeded()
+        self._accused_until = self._clock() + TRY_AGAIN_S
+        if self._unwritten.failed(job.job_id, error):
+            self._rests_until = self._accused_until
+        self._say(f"returned a plan that cannot be written: {_clean(error)}")
 
     def _begin(self, jobs: Sequence[Job], question: Question | None, put_off: Mapping[int, Plan]) -> Asked:
         asked = Asked(jobs, time.monotonic() + self._limit_s, put_off)
@@ -187,7 +202,8 @@ class Isolated:
         elif asked.plans or not asked.jobs:
             self._breaker.succeeded()
             self._backoff.reset()
-            self._say(None)
+            if self._clock() >= self._accused_until:
+                self._say(None)
         elif self._breaker.failed(asked.jobs[0].job_id if len(asked.jobs) == 1 else -self._questions, asked.cause):
             self._rests_until = self._clock() + self._backoff.next_s()
             self._say(next(iter(asked.troubles.values()), _NO_PLAN))
@@ -218,7 +234,10 @@ class Isolated:
     def _all_later(self, jobs: Sequence[Job], troubles: Mapping[int, str] | None = None) -> dict[int, Plan]:
         """The plan of jobs that cannot be answered now, with the reason of each or of all."""
         why, troubles = self.trouble or _NO_PLAN, troubles or {}
-        return {job.job_id: Later(cut(f"experiment {self._name} {troubles.get(job.job_id, why)}")) for job in jobs}
+        return {job.job_id: self._later(troubles.get(job.job_id, why)) for job in jobs}
+
+    def _later(self, why: str) -> Later:
+        return Later(cut(f"experiment {self._name} {why}"))
 
     def _say(self, trouble: str | None) -> None:
         """Show the plugin's trouble, and log when it comes and when it goes."""
@@ -236,7 +255,7 @@ def _wrong(answer: object, job: Job, moves: BlockKind) -> str | None:
         wrong = fault(answer, job, moves)
     except Exception as error:
         wrong = f"cannot be read: {_told(error)}"
-    return wrong and f"returned a plan that {wrong}"
+    return wrong and _clean(f"returned a plan that {wrong}")
 
 
 def _storable(plan: Plan) -> Plan:

@@ -51,6 +51,8 @@ class IsolatedExperiments:
             entry.name: Isolated(entry.name, maker(entry), condition, limit_s, clock)
             for entry in (entry_points(group=GROUP) if entries is None else entries)
         }
+        self._asked: dict[str, list[Job]] = {}
+        self._mistrusted: dict[int, Later] = {}
         if DEFAULT not in self._experiments:
             raise SettingsError(f"no plugin called {DEFAULT}: is panda-fsm installed in this environment?")
         loading = [(one, one.load()) for one in self._experiments.values()]
@@ -72,6 +74,17 @@ class IsolatedExperiments:
         """The same for the stored logs of jobs that fail."""
         return self._ask_about_outputs(jobs, lambda plugin, part: plugin.keep_logs(part))
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        """The last plan for a job could not be written: the next is `Later`. False: there was none of a plugin's."""
+        name = self._asked_of(job)
+        if name is not None:
+            self._mistrusted[job.job_id] = self._experiments[name].unwritable(error)
+        return name is not None
+
+    def accuse(self, job: Job, error: str) -> None:
+        """That could be written: its experiment is in trouble."""
+        self._experiments[self._experiment_of(job)].accuse(job, error)
+
     def refusal(self, vo: str, lfn: str) -> str | None:
         """Why the experiment's catalogue could never register a file of this name, as far as its rule is known."""
         rule = self._experiments[self._name_of(vo)].names
@@ -83,6 +96,11 @@ class IsolatedExperiments:
     def _experiment_of(self, job: Job) -> str:
         is_local = job.destination == LOCAL and LOCAL in self._experiments
         return LOCAL if is_local else self._name_of(job.vo)
+
+    def _asked_of(self, job: Job) -> str | None:
+        """The experiment that was asked about the job last."""
+        found = (name for name, jobs in self._asked.items() if any(one.job_id == job.job_id for one in jobs))
+        return next(found, None)
 
     def _ask_about_outputs(self, jobs: Stored, ask: Callable[[ExperimentPlugin, Stored], object]) -> dict[int, Plan]:
         stored = {job.job_id: files for job, files in jobs}
@@ -96,6 +114,9 @@ class IsolatedExperiments:
         members: dict[str, list[Job]] = defaultdict(list)
         files: dict[str, int] = defaultdict(int)
         plans: dict[int, Plan] = {}
+        if self._mistrusted:
+            plans |= {one.job_id: self._mistrusted.pop(one.job_id) for one in jobs if one.job_id in self._mistrusted}
+            jobs = [job for job in jobs if job.job_id not in plans]
         for job in jobs:
             name = self._experiment_of(job)
             # The first is asked about in any case, so all are in the end.
@@ -104,6 +125,7 @@ class IsolatedExperiments:
             else:
                 files[name] += len(job.files)
                 members[name].append(job)
+        self._asked = members
         under_way = [(name, self._experiments[name].start(part, question)) for name, part in members.items()]
         for name, asked in under_way:
             plans |= self._experiments[name].finish(asked, members[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from consumers.finisher import Finisher
 from consumers.setupper import Setupper
 from consumers.watcher import Watcher
 from lab.site import write_lab
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import State
-from panda_fsm.plans import Plan
+from panda_fsm.plans import Go, Plan
 from panda_fsm.trouble import Condition
 from plugins.ddm.catalogue import LocalCatalogue
+from plugins.experiments import isolation
 from plugins.experiments.generic import GenericPlugin
 from plugins.experiments.registry import GROUP, IsolatedExperiments
 from tests import factories
@@ -49,6 +51,22 @@ class Forgetful(GenericPlugin):
         return {}
 
 
+class Pointed(GenericPlugin):
+    """Its sizes have a decimal point, which the database does not take for a whole number."""
+
+    def setup(self, jobs: Sequence[Job]) -> dict[int, Plan]:
+        return {job_id: pointed(plan) for job_id, plan in super().setup(jobs).items()}
+
+    def add_outputs(self, jobs: Sequence[tuple[Job, dict[str, OutputFile]]]) -> dict[int, Plan]:
+        return {job_id: pointed(plan) for job_id, plan in super().add_outputs(jobs).items()}
+
+
+def pointed(plan: Plan) -> Plan:
+    """The plan, and no file's size a whole number."""
+    assert isinstance(plan, Go)
+    return replace(plan, files=tuple(replace(one, size=22.5) for one in plan.files))  # type: ignore[arg-type]
+
+
 class Away(GenericPlugin):
     """Its catalogue is away."""
 
@@ -56,16 +74,25 @@ class Away(GenericPlugin):
         raise TransientError("catalogue is away")
 
 
+PLUGINS = ("Raising", "Forgetful", "Pointed", "Away")
+
+
 @pytest.fixture
-def experiments(run_dir: Path) -> IsolatedExperiments:
-    """Three in trouble beside one that works."""
+def condition() -> Condition:
+    """That of the process that asks."""
+    return Condition()
+
+
+@pytest.fixture
+def experiments(run_dir: Path, condition: Condition) -> IsolatedExperiments:
+    """Some in trouble beside one that works."""
     lab = write_lab(run_dir, "http://127.0.0.1:1")
     factories.store_file(lab.queue_storage, factories.INPUT)
     sites = load(lab.sites_file)
     entries = [EntryPoint("generic", "plugins.experiments.generic:GenericPlugin", GROUP)]
-    entries += [EntryPoint(name.lower(), f"{__name__}:{name}", GROUP) for name in ("Raising", "Forgetful", "Away")]
+    entries += [EntryPoint(name.lower(), f"{__name__}:{name}", GROUP) for name in PLUGINS]
     entries.append(EntryPoint("missing", "no.such.module:Plugin", GROUP))
-    return IsolatedExperiments(sites, LocalCatalogue(sites), Condition(), 30, entries)
+    return IsolatedExperiments(sites, LocalCatalogue(sites), condition, 30, entries)
 
 
 def submitted(serve: Serve, experiments: IsolatedExperiments, vos: dict[int, str]) -> InProcess:
@@ -121,3 +148,52 @@ def test_a_forgotten_job_ends_after_a_day_and_its_block_closes(
     closer.handle(*finisher.outlet.messages("job.failed"))
     assert len(closer.outlet.messages("block.closed")) == 1
     assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+def test_plans_that_cannot_be_written_are_found_one_by_one_and_nobody_else_waits(
+    serve: Serve, experiments: IsolatedExperiments, database: Database
+) -> None:
+    submitted(serve, experiments, dict.fromkeys(range(1, 11), "pointed") | dict.fromkeys(range(11, 31), "lab"))
+    assert database.states() == {"activated": 20, "defined": 10}
+    waits = {reason for (reason,) in database.rows("SELECT waits_for FROM job WHERE state = 'defined'")}
+    assert waits == {"experiment pointed returned a plan that gives file 0 a size that cannot be"}
+    assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+UNWRITTEN = "returned a plan that cannot be written: InvalidTextRepresentation: invalid input syntax for type bigint"
+
+
+def test_what_nobody_thought_of_in_a_plan_is_its_experiments_trouble(
+    serve: Serve, experiments: IsolatedExperiments, condition: Condition, database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A fault that is not found in the plan: it would stop the process, for it happens to one job after the other."""
+    monkeypatch.setattr(isolation, "fault", lambda *_: None)
+    setupper = submitted(
+        serve, experiments, dict.fromkeys(range(1, 11), "pointed") | dict.fromkeys(range(11, 31), "lab")
+    )
+    assert database.states() == {"activated": 20, "defined": 10}
+    waiting = database.rows("SELECT waits_for FROM job WHERE state = 'defined'")
+    assert all(reason.startswith(f"experiment pointed {UNWRITTEN}") for (reason,) in waiting)
+    assert str(condition.trouble).startswith(f"experiment pointed: {UNWRITTEN}")
+    put(database, [1, 11], State.RUNNING)
+    watcher, adder = serve(Watcher(LIMITS)), serve(Adder(experiments))
+    watcher.handle(factories.report(1, "finished"), factories.report(11, "finished"))
+    adder.handle(*watcher.outlet.messages("job.holding"))
+    assert sorted(one.job_id for one in adder.outlet.messages("job.outputs_added")) == [11]
+    assert UNWRITTEN in database.value("SELECT waits_for FROM job WHERE job_id = 1")
+    setupper.handle(*setupper.outlet.messages("job.defined"))
+    assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+def test_where_the_database_is_to_blame_no_experiment_is(
+    serve: Serve, experiments: IsolatedExperiments, condition: Condition, database: Database
+) -> None:
+    setupper = serve(Setupper(experiments))
+    setupper.handle(factories.submit(*(factories.draft(job_id) for job_id in range(1, 11))))
+    database.execute("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                        RAISE EXCEPTION USING ERRCODE = 'data_exception', MESSAGE = 'no'; END $$""")
+    database.execute("CREATE TRIGGER refuse BEFORE UPDATE ON job FOR EACH ROW EXECUTE FUNCTION refuse()")
+    with pytest.raises(SystemicError):
+        setupper.handle(*setupper.outlet.messages("job.defined"))
+    assert condition.trouble is None

@@ -45,6 +45,12 @@ class Experiments:
         self.asked_about_logs.append({job.job_id: list(stored) for job, stored in jobs})
         return {job.job_id: self._log_plan or Go(_ready(job, stored)) for job, stored in jobs}
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        return False
+
+    def accuse(self, job: Job, error: str) -> None:
+        raise AssertionError("nobody is to blame")
+
     def refusal(self, vo: str, lfn: str) -> str | None:
         return "cannot be registered: it is odd" if "odd" in lfn else None
 

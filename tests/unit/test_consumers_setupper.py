@@ -34,6 +34,12 @@ class Experiments:
         self.asked += [job.job_id for job in jobs]
         return {job.job_id: self._plan for job in jobs}
 
+    def mistrust(self, job: Job, error: str) -> bool:
+        return False
+
+    def accuse(self, job: Job, error: str) -> None:
+        raise AssertionError("nobody is to blame")
+
     def refusal(self, vo: str, lfn: str) -> str | None:
         raise AssertionError("the Setupper names no files")
 

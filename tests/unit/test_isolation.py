@@ -60,6 +60,10 @@ class Walled:
     def load(self) -> None:
         self._isolated.finish(self._isolated.load(), ())
 
+    def accuse(self, job_id: int) -> None:
+        """Say that its plan for the job could not be written."""
+        self._isolated.accuse(factories.job(State.DEFINED, job_id=job_id), "no such type")
+
     def ask(self, *job_ids: int) -> dict[int, Plan]:
         """One question; whatever happens, each job has a plan."""
         jobs = [factories.job(State.DEFINED, job_id=number) for number in job_ids]
@@ -149,6 +153,13 @@ def test_an_outside_system_that_is_away_is_nobodys_guilt() -> None:
     assert walled.plugin.calls == [50] * IN_A_ROW
 
 
+class Unspeakable:
+    """Nothing can be said of it."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
 NO_PLAN = "experiment x returned no plan for the job"
 NONSENSE: dict[str, tuple[Answer, str]] = {
     "no mapping": (lambda jobs: None, NO_PLAN),
@@ -158,7 +169,7 @@ NONSENSE: dict[str, tuple[Answer, str]] = {
     "a class": (lambda jobs: {1: Go}, "experiment x returned a plan that is type, not a plan"),
     "no reason": (lambda jobs: {1: Later(7)}, "experiment x returned a plan that is Later, not a plan"),  # type: ignore[arg-type]
     "unknown file": (lambda jobs: {1: Go((FileChange(9, FileStatus.READY),))}, "changes file 9"),
-    "unreadable": (lambda jobs: {1: Go((7,))}, "cannot be read: AttributeError"),  # type: ignore[arg-type]
+    "unreadable": (lambda jobs: {1: Go((), (Unspeakable(),))}, "cannot be read: ZeroDivisionError"),  # type: ignore[arg-type]
 }  # fmt: skip
 
 
@@ -268,3 +279,19 @@ def test_a_plugin_that_answers_again_is_asked_in_full(gate: threading.Event) -> 
     walled.ask(2, 3)
     wait_until(lambda: walled.ask(2, 3) == {2: Go(), 3: Go()}, "the answer in time")
     assert walled.condition.trouble is None
+
+
+def test_plans_that_cannot_be_written_are_shown_and_many_of_them_are_asked_for_no_more() -> None:
+    """Each of them costs its batch, so the experiment rests when they become many within a minute."""
+    walled = Walled(go)
+    for number in range(1, IN_A_ROW):
+        walled.accuse(number)
+        assert walled.ask(100) == {100: Go()}, "it is asked on"
+        assert walled.condition.trouble == "experiment x: returned a plan that cannot be written: no such type"
+    walled.accuse(IN_A_ROW)
+    assert why(walled.ask(100)[100]) == "experiment x returned a plan that cannot be written: no such type"
+    walled.now += TRY_AGAIN_S
+    assert walled.ask(100) == {100: Go()}
+    assert walled.condition.trouble is None
+    walled.accuse(1)
+    assert walled.ask(100) == {100: Go()}, "what was long ago does not count"
