@@ -30,11 +30,16 @@ def main() -> None:
     try:
         app()
     except PandaError as error:
-        sentence = Text.assemble((type(error).__name__, "red"), ": ", literal(str(error)))
-        Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        sys.exit(_told(error))
     except BrokenPipeError:  # who read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _told(error: PandaError) -> int:
+    """The exit code, once the sentence is written."""
+    sentence = Text.assemble((type(error).__name__, "red"), ": ", literal(str(error)))
+    Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
+    return 2
 
 
 @app.command()
@@ -45,6 +50,7 @@ def serve(
     """Run one service, or all of them, until SIGTERM (the batch in hand is finished and acknowledged)."""
     # Imported here, so that --help does not wait for database and broker libraries.
     from command.compose import NAMES
+    from command.serve import leave
     from command.serve import serve as run
     from command.supervise import Supervisor
 
@@ -54,8 +60,14 @@ def serve(
     log.configure(name or "supervisor", config.log_level, config.log_json)
     if everything:
         Supervisor(NAMES).run()
-    else:
-        run(name, config)
+        return
+    try:
+        code = run(name, config)
+    except PandaError as error:
+        code = _told(error)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    leave(code)
 
 
 @app.command()

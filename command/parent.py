@@ -35,8 +35,17 @@ def _end_alone(supervisor: int) -> None:
     """Whatever the process is doing: nobody would ever look after it again."""
     while os.getppid() == supervisor:
         time.sleep(_LOOK_S)
+    _end_within("its supervisor ended")
+
+
+def end_soon(why: str) -> None:
+    """End this process if it has not ended by itself in time: who was told to end and does not is never replaced."""
+    threading.Thread(target=_end_within, args=(why,), name="end", daemon=True).start()
+
+
+def _end_within(why: str) -> None:
     time.sleep(_END_WITHIN_S)
     try:
-        log.error("killed_itself", why=f"its supervisor ended {_END_WITHIN_S:g} s ago")
+        log.error("killed_itself", why=f"{why} {_END_WITHIN_S:g} s ago")
     finally:  # also when whoever read the log has ended too
         os._exit(1)

@@ -1,14 +1,17 @@
 """The life of one served process: bound to its supervisor, shown to operators, at work once the database is ready."""
 
+import contextlib
 import gc
+import os
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import NoReturn
 
 import structlog
 
-from command import compose, parent
+from command import compose, frozen, parent
 from command.presence import Shown
 from command.settings import Settings
 from panda_fsm.errors import PandaError
@@ -45,14 +48,17 @@ class Ending:
             work.run()
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._told.is_set():
+            parent.end_soon("it was told to end")
         self._told.set()
         if self._work is not None:
             self._work.end()
 
 
-def serve(name: str, config: Settings) -> None:
-    """Serve until told to end; the batch in hand is finished and acknowledged."""
+def serve(name: str, config: Settings) -> int:
+    """Serve until told to end; the batch in hand is finished and acknowledged. The code to exit with."""
     parent.follow()
+    frozen.watch(2 * config.plugin_timeout_s, config.batch_limit_s)
     ending = Ending()
     shown = Shown(Presence(config.database_url, name))
     shown.start()
@@ -67,9 +73,18 @@ def serve(name: str, config: Settings) -> None:
         raise  # a person can mend it, and is told in a sentence
     except Exception:
         log.exception("crashed")
-        sys.exit(1)
+        return 1
     shown.end()
     log.info("stopped")
+    return 0
+
+
+def leave(code: int) -> NoReturn:
+    """The last act of a served process. Python's own end would wait for every thread that a plugin left behind."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _collect_seldom() -> None:

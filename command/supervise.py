@@ -22,7 +22,9 @@ _RESTART_S = (0.2, 10.0)
 _LONG_S = 10.0
 """Who lived so long did not fail at start."""
 _STOP_S = 30.0
-_OWN_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS})
+_OWN_FAULTS = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS, signal.SIGPROF}
+)
 """Signals that a process brings upon itself: starting it again at once would only repeat them."""
 
 

@@ -15,7 +15,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.jobs.job import File, Job
-from panda_fsm.jobs.names import NameRule
+from panda_fsm.jobs.names import LETTERS_AND_DIGITS, NameRule
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.jobs.states import PRODUCTION_LABELS, USABLE_INPUT, FileStatus, FileType
 from panda_fsm.outcomes import FileChange, NewBlock
@@ -68,8 +68,9 @@ class GenericPlugin:
     """Brings inputs to the queue's storage, and outputs home. Sub blocks depend on the job alone, however jobs came."""
 
     names: ClassVar[NameRule] = NameRule(
-        r"[A-Za-z0-9][A-Za-z0-9._\-]*", 250, "letters, digits, '.', '_' and '-', and not begin with one of these three"
-    )
+        f"{LETTERS_AND_DIGITS}._-", 250, "letters, digits, '.', '_' and '-', and not begin with one of these three",
+        begins=LETTERS_AND_DIGITS,
+    )  # fmt: skip
 
     def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
         self._sites = sites

@@ -151,7 +151,7 @@ class Isolated:
         """The plugin. Its rule for names is read here, for whoever looks at it does so without walls."""
         plugin = self._make()
         rule: object = plugin.names
-        if not isinstance(rule, NameRule):
+        if type(rule) is not NameRule:
             raise TypeError(f"names is {type(rule).__name__}, not a NameRule")
         self.names = rule
         return plugin

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, ClassVar
 
 import pytest
@@ -31,7 +31,7 @@ SITES = Sites(queues={factories.QUEUE: Queue(site="LAB", storage="LAB_DISK")})
 class Quiet:
     """A plugin that works, and notes which jobs it saw."""
 
-    names: ClassVar[NameRule] = NameRule("[a-z]*", 5, "small letters")
+    names: ClassVar[NameRule] = NameRule(ascii_lowercase, 5, "small letters")
     seen: list[int]
 
     def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
@@ -52,7 +52,7 @@ class Quiet:
 class Sold(Quiet):
     """Another."""
 
-    names: ClassVar[NameRule] = NameRule("[A-Z]*", 5, "large letters")
+    names: ClassVar[NameRule] = NameRule(ascii_uppercase, 5, "large letters")
 
 
 class Broken(Quiet):
@@ -73,7 +73,7 @@ class Misspelt(Quiet):
 
     @property
     def names(self) -> NameRule:  # type: ignore[override]
-        return NameRule("[a-z", 5, "small letters")
+        return NameRule(ascii_lowercase, 5, "small\x00letters")
 
 
 class First(Quiet):
@@ -178,20 +178,46 @@ def test_an_experiment_that_does_not_load_stops_itself_only() -> None:
 def test_an_experiment_without_a_usable_rule_for_names_does_not_load() -> None:
     """Its rule is asked where nothing is isolated: in the Adder beside other experiments' jobs, and in the gateway."""
     condition = Condition()
-    odd = experiments(condition, a="Nameless", b="Misspelt")
-    assert [odd.refusal(vo, "name") for vo in "ab"] == [None, None]
-    plans = odd.setup(jobs("a", "b", "c"))
+    odd = experiments(condition, a="Nameless", b="Misspelt", d="Own")
+    assert [odd.refusal(vo, "name") for vo in "abd"] == [None, None, None]
+    plans = odd.setup(jobs("a", "b", "c", "d"))
     assert plans[1] == Later("experiment a does not load: TypeError: names is NoneType, not a NameRule")
     assert isinstance(plans[2], Later)
     assert "experiment b does not load: " in plans[2].reason
     assert plans[3] == Go()
+    assert plans[4] == Later("experiment d does not load: TypeError: names is Lenient, not a NameRule")
     assert "experiment a: does not load" in str(condition.trouble)
 
 
-@pytest.mark.parametrize(("pattern", "longest"), [("(", 5), (None, 5), ("a*", "5"), ("a*", None), (b"[a-z]+", 250)])
-def test_a_rule_for_names_that_cannot_be_used_cannot_be_made(pattern: Any, longest: Any) -> None:
-    with pytest.raises((re.error, TypeError)):
-        NameRule(pattern, longest, "letters")
+class Lenient(NameRule):
+    """Asks somewhere else, and takes its time."""
+
+
+class Own(Quiet):
+    """Has a rule for names of its own make."""
+
+    names: ClassVar[NameRule] = Lenient("a", 5, "a")
+
+
+@pytest.mark.parametrize(
+    ("characters", "longest", "meaning", "begins"),
+    [(None, 5, "a", ""), (b"a", 5, "a", ""), ("a", "5", "a", ""), ("a", None, "a", ""), ("a", True, "a", ""),
+     ("a", 5, None, ""), ("a", 5, "x" * 257, ""), ("a", 5, "\udcff", ""), ("a", 5, "a", None)],
+)  # fmt: skip
+def test_a_rule_for_names_that_cannot_be_used_cannot_be_made(
+    characters: Any, longest: Any, meaning: Any, begins: Any
+) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        NameRule(characters, longest, meaning, begins)
+
+
+@pytest.mark.parametrize(
+    ("lfn", "is_taken"),
+    [("a", True), ("b.a", True), ("ab.", True), ("", False), (".a", False), ("aXb", False), ("a\n", False),
+     ("abababab", True), ("ababababa", False)],
+)  # fmt: skip
+def test_names_are_of_the_rules_characters_from_the_first_to_the_last(lfn: str, is_taken: bool) -> None:
+    assert (NameRule("ab.", 8, "a, b and '.'", begins="ab").refusal(lfn) is None) == is_taken
 
 
 @pytest.mark.parametrize("name", ["Broken", "NoSuchClass"])

@@ -34,7 +34,7 @@ class Plugin:
         self.answer = answer
         self.calls: list[int] = []
 
-    names: ClassVar[NameRule] = NameRule(".*", 9, "anything")
+    names: ClassVar[NameRule] = NameRule("a", 9, "a")
 
     def setup(self, jobs: Sequence[Job]) -> Mapping[int, Plan]:
         self.calls.append(len(jobs))
