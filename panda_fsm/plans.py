@@ -14,6 +14,7 @@ from panda_fsm.outcomes import FileChange, NewBlock
 _LONGEST_BLOCK, _LONGEST_NAME = 320, 256
 _STORABLE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _LARGEST_NUMBER, _LARGEST_CODE = 2**62, 2**31 - 1
+_TYPES_OF_BLOCK = (BlockKind, bool, str, str, str, str, str)
 _MOST_BLOCKS_A_FILE = 3
 """One that it joins, that one's parent, and one that keeps it."""
 _ASK_AGAIN_S = (1.0, 60.0)
@@ -181,17 +182,13 @@ def _fault_of_files(changes: tuple[FileChange, ...], brought: Mapping[str, NewBl
     return None
 
 
-def _is_storable(block: NewBlock) -> bool:
+def _is_storable(block: object) -> bool:
     """What is equal need not be of one type, so types are looked at before what is remembered."""
-    return (
-        type(block) is NewBlock
-        and type(block.kind) is BlockKind
-        and type(block.closes) is bool
-        and _is_number(block.task_id)
-        and type(block.name) is type(block.parent) is type(block.vo) is str
-        and type(block.source) is type(block.destination) is str
-        and _has_names(block)
-    )
+    if type(block) is not NewBlock:
+        return False
+    texts = type(block.name), type(block.parent), type(block.vo), type(block.source), type(block.destination)
+    types = type(block.kind), type(block.closes), *texts
+    return types == _TYPES_OF_BLOCK and _is_number(block.task_id) and _has_names(block)
 
 
 @lru_cache(maxsize=1024)

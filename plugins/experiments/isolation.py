@@ -24,7 +24,7 @@ log = structlog.get_logger()
 MOST_CALLS = 64
 """Calls to find the guilty jobs of one question; where they do not suffice, innocent jobs wait with a guilty one."""
 TRY_AGAIN_S = 60.0
-"""A plugin that does not load, or that hangs, is tried again after so long."""
+"""A plugin that does not load, that hangs, or whose plans cannot be written, is tried again after so long."""
 MOST_HUNG = 8
 """Threads that may hang in a plugin; then it is not tried any more."""
 REST_S = (10.0, 60.0)
@@ -80,6 +80,7 @@ class Isolated:
         self.names: NameRule | None = None
         """The plugin's rule for LFNs; None as long as it is not loaded."""
         self._plugin: ExperimentPlugin | None = None
+        self._loading: Asked | None = None
         self._breaker = Breaker()
         self._backoff = Backoff(*REST_S)
         self._rests_until = 0.0
@@ -90,13 +91,22 @@ class Isolated:
         self._probe: Asked | None = None
         self._questions = 0
 
-    def load(self) -> Asked:
+    def load(self) -> None:
         """Begin to load the plugin, so that trouble shows before there are jobs."""
-        return self._begin((), None, {})
+        self._loading = loading = Asked((), 0.0, {})
+        threading.Thread(target=self._load, args=(loading,), name=f"experiment {self._name}", daemon=True).start()
+
+    def await_loaded(self, until: float) -> None:
+        """Wait for that; if it takes longer its jobs wait."""
+        if self._loading is not None:
+            self._loading.ended.wait(max(0.0, until - time.monotonic()))
+        self._is_loaded()
 
     def start(self, jobs: Sequence[Job], question: Question) -> Asked | None:
         """Begin to ask, as far as the plugin's trouble allows; None: not now."""
         self._questions += 1
+        if self._plugin is None and not self._is_loaded():
+            return None
         if self._hangs:
             self._try_whether_it_hangs(jobs, question)
         if self._hangs or (self.trouble is not None and self._clock() < self._rests_until):
@@ -129,21 +139,36 @@ class Isolated:
             self._rests_until = self._accused_until
         self._say(f"returned a plan that cannot be written: {_clean(error)}")
 
-    def _begin(self, jobs: Sequence[Job], question: Question | None, put_off: Mapping[int, Plan]) -> Asked:
+    def _is_loaded(self) -> bool:
+        """Whether it can be asked. What did not load is tried again now and then, and nobody waits for it."""
+        if self._loading is None and self._clock() >= self._rests_until:
+            self.load()
+        loading = self._loading
+        if loading is not None and loading.ended.is_set():
+            self._loading = None
+            self._judge(loading)
+        elif loading is not None:
+            self._say("is still being loaded")
+        return self._plugin is not None
+
+    def _begin(self, jobs: Sequence[Job], question: Question, put_off: Mapping[int, Plan]) -> Asked:
         asked = Asked(jobs, time.monotonic() + self._limit_s, put_off)
         name = f"experiment {self._name}"
         threading.Thread(target=self._work, args=(asked, question), name=name, daemon=True).start()
         return asked
 
-    def _work(self, asked: Asked, question: Question | None) -> None:
-        """The life of a question's thread; whatever happens in it ends here."""
+    def _load(self, loading: Asked) -> None:
+        """The life of a thread that loads; whatever happens in it ends here."""
         try:
-            plugin = self._plugin = self._plugin or self._made()
+            self._plugin = self._made()
         except BaseException as error:
-            asked.does_not_load = _told(error)
-        else:
-            if question is not None:
-                self._search(plugin, asked, question)
+            loading.does_not_load = _told(error)
+        loading.ended.set()
+
+    def _work(self, asked: Asked, question: Question) -> None:
+        """The life of a question's thread."""
+        if self._plugin is not None:
+            self._search(self._plugin, asked, question)
         asked.in_time = time.monotonic() <= asked.until
         asked.ended.set()
 

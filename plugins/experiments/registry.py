@@ -14,12 +14,16 @@ from panda_fsm.ports import Catalogue, ExperimentPlugin
 from panda_fsm.sites import Sites
 from panda_fsm.trouble import Condition
 from plugins.experiments.isolation import Isolated, Question
+from plugins.experiments.trial import try_out
 
 Stored = Sequence[tuple[Job, dict[str, OutputFile]]]
 """Jobs, and their stored outputs by LFN."""
 GROUP = "panda_fsm.plugins"
 DEFAULT = "generic"
 LIMIT_S = 30.0
+START_S = 1.0
+"""A start waits so long for plugins to load; jobs of those that take longer wait themselves."""
+_OURS = "plugins.experiments."
 MOST_FILES = 50_000
 """Files of the jobs of one question: with hundreds of thousands a plugin takes longer than it is waited for."""
 _ITS_TURN = Later("jobs with many files are asked about a few at a time")
@@ -30,7 +34,7 @@ class IsolatedExperiments:
     """Every job gets a plan: that of its VO's plugin, `generic` for those without, `Later` where one is in trouble.
     Jobs with the destination `local` are asked about at the plugin of that name.
 
-    A plugin that does not load keeps nobody else from working, unless it is `generic`.
+    A plugin that does not load, or takes long to, keeps nobody else from working, unless it is `generic`.
     """
 
     def __init__(
@@ -42,10 +46,17 @@ class IsolatedExperiments:
         entries: Iterable[EntryPoint] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`condition` is told of each plugin's trouble; `entries` unless those that are installed."""
+        """`condition` is told of each plugin's trouble; `entries` unless those that are installed, of which others than
+        ours are tried out in a process apart."""
 
         def maker(entry: EntryPoint) -> Callable[[], ExperimentPlugin]:
-            return lambda: entry.load()(sites, catalogue)
+            def make() -> ExperimentPlugin:
+                if entries is None and not entry.value.startswith(_OURS):
+                    try_out(entry, sites, catalogue)
+                plugin: ExperimentPlugin = entry.load()(sites, catalogue)
+                return plugin
+
+            return make
 
         self._experiments = {
             entry.name: Isolated(entry.name, maker(entry), condition, limit_s, clock)
@@ -55,9 +66,15 @@ class IsolatedExperiments:
         self._mistrusted: dict[int, Later] = {}
         if DEFAULT not in self._experiments:
             raise SettingsError(f"no plugin called {DEFAULT}: is panda-fsm installed in this environment?")
-        loading = [(one, one.load()) for one in self._experiments.values()]
-        for one, asked in loading:
-            one.finish(asked, ())
+        self._load(limit_s)
+
+    def _load(self, limit_s: float) -> None:
+        """Side by side. Nothing starts without `generic`; others are not waited for long, for one of them may hang."""
+        begun = time.monotonic()
+        for one in self._experiments.values():
+            one.load()
+        for name, one in self._experiments.items():
+            one.await_loaded(begun + (limit_s if name == DEFAULT else START_S))
         default = self._experiments[DEFAULT]
         if default.trouble is not None:
             raise SettingsError(f"plugin {DEFAULT} {default.trouble}")

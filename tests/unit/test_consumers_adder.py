@@ -281,17 +281,6 @@ def test_event_of_an_older_version_is_ignored() -> None:
     assert isinstance(adder.decide(item), Ignore)
 
 
-def test_experiments_are_asked_once_a_batch_and_about_good_jobs_only() -> None:
-    experiments = Experiments()
-    jobs = [holding(ALL, job_id=1), holding(LOG, "failed", job_id=2), holding("NULL", job_id=3), holding(ALL, job_id=4)]
-    items = [
-        factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job)
-        for job in (*jobs, jobs[0])
-    ]
-    Adder(experiments).prepare(items)
-    assert experiments.asked == [[1, 4]]
-
-
 def test_what_the_pilot_said_itself_is_no_news() -> None:
     """A pilot that was killed writes no report; its own code says more than that."""
     assert verdict(decide(holding("NULL", "failed", pilot_erred=True))) == ("failed", NOTHING_DONE, "")

@@ -57,3 +57,14 @@ def test_experiments_are_asked_about_the_logs_of_jobs_that_fail() -> None:
         [factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job) for job in jobs]
     )
     assert experiments.asked_about_logs == [{1: ["log.tgz"], 2: ["log.tgz"], 3: ["log.tgz"]}]
+
+
+def test_experiments_are_asked_once_a_batch_and_about_good_jobs_only() -> None:
+    experiments = Experiments()
+    jobs = [holding(ALL, job_id=1), holding(LOG, "failed", job_id=2), holding("NULL", job_id=3), holding(ALL, job_id=4)]
+    items = [
+        factories.item(JobEvent(job_id=job.job_id, version=5, state=State.HOLDING, trigger="x"), job)
+        for job in (*jobs, jobs[0])
+    ]
+    Adder(experiments).prepare(items)
+    assert experiments.asked == [[1, 4]]

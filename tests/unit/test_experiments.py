@@ -24,6 +24,7 @@ from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments import registry
 from plugins.experiments.registry import GROUP, IsolatedExperiments
 from tests import factories
+from tests.polling import wait_until
 
 SITES = Sites(queues={factories.QUEUE: Queue(site="LAB", storage="LAB_DISK")})
 
@@ -60,6 +61,13 @@ class Broken(Quiet):
 
     def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
         raise ModuleNotFoundError("no client of its catalogue")
+
+
+class Stuck(Quiet):
+    """Does not come to the end of its loading."""
+
+    def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
+        Hung.gate.wait()
 
 
 class Nameless(Quiet):
@@ -173,6 +181,17 @@ def test_an_experiment_that_does_not_load_stops_itself_only() -> None:
     assert plans[3] == Go()
     assert "experiment a: does not load" in str(condition.trouble)
     assert "experiment b: does not load" in str(condition.trouble)
+
+
+def test_an_experiment_that_takes_long_to_load_keeps_no_other_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "START_S", 0.05)
+    condition = Condition()
+    both = experiments(condition, a="Stuck", b="Sold")
+    assert both.setup(jobs("a", "b")) == {1: Later("experiment a is still being loaded"), 2: Go()}
+    assert condition.trouble == "experiment a: is still being loaded"
+    assert both.refusal("a", "name") is None
+    Hung.gate.set()
+    wait_until(lambda: both.setup(jobs("a")) == {1: Go()}, "its answer")
 
 
 def test_an_experiment_without_a_usable_rule_for_names_does_not_load() -> None:

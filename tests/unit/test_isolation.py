@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -51,14 +52,15 @@ class Plugin:
 class Walled:
     """A plugin in its isolation, and a clock that the test turns."""
 
-    def __init__(self, answer: Answer, limit_s: float = 30.0, make: Callable[[], Plugin] | None = None) -> None:
+    def __init__(
+        self, answer: Answer, limit_s: float = 30.0, make: Callable[[], Plugin] | None = None, patience_s: float = 30
+    ) -> None:
         self.now = 0.0
         self.condition = Condition()
         self.plugin = Plugin(answer)
         self._isolated = Isolated("x", make or (lambda: self.plugin), self.condition, limit_s, lambda: self.now)
-
-    def load(self) -> None:
-        self._isolated.finish(self._isolated.load(), ())
+        self._isolated.load()
+        self._isolated.await_loaded(time.monotonic() + patience_s)
 
     def accuse(self, job_id: int) -> None:
         """Say that its plan for the job could not be written."""
@@ -200,31 +202,6 @@ def test_a_plugin_that_ends_its_thread_ends_nothing_else() -> None:
         raise SystemExit(1)
 
     assert "SystemExit" in why(Walled(leave).ask(1)[1])
-
-
-def test_a_plugin_that_does_not_load_is_tried_each_minute() -> None:
-    tries: list[str] = []
-    broken = True
-
-    def make() -> Plugin:
-        tries.append("import")
-        if broken:
-            raise ImportError("no module named rucio")
-        return Plugin(go)
-
-    walled = Walled(go, make=make)
-    walled.load()
-    assert walled.condition.trouble == "experiment x: does not load: ImportError: no module named rucio"
-    for _ in range(3):
-        assert why(walled.ask(1)[1]) == "experiment x does not load: ImportError: no module named rucio"
-    assert len(tries) == 1
-    walled.now += TRY_AGAIN_S
-    assert "does not load" in why(walled.ask(1)[1])
-    assert len(tries) == 2
-    broken = False
-    walled.now += TRY_AGAIN_S
-    assert walled.ask(1) == {1: Go()}
-    assert walled.condition.trouble is None
 
 
 @pytest.fixture

@@ -51,3 +51,34 @@ def test_without_a_supervisor_it_is_free() -> None:
     script = "from command import parent; parent.follow(); print('up')"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "up\n"
+
+
+ENDS = """
+import sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from command import parent, serve
+parent._END_WITHIN_S = 0.2
+ending = serve.Ending()
+ThreadPoolExecutor(1).submit(threading.Event().wait)
+print("up", flush=True)
+if sys.argv[1] == "hears":
+    while not ending.wait(60):
+        pass
+    print("end")
+    serve.leave(3)
+time.sleep(60)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("who", "code", "told"), [("hears", 3, "end\n"), ("does not", 1, "")])
+def test_who_is_told_to_end_ends_whatever_threads_a_plugin_left(who: str, code: int, told: str) -> None:
+    """By itself, or a little later: nobody would replace it else."""
+    child = subprocess.Popen([sys.executable, "-c", ENDS, who], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    with child, child.stdout as output:
+        assert output.readline() == "up\n"
+        child.terminate()
+        said = output.read()
+        assert child.wait() == code
+    assert said.startswith(told)
