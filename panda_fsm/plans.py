@@ -151,14 +151,13 @@ def _fault_of_go(plan: Go, job: Job, moves: BlockKind) -> str | None:
             return f"has a {type(part).__name__} where a tuple is wanted"
     if any(type(one) is not Transfer or type(one.seqs) is not tuple for one in plan.transfers):
         return "asks for a transfer that is none"
-    brought: dict[str, NewBlock] = {}
-    for block in (*plan.blocks, *(one.block for one in plan.transfers)):
+    blocks = (*plan.blocks, *(one.block for one in plan.transfers))
+    if len(blocks) > _MOST_BLOCKS_A_FILE * (len(job.files) + 1):
+        return f"brings {len(blocks)} blocks for {len(job.files)} files"
+    for block in blocks:
         if not _is_storable(block):
             return f"brings a block that cannot be stored: {block!r:.100}"
-        if brought.setdefault(block.name, block) != block:
-            return f"brings two blocks that are called {block.name}"
-    if len(brought) > _MOST_BLOCKS_A_FILE * (len(job.files) + 1):
-        return f"brings {len(brought)} blocks for {len(job.files)} files"
+    brought = {block.name: block for block in blocks}  # one name may be two's, where a submitter chose it
     return _fault_of_files(plan.files, brought, job) or _fault_of_transfers(plan, job, moves)
 
 

@@ -34,6 +34,7 @@ GOOD = {
     "nothing": Go(),
     "inputs": Go((pending(DIS),), (), (Transfer(DIS, (0,)),)),
     "outputs join a block": Go((FileChange(1, F.UNKNOWN, SUB.name),), (TOP, SUB)),
+    "two blocks of one name": Go((), (TOP, replace(TOP, kind=BlockKind.SUB))),
     "known block": Go((FileChange(1, F.READY, "old", "GUID", 5, "ad:00000001"),)),
     "parked": Park("why"),
     "later": Later("why"),
@@ -89,7 +90,6 @@ BAD: dict[str, tuple[Any, str]] = {
     "half a character in a source": (Go((), (replace(TOP, source="\udcff"),)), "a block that cannot be stored"),
     "no block at all": (Go((), ("b",)), "a block that cannot be stored"),  # type: ignore[arg-type]
     "bad block behind a good one": (Go((), (replace(TOP, vo="x" * 257), TOP)), "a block that cannot be stored"),
-    "two of one name": (Go((), (TOP, replace(TOP, task_id=8))), "brings two blocks that are called b"),
     "more blocks than files need": (Go((), tuple(replace(TOP, name=f"b{n}") for n in range(10))), "brings 10 blocks"),
     "transfer in words": (Go((), (), ("b",)), "a transfer that is none"),  # type: ignore[arg-type]
     "transfer of a list": (Go((pending(DIS),), (), (Transfer(DIS, [0]),)), "a transfer that is none"),  # type: ignore[arg-type]
