@@ -9,11 +9,12 @@ from gateway.access import audit
 from gateway.access.identity import Identity
 from gateway.context import Gateway
 from gateway.http.answers import failure, success
+from gateway.http.bodies import check_announced
 from gateway.http.refusal import NotFoundError, RefusalError
 from gateway.http.route import MB, Call
 from gateway.ports import CacheName
 from gateway.wire.user_requests import CacheContent
-from gateway.work.upload import Upload, safe_name
+from gateway.work.upload import MAX_BODY, Upload, safe_name
 from panda_fsm.descriptions import CacheFile
 
 _PORT = re.compile(r":\d+$")
@@ -38,6 +39,7 @@ class QuotaError(RefusalError):
 async def upload_cache_file(gateway: Gateway, call: Call, _ask: None) -> Response:
     """Keep a file under its base name; a name belongs to whoever came first, and keeps its content."""
     with Upload(gateway.sandboxes, call.request.headers.get("content-type", "")) as upload:
+        check_announced(call.request, MAX_BODY)
         await upload.receive(call.request.stream())
         file = CacheFile(upload.name, call.identity.key, upload.size, upload.checksum, upload.digest)
         async with gateway.store.registers.cache_name(file.name, file.owner) as name:

@@ -1,10 +1,12 @@
 """Answers: JSON always, success exactly 200, and refusals in the convention of who asked."""
 
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gateway.http.refusal import RefusalError, UndecodableError
 
@@ -97,3 +99,15 @@ def no_jobs_now(reason: str) -> Answer:
     answer = json_response({"StatusCode": StatusCode.NO_JOBS, "errorDialog": f"no jobs: {NOT_ACCEPTED}"})
     answer.reason = reason
     return answer
+
+
+def refusing(status: int, message: str) -> ASGIApp:
+    """An application that says no to what it did not read, for the last time on its connection."""
+    return failure(message, status, headers={"Connection": "close"} | _HEADERS.get(status, {}))
+
+
+def as_bytes(status: int, message: str) -> bytes:
+    """The same as it is sent, where there is no request that it could answer."""
+    answer = failure(message, status, headers={"Connection": "close"} | _HEADERS.get(status, {}))
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() + head + b"\r\n" + bytes(answer.body)

@@ -16,6 +16,8 @@ Answer = TypeVar("Answer")
 Fields = dict[str, Any]
 
 MOST_BYTES = 256 * 1024 * 1024
+EXPECTS = "panda_fsm.expects"
+"""Set in the scope of a request whose client sends the body when it is asked for it."""
 
 
 class Bodies:
@@ -28,6 +30,7 @@ class Bodies:
 
     async def read(self, request: Request, limit: int, waiting: Waiting) -> bytes:
         """The whole body. Raises TooLargeError, TooMuchNowError as soon as it is too much; ClientDisconnect."""
+        check_announced(request, limit)
         receive = request.receive
         parts: list[bytes] = []
         size = 0
@@ -87,3 +90,9 @@ class Bodies:
         if not waiting.is_done:
             waiting.weight += size
             self._left -= size
+
+
+def check_announced(request: Request, limit: int) -> None:
+    """Who asks whether to send a body is told that it is too large. Raises TooLargeError."""
+    if EXPECTS in request.scope and int(request.headers.get("content-length", 0)) > limit:
+        raise TooLargeError(f"the body is larger than {limit} bytes")

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from httptools import HttpParserError
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.http.answers import RETRY_AFTER_S, failure
+from gateway.http.answers import as_bytes, refusing
 from gateway.http.door import WAITING
 from gateway.http.journal import JOURNAL
+from gateway.http.parsing import PlainProtocol
 
 _MOST_HEAD = 64 * 1024
 MOST_URL = 64 * 1024
@@ -51,7 +52,7 @@ class _BeyondError(Exception):
     """The head is beyond a bound."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PlainProtocol):
     """uvicorn's protocol with bounds. `look` is called for all connections once a second: no timer for each."""
 
     def __init__(self, limits: Limits, *args: Any, **named: Any) -> None:
@@ -59,12 +60,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._phase = Phase.FIRST_BYTE
         self._since = self._moved_at = self.loop.time()
-        self._is_in_head = False
-        self._head = self._chunk = 0
-        """Bytes of a head that is not complete, and of what is read at this moment."""
+        self._untold = self._chunk = 0
+        """Bytes of which the parser has told nothing, neither a head nor a body, and of what is read at this moment."""
         self._came = self._seen = 0
         """Bytes of the body, or of our answer that is left; and when they were looked at last."""
         self._fault: tuple[int, str] | None = None
+        self._at_work: RequestResponseCycle | None = None
+        """The request that is being answered; those behind it on the connection wait."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -73,10 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        scope: Any = self.scope
-        waiting = scope.get(WAITING) if scope else None
-        if waiting is not None:
-            waiting.leave()
+        self._leave()
 
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.LINGER:
@@ -87,43 +86,52 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._phase in (Phase.IDLE, Phase.FIRST_BYTE):
             self._enter(Phase.HEAD)
         self._chunk = len(data)
-        super().data_received(data)
-        if self._is_in_head:
-            self._head += len(data)
-            if self._head > _MOST_HEAD:  # one endless header, of which the parser has told nothing yet
+        self._untold += len(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.feed(data)
+        except HttpParserError:
+            self._refuse_unreadable()
+            return
+        if self._untold > _MOST_HEAD:
+            if self.is_in_head:  # one endless header
                 self._refuse(*self._too_long())
+            elif self._phase is Phase.BODY:  # trailers, or what stands beside the size of a chunk
+                self._refuse(431, f"more than {_MOST_HEAD} bytes around the body")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head = True
-        self._head = 0
+        self._untold = 0
 
     def on_headers_complete(self) -> None:
         if len(self.url) > MOST_URL or len(self.headers) > _MOST_HEADERS or self._has_long_head():
             self._fault = self._too_long()
             raise _BeyondError
-        self._enter(Phase.BODY)
-        self._is_in_head = False
-        self._came = self._seen = 0
         super().on_headers_complete()
+        if not self.is_in_head:
+            self._enter(Phase.BODY)
+            self._came = self._seen = self._untold = 0
+            if len(self.pipeline) == 1:
+                self.flow.resume_reading()  # only who reads hears that the client hangs up
 
     def on_body(self, body: bytes) -> None:
         self._came += len(body)
+        self._untold = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._phase = Phase.ANSWER if not self.cycle.response_complete else Phase.IDLE
+        if not self.is_in_head:
+            self._phase = Phase.ANSWER if not self.cycle.response_complete else Phase.IDLE
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._phase is Phase.ANSWER and not self.pipeline:
+        if self._phase is Phase.ANSWER and self.cycle.response_complete:
             self._phase = Phase.IDLE
 
-    def send_400_response(self, msg: str) -> None:
-        """Called for whatever the parser refuses, and for what we stopped it at."""
-        status, reason = self._fault or (400, "not HTTP")
-        self._refuse(status, reason)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
 
     def look(self, now: float) -> None:
         """Close what has taken too long, with an answer where one can be given."""
@@ -135,9 +143,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(408, "the request's head did not come in time")
             case Phase.BODY:
                 self._look_at_body(now, taken_s)
-            case Phase.LINGER if taken_s > _LINGER_S:
+            case Phase.LINGER if taken_s > _LINGER_S and not self._is_answering():
                 self.transport.close()
-            case Phase.ANSWER | Phase.IDLE:
+            case Phase.ANSWER | Phase.IDLE | Phase.LINGER:
                 self._look_at_answer(now)
 
     def is_idle(self, now: float) -> bool:
@@ -154,18 +162,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle.response_complete:
             self.transport.close()
         elif not self.cycle.response_started:
-            JOURNAL.note(self.client, 408, "the request's body did not come in time", path=self.scope["path"][:200])
-            task = self.loop.create_task(_answer(self.cycle, 408, "the request's body did not come in time"))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-            self._phase = Phase.ANSWER
+            self._refuse(408, "the request's body did not come in time")
 
     def _look_at_answer(self, now: float) -> None:
         left = self.transport.get_write_buffer_size()
         if left != self._seen or not left:
             self._seen, self._moved_at = left, now
         elif now - self._moved_at > self._limits.pause_s:
-            JOURNAL.note(self.client, 0, "nobody took the answer", path=self.scope["path"][:200])
+            path = self._at_work.scope["path"][:200] if self._at_work else ""
+            JOURNAL.note(self.client, 0, "nobody took the answer", path=path)
             self.transport.abort()
 
     def _enter(self, phase: Phase) -> None:
@@ -179,23 +184,67 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _has_long_head(self) -> bool:
         """Only of a large piece it is worth the while to count."""
-        if self._head + self._chunk <= _MOST_HEAD:
+        if self._untold + self._chunk <= _MOST_HEAD:
             return False
         return sum(len(name) + len(value) for name, value in self.headers) > _MOST_HEAD
 
     def _refuse(self, status: int, reason: str) -> None:
-        """Answer what is no request, and listen no more."""
+        """Answer what is no request, or not a whole one, and listen no more."""
         if self._phase is Phase.LINGER:
             return
-        JOURNAL.note(self.client, status, reason)
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.transport.write(_raw(status, reason))
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
+        if self._phase is Phase.BODY:
+            self._refuse_body(status, reason)
         else:
-            cycle.keep_alive = False  # an answer is on its way: it is the last one
+            JOURNAL.note(self.client, status, reason)
+            if self._is_answering():
+                self.cycle.keep_alive = False  # the answer that is on its way is the last one
+            else:
+                self._say(status, reason)
         self._enter(Phase.LINGER)
+
+    def _refuse_unreadable(self) -> None:
+        """Whatever the parser refuses, and what we stopped it at."""
+        self._refuse(*(self._fault or (400, "not HTTP")))
+
+    def _refuse_body(self, status: int, reason: str) -> None:
+        """Of the newest request the rest cannot be read."""
+        cycle = self.cycle
+        JOURNAL.note(self.client, status, reason, path=cycle.scope["path"][:200])
+        if cycle is not self._at_work:  # others are answered before it
+            self.pipeline[0] = cycle, refusing(status, reason)  # type: ignore[assignment]
+        elif cycle.response_complete:
+            self._hear_no_more()
+        elif cycle.response_started:
+            cycle.keep_alive = False
+        else:
+            self._say(status, reason)
+            self._leave()
+
+    def _say(self, status: int, reason: str) -> None:
+        """The last answer of the connection."""
+        self.transport.write(as_bytes(status, reason))
+        self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _leave(self) -> None:
+        """Whatever is worked at is told that its client reads no answer."""
+        cycle = self._at_work
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        scope: Any = cycle.scope
+        waiting = scope.get(WAITING)
+        if waiting is not None:
+            waiting.leave()
+
+    def _is_answering(self) -> bool:
+        """An answer is on its way, or will be."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not (cycle.response_complete or cycle.disconnected)
 
     def _make_room(self) -> bool:
         """Close a connection on which nothing is asked, for one on which something may be."""
@@ -206,21 +255,6 @@ class BoundedProtocol(HttpToolsProtocol):
             if number > 100:
                 break
         return False
-
-
-async def _answer(cycle: RequestResponseCycle, status: int, message: str) -> None:
-    answer = failure(message, status, headers={"Connection": "close"})
-    await cycle.send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
-    await cycle.send({"type": "http.response.body", "body": bytes(answer.body), "more_body": False})
-
-
-def _raw(status: int, message: str) -> bytes:
-    answer = failure(message, status)
-    if status == 503:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    answer.headers["Connection"] = "close"
-    head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() + head + b"\r\n" + bytes(answer.body)
 
 
 def look_at_all(connections: Iterable[Any], now: float) -> None:

@@ -20,6 +20,7 @@ NO_CHECKSUM = -1
 _SOURCES = "sources."
 MAX_SOURCES = 768 * MB
 MAX_OTHER = 10 * MB
+MAX_BODY = MAX_SOURCES + MB
 _MAX_HEADERS = 64 * 1024
 _MAX_BOUNDARY = 256
 _AT_A_TIME = 256 * 1024
@@ -86,7 +87,7 @@ class Upload:
         waiting = 0
         async for chunk in chunks:
             came += len(chunk)
-            if came > MAX_SOURCES + MB:
+            if came > MAX_BODY:
                 raise TooLargeError(f"the body is larger than {MAX_SOURCES} bytes")
             held.append(chunk)
             waiting += len(chunk)
