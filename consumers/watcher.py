@@ -81,7 +81,8 @@ class Watcher(Service[None]):
             errors=_errors(report),
             report=_stored(report, job) if final else None,
             sample=None if final else sample(report.attributes),
-            stdout=_stdout(report),
+            stdout=_shown(report, "stdout"),
+            metadata=None if final else _shown(report, "metadata"),
             command=pilot_commands.without(job.command, report.told),
         )
         if not final and _says_nothing_new(report, job):
@@ -124,9 +125,9 @@ def _tell(tell: TellPilot, job: Job) -> Outcome:
     return Record(Changes(command=pilot_commands.changed(job.command, tell.command, tell.debug)))
 
 
-def _stdout(report: PilotReport) -> str | None:
-    """What the pilot shows of its job, in debug mode or because it was asked; nothing is no news."""
-    shown = report.attributes.get("stdout")
+def _shown(report: PilotReport, name: str) -> str | None:
+    """What the pilot shows of its job, or says of its outputs; nothing is no news."""
+    shown = report.attributes.get(name)
     return str(shown) if shown else None
 
 

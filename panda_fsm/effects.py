@@ -97,6 +97,7 @@ class Effects:
     reports: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, dict[str, int]] = field(default_factory=dict)
     stdout: dict[int, str] = field(default_factory=dict)
+    metadata: dict[int, str] = field(default_factory=dict)
     created: list[tuple[str, Trigger, JobDraft, str]] = field(default_factory=list)
     close_blocks_of: set[int] = field(default_factory=set)
     close_blocks: set[str] = field(default_factory=set)
@@ -178,6 +179,8 @@ class Effects:
             self.samples[job.job_id] = changes.sample
         if changes.stdout is not None:
             self.stdout[job.job_id] = changes.stdout
+        if changes.metadata is not None:
+            self.metadata[job.job_id] = changes.metadata
         if changes.errors:
             row["errors"] = row.get("errors", {}) | {
                 e.component.value: {"code": e.code, "diag": cut(e.diagnostic)} for e in changes.errors

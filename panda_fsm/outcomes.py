@@ -73,7 +73,8 @@ class Changes:
 
     `new_files` are there before `files` are changed. `arrived_blocks` names dispatch blocks to close if no file of
     theirs is pending any more. `command` "" says that there is none any more. `sample`: how the payload does, for the
-    job's small history; `stdout`: what its pilot shows of it.
+    job's small history; `stdout`: what its pilot shows of it; `metadata`: what it says of its outputs at length, before
+    its last words.
     """
 
     new_files: tuple[NewFile, ...] = ()
@@ -89,6 +90,7 @@ class Changes:
     report: dict[str, Any] | None = None
     sample: dict[str, int] | None = None
     stdout: str | None = None
+    metadata: str | None = None
 
 
 NO_CHANGES = Changes()

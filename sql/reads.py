@@ -1,5 +1,6 @@
 """What people read: jobs with their files, counts, how far a task is. Apart from what pilots wait for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,9 @@ from sql.queries import load
 _Q = load("reads")
 _AT_A_TIME = 50
 _MOST_BYTES = 64 * 1024 * 1024
-"""Of parameters and metadata in one answer."""
+"""Of parameters, metadata and files in one answer."""
+_NAMES_OF_A_FILE = 256
+"""What is said of a file takes so much more where each of its values has its name."""
 _HOPS_OF = 300
 """Live jobs and archived ones, of which hops are taken: enough for percentiles, and looked up in milliseconds."""
 _LAST = 2**63 - 1
@@ -55,15 +58,18 @@ class ReadStore(JobRows):
     async def describe(self, job_ids: Sequence[int]) -> dict[int, JobDescription]:
         """Jobs with specification and files, live or archived. Raises TooMuchError when they are too large together.
 
-        A few at a time, so that others who read have their turn.
+        A few at a time, so that others who read have their turn. What is asked for several times weighs as often.
         """
         found: dict[int, JobDescription] = {}
+        asked = Counter(job_ids)
+        wanted = list(asked)
         left = _MOST_BYTES
-        for start in range(0, len(job_ids), _AT_A_TIME):
-            missing = list(job_ids[start : start + _AT_A_TIME])
+        for start in range(0, len(wanted), _AT_A_TIME):
+            missing = wanted[start : start + _AT_A_TIME]
             for query in ("describe", "describe_archived"):
                 for row in await self._described(query, missing) if missing else ():
-                    left -= row.pop("weight")
+                    weight = row.pop("weight") + _NAMES_OF_A_FILE * len(row["files"])
+                    left -= weight * asked[row["job_id"]]
                     found[row["job_id"]] = _description(row)
                 if left < 0:
                     raise TooMuchError(f"these jobs have more than {_MOST_BYTES >> 20} MB: ask for fewer at once")

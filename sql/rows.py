@@ -145,9 +145,13 @@ def samples(effects: Effects) -> list[Row]:
     return [{"job_id": job_id, **taken} for job_id, taken in effects.samples.items()]
 
 
-def stdout(effects: Effects) -> list[Row]:
-    """What pilots show of their jobs."""
-    return [{"job_id": job_id, "stdout": shown} for job_id, shown in effects.stdout.items()]
+def shown(effects: Effects) -> list[Row]:
+    """What pilots show of their jobs, and say of their outputs."""
+    told = effects.stdout, effects.metadata
+    return [
+        {"job_id": job_id, "stdout": told[0].get(job_id), "metadata": told[1].get(job_id)}
+        for job_id in sorted(told[0].keys() | told[1].keys())
+    ]
 
 
 def history(effects: Effects, transitions: Mapping[tuple[str, str | None], int]) -> list[Row]:

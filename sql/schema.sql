@@ -476,7 +476,8 @@ CREATE TABLE public.job_state (
 CREATE TABLE public.job_stdout (
     job_id bigint NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
-    stdout text NOT NULL
+    stdout text NOT NULL,
+    metadata text
 );
 
 CREATE TABLE public.job_told (

@@ -208,7 +208,7 @@ class PostgresTransaction:
             self._connection.execute(_Q["fill_blocks"], {"names": sorted(effects.filled)})
         self._rows("store_reports", effects.reports)
         self._rows("keep_samples", rows.samples(effects), minutes=MINUTES)
-        self._rows("keep_stdout", rows.stdout(effects))
+        self._rows("keep_shown", rows.shown(effects))
         self._close_blocks(effects)
         self.noted = self._store.starts_to_note(effects.started_at)
         if self.noted:

@@ -102,11 +102,11 @@ async def get_description(gateway: Gateway, call: Call, ask: DescribeRequest) ->
     """Jobs in the order asked, live or archived; null for what is unknown."""
     with reading():
         found = await _patiently(gateway, ask.job_ids, gateway.store.reads.describe)
-    described = []
-    for index, job_id in enumerate(ask.job_ids):
-        described.append(_described(gateway, call.identity, found[job_id]) if job_id in found else None)
+    described: dict[int, dict[str, Any]] = {}
+    for index, (job_id, job) in enumerate(found.items()):
+        described[job_id] = _described(gateway, call.identity, job)
         await _let_others_in(index)
-    return success(described)
+    return success([described.get(job_id) for job_id in ask.job_ids])
 
 
 def _described(gateway: Gateway, identity: Identity, job: JobDescription) -> dict[str, Any]:

@@ -1,32 +1,25 @@
 """The one tolerant decoder of request bodies: gzip, JSON and forms are recognised by content, sizes are counted."""
 
-import json
-import math
 import re
 import zlib
 from typing import Any
 
 import orjson
 
+from gateway.http.mending import flattened, mended
 from gateway.http.refusal import TooLargeError, UndecodableError
 from gateway.http.structure import check
 
 MAX_FIELDS = 20_000
 """Of one request: 10,000 ids in a form are as many fields, and there are others."""
-_MAX_LENIENT = 1024 * 1024
 _MAX_RATIO = 250
 """Thousands of equal jobs pack 100 : 1; only what is made to hurt packs 1000 : 1."""
 _FREE_OF_RATIO = 32 * 1024 * 1024
 """A payload's metadata may be long and all alike; how many values it holds is counted before it is parsed."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
-_DIGITS_OF_64_BITS = 19
 _MOST_MEMBERS = 16
 _GZIP = 31  # zlib's name for "gzip header and trailer"
-_SURROGATES = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|[89a-fA-F][0-9a-fA-F]{2})")
-"""A pair, or half of one, which nobody can write down."""
-_ONE = 6  # characters of an escape
-_REPLACED = b"\\ufffd"
 _SLICE = 64 * 1024
 _ESCAPES = re.compile(rb"(?:%[0-9a-fA-F]{2})+")
 
@@ -75,7 +68,7 @@ def unpacked(body: bytes, limit: int) -> bytes:
 
 
 def _json_object(text: bytes) -> dict[str, Any]:
-    value = decode_json(text)
+    value = decode_json(text, 1)
     if not isinstance(value, dict):
         raise UndecodableError("the body must be a JSON object with named fields")
     if len(value) > MAX_FIELDS:
@@ -83,73 +76,34 @@ def _json_object(text: bytes) -> dict[str, Any]:
     return value
 
 
-def decode_json(text: bytes | str) -> Any:
+def decode_json(text: bytes | str, depth_kept: int | None = None) -> Any:
     """JSON as others write it: NaN and infinities, which JSON does not know, become null; what is no character, U+FFFD.
 
-    Raises UndecodableError or TooLargeError.
+    Of a text that holds too much, what is deeper than `depth_kept` is read as text: perhaps it is one field that nobody
+    looks into. Raises UndecodableError or TooLargeError.
     """
     if isinstance(text, str):
         text = text.encode(errors="replace")
-    check(text)
+    try:
+        check(text)
+    except (TooLargeError, UndecodableError):
+        if depth_kept is None:
+            raise
+        text = flattened(text, depth_kept)
+        check(text)
+    return _parsed(text)
+
+
+def _parsed(text: bytes) -> Any:
+    """Only what the parser refuses is mended: nearly nothing."""
     try:
         return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return _mended(text, error)
-
-
-def _mended(text: bytes, error: orjson.JSONDecodeError) -> Any:
-    """Cheap mending first, which any size can have; then the slow parser, for what is not large."""
-    mended = text.decode(errors="replace").encode()
-    if b"\\ud" in mended or b"\\uD" in mended:
-        mended = _SURROGATES.sub(_whole_pairs, mended)
-    if mended != text:
-        try:
-            return orjson.loads(mended)
-        except orjson.JSONDecodeError as still:
-            error = still
-    if len(mended) > _MAX_LENIENT:
-        raise UndecodableError(f"the body is not valid JSON: {error.msg} at character {error.pos}")
-    return _lenient_json(mended)
-
-
-def _whole_pairs(found: re.Match[bytes]) -> bytes:
-    """What was found, without halves. After an odd number of backslashes it begins with no escape, but with text."""
-    before = found.start()
-    while before and found.string[before - 1 : before] == b"\\":
-        before -= 1
-    is_pair, is_text = len(found[0]) > _ONE, (found.start() - before) % 2
-    if is_text:
-        return found[0][:_ONE] + (_REPLACED if is_pair else b"")
-    return found[0] if is_pair else _REPLACED
-
-
-def _lenient_json(text: bytes) -> Any:
+    except orjson.JSONDecodeError:
+        pass
     try:
-        return json.loads(
-            text, strict=False, parse_constant=lambda _name: None, parse_float=_finite, parse_int=_whole
-        )  # fmt: skip
-    except (ValueError, RecursionError) as error:
-        raise UndecodableError(f"the body is not valid JSON: {_reason(error)}") from None
-
-
-def _reason(error: ValueError | RecursionError) -> str:
-    match error:
-        case json.JSONDecodeError():
-            return f"{error.msg} at character {error.pos}"
-        case RecursionError():
-            return "nested too deeply"
-        case _:
-            return "not UTF-8"
-
-
-def _whole(text: str) -> int | float | None:
-    """Beyond 64 bits a float, as the fast decoder gives it."""
-    return int(text) if len(text) < _DIGITS_OF_64_BITS else _finite(text)
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
+        return orjson.loads(mended(text))
+    except orjson.JSONDecodeError as error:
+        raise UndecodableError(f"the body is not valid JSON: {error.msg} at character {error.pos}") from None
 
 
 def form_fields(text: bytes) -> dict[str, Any]:

@@ -26,6 +26,8 @@ MAX_JOBS_PER_ACQUIRE = 500
 MAX_BULK = 1000
 MAX_ATTEMPT = 32767
 MAX_ASKED = 2000
+_FIELDS_OF_REPORTS = 2
+"""How deep they stand in a list of reports."""
 
 
 class Ask(BaseModel):
@@ -39,7 +41,7 @@ def _reports(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return decode_json(value)
+        return decode_json(value, _FIELDS_OF_REPORTS)
     except UndecodableError as error:
         raise ValueError(error.message.replace("the body", "the text", 1)) from None
 

@@ -1,29 +1,34 @@
 -- What people read.
 
 -- name: describe
--- What the pilot says of its outputs at length stays with its last words, as long as those are kept.
-SELECT j.*, p.spec, r.metadata,
-    coalesce(octet_length(p.spec::text), 0) + coalesce(octet_length(r.metadata), 0) AS weight,
-    (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
-                f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
-     FROM job_file f WHERE f.job_id = j.job_id) AS files
+-- What the pilot says of its outputs at length stays with its last words, as long as those are kept; until then, and
+-- where those say nothing of it, what it said before.
+SELECT j.*, p.spec, coalesce(r.metadata, s.metadata) AS metadata, f.files,
+    coalesce(octet_length(p.spec::text), 0) + coalesce(octet_length(coalesce(r.metadata, s.metadata)), 0)
+        + octet_length(f.files::text) AS weight
 FROM job j LEFT JOIN job_spec p ON p.job_id = j.job_id
 LEFT JOIN LATERAL (SELECT attributes ->> 'metadata' AS metadata FROM pilot_report
     WHERE job_id = j.job_id AND attempt_nr = j.attempt_nr OFFSET 0) r ON true
+LEFT JOIN job_stdout s ON s.job_id = j.job_id
+CROSS JOIN LATERAL (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset,
+        f.destination_block, f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]') AS files
+    FROM job_file f WHERE f.job_id = j.job_id) f
 WHERE j.job_id = ANY (%(job_ids)s::bigint[])
 
 -- name: describe_archived
 -- The month is known, so no other partition is looked into.
-SELECT j.*, p.spec, r.metadata,
-    coalesce(octet_length(p.spec::text), 0) + coalesce(octet_length(r.metadata), 0) AS weight,
-    (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset, f.destination_block,
-                f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]')
-     FROM job_file_archive f WHERE f.job_id = e.job_id AND f.ended_at = e.ended_at) AS files
+SELECT j.*, p.spec, coalesce(r.metadata, s.metadata) AS metadata, f.files,
+    coalesce(octet_length(p.spec::text), 0) + coalesce(octet_length(coalesce(r.metadata, s.metadata)), 0)
+        + octet_length(f.files::text) AS weight
 FROM job_ended e
 JOIN job_archive j ON j.job_id = e.job_id AND j.ended_at = e.ended_at
 LEFT JOIN job_spec_archive p ON p.job_id = e.job_id AND p.ended_at = e.ended_at
 LEFT JOIN LATERAL (SELECT attributes ->> 'metadata' AS metadata FROM pilot_report
     WHERE job_id = j.job_id AND attempt_nr = j.attempt_nr OFFSET 0) r ON true
+LEFT JOIN job_stdout s ON s.job_id = e.job_id
+CROSS JOIN LATERAL (SELECT coalesce(json_agg(json_build_array(f.seq, f.type, f.lfn, f.scope, f.dataset,
+        f.destination_block, f.destination, f.token, f.guid, f.size, f.checksum, f.status) ORDER BY f.seq), '[]') AS files
+    FROM job_file_archive f WHERE f.job_id = e.job_id AND f.ended_at = e.ended_at) f
 WHERE e.job_id = ANY (%(job_ids)s::bigint[])
 
 -- name: job_counts
@@ -101,7 +106,7 @@ FROM job_sample s WHERE s.job_id = %(job_id)s ORDER BY s.slot
 
 -- name: stdout
 -- What came while a program of the release before handled it lies with the job.
-SELECT s.at, s.stdout FROM job_stdout s WHERE s.job_id = %(job_id)s
+SELECT s.at, s.stdout FROM job_stdout s WHERE s.job_id = %(job_id)s AND s.stdout <> ''
 UNION ALL
 SELECT j.modified_at, j.pilot ->> 'stdout' FROM job j WHERE j.job_id = %(job_id)s AND j.pilot ->> 'stdout' IS NOT NULL
 ORDER BY 1 DESC LIMIT 1

@@ -391,10 +391,15 @@ FROM json_to_recordset(%(rows)s::json) AS r(
     tot_wbytes bigint)
 ON CONFLICT DO NOTHING
 
--- name: keep_stdout
-INSERT INTO job_stdout (job_id, stdout)
-SELECT r.job_id, r.stdout FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, stdout text)
-ON CONFLICT (job_id) DO UPDATE SET stdout = excluded.stdout, at = now()
+-- name: keep_shown
+-- Each as long as the pilot shows no more of it; the time is that of what it showed to people.
+INSERT INTO job_stdout (job_id, stdout, metadata)
+SELECT r.job_id, coalesce(r.stdout, ''), r.metadata
+FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, stdout text, metadata text)
+ON CONFLICT (job_id) DO UPDATE SET
+    stdout = CASE excluded.stdout WHEN '' THEN job_stdout.stdout ELSE excluded.stdout END,
+    at = CASE excluded.stdout WHEN '' THEN job_stdout.at ELSE now() END,
+    metadata = coalesce(excluded.metadata, job_stdout.metadata)
 
 -- name: write_history
 INSERT INTO job_history (job_id, version, transition_id, message_id, service, host, detail)

@@ -7,6 +7,7 @@ import os
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ import pytest
 
 from consumers.watcher import Watcher
 from panda_fsm.descriptions import ListedJob, Wanted
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import PandaError, TooMuchError
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.samples import SAMPLED
 from panda_fsm.jobs.states import State
@@ -206,6 +207,46 @@ def test_what_a_pilot_shows_is_kept_until_it_shows_more(past: Database, serve: S
         return [None if one is None else one.stdout for one in found]
 
     assert with_store(database_url, scene) == ["second", "by a program of before", None]
+
+
+def test_what_a_pilot_says_of_its_outputs_is_kept_until_it_says_more(
+    past: Database, serve: Serve, database_url: str
+) -> None:
+    put(past, [17, 18, 19, 20], State.RUNNING)
+    watcher = serve(Watcher(LIMITS))
+    for metadata in ("first", "second"):
+        watcher.handle(*(factories.report(n, "running", attributes={"metadata": metadata}) for n in (18, 19, 20)))
+    shown = {"stdout": "a line"}
+    watcher.handle(factories.report(20, "running", attributes=shown), factories.report(17, "running", attributes=shown))
+    watcher.handle(factories.report(18, "finished", attributes={"metadata": "last"}), factories.report(19, "finished"))
+
+    async def scene(store: GatewayStore) -> tuple[list[Any], list[bool]]:
+        described = await store.reads.describe([17, 18, 19, 20, 1])
+        metadata = [described[job_id].columns["metadata"] for job_id in (17, 18, 19, 20, 1)]
+        return metadata, [await store.reads.stdout(job_id) is None for job_id in (17, 18, 19, 20)]
+
+    expected = [None, "last", "second", "second", None], [False, True, True, False]
+    assert with_store(database_url, scene) == expected
+
+
+def test_what_is_asked_for_often_weighs_as_often(past: Database, database_url: str) -> None:
+    """Three thousand times a job with a megabyte of parameters was an answer of three gigabytes."""
+    past.execute("UPDATE job_spec SET spec = jsonb_build_object('x', repeat('y', 1000000)) WHERE job_id = 20")
+    past.execute("UPDATE job_spec_archive SET spec = jsonb_build_object('x', repeat('y', 1000000)) WHERE job_id = 1")
+    past.execute(
+        "INSERT INTO job_file SELECT more.* FROM (SELECT * FROM job_file WHERE job_id = 19 LIMIT 1) AS f,"
+        " generate_series(1, 2000) AS n,"
+        " jsonb_populate_record(NULL::job_file, to_jsonb(f) || jsonb_build_object('seq', 100 + n)) AS more"
+    )
+    for job_id, taken, refused in ((20, 60, 70), (1, 60, 70), (19, 50, 100), (18, 5000, None)):
+
+        async def scene(store: GatewayStore, job_id: int = job_id, times: int = taken) -> int:
+            return len(await store.reads.describe([job_id] * times))
+
+        assert with_store(database_url, scene) == 1
+        if refused is not None:
+            with pytest.raises(TooMuchError):
+                with_store(database_url, partial(scene, times=refused))
 
 
 def test_a_command_waits_for_the_pilot_and_is_gone_once_it_was_told(past: Database, serve: Serve) -> None:

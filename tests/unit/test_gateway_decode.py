@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from gateway.http.bodies import Bodies
-from gateway.http.decode import decode_plain
+from gateway.http.decode import decode_json, decode_plain
 from gateway.http.refusal import TooLargeError, UndecodableError
+from gateway.wire.pilot_requests import BulkUpdateRequest
 from gateway.work.waiting import Waiting
 
 LIMIT = 100_000
@@ -41,7 +42,9 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "half a surrogate pair": (b'{"a": "x\\ud800", "b": "\\ud83d\\ude00\\\\ud800"}', {"a": "x\ufffd", "b": "😀\\ud800"}),
     "broken UTF-8 in JSON": (b'{"a": "\xff", "\xfe": 1}', {"a": "\ufffd", "\ufffd": 1}),
     "broken UTF-8 beside NaN": (b'{"a": "\xff\\udcff", "b": NaN}', {"a": "\ufffd\ufffd", "b": None}),
-    "control characters in a text": (b'{"a": "1\n2\t\x01"}', {"a": "1\n2\t\x01"}),
+    "control characters in a text": (b'{"a": "1\n2\t\x01\x00\r"}', {"a": "1\n2\t\r"}),
+    "nested deeply": (b'{"a":' + b"[" * 64 + b"]" * 64 + b',"b":{}}', {"a": "[" * 64 + "]" * 64, "b": "{}"}),
+    "nested without end": (b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", {"a": "[" * 50_000 + "]" * 50_000}),
     "a byte order mark": (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
     "a byte order mark, packed": (gzip.compress(b'\xef\xbb\xbf{"a": 1}'), {"a": 1}),
     "broken UTF-8 in a form": (b"a=%ff%fe&b=\xff", {"a": "\ufffd\ufffd", "b": "\ufffd"}),
@@ -58,8 +61,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "bytes that are nothing": (b"\xff\xfe\x00\x01", "neither"),
     "a form that is none": (b"hello", "neither"),
     "a form without any value": (b"hello&world", "neither"),
-    "nested too deeply": (b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "not valid JSON"),
-    "nested deeper than anybody means": (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nested more than 64"),
+    "nested too deeply, and nothing but": (b"[" * 50_000 + b"]" * 50_000, "must be a JSON object"),
+    "a text nested in nothing": (b'{"a":' + b"[" * 50_000 + b"}", "not valid JSON"),
+    "a number without end": (b'{"a": NaN, "b": 1' + b"0" * 1_000_000 + b"}", "not valid JSON"),
     "json cut short of a megabyte and more": (b'{"a": NaN, "b": "' + b"x" * 1_100_000, "not valid JSON"),
 }
 
@@ -126,6 +130,51 @@ def test_a_body_of_endless_empty_members_is_refused_before_they_are_read() -> No
     assert refused.value.status == 400
 
 
+FOREIGN: dict[str, tuple[bytes, Any]] = {
+    "NaN": (b"NaN", None),
+    "infinity": (b" -Infinity ", None),
+    "beyond 64 bits": (b"123456789012345678901", 123456789012345678901.0),
+    "400 digits": (b"-1" + b"0" * 400, None),
+    "400 digits and a fraction": (b"1" + b"0" * 400 + b".5e-1", None),
+    "an exponent": (b"[1E+999,2e-999,3e5]", [None, 0.0, 3e5]),
+    "a name that says so": (b'{"NaN":1,"-Infinity":"1e999"}', {"NaN": 1, "-Infinity": "1e999"}),
+    "a tab": (b'"a\tb"', "a\tb"),
+    "line ends": (b'"a\r\nb\n"', "a\r\nb\n"),
+    "what nobody writes": (b'"a\x00\x01b\x1f"', "ab"),
+    "half a pair": (b'"\\ud800x\\udfff"', "\ufffdx\ufffd"),
+    "a pair": (b'"\\ud83d\\ude00\\ud83d"', "😀\ufffd"),
+    "no pair": (b'"\\\\ud83d\\ude00\\\\\\"\\\\"', '\\ud83d\ufffd\\"\\'),
+    "broken UTF-8": (b'"\xff\xe2\x82\xac"', "\ufffd€"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_what_json_does_not_know_is_read_however_large_the_body(case: str) -> None:
+    """Wherever the slices end in which it is mended."""
+    written, expected = FOREIGN[case]
+    for before in (0, *range(256 * 1024 - 20 - len(written), 256 * 1024 + 2, 1 if len(written) < 100 else 50)):
+        body = b'{"b":"' + b"x" * before + b'","a":' + written + b',"c":"\\"NaN\\\\",\n"d":Infinity}'
+        fields = decode_plain(body)
+        assert fields == {"b": "x" * before, "a": expected, "c": '"NaN\\', "d": None}, before
+
+
+RICH = {
+    "in values": b"[" + b"1," * 4_000_000 + b"1]",
+    "in objects": b'{"a\\"\\\\":[{}' + b",{}" * 200_000 + b'],"b": "\\u00e9\\n{["}',
+    "in depth": b"[" * 100 + b'"]}\\""' + b"]" * 100,
+}
+
+
+@pytest.mark.parametrize("case", RICH)
+def test_a_field_that_holds_too_much_is_kept_as_a_text(case: str) -> None:
+    field = RICH[case]
+    report = b'{"jobId": 1, "metaData": ' + field + b' , "xml": {"a": [1]}, "node": "]{"}'
+    expected = {"jobId": 1, "metaData": field.decode(), "xml": '{"a": [1]}', "node": "]{"}
+    assert decode_plain(report) == expected
+    several = decode_plain(b'{"job_list": [' + report + b', null, {"jobId": 2}]}')
+    assert BulkUpdateRequest.model_validate(several).job_list == [expected, None, {"jobId": 2}]
+
+
 RECORD = b'{"a": "' + b"x" * 40 + b'"},'
 
 
@@ -154,13 +203,13 @@ AMOUNTS: dict[str, tuple[bytes, bool]] = {
 @pytest.mark.parametrize("case", AMOUNTS)
 def test_values_are_counted_before_they_are_read(case: str) -> None:
     text, is_fine = AMOUNTS[case]
-    body = b'{"a": [' + text.rstrip(b",") + b"]}"
+    body = b"[" + text.rstrip(b",") + b"]"
     if is_fine:
-        assert decode_plain(body)
+        assert decode_json(body)
         return
     began = time.thread_time()
     with pytest.raises(TooLargeError, match="too many values"):
-        decode_plain(body)
+        decode_json(body)
     assert time.thread_time() - began < 0.1
 
 
