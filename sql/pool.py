@@ -157,6 +157,8 @@ class Pool:
         if not self._is_away and pool.get_stats()["pool_available"] == 0:
             self._is_away = True
             log.warning("database_away", pool=self._name)
+            while pool._waiting:  # whoever waited already would wait on, up to the end of his time
+                await pool._waiting.popleft().fail(PoolTimeout("the database is away"))
 
     def _works(self) -> None:
         if self._is_away:

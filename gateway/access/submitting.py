@@ -8,8 +8,8 @@ from gateway.access.policy import Action, may
 from gateway.http.refusal import ForbiddenError
 from panda_fsm.jobs.drafts import JobDraft
 
-PRODUCTION_LABELS = frozenset({"managed", "prod_test", "test"})
-"""What pilots of production take and pilots of users do not."""
+PRODUCTION_LABELS = frozenset({"managed", "prod_test", "test", "install"})
+"""What pilots of production take. Those of pilots' tests (`rc_test`, `ptest`) are anybody's, as in the field."""
 
 
 @dataclass(frozen=True, slots=True)

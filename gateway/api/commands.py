@@ -48,7 +48,9 @@ async def debug_mode_of_pilot(gateway: Gateway, call: Call, ask: DebugModeReques
     try:
         return await debug_mode(gateway, call, ask)
     except (NotFoundError, TooLateError) as refused:
-        return failure(refused.message)
+        answer = failure(refused.message)
+        answer.reason = refused.message
+        return answer
 
 
 async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest) -> Response:
@@ -56,7 +58,9 @@ async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest)
     try:
         await debug_mode(gateway, call, ask)
     except (NotFoundError, TooLateError) as refused:
-        return json_response({"StatusCode": StatusCode.FAILED, "errorDialog": refused.message})
+        answer = json_response({"StatusCode": StatusCode.FAILED, "errorDialog": refused.message})
+        answer.reason = refused.message
+        return answer
     return json_response({"StatusCode": StatusCode.OK})
 
 

@@ -3,12 +3,12 @@
 import re
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from gateway.access import audit
 from gateway.access.identity import Identity
 from gateway.context import Gateway
-from gateway.http.answers import failure, success
+from gateway.http.answers import File, failure, success
 from gateway.http.bodies import check_announced
 from gateway.http.refusal import NotFoundError, RefusalError
 from gateway.http.route import MB, Call
@@ -107,6 +107,4 @@ async def cached_file(gateway: Gateway, call: Call, _ask: None) -> Response:
         is_there = False
     if not is_there:
         raise NotFoundError(f"no file {name!r:.80}")
-    return FileResponse(
-        gateway.sandboxes.path(name), headers=_AS_A_FILE, media_type="application/octet-stream", filename=name
-    )
+    return File(gateway.sandboxes.path(name), headers=_AS_A_FILE, media_type="application/octet-stream", filename=name)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gateway.access.identity import Identity
 from gateway.context import Gateway
 from gateway.http.answers import StatusCode, failure, json_response, success
+from gateway.http.journal import JOURNAL
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.pilot_filters import filters
@@ -90,7 +91,7 @@ async def update_bulk(gateway: Gateway, call: Call, ask: BulkUpdateRequest) -> R
         read.append(_read(fields))
         if index % _REPORTS_AT_ONCE == 0:
             await asyncio.sleep(0)  # other pilots are answered in between
-    answers = await asyncio.gather(*(_update_one(gateway, call.identity, report) for report in read))
+    answers = await asyncio.gather(*(_update_one(gateway, call, report) for report in read))
     return success(answers)
 
 
@@ -104,15 +105,16 @@ def _read(fields: Any) -> PilotReport | str:
         return refused.message
 
 
-async def _update_one(gateway: Gateway, identity: Identity, report: PilotReport | str) -> dict[str, Any]:
+async def _update_one(gateway: Gateway, call: Call, report: PilotReport | str) -> dict[str, Any]:
     try:
         if not isinstance(report, str):
-            return _heard(await gateway.reports.accept(report, identity))
+            return _heard(await gateway.reports.accept(report, call.identity))
         message, code = report, StatusCode.INVALID
     except RefusalError as refused:
         message, code = refused.message, StatusCode.INVALID
     except TransientError:
         message, code = "not accepted for the moment, please repeat", StatusCode.FAILED
+    JOURNAL.refused_in_part(call.request.scope, message)
     return {"success": False, "message": message, "data": {"StatusCode": code}}
 
 

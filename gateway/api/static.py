@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from gateway.context import Gateway
-from gateway.http.answers import json_response
+from gateway.http.answers import File, json_response
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from panda_fsm.sites import Storage
@@ -55,4 +55,4 @@ async def transformation(gateway: Gateway, call: Call, _ask: None) -> Response:
     # One plain name only: nothing of a path can lead outside the folder.
     if folder is None or not _SCRIPT.fullmatch(name) or not await run_in_threadpool(Path(folder, name).is_file):
         raise NotFoundError(f"no transformation {name!r:.80}")
-    return FileResponse(Path(folder, name), headers={"X-Content-Type-Options": "nosniff"}, media_type="text/plain")
+    return File(Path(folder, name), headers={"X-Content-Type-Options": "nosniff"}, media_type="text/plain")

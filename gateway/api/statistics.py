@@ -30,7 +30,7 @@ async def job_states(gateway: Gateway, _call: Call, ask: TaskRequest) -> Respons
     if ask.task_id is None and "task_id" in ask.model_fields_set:
         raise RefusalError("task_id: which task? Without it all jobs are counted")  # as a script's empty variable says
     with reading():
-        if not ask.task_id:
+        if ask.task_id is None:
             return success({"states": _total(await gateway.store.reads.job_counts()), "hops": {}})
         progress = await gateway.store.reads.task_progress(ask.task_id)
     hops = {

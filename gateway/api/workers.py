@@ -21,6 +21,7 @@ from panda_fsm.descriptions import Worker
 from panda_fsm.resources import RESOURCE_TYPES
 
 _MAX_DESCRIPTION = 16_384
+_LONGEST_TEXT = 1024
 _DEEPEST = 32
 _LARGEST_FLOAT = 10**300
 _WORKER_STATES = ("started", "finished")
@@ -53,11 +54,21 @@ async def _record_worker(gateway: Gateway, ask: WorkerStatusRequest) -> None:
 async def worker_node(gateway: Gateway, call: Call, ask: WorkerNodeRequest) -> Response:
     """A machine's description; the part about its GPU comes separately and is added to it."""
     extra = ask.model_extra or {}
-    described = {printable(str(name), 64): _storable(value) for name, value in extra.items()}
-    if len(orjson.dumps(described)) > _MAX_DESCRIPTION:
-        raise RefusalError(f"the description is longer than {_MAX_DESCRIPTION} bytes")
+    described = _cut({printable(str(name), 64): _storable(value) for name, value in extra.items()})
     await gateway.store.registers.record_worker_node(printable(ask.site, 128), printable(ask.host_name, 256), described)
     return success()
+
+
+def _cut(described: dict[str, Any]) -> dict[str, Any]:
+    """In the order in which it was told: a text that is too long is cut, what there is no room for is left out."""
+    kept: dict[str, Any] = {}
+    left = _MAX_DESCRIPTION
+    for name, value in described.items():
+        short = value[:_LONGEST_TEXT] if isinstance(value, str) else value
+        left_then = left - len(orjson.dumps({name: short}))
+        if left_then >= 0:
+            kept[name], left = short, left_then
+    return kept
 
 
 def _storable(value: Any, depth: int = 0) -> Any:

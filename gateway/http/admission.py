@@ -10,13 +10,15 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([0-9a-z._-]{1,253}))(?::[0-9]{0,5})?")
-_MOST_REMEMBERED = 1000
-_PROXIED = (
-    b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"x-cluster-client-ip",
-)  # fmt: skip
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 1000, 256
+_PROXIED = re.compile(
+    rb"via|(?:.*-)?forwarded(?:-.*)?|(?:.*-)?(?:client|real|connecting|remote|proxyuser|source)-?ip"
+    rb"|(?:.*-)?(?:remote|client|external)-?addr(?:ess)?"
+)
+"""How proxies call it whom they speak for; some write it with underscores."""
 _OF_OURS = (b"same-origin", b"none")
 """Asked by a page of ours, or by the reader himself. A page of another port of this machine is of the *same site*."""
-_WATCHED = frozenset({b"host", b"origin", b"sec-fetch-site", *_PROXIED})
+_WATCHED = frozenset({b"host", b"origin", b"sec-fetch-site"})
 
 
 class MisdirectedError(RefusalError):
@@ -41,6 +43,8 @@ class Admission:
         self._names = {name.lower().strip("[]") for name in (*hosts, *_LOOPBACK_NAMES)}
         self._trusts_loopback = trusts_loopback
         self._known: set[bytes] = set()
+        self._of_clients: set[bytes] = set()
+        """Names of headers that no proxy adds."""
 
     def refusal(self, headers: Headers, http_version: str = "1.1") -> RefusalError | None:
         """Why it is not let in; nothing if it is."""
@@ -48,7 +52,7 @@ class Admission:
         origins: list[bytes] = []
         for name, value in headers:
             if name not in _WATCHED:
-                if self._trusts_loopback and name.startswith(b"x-forwarded"):
+                if name not in self._of_clients and self._trusts_loopback and self._is_of_proxy(name):
                     return _proxied(name)
             elif name == b"host":
                 if host is not None:
@@ -56,15 +60,19 @@ class Admission:
                 host = value
             elif name == b"origin":
                 origins.append(value)
-            elif name == b"sec-fetch-site":
-                if value.strip().lower() not in _OF_OURS:
-                    return ForbiddenError("sent by a page of another site")
-            elif self._trusts_loopback:
-                return _proxied(name)
+            elif value.strip().lower() not in _OF_OURS:
+                return ForbiddenError("sent by a page of another site")
         refused = self._wrong_host(host, http_version)
         for origin in origins:  # one that is ours does not hide one that is not
             refused = refused or _foreign(origin, host)
         return refused
+
+    def _is_of_proxy(self, name: bytes) -> bool:
+        if _PROXIED.fullmatch(name.replace(b"_", b"-")):
+            return True
+        if len(self._of_clients) < _MOST_REMEMBERED and len(name) < _LONGEST_REMEMBERED:
+            self._of_clients.add(name)
+        return False
 
     def _wrong_host(self, host: bytes | None, http_version: str) -> RefusalError | None:
         if host in self._known:

@@ -1,18 +1,20 @@
 """Answers: JSON always, success exactly 200, and refusals in the convention of who asked."""
 
+import re
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.responses import FileResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.refusal import RefusalError, UndecodableError
 
 RETRY_AFTER_S = 5
 NOT_ACCEPTED = "not accepted for the moment, please repeat: the server is busy, or a service behind it is away"
 _RETRY = {"Retry-After": str(RETRY_AFTER_S)}
+_BYTES = re.compile(rb"\s*bytes\s*=[-0-9,\s]+")
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: _RETRY, 503: _RETRY}
 
 
@@ -41,6 +43,14 @@ class Answer(Response):
 
     media_type = "application/json"
     reason = ""
+
+
+class File(FileResponse):
+    """A file, or the bytes of it that are asked for; who asks for parts in another way is given all of it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [one for one in scope["headers"] if one[0] != b"range" or _BYTES.fullmatch(one[1])]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:

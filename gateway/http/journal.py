@@ -27,6 +27,11 @@ class Journal:
             duration_ms=round((time.monotonic() - began) * 1000, 1),
         )  # fmt: skip
 
+    def refused_in_part(self, scope: MutableMapping[str, Any], reason: str) -> None:
+        """The same of a part of what was asked, where the answer as a whole is none."""
+        path = str(scope.get("path", ""))[:200]
+        self.note(scope.get("client"), 200, reason, method=scope.get("method", ""), path=path)
+
     def note(self, peer: tuple[str, int] | None, status: int, reason: str, **fields: Any) -> None:
         """The same of what was no request yet."""
         now = int(time.monotonic())

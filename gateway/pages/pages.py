@@ -6,11 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from string import Template
 
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from swagger_ui_bundle import swagger_ui_path
 
 from gateway.context import Gateway
-from gateway.http.answers import json_response
+from gateway.http.answers import File, json_response
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from panda_fsm.jobs.facts import FINAL
@@ -35,10 +35,10 @@ async def docs_asset(_gateway: Gateway, call: Call, _ask: None) -> Response:
     """A script, style or icon of the reader, from the installed package."""
     name = str(call.request.path_params["name"])
     if name == "start.js":
-        return FileResponse(_HERE / name, headers=_AS_IT_IS)
+        return File(_HERE / name, headers=_AS_IT_IS)
     if name not in _assets():
         raise NotFoundError(f"no asset {name!r:.80}")
-    return FileResponse(Path(swagger_ui_path) / name, headers=_AS_IT_IS)
+    return File(Path(swagger_ui_path) / name, headers=_AS_IT_IS)
 
 
 async def openapi(_gateway: Gateway, call: Call, _ask: None) -> Response:

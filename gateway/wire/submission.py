@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooManyError, UndecodableError
+from gateway.wire.complaints import OF_FILES, OF_JOBS, by_sent_names
 from gateway.wire.fields import absent_to_none, number, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import FILE_TOKENS
 from gateway.wire.user_requests import MAX_JOBS
-from panda_fsm.errors import complaint
 from panda_fsm.jobs.drafts import PATTERN, FileDraft, JobDraft
 from panda_fsm.jobs.states import USER_LABELS
 
@@ -63,7 +63,7 @@ def draft(sent: Any, index: int, job_id: int, jobset_id: int, user: str, queues:
         spec, files = _split(sent)
         job = _job(spec, files, job_id, jobset_id, user)
     except ValidationError as error:
-        raise RefusalError(f"job {index}: {complaint(error)}") from None
+        raise RefusalError(f"job {index}: {by_sent_names(error, OF_JOBS)}") from None
     except (UndecodableError, ValueError) as error:
         raise RefusalError(f"job {index}: {error}") from None
     if job.site not in queues:
@@ -219,7 +219,7 @@ def _file(position: int, file: dict[str, Any], places: dict[str, str], destinati
     try:
         return _file_draft(file, places, destination)
     except ValidationError as error:
-        raise ValueError(f"file {position}: {complaint(error)}") from None
+        raise ValueError(f"file {position}: {by_sent_names(error, OF_FILES)}") from None
     except ValueError as error:
         raise ValueError(f"file {position}: {error}") from None
 

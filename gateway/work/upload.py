@@ -148,7 +148,9 @@ class Upload:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._header.get(b"content-disposition", b""))
-        self._is_file = options.get(b"name") == b"file" and not self.name
+        self._is_file = options.get(b"name") == b"file"
+        if self._is_file and self.name:
+            raise RefusalError("file: comes more than once")
         if self._is_file:
             self.name = safe_name(options.get(b"filename", b"").decode(errors="replace"))
             self._limit = MAX_SOURCES if self.name.startswith(_SOURCES) else MAX_OTHER

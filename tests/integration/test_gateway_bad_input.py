@@ -194,6 +194,22 @@ def test_strange_host_header(http: httpx.Client, host: str, path: str) -> None:
     assert http.get(path, headers={"Host": host}).status_code in (400, 421)
 
 
+def test_parts_that_are_asked_for_in_another_unit_are_all_of_it(http: httpx.Client) -> None:
+    whole = http.get("/docs/start.js")
+    for unit in ("lines=1", "bytes", "bytes=a-b", "x"):
+        answer = http.get("/docs/start.js", headers={"Range": unit})
+        assert (answer.status_code, answer.content) == (200, whole.content), unit
+    part = http.get("/docs/start.js", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, whole.content[2:5])
+
+
+def test_a_refusal_in_a_pilots_convention_is_written_down(http: httpx.Client, running: Processes) -> None:
+    for path in (NEW + "pilot/set_debug_mode", LEGACY + "setDebugMode"):
+        http.post(path, json={"job_id": 10**12, "mode": True})
+        line = [json.loads(line) for line in running.log("gateway").splitlines()][-1]
+        assert (line["path"], line["reason"]) == (path, f"job {10**12} is not known")
+
+
 def test_kill_options_without_end(http: httpx.Client) -> None:
     ask = {"job_ids": [10**12], "kill_options": ["x" * 256] * 20}
     assert http.post(NEW + "job/kill", json=ask).json()["data"] == [False]
@@ -202,7 +218,7 @@ def test_kill_options_without_end(http: httpx.Client) -> None:
 
 def test_a_node_that_describes_itself_strangely(http: httpx.Client) -> None:
     body = b'{"site": "LAB_B", "host_name": "vm", "a": NaN, "b": 123456789012345678901, "c": "' + b"x" * 20_000 + b'"}'
-    answer = http.post(NEW + "pilot/update_worker_node", content=body).json()
+    answer = http.post(NEW + "pilot/update_worker_node", content=body.replace(b'"LAB_B"', b'""')).json()
     assert (answer["success"], answer["data"]) == (False, {"StatusCode": 50})
 
 
@@ -230,6 +246,11 @@ UPLOADS: dict[str, tuple[bytes, str, int]] = {
     "no name": (*multipart(""), 400),
     "control characters": (*multipart("a\x1bb"), 400),
     "a long name": (*multipart("a" * 300), 400),
+    "two files": (
+        multipart("a.gz")[0].replace(b"--B--\r\n", b"") + multipart("b.gz")[0],
+        "multipart/form-data; boundary=B",
+        400,
+    ),
     "11 MB": (*multipart("jobO.tgz", b"x" * 11 * 1024 * 1024), 413),
 }
 
@@ -244,11 +265,15 @@ def test_bad_uploads(http: httpx.Client, running: Processes, case: str) -> None:
     assert not list(cache.glob("*")) + list(cache.glob(".upload-*"))
 
 
-def test_bulk_report_has_an_answer_for_each(http: httpx.Client) -> None:
+def test_bulk_report_has_an_answer_for_each(http: httpx.Client, running: Processes) -> None:
     reports = [{"job_id": 99, "job_status": "running"}, {"job_id": "x", "job_status": "running"}, {"job_id": 1}]
     answer = http.post(NEW + "pilot/update_jobs_bulk", json={"job_list": reports}).json()
     assert [one["success"] for one in answer["data"]] == [True, False, False]
     assert answer["data"][0]["data"]["command"] == "tobekilled"
+    lines = [json.loads(line) for line in running.log("gateway").splitlines() if "update_jobs_bulk" in line]
+    assert [(line["status"], line["reason"]) for line in lines[-2:]] == [
+        (200, answer["data"][1]["message"]), (200, answer["data"][2]["message"])
+    ]  # fmt: skip
     nothing = http.post(NEW + "pilot/update_jobs_bulk", json={"job_list": [None]}).json()["data"][0]
     assert nothing["message"].startswith("Input should be")
     too_many = http.post(NEW + "pilot/update_jobs_bulk", json={"job_list": [{}] * 1001}).json()

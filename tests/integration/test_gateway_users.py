@@ -128,6 +128,7 @@ def test_statistics_and_pages(pilot: Caller, database: Database, database_url: s
     pilot.post(GET_JOB, ASK)
     assert pilot.get("/api/v1/statistics/active_job_stats_by_site")["data"] == {QUEUE: {"activated": 1, "sent": 1}}
     assert pilot.get("/api/v1/statistics/job_states", task_id=7)["data"]["states"] == {"activated": 1, "sent": 1}
+    assert pilot.get("/api/v1/statistics/job_states", task_id=0)["data"]["states"] == {}, "that is no task, not all"
     assert pilot.get("/api/v1/statistics/job_states")["data"]["states"]["finished"] == 5
     for empty in ("", "NULL"):
         refused = pilot.http.get("/api/v1/statistics/job_states", params={"task_id": empty})

@@ -233,6 +233,7 @@ def draft(**fields: Any) -> JobDraft:
         ({"label": "managed"}, False, True),
         ({"label": "test"}, False, True),
         ({"label": "prod_test"}, False, True),
+        ({"label": "install"}, False, True),
         ({"label": "managed", "vo": OTHER_VO}, False, False),
         ({"label": "managed", "vo": ""}, False, False),
         ({"priority": 4000}, True, True),

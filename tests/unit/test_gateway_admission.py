@@ -108,9 +108,22 @@ def test_pilots_clients_and_our_own_pages_do(ask: Ask, origin: str) -> None:
     assert ask("POST", GET_JOB, ASK, host="127.0.0.1:80", origin=origin).json["StatusCode"] == 20
 
 
-@pytest.mark.parametrize("header", ["forwarded", "x_forwarded_for", "x_forwarded_proto", "via", "x_real_ip"])
+@pytest.mark.parametrize("header", [
+    "forwarded", "x_forwarded_for", "x_forwarded_proto", "x_forwarded_anything", "x_original_forwarded_for", "via",
+    "x_real_ip", "client_ip", "x_client_ip", "true_client_ip", "fastly_client_ip", "x_cluster_client_ip",
+    "cf_connecting_ip", "x_envoy_external_address", "x_proxyuser_ip", "x_remote_ip", "x_remote_addr", "remote_addr",
+])  # fmt: skip
 def test_nothing_stands_before_a_gateway_that_believes_whoever_reaches_it(ask: Ask, header: str) -> None:
-    assert ask("GET", "/", b"", b"", **{header: "1.2.3.4"}).status == 403
+    for _ in range(2):
+        assert ask("GET", "/", b"", b"", **{header: "1.2.3.4"}).status == 403
+
+
+def test_nor_one_that_writes_its_names_with_underscores_and_a_clients_own_are_its_own() -> None:
+    async def scene(door: Door, _store: Store) -> None:
+        for name, expected in ((b"x_forwarded_for", 403), (b"x-ip-range", 200), (b"user-agent", 200), (b"x-viad", 200)):
+            assert (await Client(door).ask("GET", "/livez", headers=[(name, b"1")])).status == expected, name
+
+    play(scene)
 
 
 @pytest.mark.parametrize("second", ["panda_dev.pilot", "http://127.0.0.1"])
