@@ -26,6 +26,7 @@ _WAIT_FOR_CONNECTION_S = 10.0
 _LOOK_AGAIN_S = 1.5
 """The pool doubles its pauses between attempts to connect; it gives each up after so long and begins anew."""
 _RENEW_AGAIN_S = 1.0
+_AWAY = "no database connection: the database is away"
 BY_INDEX = (
     " -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
     " -c enable_bitmapscan=off -c enable_sort=off"
@@ -95,7 +96,7 @@ class Pool:
     async def connection(self) -> AsyncIterator[LimitedAsyncConnection]:
         """A connection of the pool, for one unit of work."""
         if self._is_away:
-            raise TransientError("no database connection: the database is away")
+            raise TransientError(_AWAY)
         try:
             async with self._pool.connection() as connection:
                 try:
@@ -158,7 +159,7 @@ class Pool:
             self._is_away = True
             log.warning("database_away", pool=self._name)
             while pool._waiting:  # whoever waited already would wait on, up to the end of his time
-                await pool._waiting.popleft().fail(PoolTimeout("the database is away"))
+                await pool._waiting.popleft().fail(TransientError(_AWAY))
 
     def _works(self) -> None:
         if self._is_away:
