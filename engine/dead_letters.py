@@ -9,6 +9,7 @@ class DeadLetters(Service[None]):
 
     name = "dead_letters"
     needs_jobs = False
+    buries = True
 
     def decide(self, item: Item[None]) -> Outcome:
         headers = item.delivery.headers or {}

@@ -64,7 +64,7 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
                 effects.send(message)
             put_off(item.delivery, reason, effects, give_up_s, message_id=cause)
         case Reject(reason), _:
-            effects.dead_letters.append(to_dead_letter(item.delivery, reason))
+            effects.dead_letters.append(to_dead_letter(item.delivery, reason, is_tried=False))
         case _:
             raise TypeError(f"{outcome!r} needs a job")
 
@@ -80,13 +80,17 @@ def put_off(
 ) -> None:
     """Send the message through a delay queue, or to the dead letters when it has waited for too long.
 
-    The delays grow, unless it is wanted `soon`. A request that waits is not handled yet, so it stays kept.
+    The delays grow, unless it is wanted `soon`. A request that waits is not handled yet, so it stays kept. It waits
+    once, whatever it waits for and however often it came: copies would only grow in number.
     """
+    if message_id in effects.waiting:
+        return
     if delivery.waited_s >= give_up_s:
         effects.dead_letters.append(to_dead_letter(delivery, f"{reason} (waited {delivery.waited_s:.0f} s)"))
         return
-    effects.waiting.add(message_id)
     seconds = delays.after(0 if soon else delivery.retries)
+    if message_id:
+        effects.waiting[message_id] = seconds
     headers: Mapping[str, Any] = {
         "retries": delivery.retries + 1,
         "waiting_since": str(time.time() if delivery.waiting_since is None else delivery.waiting_since),
@@ -98,8 +102,9 @@ def put_off(
     )
 
 
-def to_dead_letter(delivery: Delivery, reason: str, error: str | None = None) -> DeadLetter:
+def to_dead_letter(delivery: Delivery, reason: str, error: str | None = None, *, is_tried: bool = True) -> DeadLetter:
     """The message with all that is needed to understand and replay it."""
     return DeadLetter(
-        delivery.queue, delivery.exchange, delivery.routing_key, delivery.body, delivery.headers or {}, reason, error
-    )
+        delivery.queue, delivery.exchange, delivery.routing_key, delivery.body, delivery.headers or {}, reason, error,
+        None if is_tried else delivery,
+    )  # fmt: skip

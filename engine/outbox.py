@@ -24,7 +24,8 @@ _RETURNS = 5
 """So often a message comes back before it is given up, however old it was when it came back first: queues that were
 deleted are declared again. Accepted requests are not counted, and never given up for this."""
 REQUESTS_AGAIN_S = 60.0
-"""An accepted request that is still kept after this goes out again; versions and the inbox make that harmless."""
+"""An accepted request that is still kept after this goes out again, and then ever later, up to a quarter of an hour:
+versions and the inbox make that harmless, but each time may be a copy more that waits for a service that is away."""
 
 
 class Slice(Protocol):
@@ -49,7 +50,7 @@ class Outbox(Protocol):
         """Outbox rows that were handed over, or that nobody published within `age_s`."""
 
     def unhandled(self, age_s: float, limit: int) -> AbstractContextManager[Slice]:
-        """Kept requests that were sent longer than `age_s` ago."""
+        """Kept requests that were sent longer than `age_s` ago, older ones ever more seldom."""
 
 
 class Relay:

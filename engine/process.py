@@ -3,39 +3,49 @@
 import contextlib
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
 import structlog
 
+from engine.blame import Blame
 from engine.fold import fold, put_off, to_dead_letter
-from engine.receive import Received, bind, put_off_locked, receive, wanted, without_held, without_jobs, without_repeats
+from engine.receive import (
+    Received,
+    bind,
+    put_aside,
+    put_off_locked,
+    receive,
+    wanted,
+    without_held,
+    without_jobs,
+    without_repeats,
+)
 from engine.refused import BlocksRefusedError, Closed, refuse_blocks
 from panda_fsm.effects import Effects
-from panda_fsm.errors import PoisonError, SystemicError, TransientError
+from panda_fsm.errors import PoisonError, TransientError
 from panda_fsm.handler import Delivery, Item, Service
 from panda_fsm.jobs.job import Job
-from panda_fsm.messages import KEPT_REQUESTS, decode
+from panda_fsm.messages import KEPT_REQUESTS, cut, id_of
 from panda_fsm.outcomes import Defer
 from panda_fsm.ports import Publisher, Store, Transaction
 from panda_fsm.trouble import (
-    HOPELESS_FOR_S,
+    DOUBTED_FOR_S,
     IN_A_ROW,
     KILLER_AFTER,
     LOCKED_FOR_S,
     NEWBORN_S,
+    SHOWN_FOR_S,
     SLOW_FOR_S,
     SUSPECT_FOR_S,
-    Breaker,
+    Condition,
     Kind,
     kind_of,
 )
 
 log = structlog.get_logger()
 
-_MOST_SUSPECTS = 1000
 _NAMELESS = Defer("its plugin chooses closed blocks again and again", 60.0)
 
 
@@ -49,6 +59,7 @@ class Processor:
         publisher: Publisher,
         confirm_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
+        condition: Condition | None = None,
     ) -> None:
         self._service = service
         self._store = store
@@ -56,12 +67,11 @@ class Processor:
         self._confirm_timeout_s = confirm_timeout_s
         self._clock = clock
         self._born = clock()
-        self._breaker = Breaker()
+        self._condition = condition or Condition()
+        self._blame = Blame(lambda: self._clock())
         self._probes = 0
-        self._successes = 0
         self._held = 0
         self._asked: Sequence[Item[Any]] = ()
-        self._suspects: OrderedDict[bytes, int] = OrderedDict()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all; when it returns, every delivery may be acknowledged. Raises TransientError: nothing is lost.
@@ -70,23 +80,14 @@ class Processor:
         while and then buried; but when many in a row fail alike, none is to blame, and SystemicError says stop.
         """
         self._held = 0
-        if self._breaker.is_open:
-            self._probe(deliveries)
-        self._handle(deliveries)
+        self._handle(self._probed(deliveries) if self._blame.is_open else deliveries)
 
-    def _probe(self, deliveries: Sequence[Delivery]) -> None:
-        """Try one message, each time another: the first success says that the system works again."""
+    def _probed(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Try one message, each time another, and return the others: a success says that the system works again."""
         self._probes += 1
-        one = deliveries[self._probes % len(deliveries)]
-        try:
-            self._handle_all([one])
-        except TransientError:
-            raise
-        except Exception as error:
-            if self._is_an_answers_fault(one, error):
-                return
-            raise SystemicError(f"all messages fail alike: {_told(error)}") from error
-        self._succeeded()
+        one = self._probes % len(deliveries)
+        self._handle([deliveries[one]])
+        return [*deliveries[:one], *deliveries[one + 1 :]]
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         if len(deliveries) == 1 and self._may_kill(deliveries[0]):
@@ -102,35 +103,33 @@ class Processor:
             if kind in (Kind.TRANSIENT, Kind.SYSTEMIC):
                 raise
             if len(deliveries) == 1:
-                self._blame(deliveries[0], error, kind)
+                self._judge(deliveries[0], error, kind)
                 return
             log.warning("batch_bisected", size=len(deliveries), error=repr(error))
             middle = len(deliveries) // 2
             self._handle(deliveries[:middle])
             self._handle(deliveries[middle:])
-        else:
-            self._succeeded()
 
     def _may_kill(self, delivery: Delivery) -> bool:
         """Whether handling it is what ended this process again and again."""
         return delivery.deliveries >= KILLER_AFTER and self._clock() - self._born < NEWBORN_S
 
-    def _succeeded(self) -> None:
-        self._breaker.succeeded()
-        self._successes += 1
-
-    def _blame(self, delivery: Delivery, error: Exception, kind: Kind) -> None:
+    def _judge(self, delivery: Delivery, error: Exception, kind: Kind) -> None:
         """A lone message that fails: put off for a while, then buried with the traceback."""
         if kind in (Kind.POISON, Kind.UNEXPECTED) and self._is_an_answers_fault(delivery, error):
             return
-        if kind is Kind.POISON:
-            self._bury(delivery, str(error), error)
-        elif kind is Kind.HELD:
+        if kind is Kind.HELD:
             self._held += 1
             self._put_off([delivery], _told(error), LOCKED_FOR_S)
-        elif self._breaker.failed(delivery.body, _told(error)):
-            raise SystemicError(f"messages fail one after the other, all alike: {_told(error)}") from error
-        elif self._is_guilty(delivery, SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
+            return
+        if kind is Kind.POISON:
+            if self._blame.doubts(delivery.body, str(error)):
+                self._put_off([delivery], str(error), DOUBTED_FOR_S)
+            else:
+                self._bury(delivery, str(error), error)
+            return
+        self._blame.unforeseen(delivery.body, _told(error))
+        if self._blame.is_guilty(delivery, SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
             self._bury(delivery, _told(error), error)
         else:
             self._put_off([delivery], _told(error))
@@ -148,26 +147,16 @@ class Processor:
             return False
         log.warning("answer_not_written", job_id=job.job_id, error=_told(error))
         self._service.accuse(job, _told(error))
-        self._succeeded()
+        self._blame.succeeded()
         return True
 
     def _put_off(self, deliveries: Sequence[Delivery], why: str, give_up_s: float = inf, *, soon: bool = False) -> None:
         effects = Effects()
         for delivery in deliveries:
-            put_off(delivery, why, effects, give_up_s, soon=soon)
+            put_off(delivery, why, effects, give_up_s, message_id=id_of(delivery.body) or "", soon=soon)
         with self._store.transaction() as tx:
             tx.write(effects)
         self._publish(effects)
-
-    def _is_guilty(self, delivery: Delivery, for_s: float) -> bool:
-        """Whether it failed for long enough while others were handled: else it may be the system that fails."""
-        before = self._suspects.setdefault(delivery.body, self._successes)
-        if len(self._suspects) > _MOST_SUSPECTS:
-            self._suspects.popitem(last=False)
-        if delivery.waited_s < (for_s if self._successes > before else HOPELESS_FOR_S):
-            return False
-        del self._suspects[delivery.body]
-        return True
 
     def _handle_all(self, deliveries: Sequence[Delivery]) -> None:
         left: Sequence[Delivery] = deliveries
@@ -181,13 +170,22 @@ class Processor:
     def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
         effects = Effects()
         self._asked = ()
-        received = receive(deliveries, self._store, effects)
+        received, unreadable = receive(deliveries, self._store)
+        if unreadable:
+            self._note(put_aside(unreadable, self._store, effects, buries=self._service.buries))
         if self._service.asks_outside:
             stale = self._commit_optimistic(received, effects, closed)
         else:
             stale = self._commit_locked(received, effects)
+        if _handled(received, effects) > len(stale):
+            self._blame.succeeded()
         self._publish(effects)
         return stale
+
+    def _note(self, waits_for: str | None) -> None:
+        """Show for a while what messages wait for that is not theirs to bring."""
+        if waits_for is not None:
+            self._condition.note("messages that wait", cut(waits_for), SHOWN_FOR_S)
 
     def _commit_locked(self, received: Sequence[Received], effects: Effects) -> list[Delivery]:
         """Lock the jobs, decide, write: one transaction, no second thoughts."""
@@ -198,8 +196,7 @@ class Processor:
             items = bind(received, jobs, self._store, effects) if service.needs_jobs else without_jobs(received)
             service.prepare(items)
             self._decide(without_repeats(items, tx), effects, Closed())
-            _note_handled(received, effects)
-            tx.write(effects)
+            self._write(tx, received, effects)
         return []
 
     def _commit_optimistic(self, received: list[Received], effects: Effects, closed: Closed) -> list[Delivery]:
@@ -218,9 +215,27 @@ class Processor:
             stale, items = self._still_there(tx, jobs, items, effects)
             self._decide(without_repeats(items, tx), effects, closed)
             refuse_blocks(tx, effects)
-            _note_handled([r for r in received if r.delivery.tag not in stale], effects)
-            tx.write(effects)
+            self._write(tx, [r for r in received if r.delivery.tag not in stale], effects)
         return list(stale.values())
+
+    def _write(self, tx: Transaction, received: Sequence[Received], effects: Effects) -> None:
+        """Accepted requests are kept in the database until here; those that wait are not handled yet."""
+        if effects.dead_letters and not self._service.buries and not _handled(received, effects):
+            self._doubt(effects)
+        effects.handled |= {r.message.message_id for r in received if isinstance(r.message, KEPT_REQUESTS)}
+        effects.handled.difference_update(effects.waiting)
+        tx.write(effects)
+
+    def _doubt(self, effects: Effects) -> None:
+        """Nothing but letters to bury: where too many of them are alike, all wait for who mends the cause."""
+        untried = [letter for letter in effects.dead_letters if letter.untried is not None]
+        if not any(self._blame.doubts(letter.payload, letter.reason) for letter in untried):
+            return
+        self._note(untried[0].reason)
+        effects.dead_letters = [letter for letter in effects.dead_letters if letter.untried is None]
+        for letter in untried:
+            if letter.untried is not None:
+                put_off(letter.untried, letter.reason, effects, DOUBTED_FOR_S, message_id=id_of(letter.payload) or "")
 
     def _still_there(
         self, tx: Transaction, jobs: Mapping[int, Job], items: Sequence[Item[Any]], effects: Effects
@@ -244,7 +259,7 @@ class Processor:
             try:
                 fold(item, _NAMELESS if closed.is_nameless(item.job) else self._service.decide(item), effects)
             except PoisonError as error:
-                effects.dead_letters.append(to_dead_letter(item.delivery, str(error)))
+                effects.dead_letters.append(to_dead_letter(item.delivery, str(error), is_tried=False))
 
     def _publish(self, effects: Effects) -> None:
         """Publish what was committed. What the broker does not confirm now stays in the outbox for the relay."""
@@ -263,16 +278,19 @@ class Processor:
         effects = Effects()
         trace = "".join(traceback.format_exception(error)) if error else None
         effects.dead_letters.append(to_dead_letter(delivery, reason, trace))
-        with contextlib.suppress(PoisonError):
-            effects.handled.add(decode(delivery.body).message_id)  # it is kept here now
+        message_id = id_of(delivery.body)
+        if message_id is not None:
+            effects.handled.add(message_id)  # it is kept here now
         with self._store.transaction() as tx:
             tx.write(effects)
 
 
-def _note_handled(received: Sequence[Received], effects: Effects) -> None:
-    """Accepted requests are kept in the database until here; those that wait are not handled yet."""
-    effects.handled |= {r.message.message_id for r in received if isinstance(r.message, KEPT_REQUESTS)}
-    effects.handled -= effects.waiting
+def _handled(received: Sequence[Received], effects: Effects) -> int:
+    """How many messages were neither buried nor put off."""
+    if not effects.dead_letters and not effects.waiting:
+        return len(received)
+    buried = {letter.payload for letter in effects.dead_letters}
+    return sum(r.delivery.body not in buried and r.message.message_id not in effects.waiting for r in received)
 
 
 def _told(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from engine.fold import put_off, to_dead_letter
 from panda_fsm.effects import Effects
-from panda_fsm.errors import NewerSchemaError, PoisonError
+from panda_fsm.errors import NewerSchemaError, UnreadableError
 from panda_fsm.handler import Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed, decode
@@ -34,20 +34,40 @@ class Received:
         return isinstance(self.message, FilesArrived | FilesFailed)
 
 
-def receive(deliveries: Sequence[Delivery], store: Store, effects: Effects) -> list[Received]:
-    """Decode and find the jobs concerned; what cannot be decoded goes to the dead letters."""
-    received = []
+Unreadable = list[tuple[Delivery, UnreadableError]]
+
+
+def receive(deliveries: Sequence[Delivery], store: Store) -> tuple[list[Received], Unreadable]:
+    """Decode and find the jobs concerned; and what cannot be decoded."""
+    received: list[Received] = []
+    unreadable: Unreadable = []
     for delivery in deliveries:
         try:
             message = decode(delivery.body)
-        except NewerSchemaError as error:
-            put_off(delivery, str(error), effects, NEWER_FOR_S)
-        except PoisonError as error:
-            effects.dead_letters.append(to_dead_letter(delivery, str(error)))
+        except UnreadableError as error:
+            unreadable.append((delivery, error))
         else:
             received.append(Received(delivery, message, message.job_ids))
     _find_jobs_of_blocks(received, store)
-    return received
+    return received, unreadable
+
+
+def put_aside(unreadable: Unreadable, store: Store, effects: Effects, *, buries: bool) -> str | None:
+    """What cannot be decoded. A newer program's message waits for one like it; what waits for that, if anything does.
+
+    A kept request is one of those whatever it says: the gateway that kept it could read it. The rest goes to the dead
+    letters. What has no envelope there is nobody's message, and not worth a doubt.
+    """
+    kept = store.kept([error.message_id for _, error in unreadable if error.message_id is not None])
+    waits = None
+    for delivery, error in unreadable:
+        is_kept, reason = error.message_id in kept, str(error)
+        if (is_kept or isinstance(error, NewerSchemaError)) and not buries:
+            give_up_s, waits = inf if is_kept else NEWER_FOR_S, reason
+            put_off(delivery, reason, effects, give_up_s, message_id=error.message_id or "")
+        else:
+            effects.dead_letters.append(to_dead_letter(delivery, reason, is_tried=error.message_id is None))
+    return waits
 
 
 def _find_jobs_of_blocks(received: Sequence[Received], store: Store) -> None:

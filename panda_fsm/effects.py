@@ -9,6 +9,7 @@ from typing import Any
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
+from panda_fsm.handler import Delivery
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, in_phases
 from panda_fsm.jobs.job import Job, NewFile, grown
@@ -58,7 +59,10 @@ class HistoryRow:
 
 @dataclass(slots=True)
 class DeadLetter:
-    """A message that cannot be handled, with everything needed to understand and replay it."""
+    """A message that cannot be handled, with everything needed to understand and replay it.
+
+    One that was not tried for a while may be a good one, if it looks like one of ours.
+    """
 
     queue: str
     exchange: str
@@ -67,6 +71,7 @@ class DeadLetter:
     headers: dict[str, Any]
     reason: str
     error: str | None = None
+    untried: Delivery | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +79,8 @@ class Effects:
     """Everything one batch writes.
 
     `subjects` are the jobs of the rows in `jobs`, as they are at the end of the batch.
-    `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back after a delay,
+    `handled` names accepted requests that need not be kept any longer, `waiting` messages that come back by themselves,
+    and after how many seconds,
     `blocks` are the first of each name, `brought` says which jobs have them in their plans: by name, kind, experiment,
     for these may differ. Files join those `joined`: they must take files when the batch is written. Those `filled` get
     their first outputs, and of those `settled` (each with one of its jobs) an output is not to come any more. `vacated`
@@ -104,7 +110,7 @@ class Effects:
     moved_blocks: dict[BlockTrigger, set[str]] = field(default_factory=lambda: defaultdict(set))
     inbox: set[str] = field(default_factory=set)
     handled: set[str] = field(default_factory=set)
-    waiting: set[str] = field(default_factory=set)
+    waiting: dict[str, float] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)

@@ -35,7 +35,15 @@ class PoisonError(PandaError):
     """The message itself can never be handled: undecodable, unknown schema, unknown job."""
 
 
-class NewerSchemaError(PoisonError):
+class UnreadableError(PoisonError):
+    """No message that this program knows; `message_id` where it is one all the same, by its envelope."""
+
+    def __init__(self, reason: str, message_id: str | None) -> None:
+        super().__init__(reason)
+        self.message_id = message_id
+
+
+class NewerSchemaError(UnreadableError):
     """The message was written by a newer program: it waits for one that can read it."""
 
 

@@ -55,6 +55,8 @@ class Service(Generic[Prepared]):
     needs_jobs: ClassVar[bool] = True
     needs_files: ClassVar[bool] = False
     needs_report: ClassVar[bool] = False
+    buries: ClassVar[bool] = False
+    """True: dead letters are what it makes of messages, and none is doubted."""
     batch_limit: ClassVar[int | None] = None
     """Most messages of one batch, where handling one takes long; None: as many as the installation allows."""
     gathers_s: ClassVar[float] = 0.0

@@ -59,6 +59,9 @@ class Store(Protocol):
     def oldest_submission_s(self) -> float:
         """The age of the oldest accepted submission that is not handled yet, 0 if there is none."""
 
+    def kept(self, message_ids: Sequence[str]) -> set[str]:
+        """Those of the messages that are accepted requests which nobody has handled yet."""
+
     def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed; losing this is harmless."""
 

@@ -7,8 +7,10 @@ trouble of one message and that of the whole system.
 import hashlib
 import random
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable
 from enum import Enum
+from math import inf
 
 import pydantic
 
@@ -24,7 +26,15 @@ HOPELESS_FOR_S = 86_400.0
 SLOW_FOR_S = 600.0
 """A message that alone takes the database too long is tried again for so long before it is buried."""
 NEWER_FOR_S = 3600.0
-"""A message of a newer schema waits for so long for a newer program."""
+"""A message of a newer schema waits for so long for a newer program, and for as long as it is a kept request."""
+STOPPED_FOR_S = 60.0
+"""Where messages would be buried one after the other, all alike, the process stops for so long; then it puts them off,
+so that others come through..."""
+DOUBTED_FOR_S = 3600.0
+"""...and buries them when they have waited so long."""
+SHOWN_FOR_S = 180.0
+"""That messages wait for a newer program, or for who mends this one, is shown for so long after the last: three times
+the longest delay after which it comes again."""
 LOCKED_FOR_S = 86_400.0
 """A message whose job or block somebody holds comes again for so long: locks have an end, and it is not to blame."""
 UNSENT_FOR_S = 600.0
@@ -37,6 +47,7 @@ NEWBORN_S = 300.0
 """...by a process that has just been started again. One that lived on held it while the database was away, say."""
 IN_A_ROW = 5
 """So many messages that fail alike without a success between are not to blame: the process stops taking any."""
+_MOST_CAUSES = 100
 
 
 class Kind(Enum):
@@ -99,49 +110,56 @@ class Backoff:
 
 
 class Breaker:
-    """Open once `most` different things failed alike in a row: then it is not they who are to blame."""
+    """Open once `most` different things failed alike with no success between: then it is not they who are to blame.
+
+    What fails in another way meanwhile says nothing of that.
+    """
 
     def __init__(self, most: int = IN_A_ROW) -> None:
         self._most = most
-        self._cause = ""
-        self._failed: set[object] = set()
+        self._failed: dict[str, set[Hashable]] = {}
+        self._is_open = False
 
     @property
     def is_open(self) -> bool:
-        return len(self._failed) >= self._most
+        return self._is_open
 
-    @property
-    def cause(self) -> str:
-        """How they failed."""
-        return self._cause
-
-    def failed(self, what: object, reason: str) -> bool:
+    def failed(self, what: Hashable, reason: str) -> bool:
         """Note a failure; True when the breaker is open now."""
-        cause = cause_of(reason)
-        if cause != self._cause:
-            self._cause, self._failed = cause, set()
-        self._failed.add(what)
-        return self.is_open
+        failed = self._failed.setdefault(cause_of(reason), set())
+        failed.add(what)
+        self._is_open |= len(failed) >= self._most
+        if self._is_open or len(self._failed) > _MOST_CAUSES:
+            self._failed.clear()
+        return self._is_open
 
     def succeeded(self) -> None:
         """Something worked: what fails now is to blame itself."""
         self._failed.clear()
+        self._is_open = False
 
 
 class Condition:
     """What keeps a process from its work, if anything; its parts note it, its presence and its log show it."""
 
-    def __init__(self, changed: Callable[[str, str | None], None] = lambda _part, _trouble: None) -> None:
+    def __init__(
+        self,
+        changed: Callable[[str, str | None], None] = lambda _part, _trouble: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`changed` is told (part, trouble or None) at each change."""
         self._changed = changed
+        self._clock = clock
         self._trouble: dict[str, str] = {}
+        self._until: dict[str, float] = {}
 
-    def note(self, part: str, trouble: str | None) -> None:
-        """A part of the process is in trouble, or (None) is well again."""
+    def note(self, part: str, trouble: str | None, for_s: float = inf) -> None:
+        """A part of the process is in trouble, or (None) is well again: so it is after `for_s`, if nobody says more."""
         before = self._trouble.get(part)
         if trouble is None:
             self._trouble.pop(part, None)
         else:
+            self._until[part] = self._clock() + for_s
             self._trouble[part] = trouble
         if before != trouble and (before is None) != (trouble is None):
             self._changed(part, trouble)
@@ -149,4 +167,8 @@ class Condition:
     @property
     def trouble(self) -> str | None:
         """All of it in one sentence; None when the process works."""
+        now = self._clock()
+        for part in [part for part, until in list(self._until.items()) if until < now]:
+            self._until.pop(part, None)
+            self.note(part, None)
         return "; ".join(f"{part}: {what}" for part, what in sorted(self._trouble.items())) or None

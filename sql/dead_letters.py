@@ -16,7 +16,8 @@ from sql.session import Session
 _Q = load("dead_letters")
 _TIMEOUT_S = 60.0
 _CHUNK = 100
-"""Letters in one transaction: each may weigh a megabyte."""
+_CHUNK_BYTES = 4_000_000
+"""Letters in one transaction, and what they may weigh: one alone may weigh fifteen megabytes."""
 
 Fate = Literal["replayed", "discarded"]
 
@@ -68,14 +69,15 @@ class DeadLetterBox:
         done, after = Settled(), 0
         while True:
             with self._session.transaction() as connection:
-                page = _meant(choice) | {"after": after, "limit": _CHUNK}
-                rows = connection.execute(_Q["open_letters"], page).fetchall()
-                if not rows:
+                page = _meant(choice) | {"after": after, "limit": _CHUNK, "bytes": _CHUNK_BYTES}
+                taken = [number for (number,) in connection.execute(_Q["open_letters"], page)]
+                if not taken:
                     return done
-                after = rows[-1][0]
-                messages = self._to_send(rows, done) if fate == "replayed" else []
-                outbox.hand_over(connection, messages)
-                ids = [number for number, _, _ in rows if number not in done.unreadable]
+                after = taken[-1]
+                if fate == "replayed":
+                    letters = connection.execute(_Q["payloads"], {"ids": taken}).fetchall()
+                    outbox.hand_over(connection, self._to_send(letters, done))
+                ids = [number for number in taken if number not in done.unreadable]
                 connection.execute(_Q["settle"], {"ids": ids, "status": fate, "actor": actor})
             done.letters += len(ids)
 

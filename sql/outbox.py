@@ -32,14 +32,14 @@ class OutboxStore:
     def left(self, age_s: float, limit: int) -> Iterator["OutboxSlice"]:
         """Outbox rows that were handed over, or that nobody published within `age_s`; oldest first."""
         with self._session.transaction() as connection:
-            unsent = _fetch(connection, _Q["left"], age_s, limit)
+            unsent = _fetch(connection, "left", age_s, limit)
             yield OutboxSlice(connection, unsent, "left", age_s)
 
     @contextmanager
     def unhandled(self, age_s: float, limit: int) -> Iterator["OutboxSlice"]:
-        """Kept requests that were sent longer than `age_s` ago."""
+        """Kept requests that were sent longer than `age_s` ago, older ones ever more seldom."""
         with self._session.transaction() as connection:
-            unsent = _fetch(connection, _Q["unhandled"], age_s, limit)
+            unsent = _fetch(connection, "unhandled", age_s, limit)
             yield OutboxSlice(connection, unsent, "unhandled", age_s)
 
 
@@ -76,20 +76,26 @@ class OutboxSlice:
             self._connection.execute(query, {"message_ids": list(message_ids)})
 
 
-def _fetch(connection: psycopg.Connection, query: LiteralString, age_s: float, limit: int) -> list[Unsent]:
+def _fetch(connection: psycopg.Connection, source: str, age_s: float, limit: int) -> list[Unsent]:
     """Rows until there are enough or they weigh enough; the first is taken whatever it weighs."""
-    found: list[Unsent] = []
+    taken: list[str] = []
     weight = 0
     with connection.cursor("unsent") as cursor:
         cursor.itersize = _FETCH
-        cursor.execute(query, {"age_s": age_s, "limit": limit})
-        for message_id, exchange, key, text, headers, tries, age in cursor:
-            body = text.encode()
-            if found and weight + len(body) > _SLICE_BYTES:
+        cursor.execute(_Q[source], {"age_s": age_s, "limit": limit})
+        for message_id, size in cursor:
+            weight += size
+            if taken and weight > _SLICE_BYTES:
                 break
-            found.append(Unsent(Outgoing(message_id, exchange, key, body, headers), tries, age))
-            weight += len(body)
-    return found
+            taken.append(message_id)
+    if not taken:
+        return []
+    return [
+        Unsent(Outgoing(message_id, exchange, key, text.encode(), headers), tries, age)
+        for message_id, exchange, key, text, headers, tries, age in connection.execute(
+            _Q[f"bodies_{source}"], {"message_ids": taken}
+        )
+    ]
 
 
 def hand_over(connection: psycopg.Connection, outgoing: Sequence[Outgoing]) -> None:

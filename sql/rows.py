@@ -108,6 +108,11 @@ def merged(drafts: Sequence[JobDraft]) -> list[Row]:
     ]
 
 
+def waiting(effects: Effects) -> list[Row]:
+    """Messages that come back by themselves, and when."""
+    return [{"message_id": message_id, "seconds": seconds} for message_id, seconds in effects.waiting.items()]
+
+
 def draft_files(draft: JobDraft) -> Iterator[Row]:
     """A new job's files, numbered as they were sent."""
     for seq, file in enumerate(draft.files):

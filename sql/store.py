@@ -44,7 +44,7 @@ class PostgresStore:
     ) -> None:
         # Jobs that are held are left out; of a block that somebody holds this finds the few jobs that need it.
         self._session = Session(database_url, service, statement_timeout_s, statement_timeout_s / _TO_LOCK, True)
-        self._service = service
+        self.service = service
         self.timetable = rows.Timetable(limits, archive_after_s)
         self._transitions: dict[tuple[str, str | None], int] = {}
         self._starts: dict[str, float] = {}
@@ -99,6 +99,11 @@ class PostgresStore:
         with self._session.use() as connection:
             return float((connection.execute(_Q["oldest_submission"]).fetchone() or (0.0,))[0])
 
+    def kept(self, message_ids: Sequence[str]) -> set[str]:
+        with self._session.use() as connection:
+            found = connection.execute(_Q["kept_requests"], {"message_ids": list(message_ids)})
+            return {message_id for (message_id,) in found}
+
     def forget_published(self, message_ids: Sequence[str]) -> None:
         with self._session.use() as connection:
             connection.execute(_Q["forget_published"], {"message_ids": list(message_ids)})
@@ -114,11 +119,6 @@ class PostgresStore:
         """Of queues at which jobs started those that this process has not noted for a minute."""
         now = time.monotonic()
         return sorted(site for site in sites if now - self._starts.get(site, -_STARTS_EACH_S) >= _STARTS_EACH_S)
-
-    @property
-    def service(self) -> str:
-        """Whose steps these are."""
-        return self._service
 
 
 class PostgresTransaction:
@@ -220,6 +220,7 @@ class PostgresTransaction:
             self._connection.execute(_Q["bury"], rows.dead_letter(letter))
         if effects.handled:
             self._connection.execute(_Q["forget_requests"], {"message_ids": sorted(effects.handled)})
+        self._rows("postpone_requests", rows.waiting(effects))
         effects.gather()
         self._rows("write_outbox", rows.outbox(effects.outgoing))
 

@@ -1,6 +1,6 @@
 """Every message that crosses the broker, defined once: fields, limits, routing key."""
 
-from panda_fsm.messages.codec import ACTS_ONCE, KEPT_REQUESTS, AnyMessage, decode
+from panda_fsm.messages.codec import ACTS_ONCE, KEPT_REQUESTS, AnyMessage, decode, id_of
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, FileToMove, TransferRequested
 from panda_fsm.messages.envelope import EVENTS, LARGEST_BODY, REQUESTS, Message, cut, new_message_id
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
@@ -11,5 +11,5 @@ __all__ = [
     "ACTS_ONCE", "EVENTS", "KEPT_REQUESTS", "LARGEST_BODY", "REQUESTS", "AnyMessage", "BlockClosed", "CheckBlock",
     "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "JobEvent", "KillJob", "Message", "OutputsAdded",
     "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SettleBlock", "SubmitJobs", "TellPilot",
-    "ThrottleJobs", "TransferRequested", "cut", "decode", "new_message_id",
+    "ThrottleJobs", "TransferRequested", "cut", "decode", "id_of", "new_message_id",
 ]  # fmt: skip

@@ -1,11 +1,12 @@
 """Reads a body: the message in it, or what is wrong with it."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from panda_fsm.errors import NewerSchemaError, PoisonError, first_complaint
+from panda_fsm.errors import NewerSchemaError, UnreadableError, first_complaint
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
 from panda_fsm.messages.envelope import SCHEMA
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
@@ -40,20 +41,34 @@ _DECODER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 
 
 def decode(body: bytes) -> AnyMessage:
-    """The message in `body`. Raises PoisonError with the reason when there is none."""
+    """The message in `body`. Raises UnreadableError with the reason when there is none."""
     try:
         return _DECODER.validate_json(body)
     except ValidationError as error:
-        if _is_newer(body):
-            raise NewerSchemaError(f"a message of a schema newer than {SCHEMA}: it waits for a newer program") from None
+        content = _content(body)
+        version, message_id = content.get("schema_version"), _id(content)
+        if isinstance(version, int) and version > SCHEMA:
+            reason = f"a message of a schema newer than {SCHEMA}: it waits for a newer program"
+            raise NewerSchemaError(reason, message_id) from None
         where, what = first_complaint(error)
-        raise PoisonError(f"not a message of schema {SCHEMA}: {where or 'body'}: {what}") from None
+        raise UnreadableError(f"not a message of schema {SCHEMA}: {where or 'body'}: {what}", message_id) from None
 
 
-def _is_newer(body: bytes) -> bool:
+def id_of(body: bytes) -> str | None:
+    """The id of the message in `body`, whether this program can read the rest or not; None: nobody's message."""
+    return _id(_content(body))
+
+
+def _content(body: bytes) -> dict[str, Any]:
     try:
-        content: Any = from_json(body)
+        content = from_json(body)
     except ValueError:
-        return False
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    return isinstance(version, int) and version > SCHEMA
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _id(content: dict[str, Any]) -> str | None:
+    try:
+        return str(UUID(content["message_id"])) if isinstance(content.get("msg_type"), str) else None
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None

@@ -15,13 +15,23 @@ WHERE status = 'open' AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(i
   AND (%(queue)s::text IS NULL OR queue = %(queue)s)
 
 -- name: open_letters
--- What somebody holds is being settled just now.
-SELECT dead_letter_id, queue, payload FROM dead_letter
-WHERE status = 'open' AND dead_letter_id > %(after)s
-  AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(ids)s))
-  AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
-  AND (%(queue)s::text IS NULL OR queue = %(queue)s)
-ORDER BY dead_letter_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+-- The next that are meant, as many as weigh no more than `bytes`; the first whatever it weighs. What somebody holds
+-- is being settled just now.
+WITH next AS MATERIALIZED (
+    SELECT dead_letter_id, octet_length(payload) AS size FROM dead_letter
+    WHERE status = 'open' AND dead_letter_id > %(after)s
+      AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(ids)s))
+      AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
+      AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+    ORDER BY dead_letter_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), weighed AS (
+    SELECT dead_letter_id, row_number() OVER by_age AS place, sum(size) OVER by_age AS weight
+    FROM next WINDOW by_age AS (ORDER BY dead_letter_id)
+)
+SELECT dead_letter_id FROM weighed WHERE place = 1 OR weight <= %(bytes)s ORDER BY 1
+
+-- name: payloads
+SELECT dead_letter_id, queue, payload FROM dead_letter WHERE dead_letter_id = ANY(%(ids)s) ORDER BY 1
 
 -- name: settle
 WITH settled AS (

@@ -490,8 +490,20 @@ SELECT r.message_id, r.exchange, r.routing_key, r.body, r.headers
 FROM json_to_recordset(%(rows)s::json) AS r(
     message_id uuid, exchange text, routing_key text, body text, headers jsonb)
 
+-- name: kept_requests
+SELECT message_id::text FROM request WHERE message_id = ANY(%(message_ids)s::uuid[])
+
 -- name: forget_requests
 DELETE FROM request WHERE message_id = ANY(%(message_ids)s::uuid[])
+
+-- name: postpone_requests
+-- They come back by themselves, so the relay reckons from then on. Skipped where it sends them at this moment.
+WITH back AS MATERIALIZED (
+    SELECT r.message_id, w.seconds
+    FROM json_to_recordset(%(rows)s::json) AS w(message_id uuid, seconds float8) JOIN request r USING (message_id)
+    ORDER BY r.message_id FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE request r SET sent_at = now() + make_interval(secs => b.seconds) FROM back b WHERE r.message_id = b.message_id
 
 -- name: bury
 INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)
