@@ -1,11 +1,27 @@
 """Logging: structlog lines with a constant event name and fields, one set-up for every process."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
+
+
+class _Heard:
+    """A stream that never fails: where the disk is full or the reader of a pipe has gone, work goes on unheard."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure(service: str, level: str = "info", as_json: bool = True) -> None:
@@ -22,13 +38,14 @@ def configure(service: str, level: str = "info", as_json: bool = True) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    stream = cast(TextIO, _Heard(sys.stderr))
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write, for processes share a log
+        logger_factory=structlog.WriteLoggerFactory(stream),  # a line in one write, for processes share a log
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -63,11 +63,12 @@ class Schedule:
         self._duties = duties
         self._condition = condition
         self._ending = threading.Event()
+        self._broken: BaseException | None = None
 
     def run(self) -> None:
-        """Do all duties until `end`."""
+        """Do all duties until `end`. Raises RuntimeError when a loop ends before: the process is to be started anew."""
         loops = [
-            threading.Thread(target=self._loop, args=(duty,), name=duty.name, daemon=True) for duty in self._duties
+            threading.Thread(target=self._live, args=(duty,), name=duty.name, daemon=True) for duty in self._duties
         ]
         for loop in loops:
             loop.start()
@@ -75,10 +76,20 @@ class Schedule:
         end = time.monotonic() + _END_S
         for loop in loops:
             loop.join(max(0.0, end - time.monotonic()))
+        if self._broken is not None:
+            raise RuntimeError("a duty's loop has ended") from self._broken
 
     def end(self) -> None:
         """Stop after the slices in hand."""
         self._ending.set()
+
+    def _live(self, duty: Duty) -> None:
+        """The life of a duty's thread. What ends it, ends them all: nobody would miss it in a clock that goes on."""
+        try:
+            self._loop(duty)
+        except BaseException as error:
+            self._broken = error
+            self._ending.set()
 
     def _loop(self, duty: Duty) -> None:
         backoff, failures = Backoff(*_BACKOFF_S), 0

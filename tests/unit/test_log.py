@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 SCRIPT = """
 import logging, structlog
@@ -26,3 +30,17 @@ def test_every_line_is_an_object_that_names_the_service() -> None:
     assert (ours["service"], ours["event"], ours["level"], ours["queue"]) == ("closer", "ours", "warning", "closer")
     assert (theirs["service"], theirs["event"], theirs["logger"]) == ("closer", "theirs: 7", "library")
     assert "ValueError: no" in failed["exception"]
+
+
+@pytest.mark.parametrize("where", ["full", "unread"])
+def test_a_log_that_cannot_be_written_keeps_nobody_from_his_work(where: str) -> None:
+    """A full disk, and a pipe whose reader has gone."""
+    if where == "full":
+        log = os.open(Path("/dev/full"), os.O_WRONLY)
+    else:
+        reader, log = os.pipe()
+        os.close(reader)
+    script = SCRIPT + "print('worked on')"
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=log, text=True, check=False)
+    os.close(log)
+    assert done.stdout == "worked on\n"

@@ -86,6 +86,26 @@ def test_a_duty_that_hangs_stops_no_other() -> None:
         hang.set()
 
 
+class UnspeakableError(Exception):
+    """Cannot even be told."""
+
+    def __str__(self) -> str:
+        raise OSError("no space left on device")
+
+
+@pytest.mark.parametrize("error", [UnspeakableError(), SystemExit(3)])
+def test_a_loop_that_ends_ends_the_process(error: BaseException) -> None:
+    """Whoever supervises it starts it anew; a clock without one of its duties would be noticed much later."""
+
+    def run(_slice: int) -> bool:
+        raise error
+
+    bad, good = Counted(run, name="bad"), Counted(lambda _: False, name="good")
+    with pytest.raises(RuntimeError, match="a duty's loop has ended"):
+        Schedule([bad.duty, good.duty], Condition()).run()
+    assert good.rests == 1
+
+
 def test_trouble_that_lasts_is_shown_and_goes_when_the_duty_works() -> None:
     mended = threading.Event()
 
