@@ -145,7 +145,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
     publisher = BrokerPublisher(config.broker_url, queue, condition=condition)
     publisher.start()
     try:
-        processor = Processor(service, store, publisher, config.confirm_timeout_s)
+        processor = Processor(service, store, publisher, config.confirm_timeout_s, condition=condition)
         size = min(filter(None, (served.held, service.batch_limit, config.batch_size)))
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,
@@ -209,7 +209,7 @@ def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
 def _forgetting(config: Settings) -> "Iterator[Duty]":
     """A duty for each kind of row that has an end."""
     from periodic import retention
-    from sql.retention import Retention
+    from sql.retention import Retention, Sandboxes
 
     days = {
         "reports": config.retain_reports_days,
@@ -220,14 +220,14 @@ def _forgetting(config: Settings) -> "Iterator[Duty]":
         "audit": config.retain_audit_days,
         "workers": config.retain_workers_days,
         "worker_nodes": config.retain_workers_days,
-        "sandboxes": config.retain_sandboxes_days,
         "inbox": INBOX_DAYS,
         "keys": KEY_DAYS,
         "unanswered": 1,
     }
     for kind, age in days.items():
-        rows = Retention(config.database_url, kind, config.statement_timeout_s)
-        yield retention.duty(kind, rows, age, config.cache_dir if kind == "sandboxes" else None)
+        yield retention.duty(kind, Retention(config.database_url, kind, config.statement_timeout_s), age)
+    files = Sandboxes(config.database_url, config.statement_timeout_s)
+    yield retention.sandboxes(files, config.retain_sandboxes_days, config.cache_dir)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Retention: what grows has an end. One duty a kind of row, each with its own age and its own transactions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from panda_fsm.errors import SystemicError
 from periodic.schedule import Duty, Portion
 
 log = structlog.get_logger()
@@ -17,25 +18,69 @@ _SLICE = 500
 class Retention(Protocol):
     """The database side of one kind."""
 
-    def forget(self, days: int, limit: int, also: Callable[[str], object] | None = None) -> int:
-        """Delete at most `limit` rows older than `days`, calling `also` with the name of each; returns how many."""
+    def forget(self, days: int, limit: int) -> int:
+        """Delete at most `limit` rows older than `days`; returns how many."""
 
     def close(self) -> None: ...
 
 
-def duty(kind: str, retention: Retention, days: int, folder: Path | None = None) -> Duty:
-    """Forget one kind of row; with a `folder`, the file that each row names goes before it."""
+class Sandboxes(Protocol):
+    """The database side of what has files too."""
+
+    def forget(self, days: int, limit: int, after: str, remove: Callable[[Sequence[str]], list[str]]) -> list[str]:
+        """Look at the next `limit` names beyond `after` that are older than `days`; those whose files `remove` says are
+        gone are forgotten. Returns the names looked at, in order."""
+
+    def close(self) -> None: ...
+
+
+def duty(kind: str, retention: Retention, days: int) -> Duty:
+    """Forget one kind of row."""
     portion = Portion(_SLICE)
 
     def run() -> bool:
         with portion.taken() as size:
-            gone = retention.forget(days, size, None if folder is None else remove)
+            gone = retention.forget(days, size)
         if gone:
             log.info("forgotten", kind=kind, rows=gone)
         return gone >= size
 
-    def remove(name: str) -> None:
-        if folder is not None and name == Path(name).name:
-            (folder / name).unlink(missing_ok=True)
-
     return Duty(f"forget {kind}", _PERIOD_S, run, retention.close)
+
+
+def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
+    """Forget uploaded sandboxes: the file in the `folder` goes before its row; one that cannot go stops no other."""
+    portion = Portion(_SLICE)
+    after = ""
+
+    def run() -> bool:
+        nonlocal after
+        with portion.taken() as size:
+            names = retention.forget(days, size, after, remove)
+        more = len(names) >= size
+        after = names[-1] if more else ""  # those that cannot go are tried again in the next round
+        return more
+
+    def remove(names: Sequence[str]) -> list[str]:
+        if names and not _has_files(folder):
+            raise SystemicError(f"the folder of sandboxes {folder} is not there, or empty: nothing is forgotten")
+        gone, trouble = [], {}
+        for name in names:
+            try:
+                if name == Path(name).name:
+                    (folder / name).unlink(missing_ok=True)
+                gone.append(name)
+            except OSError as error:
+                trouble[name] = str(error)
+        for name, why in list(trouble.items())[:1]:
+            log.warning("not_removed", kind="sandboxes", files=len(trouble), name=name, error=why)
+        if gone:
+            log.info("forgotten", kind="sandboxes", rows=len(gone))
+        return gone
+
+    return Duty("forget sandboxes", _PERIOD_S, run, retention.close)
+
+
+def _has_files(folder: Path) -> bool:
+    """A folder that is not mounted is missing, or there and empty."""
+    return folder.is_dir() and any(folder.iterdir())

@@ -1,6 +1,6 @@
 """What grows has an end: rows that nobody needs any longer are deleted, a bounded slice at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sql.duty import DutySession
 from sql.queries import load
@@ -19,16 +19,33 @@ class Retention:
         """Give the connection back."""
         self._session.close()
 
-    def forget(self, days: int, limit: int, also: Callable[[str], object] | None = None) -> int:
-        """Delete at most `limit` rows older than `days`; returns how many.
-
-        `also` is called with the name of each row before the transaction ends, where there is more than the row.
-        """
+    def forget(self, days: int, limit: int) -> int:
+        """Delete at most `limit` rows older than `days`; returns how many."""
         with self._session.slice_alone() as connection:
             if connection is None:
                 return 0
-            cursor = connection.execute(self._query, {"days": days, "limit": limit})
-            if also is not None:
-                for (name,) in cursor:
-                    also(name)
-            return cursor.rowcount
+            return connection.execute(self._query, {"days": days, "limit": limit}).rowcount
+
+
+class Sandboxes:
+    """Forgets uploaded sandboxes. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+        self._session = DutySession(database_url, "forget_sandboxes", statement_timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def forget(self, days: int, limit: int, after: str, remove: Callable[[Sequence[str]], list[str]]) -> list[str]:
+        """Look at the next `limit` names beyond `after` that are older than `days`, and return them.
+
+        Nobody renews them meanwhile; those whose files `remove` says are gone are forgotten.
+        """
+        with self._session.slice_alone() as connection:
+            if connection is None:
+                return []
+            asked = {"days": days, "limit": limit, "after": after}
+            names = [name for (name,) in connection.execute(_Q["old_sandboxes"], asked)]
+            connection.execute(_Q["forget_sandboxes"], {"names": remove(names)})
+            return names

@@ -65,11 +65,13 @@ DELETE FROM audit WHERE audit_id = ANY(ARRAY(
     SELECT audit_id FROM audit WHERE at < now() - make_interval(days => %(days)s)
     ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
+-- name: old_sandboxes
+-- By name, so that those whose files cannot be removed are passed by.
+SELECT name FROM cache_file WHERE created_at < now() - make_interval(days => %(days)s) AND name > %(after)s
+ORDER BY name LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+
 -- name: forget_sandboxes
-DELETE FROM cache_file WHERE name = ANY(ARRAY(
-    SELECT name FROM cache_file WHERE created_at < now() - make_interval(days => %(days)s)
-    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
-RETURNING name
+DELETE FROM cache_file WHERE name = ANY(%(names)s)
 
 -- name: forget_workers
 DELETE FROM worker WHERE ctid = ANY(ARRAY(

@@ -9,12 +9,13 @@ import pytest
 
 from command import compose
 from command.settings import Settings
+from panda_fsm.errors import SystemicError
 from panda_fsm.trouble import Condition
 from periodic import counts, requests, retention, snapshots
 from sql.counts import Counts
 from sql.kept_requests import KeptRequests
 from sql.queries import load
-from sql.retention import Retention
+from sql.retention import Retention, Sandboxes
 from sql.snapshots import Snapshots
 from tests import factories
 from tests.clockwork import in_block
@@ -64,17 +65,23 @@ def execute(database_url: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def forget(database_url: str, kind: str, days: int = 30, folder: Path | None = None) -> None:
+def forget(database_url: str, kind: str, days: int = 30, folder: Path = Path("/usr")) -> None:
     """All slices of one duty."""
-    duty = retention.duty(kind, Retention(database_url, kind, 30), days, folder)
-    while duty.run():
-        pass
-    duty.rest()
+    if kind == "sandboxes":
+        duty = retention.sandboxes(Sandboxes(database_url, 30), days, folder)
+    else:
+        duty = retention.duty(kind, Retention(database_url, kind, 30), days)
+    try:
+        while duty.run():
+            pass
+    finally:
+        duty.rest()
 
 
 def test_everything_that_can_be_forgotten_is_forgotten(database_url: str) -> None:
     config = Settings(database_url=database_url, broker_url="amqp://nobody")  # type: ignore[call-arg]  # defaults
-    assert {duty.name.replace(" ", "_") for duty in compose._forgetting(config)} == set(load("retention"))
+    forgotten = {name for name in load("retention") if name.startswith("forget")}
+    assert {duty.name.replace(" ", "_") for duty in compose._forgetting(config)} == forgotten
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -125,6 +132,35 @@ def test_the_file_of_a_sandbox_goes_with_its_row(jobs: Database, database_url: s
     (run_dir / "outside").write_text("not ours")
     forget(database_url, "sandboxes", folder=cache)
     assert (run_dir / "outside").exists()
+
+
+def test_a_file_that_cannot_be_removed_keeps_its_row_and_no_other(
+    jobs: Database, database_url: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_SLICE", 2)
+    cache = run_dir / "cache"
+    for name in ("1", "2", "4"):  # what stands in their place cannot be unlinked
+        (cache / name / "not a file").mkdir(parents=True)
+    for name in ("3", "5", "6"):
+        (cache / name).write_text("sources")
+    query = f"INSERT INTO cache_file (name, owner, size, checksum, created_at) SELECT n, '', 1, 1, {OLD}"
+    execute(database_url, f"{query} FROM generate_series(1, 6) n")
+    forget(database_url, "sandboxes", folder=cache)
+    assert sorted(path.name for path in cache.iterdir()) == ["1", "2", "4"]
+    assert jobs.rows("SELECT name FROM cache_file ORDER BY 1") == [("1",), ("2",), ("4",)]
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty"])
+def test_no_sandbox_is_forgotten_while_its_folder_is_not_there(
+    jobs: Database, database_url: str, run_dir: Path, folder: str
+) -> None:
+    """Not mounted, say: its files would stay for ever."""
+    (run_dir / "empty").mkdir()
+    forget(database_url, "sandboxes", folder=run_dir / folder)
+    execute(database_url, ROWS["sandboxes"].replace("{old}", OLD))
+    with pytest.raises(SystemicError, match="the folder of sandboxes"):
+        forget(database_url, "sandboxes", folder=run_dir / folder)
+    assert jobs.value("SELECT count(*) FROM cache_file") == 2
 
 
 @pytest.mark.parametrize("by", ["add_cache_file", "renew_cache_file", "cache_file_with"])
