@@ -88,7 +88,7 @@ WHERE d.job_id = r.job_id
 SELECT job_id FROM job_deadline WHERE job_id > %(after)s AND NOT ended ORDER BY job_id LIMIT %(limit)s
 
 -- name: now_unlocked
--- What is locked is left to `now_one_by_one`: nobody waits for a row while others hold rows of ours.
+-- What is locked is left to `now_one`: nobody waits for a row while others hold rows of ours.
 UPDATE job_deadline SET deadline_at = 'epoch' WHERE job_id = ANY(ARRAY(
     SELECT job_id FROM job_deadline WHERE job_id = ANY(%(job_ids)s) AND NOT ended FOR UPDATE SKIP LOCKED))
 RETURNING job_id

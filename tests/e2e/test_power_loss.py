@@ -36,7 +36,11 @@ def test_power_loss_of_database_and_broker_loses_nothing_that_was_acknowledged(
 def test_services_that_sleep_hold_up_nobody_and_do_no_harm_when_they_wake(
     engine: Processes, driver: Driver, listener: Listener, broker_url: str
 ) -> None:
-    """One process of each service falls asleep in the middle of its work; another one is there."""
+    """One process of each service falls asleep in the middle of its work; another one is there.
+
+    They sleep until all is done, not for a minute: what they had in hand among it, so the broker and the database have
+    given them up by then, and they wake up to connections that are gone.
+    """
     names = [engine_name for engine_name in ENGINE if engine_name != "clock"]
     for name in names:
         engine.start(name, name=f"{name}-2")
