@@ -40,7 +40,7 @@ class _Child:
 
 
 class Supervisor:
-    """`panda-fsm serve NAME` for each name. Who was killed is back at once, who fails by itself ever more slowly."""
+    """`panda-fsm serve NAME` for each name. Who was killed is back at once, who ends by itself ever more slowly."""
 
     def __init__(self, services: Sequence[str]) -> None:
         self._children = [_Child(service) for service in services]
@@ -79,7 +79,7 @@ class Supervisor:
     def _bury(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
         """Note when the next one starts."""
         code, wait_s = process.returncode, 0.0
-        if code > 0 or -code in _OWN_FAULTS:
+        if code >= 0 or -code in _OWN_FAULTS:  # one that ends well all the time serves nobody either
             if now - child.started_at > _LONG_S:
                 child.backoff.reset()
             wait_s = child.backoff.next_s()

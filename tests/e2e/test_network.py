@@ -1,7 +1,7 @@
 """A network that lets nothing through, or nothing back: everybody notices in time, and goes on by himself.
 
-The fault ends once it is noticed, not after a minute: until then nobody knows of it, and afterwards each has dropped its
-connection and tries anew every few seconds, for as long as it goes on.
+The fault ends once it is noticed, not after a minute: until then nobody knows of it, and afterwards each has dropped
+its connection and tries anew every few seconds, for as long as it goes on.
 """
 
 from __future__ import annotations

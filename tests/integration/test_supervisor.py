@@ -22,8 +22,8 @@ from tests.polling import wait_until
 from tests.processes import Processes
 
 BACK_WITHIN_S = 3.0
-"""What is promised is one second, and takes a third of one; three, for this is also run where others take the processor.
-They are far below the ten to which waiting grows for who fails by himself, and no pause at all is looked for apart."""
+"""What is promised is one second, and takes a third of one; three, for others may take the processor meanwhile. That
+is far below the ten to which waiting grows for who ends by himself, and that no pause was made is looked at apart."""
 
 
 @pytest.fixture
@@ -83,6 +83,24 @@ def test_a_service_that_is_killed_is_back_at_once_however_often(waiting: Process
         wait_until(lambda: len(started(waiting, "closer")) > len(before), "closer is back", BACK_WITHIN_S)  # noqa: B023
     assert len(started(waiting)) == len(NAMES) + 10
     assert {line["again_in_s"] for line in lines(waiting, "all", "died")} == {0.0}, "by the supervisor's own clock"
+
+
+def test_a_service_that_ends_by_itself_is_started_ever_more_slowly(waiting: Processes) -> None:
+    """However well it ends, it would do so again."""
+    all_started(waiting)
+    for number in range(1, 4):
+
+        def is_at_work(number: int = number) -> bool:
+            told = [line for line in lines(waiting, "all", "in_trouble") if line["service"] == "closer"]
+            return len(told) >= number
+
+        wait_until(is_at_work, "closer waits for the schema")
+        os.kill(started(waiting, "closer")[-1], signal.SIGTERM)
+        wait_until(lambda: len(started(waiting, "closer")) > number, "closer is back")  # noqa: B023
+    died = lines(waiting, "all", "died")
+    waits = [float(str(line["again_in_s"])) for line in died if line["exit_code"] == 0]
+    assert len(waits) == 3
+    assert waits == sorted(set(waits)), "the first time at once, or nearly"
 
 
 def test_a_service_that_fails_by_itself_is_started_ever_more_slowly(waiting: Processes) -> None:
