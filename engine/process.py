@@ -177,7 +177,7 @@ class Processor:
             stale = self._commit_optimistic(received, effects, closed)
         else:
             stale = self._commit_locked(received, effects)
-        if _handled(received, effects) > len(stale):
+        if self._service.buries or _handled(received, effects) > len(stale):
             self._blame.succeeded()
         self._publish(effects)
         return stale

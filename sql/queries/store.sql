@@ -498,12 +498,14 @@ DELETE FROM request WHERE message_id = ANY(%(message_ids)s::uuid[])
 
 -- name: postpone_requests
 -- They come back by themselves, so the relay reckons from then on. Skipped where it sends them at this moment.
-WITH back AS MATERIALIZED (
-    SELECT r.message_id, w.seconds
-    FROM json_to_recordset(%(rows)s::json) AS w(message_id uuid, seconds float8) JOIN request r USING (message_id)
-    ORDER BY r.message_id FOR UPDATE OF r SKIP LOCKED
+WITH w AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS r(message_id uuid, seconds float8)
+), back AS MATERIALIZED (
+    SELECT message_id FROM request WHERE message_id = ANY(ARRAY(SELECT message_id FROM w))
+    ORDER BY message_id FOR UPDATE SKIP LOCKED
 )
-UPDATE request r SET sent_at = now() + make_interval(secs => b.seconds) FROM back b WHERE r.message_id = b.message_id
+UPDATE request r SET sent_at = now() + make_interval(secs => w.seconds)
+FROM w WHERE r.message_id = w.message_id AND r.message_id = ANY(ARRAY(SELECT message_id FROM back))
 
 -- name: bury
 INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)
