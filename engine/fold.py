@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 
 from panda_fsm import delays
-from panda_fsm.effects import DeadLetter, Effects, Outgoing
-from panda_fsm.handler import Delivery, Item
+from panda_fsm.effects import Effects, Outgoing
+from panda_fsm.handler import DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.machine import Ignored
 from panda_fsm.messages import cut, new_message_id

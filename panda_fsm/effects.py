@@ -9,7 +9,7 @@ from typing import Any
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
-from panda_fsm.handler import Delivery
+from panda_fsm.handler import DeadLetter
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, in_phases
 from panda_fsm.jobs.job import Job, NewFile, grown
@@ -55,23 +55,6 @@ class HistoryRow:
     step: JobStep
     message_id: str
     detail: str | None
-
-
-@dataclass(slots=True)
-class DeadLetter:
-    """A message that cannot be handled, with everything needed to understand and replay it.
-
-    One that was not tried for a while may be a good one, if it looks like one of ours.
-    """
-
-    queue: str
-    exchange: str
-    routing_key: str
-    payload: bytes
-    headers: dict[str, Any]
-    reason: str
-    error: str | None = None
-    untried: Delivery | None = None
 
 
 @dataclass(slots=True)

@@ -37,6 +37,23 @@ class Delivery:
 
 
 @dataclass(slots=True)
+class DeadLetter:
+    """A message that cannot be handled, with everything needed to understand and replay it.
+
+    One that was not tried for a while may be a good one, if it looks like one of ours.
+    """
+
+    queue: str
+    exchange: str
+    routing_key: str
+    payload: bytes
+    headers: dict[str, Any]
+    reason: str
+    error: str | None = None
+    untried: Delivery | None = None
+
+
+@dataclass(slots=True)
 class Item(Generic[Prepared]):
     """One message about one job. `prepared` is what the service learnt outside for it."""
 

@@ -6,7 +6,8 @@ from typing import LiteralString
 
 import psycopg
 
-from panda_fsm.effects import DeadLetter, Outgoing
+from panda_fsm.effects import Outgoing
+from panda_fsm.handler import DeadLetter
 from panda_fsm.ports import Unsent
 from sql import rows
 from sql.queries import load

@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from panda_fsm.effects import DeadLetter, Effects, Outgoing
+from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.errors import SystemicError
+from panda_fsm.handler import DeadLetter
 from panda_fsm.jobs.deadlines import Kind
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, Limits, Span, in_phases, span
