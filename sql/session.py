@@ -11,7 +11,7 @@ _BY_INDEX = "-c enable_seqscan=off"
 """Every statement goes by an index. The planner may think otherwise: it saw the outbox and its like when they were
 empty, and would read through all the dead rows of a busy hour."""
 PLANNED_ONCE = f"{_BY_INDEX} -c plan_cache_mode=force_generic_plan"
-"""And its plan is made once a connection, for it is the same for any batch (ADR 0032, 0038)."""
+"""And its plan is made once a connection, for it is the same for any batch (ADR 0032, 0036)."""
 
 
 class Session:

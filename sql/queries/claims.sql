@@ -5,7 +5,7 @@
 -- it for a moment. All skip jobs that are locked instead of waiting for them, so they can be in no deadlock; a row of
 -- job_waiting is touched only by who has locked its job. Only `step`, in the same transaction, makes a step of it. For
 -- pilots that ask for one task or user, or for the background, sql/searches.py puts another condition in the place of
--- `w.site = ...`. Joins go by index whatever the planner believes (ADR 0038).
+-- `w.site = ...`. Joins go by index whatever the planner believes (ADR 0036).
 
 -- name: front
 -- A part of `pick_front` and `claim_front`: among the first jobs in the order of dispatch there are enough that fit. None

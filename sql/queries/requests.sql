@@ -45,7 +45,7 @@ ON CONFLICT DO NOTHING
 -- Before `stamp` and `keep_plain`, the usual reports in one round trip: those whose jobs are as the reports need are kept,
 -- or, where they say only that the job goes on, it is written down that they were heard; if there are none but these, the
 -- disk is not waited for (see `hear`). The others are nobody's business here. Held to `judge` by a test (ADR 0022).
--- `OFFSET 0`: ADR 0038.
+-- `OFFSET 0`: ADR 0036.
 WITH asked AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS r (number int, job_id bigint, holder text, attempt_nr int,
         batch_id text, may_beat boolean, message_id uuid, routing_key text, body text)

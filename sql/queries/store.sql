@@ -1,5 +1,5 @@
 -- Statements of the engine. Rows come as one JSON array, so a batch of any size is one round trip. `OFFSET 0` and
--- `ANY(ARRAY(...))` keep the planner to an index of tables that it saw empty (ADR 0038); `IS FALSE`, off a partial index.
+-- `ANY(ARRAY(...))` keep the planner to an index of tables that it saw empty (ADR 0036); `IS FALSE`, off a partial index.
 
 -- name: load_jobs
 SELECT j.job_id, j.state, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.destination,
