@@ -189,7 +189,8 @@ ORDER BY h.number
 -- name: give_back
 -- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
 -- asked more than once and was given the same. Those that somebody has locked, or whose seats, are answered without a
--- version, to be given back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else would bring them back.
+-- version, to be given back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else
+-- would bring them back.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS g (
         place uuid, cause uuid, job_id bigint, version int, deadline_s float8, stays_s float8, look_s float8)

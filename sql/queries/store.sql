@@ -76,7 +76,8 @@ FROM job_upstream u JOIN job w ON w.job_id = u.job_id
 LEFT JOIN LATERAL (SELECT state, pilot, attempt_nr FROM job WHERE job_id = u.upstream_id OFFSET 0) AS j ON true
 LEFT JOIN job_ended e ON e.job_id = u.upstream_id
 LEFT JOIN job_archive a ON a.job_id = e.job_id AND a.ended_at = e.ended_at
-WHERE u.job_id = ANY(%(job_ids)s) AND w.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging') ORDER BY u.job_id, u.upstream_id
+WHERE u.job_id = ANY(%(job_ids)s) AND w.job_id = ANY(%(job_ids)s) AND u.merges = (w.state = 'merging')
+ORDER BY u.job_id, u.upstream_id
 
 -- name: load_makers
 -- Of each of these libraries the build job to go by, live or archived: one that has made it, else one that may still, else
@@ -309,19 +310,22 @@ WITH r AS (
         name text, kind text, parent text, vo text, task_id bigint, source text, destination text, closes boolean)
     UNION ALL SELECT DISTINCT f.destination_block, 'destination', '', j.vo, j.task_id, '', '', true, true
     FROM job j JOIN job_file f USING (job_id)
-    WHERE j.job_id = ANY(%(never_set_up)s) AND f.job_id = ANY(%(never_set_up)s) AND f.type IN ('output', 'log') AND f.destination_block <> ''
+    WHERE j.job_id = ANY(%(never_set_up)s) AND f.job_id = ANY(%(never_set_up)s)
+        AND f.type IN ('output', 'log') AND f.destination_block <> ''
 ), there AS MATERIALIZED (
     SELECT block_id FROM data_block WHERE name = ANY(ARRAY(SELECT name FROM r WHERE kind = 'destination'))
 ), reopened AS (
     UPDATE data_block SET status = 'running', closed_at = NULL WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
-        WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM there)) AND r.kind = 'destination' AND NOT r.by_ended AND b.closes AND b.status = 'closed'
+        WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM there)) AND r.kind = 'destination' AND NOT r.by_ended
+            AND b.closes AND b.status = 'closed'
         ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
 ), closing AS (
     -- Who named it first, a program of before it may be, did not say that it closes.
     UPDATE data_block SET closes = true WHERE block_id = ANY(ARRAY(
         SELECT b.block_id FROM r JOIN data_block b ON b.name = r.name
-        WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM there)) AND r.kind = 'destination' AND r.closes AND NOT b.closes AND b.kind = r.kind AND b.vo = r.vo
+        WHERE b.block_id = ANY(ARRAY(SELECT block_id FROM there)) AND r.kind = 'destination' AND r.closes
+            AND NOT b.closes AND b.kind = r.kind AND b.vo = r.vo
         ORDER BY b.block_id FOR UPDATE OF b SKIP LOCKED))
 )
 INSERT INTO data_block (name, kind, status, parent, vo, task_id, source, destination, closes)
