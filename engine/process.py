@@ -154,6 +154,8 @@ class Processor:
         effects = Effects()
         for delivery in deliveries:
             put_off(delivery, why, effects, give_up_s, message_id=id_of(delivery.body) or "", soon=soon)
+        # What waited for too long is kept among the dead letters now.
+        effects.handled |= {one for letter in effects.dead_letters if (one := id_of(letter.payload)) is not None}
         with self._store.transaction() as tx:
             tx.write(effects)
         self._publish(effects)

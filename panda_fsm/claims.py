@@ -55,7 +55,8 @@ class Claim:
     """What a claim gave: for each seat its job or None, the events in the outbox, and who was not served in full
     although jobs that fit are waiting, only locked for a moment by somebody else. `doubled`: jobs too many, for pilots
     that were given another at the same moment; they are to be given back. `held`: the causes of seats that were left
-    empty, for somebody has in hand what their pilots were given last."""
+    empty although a job may be there for them: somebody has in hand what their pilots were given last, or the database
+    was away in the middle of it."""
 
     jobs: list[JobDescription | None]
     events: list[Outgoing]

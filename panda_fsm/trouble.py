@@ -118,25 +118,29 @@ class Breaker:
     def __init__(self, most: int = IN_A_ROW) -> None:
         self._most = most
         self._failed: dict[str, set[Hashable]] = {}
-        self._is_open = False
+        self._open: set[str] = set()
 
     @property
     def is_open(self) -> bool:
-        return self._is_open
+        return bool(self._open)
 
     def failed(self, what: Hashable, reason: str) -> bool:
-        """Note a failure; True when the breaker is open now."""
-        failed = self._failed.setdefault(cause_of(reason), set())
+        """Note a failure; True when the breaker is open now for what fails like that."""
+        cause = cause_of(reason)
+        if cause in self._open:
+            return True
+        failed = self._failed.setdefault(cause, set())
         failed.add(what)
-        self._is_open |= len(failed) >= self._most
-        if self._is_open or len(self._failed) > _MOST_CAUSES:
+        if len(failed) >= self._most:
+            self._open.add(cause)
+        if cause in self._open or len(self._failed) > _MOST_CAUSES:
             self._failed.clear()
-        return self._is_open
+        return cause in self._open
 
     def succeeded(self) -> None:
         """Something worked: what fails now is to blame itself."""
         self._failed.clear()
-        self._is_open = False
+        self._open.clear()
 
 
 class Condition:

@@ -103,13 +103,14 @@ class ClaimStore:
         except TransientError:
             if not events:
                 raise
-            rest = Claim([None] * len(left), [])  # what is committed must reach its pilots, or come back
+            # What is committed must reach its pilots, or come back; of the others nothing is known.
+            rest = Claim([None] * len(left), [], held=frozenset(seat.cause for seat in left))
         except asyncio.CancelledError:
             await self._take_back([*first, *doubled])
             raise
         others = iter(rest.jobs)
         all_jobs = [jobs[seat.cause] if seat.cause in jobs else next(others) for seat in seats]
-        return Claim(all_jobs, [*events, *rest.events], rest.more_waiting, doubled)
+        return Claim(all_jobs, [*events, *rest.events], rest.more_waiting, doubled, rest.held)
 
     async def give_back(self, given: Sequence[Given]) -> GivenBack:
         """Take back what reached nobody, from those who have not asked again."""

@@ -104,9 +104,11 @@ class Claims:
             try:
                 places = await self._fill([place for place in places if not place[0].has_gone])
             except TransientError:
-                if any(request.given for request in requests):
-                    return  # these are committed and must reach their pilots
-                raise
+                if not any(request.given for request in requests):
+                    raise
+                for request, _seat in places:  # what others were given is committed and must reach their pilots
+                    request.is_held = True
+                return
             if not places or pause is None:
                 return
             await asyncio.sleep(pause)
@@ -170,5 +172,5 @@ class Claims:
 def _answer(request: _Request) -> list[JobDescription] | Exception:
     """What it is given; to say that there is nothing for it would be wrong where that is not known."""
     if request.is_held and not request.given:
-        return HeldError("somebody has in hand what this pilot was given last")
+        return HeldError("nobody can say just now whether there is a job for this pilot")
     return [given.job for given in request.given]

@@ -56,10 +56,10 @@ def jobs(serve: Serve, database: Database) -> Database:
 
 
 @contextmanager
-def held(database_url: str, rows: str) -> Iterator[psycopg.Connection]:
-    """Somebody holds these rows."""
+def held(database_url: str, rows: str, by: str = "SELECT FROM {} FOR UPDATE") -> Iterator[psycopg.Connection]:
+    """Somebody holds these rows, or does something else with them."""
     with psycopg.connect(database_url) as other:
-        assert other.execute(f"SELECT FROM {rows} FOR UPDATE".encode()).rowcount
+        assert other.execute(by.format(rows).encode()).rowcount
         yield other
 
 
@@ -147,7 +147,8 @@ def test_who_has_waited_in_vain_does_not_wait_as_long_again(serve: Serve, jobs: 
     assert jobs.value("SELECT count(*) FROM job WHERE state = 'starting'") == len(FREE) - 1
 
 
-def test_other_pilots_are_heard(database_url: str, database: Database) -> None:
+@pytest.mark.parametrize("by", ["SELECT FROM {} FOR UPDATE", "DELETE FROM {}"])
+def test_other_pilots_are_heard(database_url: str, database: Database, by: str) -> None:
     """Nor is a report of that pilot refused: when it was heard is being written just now."""
     add_jobs(database_url, range(1, 4), state="running", holder="iss|pilot")
     database.rows("INSERT INTO job_heard SELECT job_id, 'epoch' FROM job WHERE job_id < 3 RETURNING 1")
@@ -161,8 +162,9 @@ def test_other_pilots_are_heard(database_url: str, database: Database) -> None:
         await store.requests.keep([kill], [1, 5], [AuditRow("somebody", "kill", "1", {})])
         await store.requests.hear([1, 6])
 
-    with held(database_url, "job_heard WHERE job_id = 1"):
+    with held(database_url, "job_heard WHERE job_id = 1", by) as other:
         with_store(database_url, scene)
+        other.rollback()
     fresh = database.rows("SELECT job_id FROM job_heard WHERE heard_at > now() - interval '1 min' ORDER BY 1")
     assert fresh == [(2,), (3,), (4,), (5,), (6,)]
     assert database.value("SELECT count(*) FROM request") == 4

@@ -170,3 +170,19 @@ def test_trouble_after_a_part_was_claimed_loses_nothing() -> None:
         assert jobs.returned == []
 
     play(scene, 1)
+
+
+def test_trouble_after_others_were_served_is_not_told_as_no_jobs() -> None:
+    async def scene(jobs: Jobs, claims: Claims) -> None:
+        jobs.go, jobs.trouble = asyncio.Semaphore(0), [None, None, TransientError("away")]
+        first = ask(claims, 0)
+        await jobs.asked.wait()
+        second, third = ask(claims, 1), ask(claims, 2)
+        await asyncio.sleep(0)
+        jobs.go.release()
+        jobs.go.release()
+        assert [[job.job_id for job in await one] for one in (first, second)] == [[1], [2]]
+        with pytest.raises(TransientError, match="just now"):
+            await third
+
+    play(scene, 1, 2)
