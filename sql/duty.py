@@ -63,7 +63,8 @@ def bisect(connection: psycopg.Connection, job_ids: Sequence[int], work: Work, h
     """Do `work` for all of them at once, in halves where that fails; returns those for which it is not done.
 
     `held` finds the jobs of which somebody holds a row that `work` waits for, without waiting: the others go on. What
-    else passes by itself, or must be mended first, is nobody's fault: it is raised.
+    else passes by itself, or must be mended first, is nobody's fault: it is raised. So is what was waited for and is no
+    row of theirs: a table that is locked would be waited for again with each half.
     """
     undone = Undone()
     _bisect(connection, job_ids, work, held, undone)
@@ -81,11 +82,10 @@ def _bisect(
         return
     except Exception as error:
         meant = translated(error) if isinstance(error, psycopg.Error) else error
-        is_held = held is not None and isinstance(meant, HeldError)
-        if isinstance(meant, TransientError) and not is_held:
+        others = _look(connection, job_ids, held) if held is not None and isinstance(meant, HeldError) else set()
+        if isinstance(meant, TransientError) and not others:
             raise
         reason = cut(f"{type(error).__name__}: {error}")
-    others = set(held(job_ids)) if held is not None and is_held else set()
     if others:
         undone.held += others
         _bisect(connection, [job_id for job_id in job_ids if job_id not in others], work, held, undone)
@@ -93,10 +93,14 @@ def _bisect(
         middle = len(job_ids) // 2
         _bisect(connection, job_ids[:middle], work, held, undone)
         _bisect(connection, job_ids[middle:], work, held, undone)
-    elif is_held:
-        undone.held += job_ids
     else:
         undone.trouble[job_ids[0]] = reason
+
+
+def _look(connection: psycopg.Connection, job_ids: Sequence[int], held: Held) -> set[int]:
+    """Those that somebody holds. To look locks what is free; undone, it keeps nobody from that while others go."""
+    with connection.transaction(force_rollback=True):
+        return set(held(job_ids))
 
 
 def put_off_missing(connection: psycopg.Connection, due: Iterable[int], found: Container[int]) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.sql import Composed
 
 from consumers.watcher import Watcher
 from lab.site import QUEUE
 from panda_fsm.claims import Filters
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
+from panda_fsm.errors import HeldError
 from panda_fsm.jobs.plain import PlainReport
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import KillJob, PilotReport
 from periodic import retention
+from sql import archive
 from sql.appointments import make_appointments_now
 from sql.counts import Counts
 from sql.dead_letters import Choice, DeadLetterBox
@@ -76,6 +79,46 @@ def test_others_are_archived(jobs: Database, database_url: str, rows: str, stay:
         assert 0 < appointment_s(jobs, 1) <= 10
         assert jobs.rows("SELECT trouble FROM job_deadline WHERE trouble IS NOT NULL") == []
     jobs.rows("UPDATE job_deadline SET deadline_at = now() RETURNING 1")
+    clock.round("archive")
+    assert jobs.value("SELECT count(*) FROM job") == 0
+    clock.close()
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch, database_url: str) -> list[list[int]]:
+    """The jobs of each try to archive. Before each, whatever files and blocks nobody else holds are free."""
+    seen: list[list[int]] = []
+    move = archive._execute
+
+    def look_and_move(connection: psycopg.Connection, query: Composed, job_ids: Sequence[int]) -> None:
+        seen.append(list(job_ids))
+        with psycopg.connect(database_url) as other:
+            other.execute("SELECT FROM job_file WHERE job_id > 1 FOR UPDATE NOWAIT")
+            other.execute("SELECT FROM data_block FOR UPDATE NOWAIT")
+        move(connection, query, job_ids)
+
+    monkeypatch.setattr(archive, "_execute", look_and_move)
+    return seen
+
+
+def test_who_looks_for_held_rows_holds_none(jobs: Database, database_url: str, tries: list[list[int]]) -> None:
+    """The others wait for something else: an archive that held files and blocks meanwhile would hold up reports."""
+    clock = Clock(database_url, timeout_s=SHORT_S)
+    with held(database_url, "job_file WHERE job_id = 1"):
+        clock.slice("archive")
+        assert [job_id for (job_id,) in jobs.rows("SELECT job_id FROM job")] == [1]
+    assert tries == [list(IDS), list(IDS[1:])]
+    clock.close()
+
+
+def test_a_table_that_is_locked_is_no_jobs_fault(jobs: Database, database_url: str, tries: list[list[int]]) -> None:
+    """`partitions repair`, say: it is waited for once, not with each half of the slice, and tried again later."""
+    clock = Clock(database_url, timeout_s=SHORT_S)
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE job_archive IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(HeldError):
+            clock.slice("archive")
+    assert tries == [list(IDS)]
     clock.round("archive")
     assert jobs.value("SELECT count(*) FROM job") == 0
     clock.close()
