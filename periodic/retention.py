@@ -1,6 +1,7 @@
 """Retention: what grows has an end. One duty a kind of row, each with its own age and its own transactions."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,8 @@ log = structlog.get_logger()
 
 _PERIOD_S = 900.0
 _SLICE = 500
+_MARK = ".sandboxes"
+"""Tells an emptied folder from one that is not mounted. No sandbox has such a name, nor is any served by it."""
 
 
 class Retention(Protocol):
@@ -62,12 +65,12 @@ def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
         return more
 
     def remove(names: Sequence[str]) -> list[str]:
-        if names and not _has_files(folder):
+        if names and not _is_there(folder, names):
             raise SystemicError(f"the folder of sandboxes {folder} is not there, or empty: nothing is forgotten")
         gone, trouble = [], {}
         for name in names:
             try:
-                if name == Path(name).name:
+                if name == Path(name).name and name != _MARK:
                     (folder / name).unlink(missing_ok=True)
                 gone.append(name)
             except OSError as error:
@@ -81,6 +84,12 @@ def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
     return Duty("forget sandboxes", _PERIOD_S, run, retention.close)
 
 
-def _has_files(folder: Path) -> bool:
-    """A folder that is not mounted is missing, or there and empty."""
-    return folder.is_dir() and any(folder.iterdir())
+def _is_there(folder: Path, names: Sequence[str]) -> bool:
+    """A folder that is not mounted is missing, or there and empty. One that we empty ourselves is marked before."""
+    if (folder / _MARK).exists():
+        return True
+    here = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not here.isdisjoint(names):
+        with suppress(OSError):  # a disk that is too full for it is emptied all the same
+            (folder / _MARK).touch()
+    return bool(here)

@@ -9,9 +9,12 @@ DELETE FROM pilot_report WHERE ctid = ANY(ARRAY(
     ORDER BY r.received_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
 -- name: forget_stdout
+-- The same for what it showed: metadata are said again without a new time, and stand in for those of its last words.
 DELETE FROM job_stdout WHERE job_id = ANY(ARRAY(
-    SELECT job_id FROM job_stdout WHERE at < now() - make_interval(days => %(days)s)
-    ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    SELECT s.job_id FROM job_stdout s
+    WHERE s.at < now() - make_interval(days => %(days)s)
+        AND NOT EXISTS (SELECT FROM job j WHERE j.job_id = s.job_id OFFSET 0)
+    ORDER BY s.at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
 -- name: forget_blocks
 -- Closed ones that no live job refers to, not even one whose outputs are in no block yet. Their destination blocks know

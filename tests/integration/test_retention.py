@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,8 @@ import pytest
 
 from command import compose
 from command.settings import Settings
+from gateway.http.refusal import RefusalError
+from gateway.work.upload import safe_name
 from panda_fsm.errors import SystemicError
 from panda_fsm.trouble import Condition
 from periodic import counts, requests, retention, snapshots
@@ -27,7 +30,8 @@ OLD = "now() - interval '31 days'"
 ROWS = {
     "reports": "INSERT INTO pilot_report (job_id, attempt_nr, state, attributes, received_at)"
     " VALUES (1, 0, 'finished', '{}', {old}), (77, 0, 'finished', '{}', {old}), (78, 0, 'finished', '{}', now())",
-    "stdout": "INSERT INTO job_stdout (job_id, stdout, at) VALUES (77, '', {old}), (78, '', now())",
+    "stdout": "INSERT INTO job_stdout (job_id, stdout, metadata, at)"
+    " VALUES (1, '', '{}', {old}), (77, '', '{}', {old}), (78, '', '{}', now())",
     "dead_letters": "INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, fingerprint,"
     " status, settled_at) VALUES ('1', '', '', '', '{}', '', '', 'open', NULL), ('77', '', '', '', '{}', '', '',"
     " 'discarded', {old}), ('78', '', '', '', '{}', '', '', 'replayed', now())",
@@ -91,7 +95,7 @@ def test_old_rows_go_and_what_is_needed_stays(jobs: Database, database_url: str,
     execute(database_url, "DELETE FROM inbox", ROWS[kind].replace("{old}", OLD))
     forget(database_url, kind)
     found = {int(str(name)[-2:]) for (name,) in jobs.rows(f"SELECT {column} FROM {table}")}  # noqa: S608
-    assert found == ({1, 78} if kind in ("reports", "dead_letters") else {78})
+    assert found == ({1, 78} if kind in ("reports", "stdout", "dead_letters") else {78})
 
 
 def test_more_rows_go_than_fit_into_a_slice(jobs: Database, database_url: str) -> None:
@@ -127,7 +131,7 @@ def test_the_file_of_a_sandbox_goes_with_its_row(jobs: Database, database_url: s
     for name in ("77", "78", "other"):
         (cache / name).write_text("sources")
     forget(database_url, "sandboxes", folder=cache)
-    assert sorted(path.name for path in cache.iterdir()) == ["78", "other"]
+    assert sorted(path.name for path in cache.iterdir()) == [retention._MARK, "78", "other"]
     jobs.rows(f"UPDATE cache_file SET name = '../outside', created_at = {OLD} RETURNING 1")  # noqa: S608
     (run_dir / "outside").write_text("not ours")
     forget(database_url, "sandboxes", folder=cache)
@@ -146,7 +150,7 @@ def test_a_file_that_cannot_be_removed_keeps_its_row_and_no_other(
     query = f"INSERT INTO cache_file (name, owner, size, checksum, created_at) SELECT n, '', 1, 1, {OLD}"
     execute(database_url, f"{query} FROM generate_series(1, 6) n")
     forget(database_url, "sandboxes", folder=cache)
-    assert sorted(path.name for path in cache.iterdir()) == ["1", "2", "4"]
+    assert sorted(path.name for path in cache.iterdir()) == [retention._MARK, "1", "2", "4"]
     assert jobs.rows("SELECT name FROM cache_file ORDER BY 1") == [("1",), ("2",), ("4",)]
 
 
@@ -161,6 +165,37 @@ def test_no_sandbox_is_forgotten_while_its_folder_is_not_there(
     with pytest.raises(SystemicError, match="the folder of sandboxes"):
         forget(database_url, "sandboxes", folder=run_dir / folder)
     assert jobs.value("SELECT count(*) FROM cache_file") == 2
+
+
+class Dying(Sandboxes):
+    """Its clock dies when the files are gone, and before their rows are."""
+
+    def forget(self, days: int, limit: int, after: str, remove: Callable[[Sequence[str]], list[str]]) -> list[str]:
+        def die(names: Sequence[str]) -> list[str]:
+            remove(names)
+            raise KeyboardInterrupt
+
+        return super().forget(days, limit, after, die)
+
+
+def test_a_folder_whose_last_sandbox_went_is_there(jobs: Database, database_url: str, run_dir: Path) -> None:
+    """What tells that is no sandbox itself: it is neither taken, served nor removed as one."""
+    execute(database_url, ROWS["sandboxes"].replace("{old}", OLD))
+    cache = run_dir / "cache"
+    cache.mkdir()
+    (cache / "77").write_text("sources")
+    duty = retention.sandboxes(Dying(database_url, 30), 30, cache)
+    with pytest.raises(KeyboardInterrupt):
+        duty.run()
+    duty.rest()
+    assert jobs.value("SELECT count(*) FROM cache_file") == 2
+    forget(database_url, "sandboxes", folder=cache)
+    assert jobs.rows("SELECT name FROM cache_file") == [("78",)]
+    jobs.rows(f"UPDATE cache_file SET name = %s, created_at = {OLD} RETURNING 1", (retention._MARK,))  # noqa: S608
+    forget(database_url, "sandboxes", folder=cache)
+    assert [path.name for path in cache.iterdir()] == [retention._MARK]
+    with pytest.raises(RefusalError):
+        safe_name(retention._MARK)
 
 
 @pytest.mark.parametrize("by", ["add_cache_file", "renew_cache_file", "cache_file_with"])
