@@ -95,13 +95,15 @@ def decode_json(text: bytes | str, depth_kept: int | None = None) -> Any:
 
 
 def _parsed(text: bytes) -> Any:
-    """Only what the parser refuses is mended: nearly nothing."""
+    """Only what the parser refuses is mended: nearly nothing. Raises UndecodableError or TooLargeError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         pass
+    text = mended(text)
+    check(text)  # what was left out may have moved the end of a text
     try:
-        return orjson.loads(mended(text))
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise UndecodableError(f"the body is not valid JSON: {error.msg} at character {error.pos}") from None
 

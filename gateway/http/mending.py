@@ -44,18 +44,18 @@ def mended(text: bytes) -> bytes:
 
 
 def flattened(text: bytes, depth_kept: int) -> bytes:
-    """Objects and lists deeper than that become texts, as they were sent: so they cost no more than their bytes."""
-    parts: list[bytes] = []
+    """Objects and lists deeper than that become texts, as they were sent: so they cost what a text of them costs."""
+    flat = bytearray()  # of short pieces a list would cost many times their bytes
     depth = 0
     for pieces, is_inside in _slices(text):
         for number, piece in enumerate(pieces):
             if number:
-                parts.append(b'"' if depth <= depth_kept else rb"\"")
+                flat += b'"' if depth <= depth_kept else rb"\""
             if is_inside ^ (number % 2):
-                parts.append(_written(piece) if depth <= depth_kept else _quoted(piece))
+                flat += _written(piece) if depth <= depth_kept else _quoted(piece)
             else:
-                depth = _flatten(piece, depth, depth_kept, parts)
-    return b"".join(parts)
+                depth = _flatten(piece, depth, depth_kept, flat)
+    return bytes(flat)
 
 
 def _slices(text: bytes) -> Iterator[tuple[list[bytes], bool]]:
@@ -109,19 +109,19 @@ def _mended_text(inside: bytes) -> bytes:
     return inside
 
 
-def _flatten(piece: bytes, depth: int, depth_kept: int, parts: list[bytes]) -> int:
+def _flatten(piece: bytes, depth: int, depth_kept: int, flat: bytearray) -> int:
     """Add a piece that stands in no text; how deep it ends."""
     at = 0
     for found in _BRACKET.finditer(piece):
         opens = found[0] in b"{["
         if opens and depth == depth_kept:
-            parts += (piece[at : found.start()], b'"')
+            flat += piece[at : found.start()] + b'"'
             at = found.start()
         elif not opens and depth == depth_kept + 1:
-            parts += (piece[at : found.end()], b'"')
+            flat += piece[at : found.end()] + b'"'
             at = found.end()
         depth += 1 if opens else -1
-    parts.append(piece[at:])
+    flat += piece[at:]
     return depth
 
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from gateway.http.bodies import Bodies
 from gateway.http.decode import decode_json, decode_plain
+from gateway.http.mending import flattened
 from gateway.http.refusal import TooLargeError, UndecodableError
 from gateway.wire.pilot_requests import BulkUpdateRequest
 from gateway.work.waiting import Waiting
@@ -173,6 +174,26 @@ def test_a_field_that_holds_too_much_is_kept_as_a_text(case: str) -> None:
     assert decode_plain(report) == expected
     several = decode_plain(b'{"job_list": [' + report + b', null, {"jobId": 2}]}')
     assert BulkUpdateRequest.model_validate(several).job_list == [expected, None, {"jobId": 2}]
+
+
+@pytest.mark.parametrize("piece", [b'"ab",', b'"\\"",'])
+def test_what_becomes_a_text_costs_what_a_text_costs(piece: bytes) -> None:
+    """It was 75 times the body."""
+    body = b'{"metaData":' + b"[" * 70 + piece * 300_000 + b'""' + b"]" * 70 + b"}"
+    tracemalloc.start()
+    try:
+        flattened(body, 1)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 30_000_000 + 5 * len(body)
+
+
+def test_what_is_mended_is_counted_once_more() -> None:
+    """A backslash and a quote meet where a byte between them is left out: the lists stood in a text before."""
+    body = b'["\\\x01","' + b",[]" * 200_000 + b"]"
+    with pytest.raises(TooLargeError, match="too many values"):
+        decode_json(body)
 
 
 RECORD = b'{"a": "' + b"x" * 40 + b'"},'
