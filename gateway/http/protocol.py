@@ -17,6 +17,8 @@ from gateway.http.parsing import PlainProtocol
 _MOST_HEAD = 64 * 1024
 MOST_URL = 64 * 1024
 _MOST_HEADERS = 200
+_MOST_QUEUED = 100
+"""Requests of one connection that wait behind the one that is being answered."""
 _LINGER_S = 2.0
 _SILENT_S = 1.0
 
@@ -62,8 +64,8 @@ class BoundedProtocol(PlainProtocol):
         self._since = self._moved_at = self.loop.time()
         self._untold = self._chunk = 0
         """Bytes of which the parser has told nothing, neither a head nor a body, and of what is read at this moment."""
-        self._came = self._seen = 0
-        """Bytes of the body, or of our answer that is left; and when they were looked at last."""
+        self._came = self._seen = self._left = 0
+        """Bytes of the body, now and when they were looked at last; of our answer that were left then."""
         self._fault: tuple[int, str] | None = None
         self._at_work: RequestResponseCycle | None = None
         """The request that is being answered; those behind it on the connection wait."""
@@ -93,6 +95,8 @@ class BoundedProtocol(PlainProtocol):
         except HttpParserError:
             self._refuse_unreadable()
             return
+        if self._phase is Phase.IDLE:
+            self._rest()
         if self._untold > _MOST_HEAD:
             if self.is_in_head:  # one endless header
                 self._refuse(*self._too_long())
@@ -110,9 +114,13 @@ class BoundedProtocol(PlainProtocol):
         super().on_headers_complete()
         if not self.is_in_head:
             self._enter(Phase.BODY)
-            self._came = self._seen = self._untold = 0
-            if len(self.pipeline) == 1:
+            self._came = self._seen = self._left = self._untold = 0
+            queued = len(self.pipeline)
+            if queued == 1:
                 self.flow.resume_reading()  # only who reads hears that the client hangs up
+            elif queued > _MOST_QUEUED:  # each answer lets more of them in
+                self._fault = 503, f"more than {_MOST_QUEUED} requests wait on this connection"
+                raise _BeyondError
 
     def on_body(self, body: bytes) -> None:
         self._came += len(body)
@@ -136,6 +144,9 @@ class BoundedProtocol(PlainProtocol):
     def look(self, now: float) -> None:
         """Close what has taken too long, with an answer where one can be given."""
         limits, taken_s = self._limits, now - self._since
+        if self.transport.is_closing():  # as soon as what is written is taken
+            self._look_at_answer(now)
+            return
         match self._phase:
             case Phase.FIRST_BYTE if taken_s > (limits.first_byte_s if self._fault is None else _LINGER_S):
                 self.transport.close()
@@ -152,6 +163,14 @@ class BoundedProtocol(PlainProtocol):
         """No request has begun, and if the connection is new none has come for a while."""
         return self._phase is Phase.IDLE or (self._phase is Phase.FIRST_BYTE and now - self._since > _SILENT_S)
 
+    def _rest(self) -> None:
+        """The body of a request came that had been refused without it; uvicorn's time-out ended when it came."""
+        if self.is_in_head:
+            self._enter(Phase.HEAD)
+        elif self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            timeout = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = timeout
+
     def _look_at_body(self, now: float, taken_s: float) -> None:
         if self._came != self._seen or self.flow.read_paused:  # it comes, or it is we who do not take it
             self._seen, self._moved_at = self._came, now
@@ -161,13 +180,13 @@ class BoundedProtocol(PlainProtocol):
             return
         if self.cycle.response_complete:
             self.transport.close()
-        elif not self.cycle.response_started:
+        else:
             self._refuse(408, "the request's body did not come in time")
 
     def _look_at_answer(self, now: float) -> None:
         left = self.transport.get_write_buffer_size()
-        if left != self._seen or not left:
-            self._seen, self._moved_at = left, now
+        if left != self._left or not left:
+            self._left, self._moved_at = left, now
         elif now - self._moved_at > self._limits.pause_s:
             path = self._at_work.scope["path"][:200] if self._at_work else ""
             JOURNAL.note(self.client, 0, "nobody took the answer", path=path)
