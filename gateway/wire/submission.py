@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooManyError, UndecodableError
-from gateway.wire.complaints import OF_FILES, OF_JOBS, by_sent_names
+from gateway.wire.complaints import OF_JOBS, TOKENS, by_sent_names, of_file
 from gateway.wire.fields import absent_to_none, number, text, whole
 from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import FILE_TOKENS
@@ -33,7 +33,7 @@ _BACKGROUND = 1
 """The jobExecutionID of a job that pilots take who ask for the background; others mean nothing."""
 _NO_REASSIGN = 2
 """The relocationFlag of a job that is to stay at its queue; others mean nothing, for none changes it by a reassign."""
-_LISTED = ("lfn", "dataset", "destinationDBlock", "destinationSE")
+_LISTED = ("lfn", "dataset", "destination_block", "destination")
 """What pilots read of all files of a job as one comma list, and that could have a comma otherwise."""
 _MOST_PATTERNS = 20
 """All of a job's are compared with the names in its report by a process apart, for seconds if they are made so."""
@@ -219,7 +219,7 @@ def _file(position: int, file: dict[str, Any], places: dict[str, str], destinati
     try:
         return _file_draft(file, places, destination)
     except ValidationError as error:
-        raise ValueError(f"file {position}: {by_sent_names(error, OF_FILES)}") from None
+        raise ValueError(f"file {position}: {by_sent_names(error, of_file(file))}") from None
     except ValueError as error:
         raise ValueError(f"file {position}: {error}") from None
 
@@ -227,6 +227,7 @@ def _file(position: int, file: dict[str, Any], places: dict[str, str], destinati
 def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) -> FileDraft:
     kind = file.get("type")
     is_log, is_output = kind == "log", kind in ("output", "log")
+    token, place_token = TOKENS[is_output]
     status = file.get("status")
     draft = FileDraft.model_validate(
         {
@@ -240,15 +241,13 @@ def _file_draft(file: dict[str, Any], places: dict[str, str], destination: str) 
             "size": _size(file.get("fsize")),
             "checksum": _checksum(_named(file, "checksum") or _named(file, "md5sum")),
             "status": status if status in _USABLE_STATUS else "unknown",
-            "token": _named(file, "dispatchDBlockToken" if is_output else "prodDBlockToken"),
-            "place_token": _named(file, "destinationDBlockToken" if is_output else "dispatchDBlockToken"),
+            "token": _named(file, token),
+            "place_token": _named(file, place_token),
         }
     )
-    for name, value in zip(
-        _LISTED, (draft.lfn, draft.dataset, draft.destination_block, draft.destination), strict=True
-    ):
-        if "," in value:
-            raise ValueError(f"{name}: must not contain a comma")
+    for field in _LISTED:
+        if "," in getattr(draft, field):
+            raise ValueError(f"{of_file(file).get(field, field)}: must not contain a comma")
     return draft
 
 

@@ -109,6 +109,7 @@ BAD_JOBS: dict[str, tuple[Any, str]] = {
     "a nested value": (job_spec(cloud=["x"]), "job 3: cloud: must be a text or a number"),
 }  # fmt: skip
 
+LONG = "x" * 5000
 BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "path in a name": ({"lfn": "a/b"}, "job 3: file 0: lfn"),
     "the way up": ({"lfn": "../../etc/passwd"}, "job 3: file 0: lfn"),
@@ -117,7 +118,7 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "no name": ({"lfn": None}, "job 3: file 0: lfn"),
     "NUL in a name": ({"lfn": "a\x00"}, "job 3: file 0: lfn: contains control characters"),
     "comma in a name": ({"lfn": "a,b"}, "job 3: file 0: lfn: must not contain a comma"),
-    "comma in a dataset": ({"type": "input", "prodDBlock": "a,b"}, "job 3: file 0: dataset: must not contain a comma"),
+    "comma in a dataset": ({"type": "input", "prodDBlock": "a,b"}, "job 3: file 0: prodDBlock: must not contain a comma"),
     "comma in a block": ({"destinationDBlock": "a,b"}, "job 3: file 0: destinationDBlock: must not contain a comma"),
     "comma in a place": ({"destinationSE": "a,b"}, "job 3: file 0: destinationSE: must not contain a comma"),
     "unknown type": ({"type": "zipinput"}, "job 3: file 0: type"),
@@ -127,6 +128,13 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "a pattern of inputs": ({"type": "input", "lfn": "regex|a"}, "job 3: file 0: lfn: only an output"),
     "a pattern that is none": ({"lfn": "regex|("}, "job 3: file 0: lfn: is not a regular expression"),
     "checksum of no kind": ({"checksum": "xx:12"}, "job 3: file 0: checksum"),
+    "md5 of no kind": ({"md5sum": "xx:12"}, "job 3: file 0: md5sum"),
+    "comma in its dataset": ({"dataset": "a,b", "prodDBlock": "a"}, "job 3: file 0: dataset: must not contain a comma"),
+    "a long block": ({"type": "input", "prodDBlock": LONG}, "job 3: file 0: prodDBlock: "),
+    "a long token": ({"type": "input", "prodDBlockToken": LONG}, "job 3: file 0: prodDBlockToken: "),
+    "a long place": ({"type": "input", "dispatchDBlockToken": LONG}, "job 3: file 0: dispatchDBlockToken: "),
+    "a long token of an output": ({"dispatchDBlockToken": LONG}, "job 3: file 0: dispatchDBlockToken: "),
+    "a long place of an output": ({"destinationDBlockToken": LONG}, "job 3: file 0: destinationDBlockToken: "),
 }
 
 
