@@ -118,7 +118,7 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "no name": ({"lfn": None}, "job 3: file 0: lfn"),
     "NUL in a name": ({"lfn": "a\x00"}, "job 3: file 0: lfn: contains control characters"),
     "comma in a name": ({"lfn": "a,b"}, "job 3: file 0: lfn: must not contain a comma"),
-    "comma in a dataset": ({"type": "input", "prodDBlock": "a,b"}, "job 3: file 0: prodDBlock: must not contain a comma"),
+    "comma in a dataset": ({"type": "input", "prodDBlock": "a,b"}, "job 3: file 0: prodDBlock: must not contain"),
     "comma in a block": ({"destinationDBlock": "a,b"}, "job 3: file 0: destinationDBlock: must not contain a comma"),
     "comma in a place": ({"destinationSE": "a,b"}, "job 3: file 0: destinationSE: must not contain a comma"),
     "unknown type": ({"type": "zipinput"}, "job 3: file 0: type"),
