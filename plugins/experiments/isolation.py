@@ -81,6 +81,7 @@ class Isolated:
         """The plugin's rule for LFNs; None as long as it is not loaded."""
         self._plugin: ExperimentPlugin | None = None
         self._loading: Asked | None = None
+        self._load_lock = threading.Lock()
         self._breaker = Breaker()
         self._backoff = Backoff(*REST_S)
         self._rests_until = 0.0
@@ -98,9 +99,8 @@ class Isolated:
 
     def await_loaded(self, until: float) -> None:
         """Wait for that; if it takes longer its jobs wait."""
-        if self._loading is not None:
-            self._loading.ended.wait(max(0.0, until - time.monotonic()))
-        self._is_loaded()
+        if (loading := self._loading) is not None and not loading.ended.wait(max(0.0, until - time.monotonic())):
+            self._is_loaded()
 
     def start(self, jobs: Sequence[Job], question: Question) -> Asked | None:
         """Begin to ask, as far as the plugin's trouble allows; None: not now."""
@@ -141,15 +141,12 @@ class Isolated:
 
     def _is_loaded(self) -> bool:
         """Whether it can be asked. What did not load is tried again now and then, and nobody waits for it."""
-        if self._loading is None and self._clock() >= self._rests_until:
-            self.load()
-        loading = self._loading
-        if loading is not None and loading.ended.is_set():
-            self._loading = None
-            self._judge(loading)
-        elif loading is not None:
-            self._say("is still being loaded")
-        return self._plugin is not None
+        with self._load_lock:
+            if self._plugin is None and self._loading is None and self._clock() >= self._rests_until:
+                self.load()
+            if self._loading is not None:
+                self._say("is still being loaded")
+            return self._plugin is not None
 
     def _begin(self, jobs: Sequence[Job], question: Question, put_off: Mapping[int, Plan]) -> Asked:
         asked = Asked(jobs, time.monotonic() + self._limit_s, put_off)
@@ -158,11 +155,15 @@ class Isolated:
         return asked
 
     def _load(self, loading: Asked) -> None:
-        """The life of a thread that loads; whatever happens in it ends here."""
+        """The life of a thread that loads; whatever happens in it ends here. It says so itself: no job may come."""
+        plugin = None
         try:
-            self._plugin = self._made()
+            plugin = self._made()
         except BaseException as error:
             loading.does_not_load = _told(error)
+        with self._load_lock:
+            self._judge(loading)
+            self._plugin, self._loading = plugin, None  # last, for whoever sees them asks without the lock
         loading.ended.set()
 
     def _work(self, asked: Asked, question: Question) -> None:

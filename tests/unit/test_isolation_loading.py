@@ -54,3 +54,24 @@ def test_a_plugin_that_takes_long_to_load_keeps_its_own_jobs_waiting(gate: threa
     gate.set()
     wait_until(lambda: walled.ask(1) == {1: Go()}, "its answer")
     assert walled.condition.trouble is None
+
+
+def test_how_a_long_loading_ends_is_told_though_no_job_comes(gate: threading.Event) -> None:
+    """Whoever waited for it has gone on, and a quiet experiment's next job may be days away."""
+
+    def loads() -> Plugin:
+        gate.wait()
+        return Plugin(go)
+
+    def breaks() -> Plugin:
+        gate.wait()
+        raise ImportError("no module named rucio")
+
+    well, ill = Walled(go, make=loads, patience_s=0), Walled(go, make=breaks, patience_s=0)
+    assert well.condition.trouble == ill.condition.trouble == "experiment x: is still being loaded"
+    gate.set()
+    wait_until(lambda: well.condition.trouble is None, "it is loaded")
+    told = "experiment x: does not load: ImportError: no module named rucio"
+    wait_until(lambda: ill.condition.trouble == told, "it does not load")
+    assert well.ask(1) == {1: Go()}
+    assert why(ill.ask(1)[1]) == "experiment x does not load: ImportError: no module named rucio"
