@@ -75,8 +75,10 @@ def test_a_job_for_a_pilot_that_hung_up_is_there_for_the_next(
         blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'job_history'::regclass"
         wait_until(lambda: database.value(blocked) == 1, "its claim is under way")
         impatient.close()
-    wait_until(lambda: database.value("SELECT count(*) FROM job_waiting") == 1, "the job waits again")
-    assert database.value("SELECT state FROM job") == "activated"
+    # Before its claim is at an end the job seems to wait, too.
+    claiming = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gateway' AND state <> 'idle'"
+    is_back = "SELECT count(*) FROM job JOIN job_waiting USING (job_id) WHERE state = 'activated'"
+    wait_until(lambda: database.value(claiming) == 0 and database.value(is_back) == 1, "the job waits again")
     assert pilot.post(GET_JOB, ask | {"worker_id": "78"})["PandaID"] == 1
     assert steps(database, 1)[-1][1] == "acquired"
 
