@@ -68,7 +68,7 @@ class Processor:
         self._clock = clock
         self._born = clock()
         self._condition = condition or Condition()
-        self._blame = Blame(lambda: self._clock())
+        self._blame = Blame(clock)
         self._probes = 0
         self._held = 0
         self._asked: Sequence[Item[Any]] = ()
@@ -230,14 +230,13 @@ class Processor:
 
     def _doubt(self, effects: Effects) -> None:
         """Nothing but letters to bury: where too many of them are alike, all wait for who mends the cause."""
-        untried = [letter for letter in effects.dead_letters if letter.untried is not None]
-        if not any(self._blame.doubts(letter.payload, letter.reason) for letter in untried):
+        untried = [(one.untried, one.reason) for one in effects.dead_letters if one.untried is not None]
+        if not any(self._blame.doubts(delivery.body, reason) for delivery, reason in untried):
             return
-        self._note(untried[0].reason)
+        self._note(untried[0][1])
         effects.dead_letters = [letter for letter in effects.dead_letters if letter.untried is None]
-        for letter in untried:
-            if letter.untried is not None:
-                put_off(letter.untried, letter.reason, effects, DOUBTED_FOR_S, message_id=id_of(letter.payload) or "")
+        for delivery, reason in untried:
+            put_off(delivery, reason, effects, DOUBTED_FOR_S, message_id=id_of(delivery.body) or "")
 
     def _still_there(
         self, tx: Transaction, jobs: Mapping[int, Job], items: Sequence[Item[Any]], effects: Effects

@@ -18,12 +18,10 @@ from sql import duty, outbox
 from sql.live_jobs import read_files, read_jobs
 from sql.queries import load
 from sql.rows import as_json
-from sql.session import Session
+from sql.session import Session, to_lock_s
 
 _Q = load("appointments")
 _CHUNK = 2000
-_TO_LOCK = 10
-"""Such a part of a statement's time is left to waiting for who holds a row."""
 _NO_REQUEST = "00000000-0000-0000-0000-000000000000"
 
 _UNKNOWN_S = 600
@@ -146,7 +144,7 @@ def make_appointments_now(database_url: str, statement_timeout_s: float = 30.0) 
     In chunks of a transaction each, and without waiting for a row while holding others. What somebody holds for longer
     than a moment is passed over.
     """
-    session = Session(database_url, "replay", statement_timeout_s, statement_timeout_s / _TO_LOCK)
+    session = Session(database_url, "replay", statement_timeout_s, to_lock_s(statement_timeout_s))
     try:
         with session.use() as connection:
             return _jobs_now(connection), _requests_now(connection)

@@ -14,7 +14,7 @@ from panda_fsm.effects import Outgoing, step_event
 from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.jobs.deadlines import Kind
 from panda_fsm.jobs.facts import Limits, span
-from panda_fsm.jobs.states import MERGE, State
+from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Step
 from panda_fsm.messages import JobEvent, new_message_id
@@ -77,7 +77,7 @@ class ClaimStore:
         claim = await self._claim_each(groups_left) if groups_left else Claim([], [])
         others = iter(claim.jobs)
         claim.jobs = [None if seat.cause in held else next(others) for _, seats in groups for seat in seats]
-        claim.held = held
+        claim.held |= held
         return claim
 
     async def _held_seats(self, seats: Sequence[Seat]) -> frozenset[str]:
@@ -254,10 +254,8 @@ def _description(row: Sequence[Any]) -> JobDescription:
 
 def _kind(job: JobDescription) -> Kind:
     """Of a job that was claimed, as far as that is told with it."""
-    merges = job.spec.get("processing_type") == MERGE
-    return Kind(
-        job.columns["label"], job.columns["priority"], job.columns["task_id"] > 0, has_report=False, merges=merges
-    )
+    told = job.columns
+    return Kind.of(told["label"], told["priority"], told["task_id"], job.spec.get("processing_type"))
 
 
 def _is_usual(groups: Sequence[tuple[Filters, Sequence[Seat]]]) -> bool:

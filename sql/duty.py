@@ -10,12 +10,11 @@ from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.messages import cut
 from sql.connections import translated
 from sql.queries import load
-from sql.session import Session
+from sql.session import Session, to_lock_s
 
 _Q = load("duty")
-_TO_LOCK = 10
-"""Such a part of a statement's time is left to waiting for who holds a row, and a second at most: it is done later."""
 _MOST_TO_LOCK_S = 1.0
+"""A row that somebody holds is waited for no longer: it is done later."""
 _LOOK_AGAIN_S = 1.0
 _HELD_S = 10.0
 """A job of which a row was waited for in vain is looked at again later than one that was passed over."""
@@ -25,7 +24,7 @@ class DutySession:
     """One connection for one duty's thread."""
 
     def __init__(self, database_url: str, name: str, statement_timeout_s: float) -> None:
-        lock_timeout_s = min(_MOST_TO_LOCK_S, statement_timeout_s / _TO_LOCK)
+        lock_timeout_s = min(_MOST_TO_LOCK_S, to_lock_s(statement_timeout_s))
         self._session = Session(database_url, f"clock.{name}", statement_timeout_s, lock_timeout_s)
         self._name = name
 

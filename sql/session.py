@@ -12,6 +12,12 @@ _BY_INDEX = "-c enable_seqscan=off"
 empty, and would read through all the dead rows of a busy hour."""
 PLANNED_ONCE = f"{_BY_INDEX} -c plan_cache_mode=force_generic_plan"
 """And its plan is made once a connection, for it is the same for any batch (ADR 0032, 0036)."""
+_TO_LOCK = 10
+
+
+def to_lock_s(statement_timeout_s: float) -> float:
+    """Such a part of a statement's time is left to waiting for who holds a row."""
+    return statement_timeout_s / _TO_LOCK
 
 
 class Session:

@@ -22,7 +22,7 @@ from panda_fsm.ports import Said
 from sql import rows
 from sql.live_jobs import answered, ask, read_waits
 from sql.queries import load
-from sql.session import Session
+from sql.session import Session, to_lock_s
 
 _Q = load("store")
 _HOST = socket.gethostname()
@@ -32,8 +32,6 @@ _IMPATIENT_FOR_S = 60
 """Who has just waited in vain does not wait as long again: a batch that is bisected would, with each of its parts."""
 _STARTS_EACH_S = 60
 """A deadline asks whether jobs start at a queue: in hours, so once a minute is enough."""
-_TO_LOCK = 10
-"""Such a part of a statement's time is left to waiting for who holds a row."""
 
 
 class PostgresStore:
@@ -43,7 +41,7 @@ class PostgresStore:
         self, database_url: str, service: str, statement_timeout_s: float, limits: Limits, archive_after_s: float
     ) -> None:
         # Jobs that are held are left out; of a block that somebody holds this finds the few jobs that need it.
-        self._session = Session(database_url, service, statement_timeout_s, statement_timeout_s / _TO_LOCK, True)
+        self._session = Session(database_url, service, statement_timeout_s, to_lock_s(statement_timeout_s), True)
         self.service = service
         self.timetable = rows.Timetable(limits, archive_after_s)
         self._transitions: dict[tuple[str, str | None], int] = {}

@@ -8,7 +8,7 @@ from gateway.access.policy import Action, may
 from gateway.http.refusal import ForbiddenError
 from panda_fsm.jobs.drafts import JobDraft
 
-PRODUCTION_LABELS = frozenset({"managed", "prod_test", "test", "install"})
+_NEED_THE_ROLE = frozenset({"managed", "prod_test", "test", "install"})
 """What pilots of production take. Those of pilots' tests (`rc_test`, `ptest`) are anybody's, as in the field."""
 
 
@@ -27,7 +27,7 @@ class PriorityLimits:
 
 def check(identity: Identity, index: int, job: JobDraft, limits: PriorityLimits) -> None:
     """Raises ForbiddenError, which names the job by its place in the submission, unless they may submit it."""
-    if job.label in PRODUCTION_LABELS and not may(identity, Action.SUBMIT_PRODUCTION, job.vo):
+    if job.label in _NEED_THE_ROLE and not may(identity, Action.SUBMIT_PRODUCTION, job.vo):
         raise ForbiddenError(f"job {index}: prodSourceLabel: {job.label} needs {_role(job.vo)}")
     limit = limits.of(job.vo, job.vo in identity.vos)
     if job.priority > limit and not may(identity, Action.SUBMIT_URGENT, job.vo):

@@ -113,11 +113,15 @@ def no_jobs_now(reason: str) -> Answer:
 
 def refusing(status: int, message: str) -> ASGIApp:
     """An application that says no to what it did not read, for the last time on its connection."""
-    return failure(message, status, headers={"Connection": "close"} | _HEADERS.get(status, {}))
+    return _last(status, message)
 
 
 def as_bytes(status: int, message: str) -> bytes:
     """The same as it is sent, where there is no request that it could answer."""
-    answer = failure(message, status, headers={"Connection": "close"} | _HEADERS.get(status, {}))
+    answer = _last(status, message)
     head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() + head + b"\r\n" + bytes(answer.body)
+
+
+def _last(status: int, message: str) -> Answer:
+    return failure(message, status, headers={"Connection": "close"} | _HEADERS.get(status, {}))

@@ -5,6 +5,7 @@ from enum import Enum, StrEnum
 from typing import NamedTuple
 
 from panda_fsm.codes import Component
+from panda_fsm.jobs.states import MERGE
 
 
 class Since(Enum):
@@ -53,6 +54,19 @@ class Kind(NamedTuple):
     has_report: bool
     merges: bool = False
     no_reassign: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        priority: int,
+        task_id: int,
+        processing_type: str | None,
+        has_report: bool = False,
+        no_reassign: bool = False,
+    ) -> "Kind":
+        """The kind of a job of which this is known."""
+        return cls(label, priority, task_id > 0, has_report, processing_type == MERGE, no_reassign)
 
 
 @dataclass(frozen=True, slots=True)

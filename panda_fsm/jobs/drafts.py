@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from panda_fsm.jobs.deadlines import Kind
-from panda_fsm.jobs.states import MERGE
 from panda_fsm.resources import resource_type
 
 _parse = import_module("re._parser").parse
@@ -119,5 +118,4 @@ class JobDraft(BaseModel):
     @property
     def kind(self) -> Kind:
         """What the deadlines of the new job depend on."""
-        merges = self.processing_type == MERGE
-        return Kind(self.label, self.priority, self.task_id > 0, False, merges, self.no_reassign)
+        return Kind.of(self.label, self.priority, self.task_id, self.processing_type, no_reassign=self.no_reassign)

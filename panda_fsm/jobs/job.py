@@ -7,7 +7,7 @@ from datetime import datetime
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.deadlines import Kind
 from panda_fsm.jobs.facts import FACTS, HANDED_OUT_AGAIN, OnReport
-from panda_fsm.jobs.states import MERGE, TO_SET_UP, USABLE_INPUT, USER_LABELS, FileStatus, FileType, State
+from panda_fsm.jobs.states import TO_SET_UP, USABLE_INPUT, USER_LABELS, FileStatus, FileType, State
 
 LIBRARY = ".lib.tgz"
 """How the name of what a build job makes ends."""
@@ -160,8 +160,7 @@ class Job:
     @property
     def kind(self) -> Kind:
         """What its deadlines depend on."""
-        merges = self.processing_type == MERGE
-        return Kind(self.label, self.priority, self.task_id > 0, self.has_report, merges, self.no_reassign)
+        return Kind.of(self.label, self.priority, self.task_id, self.processing_type, self.has_report, self.no_reassign)
 
     @property
     def awaits_last_words(self) -> bool:
