@@ -13,7 +13,6 @@ from gateway.http.answers import as_bytes, refusing
 from gateway.http.door import WAITING
 from gateway.http.journal import JOURNAL
 from gateway.http.parsing import PlainProtocol
-from gateway.http.whole import Whole
 
 _MOST_HEAD = 64 * 1024
 MOST_URL = 64 * 1024
@@ -116,7 +115,6 @@ class BoundedProtocol(PlainProtocol):
         if not self.is_in_head:
             self._enter(Phase.BODY)
             self._came = self._seen = self._left = self._untold = 0
-            self.cycle.transport = Whole(self.transport, self.loop)  # type: ignore[assignment]  # all that a cycle calls
             queued = len(self.pipeline)
             if queued == 1:
                 self.flow.resume_reading()  # only who reads hears that the client hangs up

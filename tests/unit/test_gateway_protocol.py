@@ -22,14 +22,12 @@ class Wire(asyncio.Transport):
     def __init__(self, is_taken: bool) -> None:
         super().__init__()
         self.written = b""
-        self.packets: list[bytes] = []
         self.is_aborted = False
         self._is_taken = is_taken
         self._closing = False
 
     def write(self, data: Any) -> None:
         self.written += data
-        self.packets.append(data)
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._is_taken else len(self.written)
@@ -174,18 +172,6 @@ async def test_half_a_head_behind_a_body_that_came_too_late_is_not_waited_for() 
     await connection.hears(b"late" + GET[:9])
     connection.looks(20)
     assert b"HTTP/1.1 408" in connection.wire.written
-
-
-@running
-async def test_the_head_of_an_answer_leaves_with_its_body() -> None:
-    connection = Connection()
-    connection.begin.set()
-    await connection.hears(GET)
-    connection.go_on.set()
-    await connection.works()
-    head, rest = connection.wire.packets
-    assert head.startswith(b"HTTP/1.1 404") and head.endswith(b"\r\n\r\nno")
-    assert rest == b"ne"
 
 
 @running
