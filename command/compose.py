@@ -230,21 +230,12 @@ def _forgetting(config: Settings) -> "Iterator[Duty]":
     yield retention.sandboxes(files, config.retain_sandboxes_days, config.cache_dir)
 
 
-@dataclass(frozen=True, slots=True)
-class _Serving:
-    """A gateway: its server hears of the end by itself."""
-
-    run: Callable[[], None]
-
-    def end(self) -> None: ...
-
-
 @contextmanager
 def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     from broker.async_publisher import AsyncPublisher
     from gateway.access.submitting import PriorityLimits
     from gateway.config import GatewayConfig
-    from gateway.serve import serve
+    from gateway.serve import server
     from sql.gateway_store import GatewayStore
     from sql.migrate import latest
 
@@ -261,4 +252,4 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)
-    yield _Serving(lambda: serve(chosen, store, publisher, sites.load(config.sites_file)))
+    yield server(chosen, store, publisher, sites.load(config.sites_file))

@@ -32,10 +32,8 @@ class Ending:
     def __init__(self) -> None:
         self._told = threading.Event()
         self._work: compose.Work | None = None
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._end)
-        # Whoever handles SIGTERM in his own way, as the gateway does, gets this too.
-        signal.signal(signal.SIGHUP, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
 
     def wait(self, seconds: float) -> bool:
         """Wait; True when the process shall end."""

@@ -1,10 +1,10 @@
 """Runs the gateway: one process, one event loop; told to end, it says so, serves on a little, and finishes."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
-import signal
 import socket
 from functools import partial
 
@@ -35,6 +35,14 @@ class Server(uvicorn.Server):
         self._door = door
         self._drain_s = drain_s
 
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # what it returns
+        """None: who serves the process hears them from its start, and one that came while we started would be lost."""
+        return contextlib.nullcontext()
+
+    def end(self) -> None:
+        """Drain, and leave `run`; from a signal handler, at any time."""
+        self.should_exit = True
+
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
             look_at_all(self.server_state.connections, asyncio.get_running_loop().time())
@@ -53,21 +61,16 @@ class Server(uvicorn.Server):
 
     async def _serve_for(self, seconds: float) -> None:
         for counter in range(round(seconds / _TICK_S)):
-            if self.force_exit:
-                break
             await self.on_tick(counter)
             await asyncio.sleep(_TICK_S)
 
 
-def serve(
+def server(
     config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites, limits: Limits | None = None
-) -> None:
-    """Serve until SIGTERM or SIGINT. Raises SettingsError before anything listens."""
+) -> Server:
+    """What serves from its `run` to its `end`. Raises SettingsError."""
     door = create_app(config, store, publisher, sites)
     connections, spare = _descriptors()
-    # uvicorn raises its signal again when it is done; being told to stop is no reason to die of it.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     chosen = uvicorn.Config(
         door,
         host=config.host,
@@ -84,7 +87,7 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
     )
-    Server(chosen, door, config.drain_s).run()
+    return Server(chosen, door, config.drain_s)
 
 
 def _descriptors() -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 from command import log
 from gateway.config import GatewayConfig
 from gateway.http.protocol import Limits
-from gateway.serve import serve
+from gateway.serve import server
 from lab import ports
 from lab.daemon import Daemon
 from panda_fsm.sites import Queue, Sites
@@ -119,10 +120,12 @@ def main(port: str, limits: str, config: str) -> None:
     """The process itself."""
     log.configure("gateway")
     chosen = json.loads(limits)
-    serve(
+    serving = server(
         GatewayConfig("127.0.0.1", int(port), Path(), **json.loads(config)), Told(), NoBroker(),  # type: ignore[arg-type]
         Sites(queues={QUEUE: Queue(site="S", storage="D")}), None if chosen is None else Limits(**chosen),
     )  # fmt: skip
+    signal.signal(signal.SIGTERM, lambda _number, _frame: serving.end())
+    serving.run()
 
 
 if __name__ == "__main__":
