@@ -9,7 +9,7 @@ PROFILE ?=
 WORKERS ?= 3
 
 BIN := .venv/bin
-CODE := panda_fsm engine consumers periodic plugins broker sql gateway command lab bench tests
+CODE := panda_fsm engine consumers periodic plugins broker sql gateway jedi command lab bench tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system run demo up down status test unit check fmt bench docs schema lock

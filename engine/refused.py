@@ -8,6 +8,7 @@ import structlog
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.job import Job
+from panda_fsm.joining import closed_to, foreign_to, held_up
 from panda_fsm.ports import Transaction
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ def refuse_blocks(tx: Transaction, effects: Effects) -> None:
     destinations = {name for name, block in effects.blocks.items() if block.kind is BlockKind.DESTINATION}
     locked = effects.joined.keys() - destinations
     known = tx.known_blocks(locked, effects.blocks.keys() - locked)
-    closed, foreign, held = effects.closed_to(known), effects.foreign_to(known), effects.held_up(known)
+    closed, foreign, held = closed_to(effects, known), foreign_to(effects, known), held_up(effects, known)
     if held:
         log.warning("blocks_held", blocks=sorted(name for name in known if known[name].is_held), jobs=len(held))
     if closed or foreign or held:

@@ -1,7 +1,7 @@
 """What a batch will write: outcomes folded in memory, job by job, before one transaction writes them all."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +15,12 @@ from panda_fsm.jobs.facts import FINAL, in_phases
 from panda_fsm.jobs.job import Job, NewFile, grown
 from panda_fsm.jobs.states import TO_SET_UP, FileStatus, Phase, State
 from panda_fsm.jobs.table import JOB, Trigger
-from panda_fsm.machine import Ignored, Step
+from panda_fsm.machine import Ignored
 from panda_fsm.messages.ddm import TransferRequested
 from panda_fsm.messages.envelope import Message, cut
-from panda_fsm.messages.facts import CheckBlock, JobEvent, schema_of
-from panda_fsm.outcomes import Changes, FileChange, KnownBlock, NewBlock
+from panda_fsm.messages.facts import CheckBlock
+from panda_fsm.outcomes import Changes, FileChange, NewBlock
+from panda_fsm.steps import HistoryRow, JediMessage, JobStep, step_event
 from panda_fsm.transfers import merged
 
 _ADDED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
@@ -28,7 +29,6 @@ _NOT_SET_UP = TO_SET_UP | {State.PENDING}
 _NOT_STARTED = frozenset({State.SENT, State.STARTING})
 _STARTED = in_phases(Phase.POST_PROCESSING) | {State.RUNNING}
 """That its pilot is done says that a job ran, where the report that it runs was lost or overtaken."""
-JobStep = Step[Trigger, State]
 
 
 @dataclass(slots=True)
@@ -47,17 +47,6 @@ class Outgoing:
 
 
 @dataclass(slots=True)
-class HistoryRow:
-    """One transition for job_history."""
-
-    job_id: int
-    version: int
-    step: JobStep
-    message_id: str
-    detail: str | None
-
-
-@dataclass(slots=True)
 class Effects:
     """Everything one batch writes.
 
@@ -68,12 +57,14 @@ class Effects:
     for these may differ. Files join those `joined`: they must take files when the batch is written. Those `filled` get
     their first outputs, and of those `settled` (each with one of its jobs) an output is not to come any more. `vacated`
     names jobs that their pilots lost, and whether for their silence, `started_at` queues at which jobs started to run.
-    `never_set_up` are ended jobs whose destination blocks may not be there yet.
+    `never_set_up` are ended jobs whose destination blocks may not be there yet. `jedi` is what JEDI is to be told, in
+    order, by job and version.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
     subjects: dict[int, Job] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
+    jedi: dict[tuple[int, int], JediMessage] = field(default_factory=dict)
     new_files: dict[tuple[int, int], NewFile] = field(default_factory=dict)
     files: dict[tuple[int, int], FileChange] = field(default_factory=dict)
     blocks: dict[str, NewBlock] = field(default_factory=dict)
@@ -113,12 +104,28 @@ class Effects:
             return step
         job.version += 1
         self.history.append(HistoryRow(job.job_id, job.version, step, cause, detail and cut(detail)))
+        if job.is_jedis:
+            self._tell_jedi(job, job.version, step.source, step.destination)
         self._note_places(job, step)
         self._row(job).update(state=step.destination.value, version=job.version)
         if step.destination in FINAL:
             self._settle_outputs(job)
         self.send(step_event(job.job_id, job.version, step, cause, site=job.site, vo=job.vo, task_id=job.task_id))
         return step
+
+    def changed(self, job: Job, gshare: str | None = None) -> None:
+        """Site, priority or share of a job is another now: JEDI is told of its own, with the step where there is one.
+
+        `gshare` is the new share, where it is that which changed.
+        """
+        if job.is_jedis:
+            known = self.jedi.get((job.job_id, job.version)) or self._tell_jedi(job, job.version, job.state, job.state)
+            known.gshare = gshare or known.gshare
+
+    def _tell_jedi(self, job: Job | JobDraft, version: int, before: State | None, state: State) -> JediMessage:
+        message = JediMessage(job.job_id, version, job.vo, job.task_id, before, state)
+        self.jedi[job.job_id, version] = message
+        return message
 
     def _note_places(self, job: Job, step: JobStep) -> None:
         self.counts[(step.destination, job.site, job.vo)] += 1
@@ -156,7 +163,10 @@ class Effects:
             row["command"] = changes.command
             job.command = changes.command or None
         if changes.priority is not None:
+            is_other = changes.priority != job.priority
             self.priorities[job.job_id] = job.priority = changes.priority
+            if is_other:
+                self.changed(job)
         if changes.verdict is not None:
             row["verdict"] = job.verdict = changes.verdict
         if changes.pilot:
@@ -207,31 +217,6 @@ class Effects:
             if was_to_come and change.status is not FileStatus.UNKNOWN:
                 self.settled.setdefault(file.block or file.destination_block, job.job_id)
 
-    def closed_to(self, known: Mapping[str, KnownBlock]) -> dict[int, set[str]]:
-        """Blocks that jobs want to join and that take no files any more. Destination blocks always do."""
-        found: dict[int, set[str]] = defaultdict(set)
-        for name, job_ids in self.joined.items():
-            block = known.get(name)
-            if block is not None and block.kind is not BlockKind.DESTINATION and not block.takes_files:
-                for job_id in job_ids:
-                    found[job_id].add(name)
-        return found
-
-    def held_up(self, known: Mapping[str, KnownBlock]) -> set[int]:
-        """Jobs that want to join blocks that somebody has in hand."""
-        held = {name for name in self.joined.keys() & known.keys() if known[name].is_held}
-        return {job_id for name in held for job_id in self.joined[name]}
-
-    def foreign_to(self, known: Mapping[str, KnownBlock]) -> dict[int, set[str]]:
-        """Blocks that jobs bring and that are another experiment's or of another kind. A new one is the first's."""
-        found: dict[int, set[str]] = defaultdict(set)
-        for (name, kind, vo), job_ids in self.brought.items():
-            owner = known.get(name) or self.blocks[name]
-            if (owner.kind, owner.vo) != (kind, vo):
-                for job_id in job_ids:
-                    found[job_id].add(name)
-        return found
-
     def announce_created(self, job_ids: set[int]) -> None:
         """Called by the store with the ids that were new: their history and events, once if they came twice."""
         left = set(job_ids)
@@ -240,6 +225,8 @@ class Effects:
                 left.remove(draft.job_id)
                 step = JOB.birth(trigger)
                 self.history.append(HistoryRow(draft.job_id, 1, step, cause, None))
+                if draft.is_jedis:
+                    self._tell_jedi(draft, 1, step.source, step.destination)
                 self.counts[(step.destination, draft.site, draft.vo)] += 1
                 self.send(step_event(draft.job_id, 1, step, cause, site=draft.site, vo=draft.vo, task_id=draft.task_id))
 
@@ -265,15 +252,6 @@ class Effects:
                 "job_id": job.job_id, "expected": job.stored_version, "version": job.version, "state": job.state.value
             }  # fmt: skip
         return row
-
-
-def step_event(job_id: int, version: int, step: JobStep, cause: str, *, site: str, vo: str, task_id: int) -> JobEvent:
-    """The event of a step: the only way to make one, for services and the claim alike."""
-    return JobEvent(
-        schema_version=schema_of(step.destination, step.source), job_id=job_id, version=version,
-        state=step.destination, previous=step.source, trigger=step.trigger.value, site=site, vo=vo, task_id=task_id,
-        cause=cause,
-    )  # fmt: skip
 
 
 def _toggle(job_id: int, to: set[int], other: set[int]) -> None:

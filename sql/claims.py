@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
 from panda_fsm.descriptions import FileRow, JobDescription
-from panda_fsm.effects import Outgoing, step_event
+from panda_fsm.effects import Outgoing
 from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.jobs.deadlines import Kind
 from panda_fsm.jobs.facts import Limits, span
@@ -18,6 +18,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Step
 from panda_fsm.messages import JobEvent, new_message_id
+from panda_fsm.steps import step_event
 from sql import rows
 from sql.pool import Pool
 from sql.queries import load

@@ -28,8 +28,8 @@ TODAY = [page for page in PAGES if page.parent.name != "adr" and page.name != "C
 """Pages that speak of the present; decisions and changes may name what is gone."""
 SEMANTICS = (ROOT / "docs/semantics.md").read_text()
 FOLDERS = (
-    "panda_fsm", "engine", "consumers", "periodic", "plugins", "broker", "sql", "gateway", "command", "lab", "bench",
-    "tests",
+    "panda_fsm", "engine", "consumers", "periodic", "plugins", "broker", "sql", "gateway", "jedi", "command", "lab",
+    "bench", "tests",
 )  # fmt: skip
 MADE = tuple(line.lstrip("/") for line in (ROOT / ".gitignore").read_text().split())
 """What is made while working, and not kept in git."""

@@ -9,7 +9,7 @@ import pytest
 
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.codes import Component, Verdict
-from panda_fsm.effects import Effects, step_event
+from panda_fsm.effects import Effects
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.jobs.appointments import overdue_by
 from panda_fsm.jobs.facts import TableLimits
@@ -19,6 +19,7 @@ from panda_fsm.machine import Ignored, Step
 from panda_fsm.messages import FileToMove, TransferRequested
 from panda_fsm.messages.envelope import LONGEST_REASON
 from panda_fsm.outcomes import Changes, FileChange, JobError, NewBlock
+from panda_fsm.steps import step_event
 from panda_fsm.transfers import FILES_PER_REQUEST
 from tests import factories
 
@@ -154,6 +155,35 @@ def test_a_job_submitted_twice_in_one_batch_is_born_once(effects: Effects) -> No
     assert [(row.version, row.message_id) for row in effects.history] == [(1, "first")]
     assert len(effects.outgoing) == 1
     assert sum(effects.counts.values()) == 1
+
+
+def test_jedi_is_told_of_each_step_of_its_jobs_in_order_and_of_others_never(effects: Effects) -> None:
+    job, other = factories.job(State.SENT, is_jedis=True), factories.job(State.SENT, job_id=2)
+    for trigger in (Trigger.PILOT_STARTING, Trigger.PILOT_RUNNING):
+        effects.step(job, trigger, "cause", None)
+        effects.step(other, trigger, "cause", None)
+    effects.created = [("me", Trigger.SUBMITTED, factories.draft(i, is_jedis=i == 3), "cause") for i in (3, 4)]
+    effects.announce_created({3, 4})
+    assert [(one.job_id, one.version, one.before, one.state) for one in effects.jedi.values()] == [
+        (1, 6, State.SENT, State.STARTING), (1, 7, State.STARTING, State.RUNNING), (3, 1, None, State.DEFINED),
+    ]  # fmt: skip
+
+
+def test_a_change_of_a_jedi_job_is_told_once_and_with_its_step(effects: Effects) -> None:
+    job = factories.job(State.ACTIVATED, is_jedis=True, priority=10)
+    effects.record(job, Changes(priority=10))
+    assert effects.jedi == {}
+    effects.record(job, Changes(priority=20))
+    effects.changed(job, gshare="Upgrade")
+    effects.changed(job)
+    assert [(one.version, one.before, one.state, one.gshare) for one in effects.jedi.values()] == [
+        (5, State.ACTIVATED, State.ACTIVATED, "Upgrade")
+    ]
+    effects.step(job, Trigger.REASSIGNED, "cause", None)
+    effects.record(job, Changes(priority=30))
+    assert [(one.version, one.state) for one in effects.jedi.values()] == [(5, "activated"), (6, "defined")]
+    effects.changed(factories.job(State.ACTIVATED, job_id=2), gshare="Upgrade")
+    assert len(effects.jedi) == 2
 
 
 def test_files_of_one_block_are_asked_for_once(effects: Effects) -> None:

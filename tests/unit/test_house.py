@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVING = ("panda_fsm", "engine", "consumers", "periodic", "plugins", "broker", "sql", "gateway", "command")
+SERVING = ("panda_fsm", "engine", "consumers", "periodic", "plugins", "broker", "sql", "gateway", "jedi", "command")
 AROUND = ("lab", "bench", "tests")
 MODULE_LINES, FUNCTION_LINES = 300, 40
 # Names that say nothing of what is inside.

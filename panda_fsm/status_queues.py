@@ -1,0 +1,23 @@
+"""Where JEDI hears of its jobs: names of exchange and queues, and which of them a task's messages go to."""
+
+from functools import lru_cache
+from zlib import crc32
+
+STATUS = "jedi.status"
+"""The exchange, of type topic; its keys are `<vo>.<taskid>.<status>`, so that others can listen too."""
+
+
+def status_queue(vo: str, shard: int) -> str:
+    """A shard's queue. It is bound to the exchange with its own name as the key."""
+    return f"{STATUS}.{vo}.{shard}"
+
+
+def status_queues(vo: str, shards: int) -> tuple[str, ...]:
+    """All queues of a VO."""
+    return tuple(status_queue(vo, shard) for shard in range(shards))
+
+
+@lru_cache(maxsize=10_000)
+def queue_of_task(vo: str, task_id: int, shards: int) -> str:
+    """The queue of all messages about a task: one consumer has them, in order."""
+    return status_queue(vo, crc32(str(task_id).encode()) % shards)
