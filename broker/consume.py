@@ -18,6 +18,7 @@ from broker.pace import Pace
 from broker.reasons import INTERNAL_ERROR
 from broker.watchdog import Watchdog
 from panda_fsm.bindings import DEAD_LETTERS
+from panda_fsm.delays import as_sent
 from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Delivery
 from panda_fsm.trouble import Backoff, Condition
@@ -216,7 +217,7 @@ class BatchConsumer(BrokerThread):
         self.reconnect(f"queue {self._queue} was deleted")
 
     def _received(self, _channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        delivery = _delivery(self._queue, method, properties.headers or {}, body)
+        delivery = _delivery(self._queue, method, properties, body)
         with self._filled:
             now = self._idle_since = time.monotonic()
             if self._buffer.add(delivery, now):
@@ -227,16 +228,20 @@ def _is_internal(reason: BaseException | str) -> bool:
     return isinstance(reason, ConnectionClosedByBroker) and reason.reply_code == INTERNAL_ERROR
 
 
-def _delivery(queue: str, method: Basic.Deliver, headers: Mapping[str, Any], body: bytes) -> Delivery:
+def _delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery:
+    headers: Mapping[str, Any] = properties.headers or {}
     if not headers:  # as most messages come, and each is worth its microseconds
         return Delivery(
-            method.delivery_tag or 0, body, queue, method.exchange or "", str(method.routing_key), headers={}
-        )
+            method.delivery_tag or 0, body, queue, method.exchange or "", str(method.routing_key), headers={},
+            user_id=properties.user_id, reply_to=properties.reply_to, content_encoding=properties.content_encoding,
+        )  # fmt: skip
     # What the broker gave up on belongs to the queue it died in last.
     deaths = headers.get("x-death") if queue == DEAD_LETTERS else None
+    # Who sent it first is in the headers of what comes back from a delay, which nobody else puts into a queue himself.
+    noted = {} if method.exchange else headers
     return Delivery(
         tag=method.delivery_tag or 0,
-        body=body,
+        body=as_sent(body, headers),
         queue=str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else queue,
         exchange=method.exchange or "",
         routing_key=str(headers.get("key") or method.routing_key),
@@ -245,7 +250,15 @@ def _delivery(queue: str, method: Basic.Deliver, headers: Mapping[str, Any], bod
         # RabbitMQ 4 counts apart how often it handed a message out and how often that failed.
         deliveries=max(_count(headers, "x-delivery-count"), _count(headers, "x-acquired-count")),
         headers={str(key): str(value) for key, value in headers.items()},
+        user_id=properties.user_id or _text(noted, "user_id"),
+        reply_to=properties.reply_to or _text(noted, "reply_to"),
+        content_encoding=properties.content_encoding or _text(noted, "content_encoding"),
     )
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str | None:
+    value = headers.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _count(headers: Mapping[str, Any], name: str) -> int:

@@ -84,6 +84,15 @@ def _ddm_blocks(config: Settings, _condition: Condition) -> Service[Any]:
     return LocalBlocks(sites.load(config.sites_file))
 
 
+def _jedi_requests(config: Settings, _condition: Condition) -> Service[Any]:
+    from jedi.handlers import handlers
+    from jedi.service import RequestService
+    from sql.jedi_requests import JediRequests
+
+    store = JediRequests(config.database_url, config.statement_timeout_s)
+    return RequestService(store, handlers(store))
+
+
 def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
     from engine.dead_letters import DeadLetters
 
@@ -100,6 +109,8 @@ def _experiments(config: Settings, condition: Condition, limit_s: float) -> Any:
 
 FEW = 8
 """Messages of up to a megabyte: so many are held at a time, and share a transaction."""
+ONE_AND_NEXT = 2
+"""Messages that are handled one by one, and of which a stranger may send large ones."""
 QUEUES = {
     "setupper": Served(_setupper),
     "setupper.submissions": Served(_setupper, FEW),
@@ -112,6 +123,7 @@ QUEUES = {
     "finisher": Served(_finisher),
     "ddm": Served(_ddm),
     "ddm.blocks": Served(_ddm_blocks),
+    "jedi.requests": Served(_jedi_requests, ONE_AND_NEXT),
     "dead_letters": Served(_dead_letters),
 }
 INBOX_DAYS = 7
@@ -154,6 +166,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
     finally:
         publisher.stop()
         store.close()
+        service.close()
 
 
 @contextmanager
@@ -223,6 +236,7 @@ def _forgetting(config: Settings) -> "Iterator[Duty]":
         "inbox": INBOX_DAYS,
         "keys": KEY_DAYS,
         "unanswered": 1,
+        "jedi_requests": KEY_DAYS,
     }
     for kind, age in days.items():
         yield retention.duty(kind, Retention(config.database_url, kind, config.statement_timeout_s), age)

@@ -1,12 +1,12 @@
 """Folds outcomes into effects, in memory: what one transaction will write of each decision of a batch."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from panda_fsm import delays
+from panda_fsm.answers import Answer
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.handler import DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
@@ -65,8 +65,25 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             put_off(item.delivery, reason, effects, give_up_s, message_id=cause)
         case Reject(reason), _:
             effects.dead_letters.append(to_dead_letter(item.delivery, reason, is_tried=False))
+        case Answer() as answer, _:
+            _answer(item, answer, effects)
         case _:
             raise TypeError(f"{outcome!r} needs a job")
+
+
+def _answer(item: Item[Any], answer: Answer, effects: Effects) -> None:
+    """What is asked of other services leaves as all messages do, and is kept until they have done it."""
+    if answer.refusal is not None:  # told to who sent it, and right to be: no doubt
+        effects.dead_letters.append(to_dead_letter(item.delivery, answer.refusal))
+    effects.answers.append(answer)
+    if answer.deed.jobs is not None:
+        trigger, owner, drafts = answer.deed.jobs
+        effects.created += [(owner, trigger, draft, item.message.message_id) for draft in drafts]
+    requests = [Outgoing.of(message) for message in answer.deed.requests]
+    effects.kept += requests
+    effects.outgoing += requests
+    if answer.reply is not None:
+        effects.outgoing.append(Outgoing(new_message_id(), "", answer.reply.queue, answer.reply.body))
 
 
 def put_off(
@@ -91,15 +108,16 @@ def put_off(
     seconds = delays.after(0 if soon else delivery.retries)
     if message_id:
         effects.waiting[message_id] = seconds
-    headers: Mapping[str, Any] = {
+    headers: dict[str, Any] = {
         "retries": delivery.retries + 1,
         "waiting_since": str(time.time() if delivery.waiting_since is None else delivery.waiting_since),
         "key": delivery.routing_key,
         "reason": cut(reason),
     }
-    effects.outgoing.append(
-        Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, delivery.body, dict(headers))
-    )
+    said = {"user_id": delivery.user_id, "reply_to": delivery.reply_to, "content_encoding": delivery.content_encoding}
+    headers |= {name: value for name, value in said.items() if value is not None}
+    body, how = delays.as_text(delivery.body)
+    effects.outgoing.append(Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, body, headers | how))
 
 
 def to_dead_letter(delivery: Delivery, reason: str, error: str | None = None, *, is_tried: bool = True) -> DeadLetter:

@@ -172,7 +172,7 @@ class Processor:
     def _handle_once(self, deliveries: Sequence[Delivery], closed: Closed) -> list[Delivery]:
         effects = Effects()
         self._asked = ()
-        received, unreadable = receive(deliveries, self._store)
+        received, unreadable = receive(deliveries, self._service, self._store)
         if unreadable:
             self._note(put_aside(unreadable, self._store, effects, buries=self._service.buries))
         if self._service.asks_outside:

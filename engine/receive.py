@@ -9,9 +9,9 @@ from uuid import UUID, uuid5
 from engine.fold import put_off, to_dead_letter
 from panda_fsm.effects import Effects
 from panda_fsm.errors import NewerSchemaError, UnreadableError
-from panda_fsm.handler import Delivery, Item
+from panda_fsm.handler import Delivery, Item, Service
 from panda_fsm.jobs.job import Job
-from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed, decode
+from panda_fsm.messages import ACTS_ONCE, AnyMessage, FilesArrived, FilesFailed
 from panda_fsm.ports import Said, Store, Transaction
 from panda_fsm.trouble import LOCKED_FOR_S, NEWER_FOR_S, UNKNOWN_FOR_S
 
@@ -37,13 +37,13 @@ class Received:
 Unreadable = list[tuple[Delivery, UnreadableError]]
 
 
-def receive(deliveries: Sequence[Delivery], store: Store) -> tuple[list[Received], Unreadable]:
+def receive(deliveries: Sequence[Delivery], service: Service[Any], store: Store) -> tuple[list[Received], Unreadable]:
     """Decode and find the jobs concerned; and what cannot be decoded."""
     received: list[Received] = []
     unreadable: Unreadable = []
     for delivery in deliveries:
         try:
-            message = decode(delivery.body)
+            message = service.read(delivery)
         except UnreadableError as error:
             unreadable.append((delivery, error))
         else:

@@ -1,6 +1,9 @@
 """What JEDI's door asks of the broker and the database."""
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from panda_fsm.answers import KnownJob, Noted, RequestKey
 
 
 class StatusQueues(Protocol):
@@ -8,3 +11,30 @@ class StatusQueues(Protocol):
 
     def declare(self, vo: str) -> None:
         """Make the exchange and this VO's queues where they are missing. Raises OSError while the broker is away."""
+
+
+class RequestStore(Protocol):
+    """PostgreSQL as JEDI's requests see it. Every method raises TransientError while it is away or too slow."""
+
+    def close(self) -> None: ...
+
+    def noted(self, key: RequestKey) -> Noted | None:
+        """The request of that name as it came before, and what it was answered."""
+
+    def reserve(self, count: int) -> int:
+        """The first of so many new PandaIDs that follow each other, and that nobody else gets."""
+
+    def job_ids(self, count: int) -> list[int]:
+        """New PandaIDs, with gaps perhaps."""
+
+    def job_set_id(self) -> int:
+        """A new jobset id."""
+
+    def granted(self, actor: str, job_ids: Sequence[int]) -> set[int]:
+        """Those of the PandaIDs that were granted to the actor."""
+
+    def jobs(self, job_ids: Sequence[int]) -> dict[int, KnownJob]:
+        """Those of the jobs that exist, live or archived."""
+
+    def origins(self, job_ids: Sequence[int]) -> dict[int, int]:
+        """Of jobs that did others again, the first of the line."""

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from panda_fsm import delays
+from panda_fsm.answers import REPLY_QUEUES
 from panda_fsm.blocks.table import BLOCK
 from panda_fsm.jobs.commands import COMMANDS
 from panda_fsm.jobs.table import JOB
@@ -64,5 +65,8 @@ def _awaited() -> frozenset[tuple[str, str]]:
 
 
 def must_route(exchange: str, key: str) -> bool:
-    """Whether a message that finds no queue is in trouble: all but the facts that none of ours waits for."""
+    """Whether a message that finds no queue is in trouble: all but the facts that none of ours waits for, and answers
+    in the queues of those who asked, which may have gone."""
+    if exchange == "":
+        return not key.startswith(REPLY_QUEUES)
     return exchange != EVENTS or (exchange, key) in _awaited()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from panda_fsm.answers import Answer
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
@@ -58,7 +59,7 @@ class Effects:
     their first outputs, and of those `settled` (each with one of its jobs) an output is not to come any more. `vacated`
     names jobs that their pilots lost, and whether for their silence, `started_at` queues at which jobs started to run.
     `never_set_up` are ended jobs whose destination blocks may not be there yet. `jedi` is what JEDI is to be told, in
-    order, by job and version.
+    order, by job and version. `answers` are those to its requests, `kept` what is asked of other services for them.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -87,6 +88,8 @@ class Effects:
     waiting: dict[str, float] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    kept: list[Outgoing] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     activated: set[int] = field(default_factory=set)
     deactivated: set[int] = field(default_factory=set)

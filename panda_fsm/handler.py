@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from panda_fsm.jobs.job import Job
-from panda_fsm.messages import AnyMessage
+from panda_fsm.messages import AnyMessage, decode
 from panda_fsm.outcomes import Outcome
 
 Prepared = TypeVar("Prepared")
@@ -17,7 +17,8 @@ class Delivery:
     """One message as the broker handed it over; `tag` acknowledges it.
 
     `retries` counts its delays so far, `waiting_since` (seconds since 1970) is when the first began; `deliveries`
-    counts how often the broker handed it out before without an answer.
+    counts how often the broker handed it out before without an answer. `user_id` is the broker's user who sent it,
+    where the sender says so: the broker vouches for it. `reply_to` and `content_encoding` are as the sender put them.
     """
 
     tag: int
@@ -29,6 +30,9 @@ class Delivery:
     waiting_since: float | None = None
     deliveries: int = 0
     headers: dict[str, Any] | None = None
+    user_id: str | None = None
+    reply_to: str | None = None
+    content_encoding: str | None = None
 
     @property
     def waited_s(self) -> float:
@@ -79,6 +83,10 @@ class Service(Generic[Prepared]):
     gathers_s: ClassVar[float] = 0.0
     """So long it waits for more before it begins a batch: nobody waits for what it does."""
 
+    def read(self, delivery: Delivery) -> AnyMessage:
+        """The message in a delivery. Raises UnreadableError with the reason when there is none."""
+        return decode(delivery.body)
+
     def prepare(self, items: Sequence[Item[Prepared]]) -> None:
         """Ask outside systems in bulk, with no row locked, idempotently; leave the answers in `item.prepared`."""
 
@@ -88,6 +96,9 @@ class Service(Generic[Prepared]):
 
     def accuse(self, job: Job, error: str) -> None:
         """Without that answer all went well: whoever gave it is to blame."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
 
     def decide(self, item: Item[Prepared]) -> Outcome:
         """The outcome for one message. Pure: reads the item, changes nothing."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from panda_fsm.answers import Answer
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.codes import Component, Verdict
@@ -186,7 +187,7 @@ class Reject:
     reason: str
 
 
-Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Ignore | Defer | Wait | Reject
+Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Ignore | Defer | Wait | Reject | Answer
 
 
 def fail(trigger: Trigger, component: Component, code: int, diagnostic: str) -> Advance:

@@ -19,7 +19,7 @@ from panda_fsm.jobs.samples import MINUTES
 from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
 from panda_fsm.ports import Said
-from sql import rows
+from sql import jedi_requests, rows
 from sql.live_jobs import answered, ask, read_waits
 from sql.queries import load
 from sql.session import Session, to_lock_s
@@ -196,6 +196,8 @@ class PostgresTransaction:
             raise TransientError(f"others created the block {taken[0][0]} just now")
 
     def write(self, effects: Effects) -> None:
+        if effects.answers:
+            jedi_requests.write(self._connection, effects)
         if effects.created:
             self._create(effects)
         self._move(effects)
@@ -224,10 +226,8 @@ class PostgresTransaction:
 
     def _create(self, effects: Effects) -> None:
         """New jobs only: a message handled before and ids that exist already, or did, create nothing."""
-        fresh = self.remember(sorted(effects.inbox))
-        new = {
-            draft.job_id: (owner, trigger, draft) for owner, trigger, draft, cause in effects.created if cause in fresh
-        }
+        handled = effects.inbox - self.remember(sorted(effects.inbox))
+        new = {one[2].job_id: (one[0], one[1], one[2]) for one in effects.created if one[3] not in handled}
         wanted = [self._store.timetable.job(*each) for each in new.values()]
         created = {job_id for (job_id,) in self._returned("create_jobs", wanted)}
         drafts = [draft for job_id, (_, _, draft) in new.items() if job_id in created]

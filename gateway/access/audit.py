@@ -1,14 +1,12 @@
 """What is written down of a change that somebody made over HTTP: who, what, on which jobs; one row a request."""
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 from gateway.access.identity import Identity
+from panda_fsm.auditing import about_jobs
 from panda_fsm.descriptions import AuditRow, CacheFile
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.messages import KillJob, ReassignJob, TellPilot
-
-_MOST_RANGES = 1000
 
 
 def submitted(identity: Identity, jobs: Sequence[JobDraft]) -> AuditRow:
@@ -53,19 +51,4 @@ def uploaded(identity: Identity, file: CacheFile, replaced: CacheFile | None) ->
 
 
 def _row(identity: Identity, action: str, job_ids: Sequence[int], detail: dict[str, object]) -> AuditRow:
-    ids = sorted(job_ids)
-    ranges = list(_ranges(ids))
-    what = f"job {ids[0]}" if len(ids) == 1 else f"jobs {ids[0]}-{ids[-1]}"
-    known: dict[str, object] = {"name": identity.name, "jobs": len(ids), "job_ids": ",".join(ranges[:_MOST_RANGES])}
-    if len(ranges) > _MOST_RANGES:
-        known["more_ranges"] = len(ranges) - _MOST_RANGES
-    return AuditRow(identity.key, action, what, known | detail)
-
-
-def _ranges(ids: Sequence[int]) -> Iterable[str]:
-    """Growing ids as `1-5`, `9`."""
-    first = ids[0]
-    for one, following in pairwise([*ids, None]):
-        if following is None or (one is not None and following > one + 1):
-            yield f"{first}" if first == one else f"{first}-{one}"
-            first = following if following is not None else first
+    return about_jobs(identity.key, identity.name, action, job_ids, detail)

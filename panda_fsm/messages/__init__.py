@@ -2,14 +2,14 @@
 
 from panda_fsm.messages.codec import ACTS_ONCE, KEPT_REQUESTS, AnyMessage, decode, id_of
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, FileToMove, TransferRequested
-from panda_fsm.messages.envelope import EVENTS, LARGEST_BODY, REQUESTS, Message, cut, new_message_id
+from panda_fsm.messages.envelope import EVENTS, LARGEST_BODY, REQUESTS, Foreign, Message, cut, new_message_id
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
 from panda_fsm.messages.pilots import PilotReport, ReportState
 from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJobs, TellPilot, ThrottleJobs
 
 __all__ = [
     "ACTS_ONCE", "EVENTS", "KEPT_REQUESTS", "LARGEST_BODY", "REQUESTS", "AnyMessage", "BlockClosed", "CheckBlock",
-    "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "JobEvent", "KillJob", "Message", "OutputsAdded",
-    "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SettleBlock", "SubmitJobs", "TellPilot",
-    "ThrottleJobs", "TransferRequested", "cut", "decode", "id_of", "new_message_id",
+    "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "JobEvent", "KillJob", "Message",
+    "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SettleBlock", "SubmitJobs",
+    "TellPilot", "ThrottleJobs", "TransferRequested", "cut", "decode", "id_of", "new_message_id",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from panda_fsm.errors import NewerSchemaError, UnreadableError, first_complaint
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
-from panda_fsm.messages.envelope import SCHEMA
+from panda_fsm.messages.envelope import SCHEMA, Foreign
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
 from panda_fsm.messages.pilots import PilotReport
 from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJobs, TellPilot, ThrottleJobs
@@ -18,7 +18,7 @@ KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, PilotReport
 ACTS_ONCE = (ReassignJob,)
 """What would act on a job again if it came again, and undo what others have done since."""
 
-AnyMessage = Annotated[
+_Ours = Annotated[
     SubmitJobs
     | ReleaseJobs
     | ReassignJob
@@ -37,7 +37,8 @@ AnyMessage = Annotated[
     | SettleBlock,
     Field(discriminator="msg_type"),
 ]
-_DECODER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
+AnyMessage = _Ours | Foreign
+_DECODER: TypeAdapter[AnyMessage] = TypeAdapter(_Ours)
 
 
 def decode(body: bytes) -> AnyMessage:

@@ -79,3 +79,9 @@ class JobMessage(Message):
     @property
     def job_ids(self) -> tuple[int, ...]:
         return (self.job_id,)
+
+
+class Foreign(Message):
+    """What comes in the words of others: the service that it comes to has read it in its own way."""
+
+    msg_type: Literal["foreign"] = "foreign"

@@ -100,3 +100,8 @@ DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
 DELETE FROM unanswered WHERE request_id = ANY(ARRAY(
     SELECT request_id FROM unanswered WHERE kept_at < now() - make_interval(days => %(days)s)
     ORDER BY kept_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_jedi_requests
+DELETE FROM jedi_request WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM jedi_request WHERE created_at < now() - make_interval(days => %(days)s)
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))

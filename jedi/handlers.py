@@ -1,0 +1,19 @@
+"""Who answers which request of JEDI's."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from jedi import reserving
+from jedi.ports import RequestStore
+from jedi.replies import Reply
+from jedi.requests import Request, ReserveIds
+from panda_fsm.answers import Deed
+
+Handler = Callable[[str, Any], tuple[Reply, Deed]]
+"""Given who asks and what, it says what is answered and what is done. It may ask the store, and changes nothing."""
+
+
+def handlers(store: RequestStore) -> Mapping[type[Request], Handler]:
+    """By the model of the request."""
+    return {ReserveIds: partial(reserving.answer, store)}
