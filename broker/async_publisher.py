@@ -18,6 +18,7 @@ from broker.frames import encode, write
 from broker.pace import Pace
 from broker.reasons import reason_of
 from broker.window import Window
+from panda_fsm.bindings import Further
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
 from panda_fsm.trouble import Backoff
@@ -49,10 +50,11 @@ class _Unconfirmed:
 class AsyncPublisher:
     """Publishes persistently and waits for the confirm. Reconnects for ever, with jitter."""
 
-    def __init__(self, broker_url: str, confirm_timeout_s: float = 10) -> None:
+    def __init__(self, broker_url: str, confirm_timeout_s: float = 10, further: Further = frozenset()) -> None:
         self.trouble: str | None = None
         """Why nothing can be published now; None while all is well or we are connecting for the first time."""
         self._parameters = parameters(broker_url, "gateway")
+        self._further = further
         self._confirm_timeout_s = confirm_timeout_s
         self._connection: AsyncioConnection | None = None
         self._channel: Channel | None = None
@@ -189,7 +191,7 @@ class AsyncPublisher:
         def declared() -> None:
             connection.channel(on_open_callback=self._channel_opened)
 
-        Declaration(connection, declared, lambda error: self._give_up(f"undeclared: {reason_of(error)}"))
+        Declaration(connection, declared, lambda error: self._give_up(f"undeclared: {reason_of(error)}"), self._further)
 
     def _channel_opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)
@@ -267,7 +269,7 @@ class AsyncPublisher:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
         self._returned.add(properties.message_id or "")
-        self._redeclaration.start(channel.connection)
+        self._redeclaration.start(channel.connection, self._further)
 
     async def _sweep(self) -> None:
         """Give up on messages that got no answer in time."""

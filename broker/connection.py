@@ -14,6 +14,7 @@ from pika.exceptions import ChannelClosedByClient
 from broker.declare import Declaration
 from broker.frames import QuickConnection
 from broker.reasons import reason_of
+from panda_fsm.bindings import Further
 from panda_fsm.trouble import Backoff, Condition
 
 log = structlog.get_logger()
@@ -41,8 +42,16 @@ class BrokerThread:
     What keeps it from its work is noted in `condition`, under the connection's name.
     """
 
-    def __init__(self, broker_url: str, name: str, condition: Condition | None = None) -> None:
+    def __init__(
+        self,
+        broker_url: str,
+        name: str,
+        condition: Condition | None = None,
+        further: Further = frozenset(),
+    ) -> None:
         self.name = name
+        self.further = further
+        """Of queues beyond the table, which are declared too."""
         self.parameters = parameters(broker_url, name)
         self.condition = condition or Condition()
         self.channel: Channel | None = None
@@ -137,7 +146,7 @@ class BrokerThread:
             connection.ioloop.close()  # or its sockets are leaked at each reconnect
 
     def _opened(self, connection: SelectConnection) -> None:
-        Declaration(connection, self._open_channel, self._not_declared)
+        Declaration(connection, self._open_channel, self._not_declared, self.further)
 
     def _open_channel(self) -> None:
         if self._connection is not None and self._connection.is_open:

@@ -17,7 +17,7 @@ from broker.leaderless import Streak, revive
 from broker.pace import Pace
 from broker.reasons import INTERNAL_ERROR
 from broker.watchdog import Watchdog
-from panda_fsm.bindings import DEAD_LETTERS
+from panda_fsm.bindings import DEAD_LETTERS, Further
 from panda_fsm.delays import as_sent
 from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Delivery
@@ -48,13 +48,14 @@ class BatchConsumer(BrokerThread):
         gathers_s: float = 0.0,
         condition: Condition | None = None,
         batch_limit_s: float = 300,
+        further: Further = frozenset(),
     ) -> None:
         """`prefetch`: most deliveries held at a time, 2 * `size` unless they are heavy. `gathers_s`: so long it waits
         until a batch is full.
 
         A call of `handle` that lasts longer than `batch_limit_s` ends the process.
         """
-        super().__init__(broker_url, f"{queue}.consume", condition)
+        super().__init__(broker_url, f"{queue}.consume", condition, further)
         self._queue = queue
         self._size = size
         self._prefetch = prefetch or 2 * size
@@ -210,7 +211,7 @@ class BatchConsumer(BrokerThread):
         if not _is_internal(reason):
             self._leaderless.reset()
         elif self._leaderless.failed():
-            revive(self.parameters, self._queue)
+            revive(self.parameters, self._queue, self.further)
 
     def _cancelled(self, _frame: Any) -> None:
         """The queue was deleted under us: connect anew, which declares it again."""

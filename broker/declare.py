@@ -10,7 +10,8 @@ from pika.connection import Connection
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.reasons import DIFFERS, NOT_FOUND, reason_of
-from broker.topology import EXCHANGES, queues
+from broker.topology import EXCHANGES, Exchange, queues
+from panda_fsm.bindings import Further
 
 log = structlog.get_logger()
 
@@ -25,13 +26,17 @@ class Declaration:
     """
 
     def __init__(
-        self, connection: Connection, done: Callable[[], None], failed: Callable[[BaseException], None]
+        self,
+        connection: Connection,
+        done: Callable[[], None],
+        failed: Callable[[BaseException], None],
+        further: Further = frozenset(),
     ) -> None:
         """`done` and `failed` are called in the connection's thread; neither is when the connection goes."""
         self._connection = connection
         self._done = done
         self._failed = failed
-        self._steps = _steps()
+        self._steps = _steps(further)
         self._ask, self._make = next(self._steps)
         self._making = False
         self._open_channel()
@@ -84,11 +89,11 @@ class Redeclaration:
         self._connection: Connection | None = None
         """Where it is under way."""
 
-    def start(self, connection: Connection) -> None:
+    def start(self, connection: Connection, further: Further = frozenset()) -> None:
         """Declare on `connection`, unless that is under way there already."""
         if self._connection is not connection and connection.is_open:
             self._connection = connection
-            Declaration(connection, self._end, self._failed)
+            Declaration(connection, self._end, self._failed, further)
 
     def _end(self) -> None:
         self._connection = None
@@ -98,20 +103,22 @@ class Redeclaration:
         self._end()
 
 
-def _steps() -> Iterator[tuple[_Call, _Call]]:
+def _steps(further: Further) -> Iterator[tuple[_Call, _Call]]:
     """For each thing how to ask for it, and how to make it."""
     for exchange in EXCHANGES:
-        yield _exchange(exchange.name, passive=True), _exchange(exchange.name, exchange.type)
-    for queue in queues():
+        yield _exchange(exchange, passive=True), _exchange(exchange)
+    for queue in queues(further):
         yield _queue(queue.name, passive=True), _queue(queue.name, arguments=dict(queue.arguments))
         for pair in sorted(queue.bindings):
             bind = _binding(queue.name, *pair)
             yield bind, bind
 
 
-def _exchange(name: str, kind: str = "topic", *, passive: bool = False) -> _Call:
+def _exchange(one: Exchange, *, passive: bool = False) -> _Call:
+    arguments = dict(one.arguments)
+
     def call(channel: Channel, then: Callable[[object], None]) -> None:
-        channel.exchange_declare(name, kind, passive=passive, durable=True, callback=then)
+        channel.exchange_declare(one.name, one.type, passive=passive, durable=True, arguments=arguments, callback=then)
 
     return call
 

@@ -6,6 +6,7 @@ to it is nacked. What was in it is lost with it; the clock says the pending mess
 
 import threading
 import time
+from collections.abc import Sequence
 
 import pika
 import structlog
@@ -14,6 +15,9 @@ from pika.exceptions import AMQPError, ConnectionClosedByBroker
 from broker.reasons import INTERNAL_ERROR, reason_of
 from broker.topology import Queue, queues
 from panda_fsm import delays
+from panda_fsm.bindings import Further
+from panda_fsm.effects import Outgoing
+from panda_fsm.status_queues import NAMED, STATUS
 
 log = structlog.get_logger()
 
@@ -46,25 +50,36 @@ class Streak:
         self._failures = 0
 
 
-class DelayQueues:
-    """Notices delay queues without a leader by their nacks: nobody consumes them, so nobody else would."""
+class UnconsumedQueues:
+    """Notices queues without a leader by their nacks, where none of ours consumes them: delays, and what JEDI reads."""
 
     def __init__(self, parameters: pika.URLParameters) -> None:
         self._parameters = parameters
         self._nacked: dict[str, Streak] = {}
 
-    def note(self, exchange: str, confirmed: bool) -> None:
-        """The broker took a message to this exchange, or nacked it."""
-        if confirmed:
-            if self._nacked:
-                self._nacked.pop(exchange, None)
-        elif exchange in _DELAYED and self._nacked.setdefault(exchange, Streak()).failed():
-            threading.Thread(target=revive, args=(self._parameters, exchange), name="revive", daemon=True).start()
+    def note(self, message: Outgoing, confirmed: bool, further: Further) -> None:
+        """The broker took a message, or nacked it."""
+        if confirmed and not self._nacked:
+            return
+        for queue in _unconsumed(message):
+            if confirmed:
+                self._nacked.pop(queue, None)
+            elif self._nacked.setdefault(queue, Streak()).failed():
+                threading.Thread(
+                    target=revive, args=(self._parameters, queue, further), name="revive", daemon=True
+                ).start()
 
 
-def revive(parameters: pika.URLParameters, queue: str) -> bool:
+def _unconsumed(message: Outgoing) -> Sequence[str]:
+    """The queues that a message goes to and that none of ours consumes."""
+    if message.exchange in _DELAYED:
+        return (message.exchange,)
+    return (message.headers or {}).get(NAMED, ()) if message.exchange == STATUS else ()
+
+
+def revive(parameters: pika.URLParameters, queue: str, further: Further = frozenset()) -> bool:
     """Make a queue of ours anew if it has no leader. True when that was done."""
-    declared = next((one for one in queues() if one.name == queue), None)
+    declared = next((one for one in queues(further) if one.name == queue), None)
     try:
         if declared is None or not _is_leaderless(parameters, queue):
             return False
@@ -72,7 +87,7 @@ def revive(parameters: pika.URLParameters, queue: str) -> bool:
     except (AMQPError, OSError) as error:
         log.warning("not_revived", queue=queue, reason=reason_of(error))
         return False
-    log.error("queue_made_anew", queue=queue, reason="it had no leader; what was in it will be said again")
+    log.error("queue_made_anew", queue=queue, reason="it had no leader; what was in it is lost")
     return True
 
 

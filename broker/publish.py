@@ -11,12 +11,13 @@ from pika.channel import Channel
 from pika.spec import Basic, BasicProperties
 
 from broker.connection import BrokerThread
-from broker.declare import Redeclaration
+from broker.declare import Declaration, Redeclaration
 from broker.frames import encode, write
-from broker.leaderless import DelayQueues
+from broker.leaderless import UnconsumedQueues
 from broker.reasons import blames_message, reason_of
+from panda_fsm.bindings import Further
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import UnsendableError
+from panda_fsm.errors import NotPublishedError, UnsendableError
 from panda_fsm.ports import Published
 from panda_fsm.trouble import Condition
 
@@ -65,13 +66,19 @@ class _Slice:
 class BrokerPublisher(BrokerThread):
     """The Publisher port over a connection of its own. One thread publishes at a time."""
 
-    def __init__(self, broker_url: str, name: str, condition: Condition | None = None) -> None:
-        super().__init__(broker_url, f"{name}.publish", condition)
+    def __init__(
+        self,
+        broker_url: str,
+        name: str,
+        condition: Condition | None = None,
+        further: Further = frozenset(),
+    ) -> None:
+        super().__init__(broker_url, f"{name}.publish", condition, further)
         self._next_tag = self._oldest = 1
         self._pending: dict[int, tuple[_Slice, int]] = {}
         self._returned: set[str] = set()
         self._redeclaration = Redeclaration()
-        self._delay_queues = DelayQueues(self.parameters)
+        self._unconsumed = UnconsumedQueues(self.parameters)
         self._blocked_by: str | None = None
 
     def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
@@ -91,6 +98,22 @@ class BrokerPublisher(BrokerThread):
             if one.outstanding:
                 break  # away, blocked or slow
         return published
+
+    def declare(self, further: Further, timeout_s: float) -> None:
+        """Declare more than was known at the start; it is declared again whenever the rest is.
+
+        Raises NotPublishedError when the broker does not answer in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        done = threading.Event()
+        self.further |= further
+
+        def begin() -> None:
+            if self._connection is not None and self._connection.is_open:
+                Declaration(self._connection, done.set, self._not_declared, self.further)
+
+        if not (self.ready.wait(timeout_s) and self.call(begin) and done.wait(max(0.0, deadline - time.monotonic()))):
+            raise NotPublishedError(f"queues cannot be declared: {self.condition.trouble or 'no answer'}")
 
     def on_ready(self, channel: Channel) -> None:
         self._next_tag = self._oldest = 1
@@ -151,13 +174,13 @@ class BrokerPublisher(BrokerThread):
             one.settle(index, _Fate.RETURNED)
         else:
             one.settle(index, _Fate.CONFIRMED if confirmed else _Fate.UNKNOWN)
-            self._delay_queues.note(message.exchange, confirmed)
+            self._unconsumed.note(message, confirmed, self.further)
 
     def _unroutable(self, channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""
         log.error("unroutable", exchange=method.exchange, routing_key=method.routing_key)
         self._returned.add(properties.message_id or "")
-        self._redeclaration.start(channel.connection)
+        self._redeclaration.start(channel.connection, self.further)
 
 
 def _slices(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:

@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from panda_fsm import delays
-from panda_fsm.bindings import DEAD, DEAD_LETTERS, all_bindings
+from panda_fsm.bindings import DEAD, DEAD_LETTERS, JEDI_REQUESTS, Further, all_bindings
 from panda_fsm.messages import EVENTS, REQUESTS
+from panda_fsm.status_queues import REPLIES, STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Exchange:
 
     name: str
     type: str = "topic"
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,22 @@ EXCHANGES = (
     Exchange(REQUESTS),
     Exchange(EVENTS),
     Exchange(DEAD, "fanout"),
+    Exchange(JEDI_REQUESTS, "fanout", {"alternate-exchange": DEAD}),
+    Exchange(STATUS),
     *(Exchange(delays.exchange(seconds)) for seconds in delays.SECONDS),
 )
 _QUORUM = {"x-queue-type": "quorum"}
+_ONE_AT_A_TIME = {"x-single-active-consumer": True}
+"""What is in the queue is handled in order, however many consume it."""
 _DELAYED = {delays.exchange(seconds): seconds for seconds in delays.SECONDS}
 """Seconds by delay queue."""
 
 
-@lru_cache(maxsize=1)
-def queues() -> tuple[Queue, ...]:
-    """Every queue there is."""
+@lru_cache(maxsize=100)
+def queues(further: Further = frozenset()) -> tuple[Queue, ...]:
+    """Every queue there is; `further` are those of an installation, beyond the table."""
     bound: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for queue, exchange, key in all_bindings():
+    for queue, exchange, key in all_bindings() | further:
         bound[queue].add((exchange, key))
     return tuple(Queue(name, frozenset(pairs), _arguments(name)) for name, pairs in sorted(bound.items()))
 
@@ -55,6 +61,12 @@ def queues() -> tuple[Queue, ...]:
 def _arguments(name: str) -> dict[str, Any]:
     if name == DEAD_LETTERS:
         return _QUORUM
+    if name.startswith(f"{REPLIES}."):
+        return _QUORUM
+    if name.startswith(f"{STATUS}."):
+        return _QUORUM | _ONE_AT_A_TIME
+    if name == JEDI_REQUESTS:
+        return _QUORUM | _ONE_AT_A_TIME | {"x-dead-letter-exchange": DEAD}
     if name not in _DELAYED:
         return _QUORUM | {"x-dead-letter-exchange": DEAD}
     # It holds messages for a while, then hands them to the queue that their routing key names.

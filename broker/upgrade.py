@@ -3,8 +3,6 @@
 AMQP lists no bindings. Those that earlier programs made are kept in the database and given as `retired`.
 """
 
-import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
@@ -12,33 +10,32 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from broker.connection import parameters
+from broker.connection import READY_WITHIN_S, parameters
+from broker.publish import BrokerPublisher
 from broker.reasons import NOT_FOUND, reason_of
-from broker.topology import EXCHANGES, queues
-from panda_fsm.bindings import Binding
+from broker.topology import EXCHANGES, Exchange, queues
+from panda_fsm.bindings import Binding, Further
 from panda_fsm.errors import TransientError
 
-POLICY = "panda-fsm"
-_TUNABLE = {"delivery-limit": 200}
-"""What a policy says rather than an argument. RabbitMQ 4 gives a message up after 20 deliveries, and each crash of a
-process is one for all it held; our own limit (`panda_fsm.trouble.KILLER_AFTER`) finds the guilty one."""
 
-
-def check(broker_url: str, retired: Sequence[Binding]) -> list[str]:
+def check(broker_url: str, retired: Sequence[Binding], further: Further = frozenset()) -> list[str]:
     """One sentence for each difference; none when all is as this program would make it. Changes nothing."""
     with _Broker(broker_url) as broker:
-        found = [_exchange_differs(broker, one.name, one.type) for one in EXCHANGES]
-        found += [_queue_differs(broker, one.name, dict(one.arguments)) for one in queues()]
-        found += [_left(broker, queue, bindings) for queue, bindings in _by_queue(retired)]
+        found = [_exchange_differs(broker, one) for one in EXCHANGES]
+        found += [_queue_differs(broker, one.name, dict(one.arguments)) for one in queues(further)]
+        present = {one.name for one in queues(further)}
+        found += [_left(broker, queue, bindings, queue in present) for queue, bindings in _by_queue(retired)]
         return [sentence for sentence in found if sentence]
 
 
-def prune(broker_url: str, retired: Sequence[Binding]) -> tuple[list[str], list[Binding]]:
+def prune(
+    broker_url: str, retired: Sequence[Binding], further: Further = frozenset()
+) -> tuple[list[str], list[Binding]]:
     """Remove retired bindings, and queues that left the table once they are empty and nobody consumes them.
 
     Returns a sentence for each, and the bindings that need not be remembered any longer.
     """
-    present = {one.name for one in queues()}
+    present = {one.name for one in queues(further)}
     with _Broker(broker_url) as broker:
         pruning = _Pruning(broker)
         for queue, bindings in _by_queue(retired):
@@ -49,11 +46,15 @@ def prune(broker_url: str, retired: Sequence[Binding]) -> tuple[list[str], list[
         return pruning.sentences, pruning.removed
 
 
-def policy_command(broker_url: str | None = None) -> list[str]:
-    """The arguments of `rabbitmqctl` that set what is tunable, for the virtual host of the address."""
-    names = "|".join(re.escape(one.name) for one in queues())
-    where = ["-p", parameters(broker_url, POLICY).virtual_host] if broker_url else []
-    return ["set_policy", *where, "--apply-to", "queues", POLICY, f"^({names})$", json.dumps(_TUNABLE)]
+def declare(broker_url: str, further: Further = frozenset()) -> None:
+    """Have everything declared that is missing, as every process does that connects."""
+    publisher = BrokerPublisher(broker_url, "topology", further=further)
+    publisher.start()
+    try:
+        if not publisher.ready.wait(READY_WITHIN_S):
+            raise TransientError(f"no message broker at PANDA_FSM_BROKER_URL: {publisher.condition.trouble}")
+    finally:
+        publisher.stop()
 
 
 class _Broker:
@@ -94,11 +95,14 @@ class _Broker:
         return found.message_count, found.consumer_count
 
 
-def _exchange_differs(broker: _Broker, name: str, kind: str) -> str | None:
-    if broker.refusal(lambda channel: channel.exchange_declare(name, passive=True)):
-        return f"exchange {name} is missing; it is declared at the next connection"
-    refusal = broker.refusal(lambda channel: channel.exchange_declare(name, kind, durable=True))
-    return f"exchange {name} differs: {reason_of(refusal)}" if refusal else None
+def _exchange_differs(broker: _Broker, one: Exchange) -> str | None:
+    if broker.refusal(lambda channel: channel.exchange_declare(one.name, passive=True)):
+        return f"exchange {one.name} is missing; it is declared at the next connection"
+    arguments = dict(one.arguments)
+    refusal = broker.refusal(
+        lambda channel: channel.exchange_declare(one.name, one.type, durable=True, arguments=arguments)
+    )
+    return f"exchange {one.name} differs: {reason_of(refusal)}" if refusal else None
 
 
 def _queue_differs(broker: _Broker, name: str, arguments: dict[str, object]) -> str | None:
@@ -108,12 +112,12 @@ def _queue_differs(broker: _Broker, name: str, arguments: dict[str, object]) -> 
     return f"queue {name} differs: {reason_of(refusal)}" if refusal else None
 
 
-def _left(broker: _Broker, queue: str, bindings: list[Binding]) -> str | None:
+def _left(broker: _Broker, queue: str, bindings: list[Binding], is_present: bool) -> str | None:
     """What is still there of a queue's bindings that left the table, or of the whole queue."""
     contents = broker.contents(queue)
     if contents is None:
         return None
-    if queue in {one.name for one in queues()}:
+    if is_present:
         keys = ", ".join(f"{one.routing_key} of {one.exchange}" for one in bindings)
         return f"queue {queue} may still receive what left the table: {keys}"
     messages, consumers = contents

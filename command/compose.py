@@ -154,7 +154,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
     store = PostgresStore(
         config.database_url, queue, config.statement_timeout_s, config.limits(), config.archive_after_s
     )
-    publisher = BrokerPublisher(config.broker_url, queue, condition=condition)
+    publisher = BrokerPublisher(config.broker_url, queue, condition, config.further())
     publisher.start()
     try:
         processor = Processor(service, store, publisher, config.confirm_timeout_s, condition=condition)
@@ -162,6 +162,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,
             prefetch=served.held, gathers_s=service.gathers_s, condition=condition, batch_limit_s=config.batch_limit_s,
+            further=config.further(),
         )  # fmt: skip
     finally:
         publisher.stop()
@@ -176,7 +177,7 @@ def _relay(config: Settings, condition: Condition) -> Iterator[Work]:
     from sql.outbox import OutboxStore
 
     outbox = OutboxStore(config.database_url, config.statement_timeout_s)
-    publisher = BrokerPublisher(config.broker_url, "relay", condition=condition)
+    publisher = BrokerPublisher(config.broker_url, "relay", condition, config.further())
     publisher.start()
     try:
         yield Relay(outbox, publisher, config.relay_age_s, config.confirm_timeout_s, condition)
@@ -265,5 +266,5 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         name_check=experiments.refusal,
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
-    publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s)
+    publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s, config.further())
     yield server(chosen, store, publisher, sites.load(config.sites_file))

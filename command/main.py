@@ -77,7 +77,7 @@ def migrate() -> None:
     from sql.migrate import migrate as run
 
     log.configure("migrate", "warning")
-    applied = run(settings().database_url)
+    applied = run(settings().database_url, settings().further())
     typer.echo(f"database is at {latest()}" + (f", applied {', '.join(applied)}" if applied else ""))
 
 

@@ -47,7 +47,11 @@ def check(as_json: AsJson = False) -> None:
     from sql.broker_bindings import retired
 
     config = settings()
-    _say(differences(config.broker_url, retired(config.database_url)), as_json, "the broker is as it should be")
+    _say(
+        differences(config.broker_url, retired(config.database_url), config.further()),
+        as_json,
+        "the broker is as it should be",
+    )
 
 
 @topology.command()
@@ -58,17 +62,28 @@ def prune(as_json: AsJson = False) -> None:
 
     config = settings()
     left = retired(config.database_url)
-    sentences, removed = remove(config.broker_url, left)
+    sentences, removed = remove(config.broker_url, left, config.further())
     forget(config.database_url, removed)
     _say(sentences, as_json, "nothing to remove", code=1 if len(removed) < len(left) else 0)
 
 
 @topology.command()
-def policy() -> None:
-    """Print the command that sets what is tunable, to be run where `rabbitmqctl` is."""
-    from broker.upgrade import policy_command
+def declare() -> None:
+    """Declare what is missing on the broker, as every process does that connects: before JEDI gets its password."""
+    from broker.upgrade import declare as make
 
-    typer.echo(shlex.join(["rabbitmqctl", *policy_command(settings().broker_url)]))
+    config = settings()
+    make(config.broker_url, config.further())
+    typer.echo("the broker has all exchanges, queues and bindings")
+
+
+@topology.command()
+def policy() -> None:
+    """Print the commands that set what is tunable, to be run where `rabbitmqctl` is."""
+    from broker.policies import commands
+
+    for arguments in commands(settings().broker_url):
+        typer.echo(shlex.join(["rabbitmqctl", *arguments]))
 
 
 def _say(sentences: Sequence[str], as_json: bool, none: str, code: int | None = None) -> None:

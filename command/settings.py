@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NoJsonError
 
+from panda_fsm.bindings import Further, jedi_bindings
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.facts import FACTS, Limits, Replay, TableLimits
 from panda_fsm.jobs.states import State
@@ -21,6 +22,12 @@ Level = Annotated[
     Literal["debug", "info", "warning", "error"],
     BeforeValidator(lambda level: level.lower() if isinstance(level, str) else level),
 ]
+VO = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+
+
+def _listed(text: Any) -> Any:
+    """Words with commas between them, as a list."""
+    return [word for part in text.split(",") if (word := part.strip())] if isinstance(text, str) else text
 
 
 class Settings(BaseSettings):
@@ -86,6 +93,10 @@ class Settings(BaseSettings):
     history_months: Months = Field(0, description="months of job history that are kept; 0: all")
     archive_months: Months = Field(0, description="months of ended jobs that are kept; 0: all")
     sample_months: Months = Field(3, description="months of samples of how payloads did that are kept; 0: all")
+    jedi_vos: Annotated[tuple[VO, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (), description="VOs whose JEDI may connect before the first job of theirs, with commas"
+    )
+    jedi_shards: int = Field(4, ge=1, le=64, description="status queues of each VO; a task is always in the same one")
     log_level: Level = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="log lines as JSON; false for people")
 
@@ -118,6 +129,10 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The deadlines and reminders of the table with those of this installation over them."""
         return TableLimits(self.deadlines, self.reminders)
+
+    def further(self) -> Further:
+        """The bindings of this installation beyond the table."""
+        return jedi_bindings(self.jedi_vos, self.jedi_shards)
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pika
 from pika.exceptions import AMQPError
 
-from broker.upgrade import policy_command
+from broker.policies import commands
 from lab import debian, ports
 from lab.account import Account
 from lab.daemon import Daemon, DaemonError, tail
@@ -143,11 +143,12 @@ class RabbitMQ:
 
     def _set_policy(self) -> None:
         """What an operator sets; the node keeps it, so once is enough."""
-        command = policy_command(self.url)
+        wanted = commands(self.url)
         done = self._directory / "rabbitmq.policy"
-        if not done.exists() or done.read_text() != str(command):
-            self.control(*command)
-            done.write_text(str(command))
+        if not done.exists() or done.read_text() != str(wanted):
+            for command in wanted:
+                self.control(*command)
+            done.write_text(str(wanted))
 
     def _start_mapper(self, account: Account, home: Path) -> None:
         if self._mapper.is_running:

@@ -1,6 +1,7 @@
 """The one source of bindings: which keys each queue must receive, and of which exchange, from steps and commands."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from panda_fsm.blocks.table import BLOCK
 from panda_fsm.jobs.commands import COMMANDS
 from panda_fsm.jobs.table import JOB
 from panda_fsm.messages.envelope import EVENTS, REQUESTS
+from panda_fsm.status_queues import STATUS, replies_queue, status_queues
 
 GATEWAY = "gateway"
 """It claims jobs in the database and consumes no queue."""
@@ -19,6 +21,9 @@ _APART = {("setupper", "submit"): SUBMISSIONS}
 DEAD = "panda.dead"
 """Where the broker sends what it gave up on."""
 DEAD_LETTERS = "dead_letters"
+JEDI_REQUESTS = "jedi.requests"
+"""Exchange and queue of what JEDI asks for. It writes to the exchange: who may write to the default one may write into
+every queue."""
 EVERYTHING = "#"
 _FACTS = ("job.", "block.")
 
@@ -29,6 +34,10 @@ class Binding(NamedTuple):
     queue: str
     exchange: str
     routing_key: str
+
+
+Further = frozenset[Binding]
+"""Those of an installation, beyond the table: of JEDI's queues for its VOs."""
 
 
 def bindings() -> dict[str, frozenset[str]]:
@@ -55,8 +64,15 @@ def all_bindings() -> frozenset[Binding]:
             *(Binding(queue, exchange_of(key), key) for queue, keys in bindings().items() for key in keys),
             *(Binding(name, name, EVERYTHING) for name in waiting),
             Binding(DEAD_LETTERS, DEAD, EVERYTHING),
+            Binding(JEDI_REQUESTS, JEDI_REQUESTS, EVERYTHING),
         ]
     )
+
+
+def jedi_bindings(vos: Iterable[str], shards: int) -> Further:
+    """What the broker must have for the JEDI of these VOs: its queues, which the sender names by their own names."""
+    names = {queue for vo in vos for queue in (*status_queues(vo, shards), replies_queue(vo))}
+    return frozenset(Binding(name, STATUS, name) for name in names)
 
 
 @lru_cache(maxsize=1)

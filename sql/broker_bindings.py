@@ -5,16 +5,16 @@ from contextlib import contextmanager
 
 import psycopg
 
-from panda_fsm.bindings import Binding, all_bindings
+from panda_fsm.bindings import Binding, Further, all_bindings
 from panda_fsm.errors import TransientError
 from sql.queries import load
 
 _Q = load("broker_bindings")
 
 
-def record(connection: psycopg.Connection) -> None:
+def record(connection: psycopg.Connection, further: Further) -> None:
     """Note the bindings of this program; what earlier ones declared beyond them is retired from now on."""
-    present = sorted(all_bindings())
+    present = sorted(all_bindings() | further)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(_Q["declare"], present)
         cursor.execute(_Q["retire"], _columns(present))

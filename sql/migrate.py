@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import structlog
 
+from panda_fsm.bindings import Further
 from panda_fsm.errors import SettingsError, TransientError
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
@@ -36,8 +37,11 @@ def latest() -> str:
     return migrations()[-1].stem
 
 
-def migrate(database_url: str) -> list[str]:
-    """Apply what is missing and return its names. Raises SettingsError when an applied file was changed since."""
+def migrate(database_url: str, further: Further = frozenset()) -> list[str]:
+    """Apply what is missing and return its names. Raises SettingsError when an applied file was changed since.
+
+    `further` are the bindings of this installation beyond the table.
+    """
     try:
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
@@ -47,7 +51,7 @@ def migrate(database_url: str) -> list[str]:
             )
             applied = [path.stem for path in migrations() if _apply(connection, path)]
             _write_lifecycle(connection)
-            record(connection)
+            record(connection, further)
             _patiently(connection, "the starts at queues", _note_starts)
             _patiently(connection, "the month partitions", _make_partitions)
             return applied

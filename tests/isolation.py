@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql as statements
 
-from broker.upgrade import policy_command
+from broker.policies import policies
 from lab.rabbitmq import USER, RabbitMQ
 from lab.services import Services
 from sql.migrate import migrate
@@ -75,12 +76,19 @@ class VirtualHosts:
 
 
 def _policy() -> str:
-    """Sets the policy that an operator sets, in virtual host N."""
-    name, pattern, definition = (word.replace("\\", "\\\\").replace('"', '\\"') for word in policy_command()[-3:])
-    policy = f'<<"{name}">>, <<"{pattern}">>, <<"{definition}">>, 0, <<"queues">>'
-    return f'ok = rabbit_policy:parse_set(N, {policy}, <<"tests">>)'
+    """Sets the policies that an operator sets, in virtual host N."""
+    return ", ".join(
+        f"ok = rabbit_policy:parse_set(N, {_binary(one.name)}, {_binary(one.pattern)},"
+        f' {_binary(json.dumps(one.definition))}, 0, <<"queues">>, <<"tests">>)'
+        for one in policies()
+    )
+
+
+def _binary(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'<<"{escaped}">>'
 
 
 def _binaries(names: list[str]) -> str:
     """Names as Erlang binaries, separated by commas."""
-    return ", ".join(f'<<"{name}">>' for name in names)
+    return ", ".join(map(_binary, names))

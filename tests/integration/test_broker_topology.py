@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from broker import upgrade
+from broker import policies, upgrade
 from broker.publish import BrokerPublisher
 from broker.topology import queues
 from lab.services import Services
@@ -107,7 +107,8 @@ def test_a_queue_that_is_in_use_is_kept_and_remembered(broker_url: str, declared
 def test_the_policy_is_one_that_the_broker_takes(
     services: Services, broker_url: str, declared: BrokerPublisher
 ) -> None:
-    services.rabbitmq.control(*upgrade.policy_command(broker_url))
+    for command in policies.commands(broker_url):
+        services.rabbitmq.control(*command)
     vhost = broker_url.rpartition("/")[2]
     lines = services.rabbitmq.control("list_queues", "-p", vhost, "name", "policy").split("\n")
     named = {line.split("\t")[0] for line in lines if line.endswith("panda-fsm")}

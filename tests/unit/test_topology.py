@@ -12,12 +12,12 @@ import pytest
 from pika import frame
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, ProbableAuthenticationError
 
-from broker import publish, upgrade
+from broker import policies, publish
 from broker.frames import encode
 from broker.reasons import blames_message, reason_of
 from broker.topology import EXCHANGES, queues
 from panda_fsm import delays
-from panda_fsm.bindings import DEAD_LETTERS, SUBMISSIONS, all_bindings, bindings, exchange_of, must_route
+from panda_fsm.bindings import DEAD_LETTERS, SUBMISSIONS, all_bindings, bindings, exchange_of, jedi_bindings, must_route
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import UnsendableError
 from panda_fsm.messages import EVENTS, LARGEST_BODY, REQUESTS, Message, new_message_id
@@ -58,13 +58,26 @@ def test_only_facts_that_none_of_ours_awaits_may_find_no_queue() -> None:
 def test_what_may_be_tuned_is_a_policy_and_no_argument() -> None:
     """An argument that changes would stop nobody now, but could never be changed without deleting the queue."""
     assert not [queue.name for queue in queues() if "x-delivery-limit" in queue.arguments]
-    command = upgrade.policy_command("amqp://me:secret@host/my%2Fvhost")
+    command, of_jedi = policies.commands("amqp://me:secret@host/my%2Fvhost")
     assert command[:3] == ["set_policy", "-p", "my/vhost"]
     pattern, definition = command[-2:]
     assert all(re.match(pattern, queue.name) for queue in queues())
     assert not re.match(pattern, "setupper2")
     assert json.loads(definition) == {"delivery-limit": 200}
-    assert "-p" not in upgrade.policy_command()
+    assert "-p" not in policies.commands()[0]
+    further = {queue.name for queue in queues(jedi_bindings(["lab"], 2))} - {queue.name for queue in queues()}
+    assert {queue.name for queue in queues(jedi_bindings(["lab"], 2)) if re.match(of_jedi[-2], queue.name)} == further
+    assert json.loads(of_jedi[-1])["overflow"] == "drop-head"
+
+
+def test_the_queues_of_jedi_are_bound_by_their_own_names_and_handled_in_order() -> None:
+    found = {queue.name: queue for queue in queues(jedi_bindings(["lab", "strange.#"], 2))}
+    status = [name for name in found if name.startswith("jedi.status.")]
+    assert status == ["jedi.status.lab.0", "jedi.status.lab.1", "jedi.status.strange__.0", "jedi.status.strange__.1"]
+    assert all(found[name].bindings == {("jedi.status", name)} for name in [*status, "jedi.replies.lab"])
+    assert all(found[name].arguments["x-single-active-consumer"] for name in [*status, "jedi.requests"])
+    assert "x-dead-letter-exchange" not in found[status[0]].arguments  # what nobody wants is not put aside for people
+    assert found["jedi.requests"].arguments["x-dead-letter-exchange"] == "panda.dead"
 
 
 CHANNEL: Any = SimpleNamespace(channel_number=1, connection=SimpleNamespace(params=SimpleNamespace(frame_max=131072)))
@@ -92,7 +105,11 @@ def properties_of(sent: Outgoing) -> tuple[pika.spec.Basic.Publish, frame.Header
     return method.method, header, body
 
 
-@pytest.mark.parametrize("headers", [None, {"retries": 1, "waiting_since": 1.5}], ids=["plain", "headers"])
+@pytest.mark.parametrize(
+    "headers",
+    [None, {"retries": 1, "waiting_since": 1.5}, {"BCC": ["jedi.status.lab.0"]}],
+    ids=["plain", "headers", "named queue"],
+)
 def test_what_is_sent_is_persistent_mandatory_and_has_its_id(headers: dict[str, Any] | None) -> None:
     sent = message(body=b"x" * 300_000, headers=headers)
     method, header, body = properties_of(sent)
@@ -101,7 +118,7 @@ def test_what_is_sent_is_persistent_mandatory_and_has_its_id(headers: dict[str, 
     assert header.body_size == len(sent.body)
     found = header.properties
     assert (found.delivery_mode, found.content_type, found.message_id) == (2, "application/json", sent.message_id)
-    assert found.headers == ({"retries": 1, "waiting_since": "1.5"} if headers else None)
+    assert found.headers == (headers and headers | ({"waiting_since": "1.5"} if "retries" in headers else {}))
 
 
 @pytest.mark.parametrize(
