@@ -86,6 +86,15 @@ def policy() -> None:
         typer.echo(shlex.join(["rabbitmqctl", *arguments]))
 
 
+@topology.command()
+def permissions() -> None:
+    """Print the commands that say what the users server, jedi and operator may do."""
+    from broker.permissions import commands
+
+    for arguments in commands(settings().broker_url):
+        typer.echo(shlex.join(["rabbitmqctl", *arguments]))
+
+
 def _say(sentences: Sequence[str], as_json: bool, none: str, code: int | None = None) -> None:
     """Print them and end; the exit code is 1 when there are any, unless it is given."""
     if as_json:

@@ -13,19 +13,18 @@ from pathlib import Path
 import pika
 from pika.exceptions import AMQPError
 
-from broker.policies import commands
 from lab import debian, ports
 from lab.account import Account
 from lab.daemon import Daemon, DaemonError, tail
+from lab.definitions import LAB, definitions, users
 
-USER = "panda"
 PASSWORD = "rabbitmq.password"  # noqa: S105  # the name of the file that holds it
 START_TIMEOUT_S = 90.0
 
 CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
-default_user = {user}
-default_pass = {password}
+stomp.listeners.tcp.1 = 127.0.0.1:{stomp_port}
+load_definitions = {home}/definitions.json
 disk_free_limit.absolute = 200MB
 vm_memory_high_watermark.relative = 0.3
 log.console = false
@@ -34,6 +33,8 @@ log.file.level = info
 # The log that quorum queues write first: 512 MB by default, too much memory for several nodes on one machine.
 raft.wal_max_size_bytes = 134217728
 """
+# 4 MiB unless told otherwise, from 3.12.2 on; versions before have no limit, and do not start with this setting.
+FRAME_LIMIT = "stomp.max_frame_size = 16777216"
 
 
 class RabbitMQ:
@@ -50,10 +51,15 @@ class RabbitMQ:
         """The address of the default virtual host."""
         return self.url_of("%2F")
 
-    def url_of(self, vhost: str) -> str:
+    def url_of(self, vhost: str, user: str = LAB) -> str:
         """The address of a virtual host of this node."""
         port = ports.kept(self._directory, "amqp")
-        return f"amqp://{USER}:{self._password()}@127.0.0.1:{port}/{vhost}"
+        return f"amqp://{user}:{self._password(user)}@127.0.0.1:{port}/{vhost}"
+
+    def stomp_url_of(self, vhost: str, user: str) -> str:
+        """The same for STOMP."""
+        port = ports.kept(self._directory, "stomp")
+        return f"stomp://{user}:{self._password(user)}@127.0.0.1:{port}/{vhost}"
 
     def owns(self, url: str) -> bool:
         """Whether an address is one of this node's, on whatever port it was: nobody else has its password."""
@@ -77,7 +83,6 @@ class RabbitMQ:
         ports.for_start(self._directory, "erlang")
         self._node.start([str(_script("rabbitmq-server"))], self._environment(home), account=account, cwd=home)
         self._wait_until_ready(home)
-        self._set_policy()
 
     def stop(self) -> None:
         """Shut the node down cleanly, then its port mapper."""
@@ -120,8 +125,8 @@ class RabbitMQ:
         # The data belongs to the name, and two nodes of one name on a machine would take each other's place.
         return f"panda-{self._kept('rabbitmq.node')}@localhost"
 
-    def _password(self) -> str:
-        return self._kept(PASSWORD)
+    def _password(self, user: str = LAB) -> str:
+        return self._kept(PASSWORD if user == LAB else f"rabbitmq.{user}.password")
 
     def _kept(self, name: str) -> str:
         """A random word, made up once and kept in a file that only we can read."""
@@ -133,22 +138,15 @@ class RabbitMQ:
         return file.read_text()
 
     def _configure(self, account: Account, home: Path) -> None:
-        port = ports.for_start(self._directory, "amqp")
-        text = CONFIGURATION.format(port=port, user=USER, password=self._password(), home=home)
+        port, stomp_port = (ports.for_start(self._directory, name) for name in ("amqp", "stomp"))
+        text = CONFIGURATION.format(port=port, stomp_port=stomp_port, home=home)
+        known = definitions({user: self._password(user) for user in users()})
         # Empty files, so that the node looks at none of those in /etc/rabbitmq.
-        files = {"rabbitmq.conf": text, "rabbitmq-env.conf": "", "advanced.config": "[].\n"}
-        for name, content in {**files, "enabled_plugins": "[].\n"}.items():
+        files = {"rabbitmq-env.conf": "", "advanced.config": "[].\n", "enabled_plugins": "[rabbitmq_stomp].\n"}
+        for name, content in {**files, "rabbitmq.conf": text + _frame_limit(), "definitions.json": known}.items():
+            (home / name).touch(mode=0o600)
             (home / name).write_text(content)
             account.own(home / name)
-
-    def _set_policy(self) -> None:
-        """What an operator sets; the node keeps it, so once is enough."""
-        wanted = commands(self.url)
-        done = self._directory / "rabbitmq.policy"
-        if not done.exists() or done.read_text() != str(wanted):
-            for command in wanted:
-                self.control(*command)
-            done.write_text(str(wanted))
 
     def _start_mapper(self, account: Account, home: Path) -> None:
         if self._mapper.is_running:
@@ -220,3 +218,9 @@ def _script(name: str) -> Path:
     if server is None:
         raise DaemonError("RabbitMQ is not installed")
     return server.parent / name
+
+
+def _frame_limit() -> str:
+    """The setting, where this version has it."""
+    schemas = _script("rabbitmq-server").resolve().parent.parent.glob("plugins/rabbitmq_stomp-*/priv/schema/*.schema")
+    return f"{FRAME_LIMIT}\n" if any("stomp.max_frame_size" in one.read_text() for one in schemas) else ""

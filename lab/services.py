@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
+from broker.permissions import JEDI, OPERATOR
 from lab import debian
 from lab.postgres import Postgres
 from lab.rabbitmq import RabbitMQ
@@ -40,6 +41,17 @@ class Services:
     def broker_url(self) -> str:
         """Where RabbitMQ is."""
         return self._given_broker or self.rabbitmq.url
+
+    @property
+    def doors(self) -> dict[str, str]:
+        """The private broker for JEDI and for an operator; nothing of a given one, whose users we do not know."""
+        if self._given_broker is not None:
+            return {}
+        return {
+            "PANDA_FSM_JEDI_URL": self.rabbitmq.url_of("%2F", JEDI),
+            "PANDA_FSM_STOMP_URL": self.rabbitmq.stomp_url_of("%2F", JEDI),
+            "PANDA_FSM_OPERATOR_URL": self.rabbitmq.url_of("%2F", OPERATOR),
+        }
 
     @property
     def is_running(self) -> bool:

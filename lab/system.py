@@ -20,8 +20,9 @@ from types import TracebackType
 
 from lab import leftovers, ports
 from lab.daemon import Daemon, DaemonError
+from lab.definitions import SHARDS
 from lab.services import Services
-from lab.site import LabFiles, write_lab
+from lab.site import VO, LabFiles, write_lab
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = ROOT / ".run"
@@ -55,7 +56,7 @@ class System:
     @property
     def env(self) -> dict[str, str]:
         """All that `env` tells: for panda-fsm itself, for the real client and for the real pilot."""
-        return {**self._settings(), "PANDA_FSM_URL": self.url, **self.lab.env}
+        return {**self._settings(), **self.services.doors, "PANDA_FSM_URL": self.url, **self.lab.env}
 
     @property
     def is_running(self) -> bool:
@@ -132,6 +133,8 @@ class System:
             "PANDA_FSM_GATEWAY_PORT": str(ports.kept(self.run_dir, "gateway")),
             "PANDA_FSM_SITES_FILE": str(self.lab.sites_file),
             "PANDA_FSM_CACHE_DIR": str(self.run_dir / "cache"),
+            "PANDA_FSM_JEDI_VOS": VO,
+            "PANDA_FSM_JEDI_SHARDS": str(SHARDS),
         }
 
     def _write_env(self) -> None:

@@ -11,7 +11,8 @@ import psycopg
 from psycopg import sql as statements
 
 from broker.policies import policies
-from lab.rabbitmq import USER, RabbitMQ
+from lab.definitions import users
+from lab.rabbitmq import RabbitMQ
 from lab.services import Services
 from sql.migrate import migrate
 
@@ -69,13 +70,20 @@ class VirtualHosts:
     def _refill(self) -> None:
         new = [f"test_{number}" for number in itertools.islice(self._numbers, BATCH)]
         drop = f'[rabbit_vhost:delete(N, <<"tests">>) || N <- [{_binaries(self._used)}]], '
-        add = '[begin rabbit_vhost:add(N, <<"tests">>), rabbit_auth_backend_internal:set_permissions('
-        add += f'<<"{USER}">>, N, <<".*">>, <<".*">>, <<".*">>, <<"tests">>), {_policy()} end'
+        add = f'[begin rabbit_vhost:add(N, <<"tests">>), {_permissions()}, {_policies()} end'
         self._rabbitmq.control("eval", f"{drop}{add} || N <- [{_binaries(new)}]], ok.")
         self._free, self._used = new, []
 
 
-def _policy() -> str:
+def _permissions() -> str:
+    """What the laboratory's users may do, in virtual host N."""
+    return ", ".join(
+        f'rabbit_auth_backend_internal:set_permissions({_binary(user)}, N, {_binaries(list(may))}, <<"tests">>)'
+        for user, may in users().items()
+    )
+
+
+def _policies() -> str:
     """Sets the policies that an operator sets, in virtual host N."""
     return ", ".join(
         f"ok = rabbit_policy:parse_set(N, {_binary(one.name)}, {_binary(one.pattern)},"
