@@ -177,6 +177,15 @@ def history(effects: Effects, transitions: Mapping[tuple[str, str | None], int])
         raise SystemicError(f"the database does not know the step {error}: run panda-fsm migrate") from None
 
 
+def jedi(effects: Effects) -> list[Row]:
+    """What JEDI is to be told of its jobs."""
+    return [
+        {"vo": m.vo, "task_id": m.task_id, "job_id": m.job_id, "version": m.version, "state": m.state, "prev": m.before,
+         "body": None if m.gshare is None else {"gshare": m.gshare}}
+        for m in effects.jedi.values()
+    ]  # fmt: skip
+
+
 def counts(effects: Effects) -> list[Row]:
     """What the steps add up to, per state, site and VO."""
     return [{"state": s, "site": site, "vo": vo, "jobs": n} for (s, site, vo), n in effects.counts.items() if n]

@@ -167,6 +167,39 @@ CREATE TABLE public.inbox (
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000');
 
+CREATE TABLE public.jedi_job (
+    job_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    vo text NOT NULL,
+    task_id bigint NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.jedi_message (
+    seq bigint NOT NULL,
+    msg_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text DEFAULT 'job_status'::text NOT NULL,
+    vo text NOT NULL,
+    task_id bigint NOT NULL,
+    job_id bigint,
+    version integer,
+    state text,
+    prev text,
+    service text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    body jsonb
+);
+
+ALTER TABLE public.jedi_message ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.jedi_message_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.job (
     job_id bigint NOT NULL,
     state text NOT NULL,
@@ -654,6 +687,12 @@ ALTER TABLE ONLY public.idempotency
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (message_id);
 
+ALTER TABLE ONLY public.jedi_job
+    ADD CONSTRAINT jedi_job_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY public.jedi_message
+    ADD CONSTRAINT jedi_message_pkey PRIMARY KEY (seq);
+
 ALTER TABLE ONLY public.job_archive
     ADD CONSTRAINT job_archive_pkey PRIMARY KEY (job_id, ended_at);
 
@@ -785,6 +824,8 @@ CREATE INDEX dead_letter_settled ON public.dead_letter USING btree (settled_at) 
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
+
+CREATE INDEX jedi_job_seq ON public.jedi_job USING btree (seq);
 
 CREATE INDEX job_archive_ended ON ONLY public.job_archive USING btree (ended_at, job_id);
 

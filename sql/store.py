@@ -9,17 +9,16 @@ from typing import Any
 
 import psycopg
 
-from panda_fsm.blocks.states import TAKES_FILES, BlockKind, BlockStatus
-from panda_fsm.blocks.table import BLOCK
+from panda_fsm.blocks.states import TAKES_FILES, BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import MINUTES
-from panda_fsm.messages import BlockClosed, SettleBlock
 from panda_fsm.outcomes import KnownBlock
 from panda_fsm.ports import Said
 from sql import jedi_requests, rows
+from sql.closing import close_blocks
 from sql.live_jobs import answered, ask, read_waits
 from sql.queries import load
 from sql.session import Session, to_lock_s
@@ -209,12 +208,13 @@ class PostgresTransaction:
         self._rows("store_reports", effects.reports)
         self._rows("keep_samples", rows.samples(effects), minutes=MINUTES)
         self._rows("keep_shown", rows.shown(effects))
-        self._close_blocks(effects)
+        close_blocks(self._connection, effects, self._store.service)
         self.noted = self._store.starts_to_note(effects.started_at)
         if self.noted:
             self._connection.execute(_Q["note_starts"], {"sites": self.noted})
         history = self._store.history_rows(self._connection, effects)
         self._rows("write_history", history, service=self._store.service, host=_HOST)
+        self._rows("tell_jedi", rows.jedi(effects), service=self._store.service)
         self._rows("count_jobs", rows.counts(effects))
         for letter in effects.dead_letters:
             self._connection.execute(_Q["bury"], rows.dead_letter(letter))
@@ -255,35 +255,6 @@ class PostgresTransaction:
             self._connection.execute(_Q["put_waiting"], {"job_ids": sorted(effects.activated)})
         if effects.deactivated:
             self._connection.execute(_Q["take_waiting"], {"job_ids": sorted(effects.deactivated)})
-
-    def _close_blocks(self, effects: Effects) -> None:
-        if effects.arrived_blocks:
-            names = {"blocks": sorted(effects.arrived_blocks)}
-            self._connection.execute(_Q["lock_blocks"], names)
-            self._connection.execute(_Q["close_arrived"], names)
-        if effects.close_blocks_of or effects.close_blocks:
-            asked = {"job_ids": sorted(effects.close_blocks_of), "names": sorted(effects.close_blocks)}
-            locked = [block_id for (block_id,) in self._connection.execute(_Q["lock_complete"], asked)]
-            for message in self._closed(locked) if locked else ():
-                effects.send(message)
-        for trigger, moved in effects.moved_blocks.items():
-            for before in BlockStatus:
-                status = BLOCK.leads(trigger, before)
-                if status is not None:
-                    step = {"names": sorted(moved), "before": before.value, "status": status.value}
-                    self._connection.execute(_Q["move_blocks"], step)
-
-    def _closed(self, locked: Sequence[int]) -> Iterator[BlockClosed | SettleBlock]:
-        """Close what is complete of these blocks; what is said of it."""
-        closed = self._connection.execute(_Q["close_complete"], {"block_ids": locked}).fetchall()
-        if len(closed) < len(locked):
-            tops = {"block_ids": locked, "parents": [parent for parent, *_ in closed]}
-            closed += self._connection.execute(_Q["close_destinations"], tops).fetchall()
-        for _, name, kind, status, files, vo, task_id in closed:
-            if kind == BlockKind.SUB:
-                yield SettleBlock(block=name, status="closed")
-            if kind != BlockKind.DISPATCH:
-                yield BlockClosed(block=name, kind=kind, status=status, number_files=files, vo=vo, task_id=task_id)
 
     def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str | int) -> None:
         """Write `values` with one statement, if there are any, and do not wait for it: the commit tells."""

@@ -46,11 +46,13 @@ class Plan:
 
 
 def planned(job_id: int, plan: Plan, task_id: int) -> tuple[JobDraft, Life]:
-    """A job of a plan."""
+    """A job of a plan; every other one is JEDI's, which is told of it."""
     lfns = [f"far.{job_id}.{n}.csv" for n in range(plan.away)]
     home = factories.SOURCE_STORAGE if plan.moves else ""
     inputs = (factories.INPUT, *lfns)
-    draft = factories.draft(job_id, inputs=inputs, destination=home, task_id=task_id, label=plan.label)
+    draft = factories.draft(
+        job_id, inputs=inputs, destination=home, task_id=task_id, label=plan.label, is_jedis=job_id % 2 == 0
+    )
     life = _life(draft, set(lfns), plan.moves)
     life.nowhere = set(lfns[: plan.is_late])
     life.state = "pending" if plan.is_pending else "defined"

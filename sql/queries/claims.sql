@@ -214,7 +214,7 @@ WITH given AS (
     WHERE j.job_id = l.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM locked))
       AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
     RETURNING j.job_id, j.version, j.site, j.vo, j.priority, j.label, j.resource_type, j.min_ram, j.max_disk,
-        j.max_walltime, j.core_count, j.task_id, j.user_name, j.is_background, l.cause, l.look_s
+        j.max_walltime, j.core_count, j.task_id, j.user_name, j.is_background, j.is_jedis, l.cause, l.look_s
 ), waiting AS (
     INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
                              task_id, user_name, is_background)
@@ -235,6 +235,13 @@ WITH given AS (
     SELECT c.state, m.site, m.vo, sum(c.change)
     FROM moved m, (VALUES ('sent', -1), ('activated', 1)) AS c (state, change)
     GROUP BY c.state, m.site, m.vo
+), to_jedi AS (
+    INSERT INTO jedi_message (vo, task_id, job_id, version, state, prev, service)
+    SELECT vo, task_id, job_id, version, 'activated', 'sent', 'gateway' FROM moved WHERE is_jedis
+    RETURNING job_id, seq, vo, task_id, at
+), of_jedi AS (
+    INSERT INTO jedi_job (job_id, seq, vo, task_id, changed_at) SELECT job_id, seq, vo, task_id, at FROM to_jedi
+    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, changed_at = excluded.changed_at
 )
 SELECT job_id, version, cause::text, site, vo, task_id FROM moved
 UNION ALL
@@ -278,8 +285,8 @@ WITH given AS (
 )
 
 -- name: step
--- The step of jobs `given`, one a seat: state, holder, deadline, history, counts and event, as `Effects.step` would
--- write them (ADR 0016); answers with all that a pilot must know, with the event, and whether the place could be noted.
+-- The step of jobs `given`, one a seat: state, holder, deadline, history, counts, event and what JEDI is told, as
+-- `Effects.step` would write them (ADR 0016); answers with all that a pilot must know, with the event, and whether the place could be noted.
 -- One that could not is not any more as it was seen: its pilot was given something meanwhile.
 , moved AS (
     UPDATE job j
@@ -290,7 +297,7 @@ WITH given AS (
     WHERE j.job_id = s.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM given))
     RETURNING j.job_id, j.version, j.attempt_nr, j.vo, j.site, j.label, j.priority, j.task_id, j.job_definition_id,
         j.jobset_id, j.name, j.user_name, j.core_count, j.min_ram, j.max_disk, j.max_walltime, j.resource_type,
-        s.number, s.cause, s.place, s.is_shared, s.event_id
+        j.is_jedis, s.number, s.cause, s.place, s.is_shared, s.event_id
 ), seated AS (
     INSERT INTO seat AS s (place, job_id, version, cause)
     SELECT m.place, m.job_id, m.version, CASE WHEN NOT m.is_shared THEN m.cause END
@@ -312,6 +319,13 @@ WITH given AS (
     SELECT c.state, m.site, m.vo, sum(c.change)
     FROM moved m, (VALUES ('activated', -1), ('sent', 1)) AS c (state, change)
     GROUP BY c.state, m.site, m.vo
+), to_jedi AS (
+    INSERT INTO jedi_message (vo, task_id, job_id, version, state, prev, service)
+    SELECT vo, task_id, job_id, version, 'sent', 'activated', 'gateway' FROM moved WHERE is_jedis
+    RETURNING job_id, seq, vo, task_id, at
+), of_jedi AS (
+    INSERT INTO jedi_job (job_id, seq, vo, task_id, changed_at) SELECT job_id, seq, vo, task_id, at FROM to_jedi
+    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, changed_at = excluded.changed_at
 ), said AS MATERIALIZED (
     SELECT m.*, (%(event)s::jsonb || jsonb_build_object('message_id', m.event_id, 'cause', m.cause, 'job_id', m.job_id,
         'version', m.version, 'site', m.site, 'vo', m.vo, 'task_id', m.task_id))::text AS event

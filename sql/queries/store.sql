@@ -411,6 +411,39 @@ SELECT r.job_id, r.version, r.transition_id, r.message_id, %(service)s, %(host)s
 FROM json_to_recordset(%(rows)s::json) AS r(
     job_id bigint, version int, transition_id smallint, message_id uuid, detail text)
 
+-- name: tell_jedi
+-- The jobs are locked, so what comes later of one of them gets a greater number.
+WITH told AS (
+    INSERT INTO jedi_message (vo, task_id, job_id, version, state, prev, service, body)
+    SELECT r.vo, r.task_id, r.job_id, r.version, r.state, r.prev, %(service)s, r.body
+    FROM json_to_recordset(%(rows)s::json) AS r(
+        vo text, task_id bigint, job_id bigint, version int, state text, prev text, body jsonb)
+    RETURNING job_id, seq, vo, task_id, at
+)
+INSERT INTO jedi_job (job_id, seq, vo, task_id, changed_at)
+SELECT DISTINCT ON (job_id) job_id, seq, vo, task_id, at FROM told ORDER BY job_id, seq DESC
+ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, changed_at = excluded.changed_at
+
+-- name: tell_jedi_closed
+-- Blocks that were closed, where their tasks are JEDI's: one of the files says which dataset it is for JEDI. Those of a
+-- destination block may be in its sub blocks.
+INSERT INTO jedi_message (kind, vo, task_id, service, body)
+SELECT 'dataset_closed', b.vo, b.task_id, %(service)s, jsonb_build_object(
+    'dataset', CASE b.kind WHEN 'sub' THEN b.parent ELSE b.name END, 'block', b.name, 'number_files', b.number_files,
+    'datasetid', (SELECT spec -> 'file_ids' -> f.seq::text -> 1 FROM job_spec WHERE job_id = f.job_id))
+FROM data_block b
+LEFT JOIN LATERAL (
+    SELECT job_id, seq FROM job_file WHERE block_id = (
+        SELECT block_id FROM (
+            SELECT b.block_id UNION ALL SELECT c.block_id FROM data_block c WHERE c.parent = b.name AND c.parent <> ''
+        ) AS part WHERE EXISTS (SELECT FROM job_file i WHERE i.block_id = part.block_id OFFSET 0) LIMIT 1)
+    LIMIT 1
+) AS f ON true
+WHERE b.name = ANY(%(names)s) AND coalesce(
+    (SELECT is_jedis FROM job WHERE task_id = b.task_id AND vo = b.vo LIMIT 1),
+    (SELECT is_jedis FROM job_archive WHERE task_id = b.task_id AND vo = b.vo LIMIT 1))
+ORDER BY b.block_id
+
 -- name: count_jobs
 INSERT INTO job_count (state, site, vo, jobs)
 SELECT r.state, r.site, r.vo, r.jobs
@@ -438,14 +471,15 @@ ORDER BY b.block_id FOR UPDATE
 
 -- name: close_complete
 -- Looked at once more under the lock: a file may have joined before we got it. One winner finds a block still open. Files
--- of jobs in the archive were counted when those went there.
+-- of jobs in the archive were counted when those went there. Says last whether its task may be JEDI's.
 UPDATE data_block b SET status = CASE b.kind WHEN 'sub' THEN 'tobeclosed' ELSE 'completed' END, closed_at = now(),
     asked_at = CASE b.kind WHEN 'sub' THEN now() END,
     number_files = coalesce(b.number_files, 0) + (SELECT count(*) FROM job_file f WHERE f.block_id = b.block_id)
 WHERE b.block_id = ANY(%(block_ids)s) AND b.kind IN ('sub', 'dispatch') AND b.status IN ('open', 'defined', 'running')
   AND NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'unknown' OFFSET 0)
   AND (b.kind = 'sub' OR NOT EXISTS (SELECT FROM job_file u WHERE u.block_id = b.block_id AND u.status = 'pending'))
-RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id
+RETURNING b.parent, b.name, b.kind, b.status, b.number_files, b.vo, b.task_id, b.task_id > 0 AND coalesce(
+    (SELECT is_jedis FROM job WHERE task_id = b.task_id AND vo = b.vo LIMIT 1), true)
 
 -- name: close_destinations
 -- Nothing is to come: in none of their sub blocks, of no job whose outputs are in the block itself, and of none that was
@@ -467,7 +501,8 @@ WHERE t.block_id = n.block_id AND t.block_id = ANY(%(block_ids)s)
                   CROSS JOIN LATERAL (SELECT FROM job WHERE job_id = u.job_id AND vo = t.vo OFFSET 0) AS j
                   WHERE u.destination_block = t.name AND u.destination_block <> '' AND u.status = 'unknown'
                       AND u.block_id IS NULL OFFSET 0)
-RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id
+RETURNING t.parent, t.name, t.kind, t.status, t.number_files, t.vo, t.task_id, t.task_id > 0 AND coalesce(
+    (SELECT is_jedis FROM job WHERE task_id = t.task_id AND vo = t.vo LIMIT 1), true)
 
 -- name: move_blocks
 -- What the DDM has done is done; a block that went on meanwhile is left.

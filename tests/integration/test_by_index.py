@@ -16,8 +16,9 @@ from sql.session import PLANNED_ONCE
 from tests.isolation import Databases
 
 _GROWING = frozenset({
-    "data_block", "inbox", "job", "job_archive", "job_deadline", "job_file", "job_heard", "job_history", "job_sample",
-    "job_spec", "job_told", "job_upstream", "job_waiting", "outbox", "pilot_report", "request", "seat",
+    "data_block", "inbox", "jedi_job", "jedi_message", "job", "job_archive", "job_deadline", "job_file", "job_heard",
+    "job_history", "job_sample", "job_spec", "job_told", "job_upstream", "job_waiting", "outbox", "pilot_report",
+    "request", "seat",
 })  # fmt: skip
 _BUSY = {"store": PLANNED_ONCE, "requests": BY_INDEX, "job_rows": BY_INDEX}
 _CLAIMS = (
