@@ -129,14 +129,14 @@ QUEUES = {
 INBOX_DAYS = 7
 """What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
 GATEWAY = "gateway"
-NAMES = (GATEWAY, "relay", "clock", *QUEUES)
+NAMES = (GATEWAY, "relay", "clock", "jedi.status", *QUEUES)
 """Everything that is served, by name."""
 
 
 @contextmanager
 def work(name: str, config: Settings, condition: Condition) -> Iterator[Work]:
     """The work of the service `name`; its connections are given back afterwards."""
-    made = {GATEWAY: _gateway, "relay": _relay, "clock": _clock}.get(name)
+    made = {GATEWAY: _gateway, "relay": _relay, "clock": _clock, "jedi.status": _jedi_status}.get(name)
     with made(config, condition) if made is not None else _consumer(name, config, condition) as found:
         yield found
 
@@ -184,6 +184,24 @@ def _relay(config: Settings, condition: Condition) -> Iterator[Work]:
     finally:
         publisher.stop()
         outbox.close()
+
+
+@contextmanager
+def _jedi_status(config: Settings, condition: Condition) -> Iterator[Work]:
+    from broker.publish import BrokerPublisher
+    from broker.status_queues import StatusQueues
+    from jedi.reporter import Reporter
+    from sql.jedi_statuses import Statuses
+
+    statuses = Statuses(config.database_url, config.statement_timeout_s)
+    publisher = BrokerPublisher(config.broker_url, "jedi.status", condition, config.further())
+    publisher.start()
+    try:
+        queues = StatusQueues(publisher, config.jedi_shards, config.confirm_timeout_s)
+        yield Reporter(statuses, publisher, queues, config.jedi_shards, config.confirm_timeout_s, condition)
+    finally:
+        publisher.stop()
+        statuses.close()
 
 
 @contextmanager

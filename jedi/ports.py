@@ -1,16 +1,39 @@
 """What JEDI's door asks of the broker and the database."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from panda_fsm.answers import KnownJob, Noted, RequestKey
+from panda_fsm.effects import Outgoing
+from panda_fsm.statuses import Untold
 
 
 class StatusQueues(Protocol):
     """The broker side of the status queues (`panda_fsm/status_queues.py`)."""
 
     def declare(self, vo: str) -> None:
-        """Make the exchange and this VO's queues where they are missing. Raises OSError while the broker is away."""
+        """Make the exchange and this VO's queues where they are missing. Raises TransientError while the broker is
+        away."""
+
+
+class Window(Protocol):
+    """What JEDI is to be told next, in order, held until the window is left; what is said of none stays as it is."""
+
+    untold: list[Untold]
+
+    def told(self, seqs: Sequence[int]) -> None:
+        """The broker has these."""
+
+    def bury(self, seq: int, message: Outgoing, queue: str, reason: str) -> None:
+        """To the dead letters: no broker will ever take it."""
+
+
+class Statuses(Protocol):
+    """PostgreSQL as the reporter sees it."""
+
+    def window(self, limit: int) -> AbstractContextManager[Window | None]:
+        """The next messages, in one transaction; None while another reporter has its own."""
 
 
 class RequestStore(Protocol):

@@ -1,0 +1,167 @@
+"""The bodies of what JEDI is told: of a row that waits to be told and its job as it is, key by key."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from panda_fsm.codes import Component
+from panda_fsm.descriptions import FileRow
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.job import LIBRARY
+from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.statuses import JOB_STATUS, JobNow, Untold
+
+_FINAL = frozenset(state.value for state in FINAL)
+_ENDED_BY_KILL = (State.CANCELLED, State.CLOSED)
+_OF_INPUT = (FileType.INPUT, FileType.PSEUDO_INPUT)
+_STORED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
+_BLAMED = tuple(component for component in Component if component not in (Component.TRANS, Component.KILL))
+_OUTCOMES: dict[str, str] = {
+    FileStatus.READY: "finished", FileStatus.NO_OUTPUT: "nooutput", FileStatus.SKIPPED: "skipped",
+    FileStatus.MERGING: "merging",
+}  # fmt: skip
+"""What JEDI calls what became of an output; it failed otherwise."""
+_METRICS = {
+    "cpuConsumptionTime": "cpu_consumption_time", "cpuConsumptionUnit": "cpu_consumption_unit",
+    "cpuConversion": "cpu_conversion_factor", "actualCoreCount": "core_count", "nEvents": "n_events",
+    "jobMetrics": "job_metrics", "maxRSS": "max_rss", "maxVMEM": "max_vmem", "maxSWAP": "max_swap", "maxPSS": "max_pss",
+    "avgRSS": "avg_rss", "avgVMEM": "avg_vmem", "avgSWAP": "avg_swap", "avgPSS": "avg_pss", "diskIO": "disk_io",
+    "memory_leak": "memory_leak", "memory_leak_x2": "memory_leak_x2", "hs06sec": "hs06sec",
+}  # fmt: skip
+_IN_BYTES = {
+    f"{what}{how}": f"{what.lower()}_{how.lower()}"
+    for what in ("tot", "rate") for how in ("RCHAR", "WCHAR", "RBYTES", "WBYTES")
+}  # fmt: skip
+"""What pilots report in bytes; in the field's own database these are kilobytes."""
+
+
+def body(told: Untold) -> dict[str, Any]:
+    """The body of any message of a status queue."""
+    common = {"msg_id": told.msg_id, "schema": 1, "seq": told.seq, "taskid": told.task_id, "timestamp": told.at}
+    source = {"source": told.service.partition(".")[0]}
+    if told.kind != JOB_STATUS:
+        return {"msg_type": told.kind} | common | source | (told.body or {})
+    return {"msg_type": JOB_STATUS} | common | source | _status(told) | (told.body or {})
+
+
+def _status(told: Untold) -> dict[str, Any]:
+    status = {"jobid": told.job_id, "status": told.state, "prev_status": told.prev}
+    job = told.job
+    if job is None:
+        return status
+    status |= {
+        "jobsubstatus": job.pilot.get("job_sub_status"),
+        "attemptnr": job.attempt_nr,
+        "computingsite": job.site,
+        "prodsourcelabel": job.label or None,
+        "modificationhost": _host(job),
+        "currentpriority": job.priority,
+    }
+    return status | _final(job) if told.state in _FINAL else status
+
+
+def _host(job: JobNow) -> str | None:
+    """The worker node, as its pilot calls it."""
+    return job.pilot.get("node") or job.node or None
+
+
+def _final(job: JobNow) -> dict[str, Any]:
+    inputs = [file for file in job.files if file.type == FileType.INPUT]
+    data = {file.lfn: file.size for file in inputs if not file.lfn.endswith(LIBRARY)}
+    stored = [file.size for file in job.files if file.type == FileType.OUTPUT and file.status in _STORED]
+    return {
+        "final": True,
+        "starttime": _moment(job.pilot.get("start_time"), job.started_at),
+        "endtime": _moment(job.pilot.get("end_time"), job.ended_at),
+        **_errors(job),
+        "inputs": [file.lfn for file in inputs] or None,
+        "job_nevents": job.pilot.get("n_events"),
+        "job_ninputfiles": len(inputs),
+        "job_ninputdatafiles": len(data),
+        "job_noutputdatafiles": len(stored),
+        "job_inputfilebytes": sum(data.values()),
+        "job_outputfilebytes": sum(stored),
+        "job_hs06sec": job.pilot.get("hs06sec"),
+        "metrics": _metrics(job, sum(data.values()), sum(stored)),
+        "files": _files(job),
+    }
+
+
+def _moment(said: Any, noticed: float | None) -> float | None:
+    """Seconds since 1970: what the pilot says of its job goes before what we noticed."""
+    try:
+        return datetime.fromisoformat(said).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return noticed
+
+
+def _errors(job: JobNow) -> dict[str, Any]:
+    """Of each component, 0 and nothing where it has none. A kill that the pilot was asked for is an error only of the
+    job that ended by it; of others its diagnosis is told."""
+    errors = job.errors
+    values: dict[str, Any] = {}
+    for component in _BLAMED:
+        name, error = component.value.replace("_", ""), errors.get(component.value) or {}
+        values[f"{name}errorcode"], values[f"{name}errordiag"] = error.get("code") or 0, error.get("diag") or None
+    kill = errors.get(Component.KILL.value)
+    if kill and Component.TASK_BUFFER.value not in errors:
+        values["taskbuffererrorcode"] = (kill.get("code") or 0) if job.state in _ENDED_BY_KILL else 0
+        values["taskbuffererrordiag"] = kill.get("diag") or None
+    trans = errors.get(Component.TRANS.value) or {}
+    values["transexitcode"] = trans.get("code", 0 if job.state == State.FINISHED else None)
+    return values
+
+
+def _metrics(job: JobNow, read: int, written: int) -> dict[str, Any]:
+    """What JEDI reckons scouts by, by the names of JobSpec; what is not known is left out."""
+    pilot = job.pilot
+    values = {name: pilot.get(ours) for name, ours in _METRICS.items()}
+    for name, ours in _IN_BYTES.items():
+        value = pilot.get(ours)
+        values[name] = round(value / 1024) if isinstance(value, int | float) else None
+    values |= {
+        "eventService": job.spec.get("event_service"),
+        "jobsetID": job.jobset_id,
+        "jobStatus": job.state,
+        "coreCount": job.core_count,
+        "computingSite": job.site,
+        "specialHandling": job.special_handling or None,
+        "inputFileBytes": read,
+        "outputFileBytes": written,
+        "startTime": _moment(pilot.get("start_time"), job.started_at),
+        "endTime": _moment(pilot.get("end_time"), job.ended_at),
+        "modificationHost": _host(job),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _files(job: JobNow) -> list[dict[str, Any]]:
+    ids: dict[str, Sequence[int | None]] = job.spec.get("file_ids") or {}
+    return [_file(file, job.state, ids.get(str(file.seq), (None,) * 4)) for file in job.files]
+
+
+def _file(file: FileRow, state: str, ids: Sequence[int | None]) -> dict[str, Any]:
+    task_id, dataset_id, file_id, attempt_nr = ids
+    return {
+        "fileid": file_id,
+        "datasetid": dataset_id,
+        "jeditaskid": task_id,
+        "attemptnr": attempt_nr,
+        "lfn": file.lfn,
+        "type": file.type,
+        "status": _outcome(file, state),
+        "guid": file.guid or None,
+        "fsize": file.size,
+        "checksum": file.checksum or None,
+        "nevents": None,
+        "lumiblocknr": None,
+    }
+
+
+def _outcome(file: FileRow, state: str) -> str:
+    """Inputs of a job that did not finish are ready for another one."""
+    if file.type not in _OF_INPUT:
+        return _OUTCOMES.get(file.status, "failed")
+    if state != State.FINISHED:
+        return "ready"
+    return "skipped" if file.status == FileStatus.SKIPPED else "finished"

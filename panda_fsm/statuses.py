@@ -1,0 +1,67 @@
+"""What is to be told to JEDI as the database has it: rows that wait to be told, and the jobs that they are about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from panda_fsm.descriptions import FileRow
+
+JOB_STATUS = "job_status"
+"""The kind of what is told of jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobNow:
+    """A job of JEDI's as it is now, live or archived; its times are seconds since 1970.
+
+    `spec` (no more than what is told of it) and `files` are read of ended jobs only.
+    """
+
+    job_id: int
+    state: str
+    attempt_nr: int
+    vo: str
+    task_id: int
+    site: str
+    label: str
+    priority: int
+    core_count: int
+    jobset_id: int
+    special_handling: str
+    node: str | None
+    started_at: float | None
+    ended_at: float | None
+    pilot: dict[str, Any]
+    errors: dict[str, Any]
+    spec: dict[str, Any] = field(default_factory=dict)
+    files: Sequence[FileRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Something that JEDI is to be told, of a job or of a dataset: `body` is what only who wrote it knows.
+
+    `at`: seconds since 1970. `job` is None where there is none any more, or none at all.
+    """
+
+    seq: int
+    msg_id: str
+    kind: str
+    vo: str
+    task_id: int
+    job_id: int | None
+    state: str | None
+    prev: str | None
+    service: str
+    at: float
+    body: dict[str, Any] | None
+    job: JobNow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a replay: present states, each with the number that was given to it; and where to go on, None after the
+    last part."""
+
+    jobs: list[Untold]
+    after: str | None
