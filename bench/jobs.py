@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
 from panda_fsm.messages import PilotReport, SubmitJobs
+from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from plugins.ddm.storage import replica_path
 
 BUNCH = 100

@@ -4,16 +4,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from jedi import reserving
+from jedi import killing, releasing, reserving
 from jedi.ports import RequestStore
 from jedi.replies import Reply
-from jedi.requests import Request, ReserveIds
+from jedi.requests import KillJobs, ReleaseJobs, Request, ReserveIds, SubmitJobs
+from jedi.specs import Rules
+from jedi.submitting import Submitter
 from panda_fsm.answers import Deed
 
 Handler = Callable[[str, Any], tuple[Reply, Deed]]
 """Given who asks and what, it says what is answered and what is done. It may ask the store, and changes nothing."""
 
 
-def handlers(store: RequestStore) -> Mapping[type[Request], Handler]:
+def handlers(store: RequestStore, rules: Rules) -> Mapping[type[Request], Handler]:
     """By the model of the request."""
-    return {ReserveIds: partial(reserving.answer, store)}
+    return {
+        ReserveIds: partial(reserving.answer, store),
+        SubmitJobs: Submitter(store, rules),
+        ReleaseJobs: partial(releasing.answer, store),
+        KillJobs: partial(killing.answer, store),
+    }

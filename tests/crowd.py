@@ -14,9 +14,9 @@ from typing import Any, Self
 import httpx
 import psycopg
 
-from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from lab.site import unsigned_token
 from panda_fsm.jobs.facts import FINAL
+from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from tests import factories
 from tests.driver import Database
 from tests.polling import wait_until

@@ -16,8 +16,7 @@ from gateway.http.answers import success
 from gateway.http.refusal import NotYetError, RefusalError
 from gateway.http.route import Call
 from gateway.wire.description import describe
-from gateway.wire.output_names import refuse_names
-from gateway.wire.submission import draft, read_jobs
+from gateway.wire.submission import draft, read_jobs, refuse_names
 from gateway.wire.user_requests import DescribeRequest, KillRequest, ReassignRequest, SubmitRequest
 from gateway.work import submissions, upstream
 from gateway.work.idempotency import Made
@@ -149,8 +148,8 @@ async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
     read = partial(job_rows, gateway.store.requests, call.identity)
     found = await _patiently(gateway, ask.job_ids, read)
     code = ask.code or 0
-    reason = ", ".join(ask.remarks)[:_MAX_REASON]
-    sub_status, keep_unmerged = ask.sub_status, ask.keep_unmerged
+    wishes = ask.wishes
+    reason = ", ".join(wishes.remarks)[:_MAX_REASON]
     kills: list[KillJob] = []
     messages: list[Outgoing] = []
     for index, job in enumerate(found.values()):
@@ -160,8 +159,8 @@ async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
             continue
         one = KillJob(
             job_id=job.job_id, code=code, actor=call.identity.name, actor_key=call.identity.key, reason=reason,
-            forced=is_forced(killer, job.label, code), sub_status=sub_status,
-            keep_unmerged=keep_unmerged,
+            forced=is_forced(killer, job.label, code),
+            sub_status=wishes.sub_status, keep_unmerged=wishes.keep_unmerged,
         )  # fmt: skip
         kills.append(one)
         messages.append(Outgoing.of(one))

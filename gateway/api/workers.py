@@ -10,7 +10,6 @@ from gateway.context import Gateway
 from gateway.http.answers import StatusCode, failure, json_response, success
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
-from gateway.wire.fields import MAX_BIGINT, printable
 from gateway.wire.pilot_requests import (
     AccessTokenRequest,
     Ask,
@@ -19,6 +18,7 @@ from gateway.wire.pilot_requests import (
 )
 from panda_fsm.descriptions import Worker
 from panda_fsm.resources import RESOURCE_TYPES
+from panda_fsm.specs.values import MAX_BIGINT, printable
 
 _MAX_DESCRIPTION = 16_384
 _LONGEST_TEXT = 1024

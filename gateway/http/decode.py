@@ -9,6 +9,7 @@ import orjson
 from gateway.http.mending import flattened, mended
 from gateway.http.refusal import TooLargeError, UndecodableError
 from gateway.http.structure import check
+from panda_fsm.specs.values import Repeated
 
 MAX_FIELDS = 20_000
 """Of one request: 10,000 ids in a form are as many fields, and there are others."""
@@ -22,10 +23,6 @@ _MOST_MEMBERS = 16
 _GZIP = 31  # zlib's name for "gzip header and trailer"
 _SLICE = 64 * 1024
 _ESCAPES = re.compile(rb"(?:%[0-9a-fA-F]{2})+")
-
-
-class Repeated(list[str]):
-    """A form's or query's field that came more than once; who takes one value takes the last, as of JSON."""
 
 
 def is_packed(body: bytes) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.wire.names import JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 from gateway.wire.pilot_job import destination_token
 from panda_fsm.codes import Component
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.jobs.job import LIBRARY
 from panda_fsm.jobs.pilot_commands import DEBUG, besides_debug, is_debugged
 from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.specs.names import JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, words
 
 _COLUMNS = {
     "panda_id": "job_id",

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from gateway.wire.answers import Answer, Envelope, JobId, OpenAnswer, Scalar
-from gateway.wire.names import words
 from panda_fsm.jobs.states import State
+from panda_fsm.specs.names import words
 
 
 class PilotRefusalCode(Answer):

@@ -8,10 +8,8 @@ from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError
 from panda_fsm.descriptions import FileRow, JobDescription
 from panda_fsm.jobs.states import FileType
+from panda_fsm.specs.jobs import FILE_TOKENS, NOTHING
 
-NOTHING = "NULL"
-FILE_TOKENS = "file_tokens"
-"""Where a specification keeps the destination tokens of its outputs, by LFN."""
 _ALLOW_NO_OUTPUT = "an"
 _STEPS = ("<MULTI_STEP_EXEC>", "</MULTI_STEP_EXEC>")
 _OF_STEPS = ("preprocess", "postprocess", "coprocess", "containerOptions")

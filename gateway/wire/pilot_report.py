@@ -15,12 +15,12 @@ import orjson
 
 from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooLargeError
-from gateway.wire.fields import absent_to_none, number, printable
-from gateway.wire.names import snake, words
 from gateway.wire.pilot_requests import UpdateRequest
 from panda_fsm.codes import Component
 from panda_fsm.jobs.metadata import only_guids
 from panda_fsm.messages import PilotReport, ReportState, new_message_id
+from panda_fsm.specs.names import snake, words
+from panda_fsm.specs.values import absent_to_none, number, printable
 
 REPORT_STATES = frozenset(get_args(ReportState))
 MAX_OUTPUT_REPORT = 10 * 1024 * 1024

@@ -8,7 +8,6 @@ from gateway.http.decode import decode_json
 from gateway.http.refusal import UndecodableError
 from gateway.wire import sent
 from gateway.wire.fields import (
-    MAX_BIGINT,
     Amount,
     Flag,
     JobId,
@@ -17,10 +16,8 @@ from gateway.wire.fields import (
     OptionalFlag,
     Remark,
     Text,
-    absent_to_none,
-    printable,
-    whole,
 )
+from panda_fsm.specs.values import MAX_BIGINT, absent_to_none, printable, whole
 
 MAX_JOBS_PER_ACQUIRE = 500
 MAX_BULK = 1000

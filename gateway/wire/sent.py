@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import WithJsonSchema
 
-from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
+from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 
 _NOTHING = "^(NULL|None|null)?$"
 _NO_FRACTION = r"(\.0{0,6})?"

@@ -5,8 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from gateway.wire.answers import Answer, Envelope, JobId, Scalar
-from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from panda_fsm.jobs.states import FileStatus, FileType, State
+from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 
 
 class JobSet(Answer):

@@ -6,20 +6,18 @@ from pydantic import AliasChoices, BeforeValidator, Field
 
 from gateway.wire import sent
 from gateway.wire.fields import (
-    MAX_BIGINT,
     Anything,
     JobId,
     JobIds,
     NonNegative,
     Remark,
     Text,
-    absent_to_none,
     as_list,
-    whole,
 )
 from gateway.wire.pilot_requests import Ask
+from panda_fsm.jobs.kill_options import KillOptions
 from panda_fsm.jobs.states import State
-from panda_fsm.messages.users import SUB_STATUS_CHARACTERS
+from panda_fsm.specs.values import MAX_BIGINT, absent_to_none, whole
 
 MAX_JOBS = 10_000
 MAX_DESCRIBED = 5500
@@ -28,7 +26,6 @@ MAX_IN_URL = 2000
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
 MAX_REASSIGNED = 10_000
-_SUB_STATUS, _KEEP_UNMERGED = "jobSubStatus=", "keepUnmerged"
 MAX_LISTED = 1000
 MAX_MOMENT = 10**10
 
@@ -51,10 +48,6 @@ def _options(value: Any) -> Any:
     if value is not None and not isinstance(value, str | list):
         raise ValueError("must be a list of texts")
     return as_list(value) or []
-
-
-def _says_sub_status(option: str) -> bool:
-    return option.startswith(_SUB_STATUS)
 
 
 class SubmitRequest(Ask):
@@ -86,24 +79,9 @@ class KillRequest(Ask):
     ] = Field(default_factory=list, validation_alias=AliasChoices("kill_options", "killOpts"))
 
     @property
-    def sub_status(self) -> str | None:
-        """The one that the jobs are to have, by the last option that says so."""
-        wanted = [option[len(_SUB_STATUS) :] for option in self.kill_options if option and _says_sub_status(option)]
-        return (wanted[-1][:SUB_STATUS_CHARACTERS] or None) if wanted else None
-
-    @property
-    def keep_unmerged(self) -> bool | None:
-        """Whether jobs whose outputs these were to merge shall wait for others."""
-        return _KEEP_UNMERGED in self.kill_options or None
-
-    @property
-    def remarks(self) -> list[str]:
-        """What the options say to people."""
-        return [
-            option
-            for option in self.kill_options
-            if option and option != _KEEP_UNMERGED and not _says_sub_status(option)
-        ]
+    def wishes(self) -> KillOptions:
+        """What the options mean."""
+        return KillOptions.of(self.kill_options)
 
 
 class CommandRequest(Ask):

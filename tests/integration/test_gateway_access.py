@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.access.identity import Identity
-from gateway.wire.names import JOB_ATTRIBUTES
 from lab.site import QUEUE, VO
 from panda_fsm.messages import ReassignJob
+from panda_fsm.specs.names import JOB_ATTRIBUTES
 from tests.driver import Database
 from tests.gateway_http import Caller, received
 from tests.processes import Processes

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 
-from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from lab.site import QUEUE
 from panda_fsm.messages import KillJob, SubmitJobs
+from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from tests.driver import Database
 from tests.gateway_http import Caller, received
 from tests.polling import wait_until

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from gateway.wire.names import snake
 from gateway.wire.pilot_job import pilot_job
 from gateway.wire.pilot_report import READERS
+from panda_fsm.specs.names import snake
 from tests.pages import ROOT, code, section
 from tests.unit.test_gateway_pilot_job import TAGS
 from tests.wire import described, whole_job

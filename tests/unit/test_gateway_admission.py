@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.http.door import Door
 from gateway.http.route import Route
 from gateway.table import ROUTES
-from gateway.wire.names import JOB_ATTRIBUTES
+from panda_fsm.specs.names import JOB_ATTRIBUTES
 from tests.gateway_inside import QUEUE, Answered, Client, Store, gateway
 
 GET_JOB, UPDATE_JOB = "/server/panda/getJob", "/server/panda/updateJob"

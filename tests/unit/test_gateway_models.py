@@ -100,8 +100,8 @@ def test_a_remark_is_one_line() -> None:
     """Whatever is in it: what comes of it is kept in messages that take no control characters."""
     every = "".join(map(chr, range(33))) + "\x7f"
     kill = KillRequest.model_validate({"job_ids": [1], "kill_options": [f"jobSubStatus=a{every}b", f"why{every}not"]})
-    assert (kill.sub_status, kill.remarks) == ("a   b", ["why   not"])
-    KillJob(job_id=1, reason=kill.remarks[0], sub_status=kill.sub_status)
+    assert (kill.wishes.sub_status, kill.wishes.remarks) == ("a   b", ["why   not"])
+    KillJob(job_id=1, reason=kill.wishes.remarks[0], sub_status=kill.wishes.sub_status)
     found = AcquireRequest.model_validate({"siteName": "Q", "node": f"n{every}1", "schedulerID": "a\nb\tc"})
     assert (found.node, found.scheduler_id) == ("n   1", "a b c")
 

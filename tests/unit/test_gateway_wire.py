@@ -13,9 +13,8 @@ from pandaclient.FileSpec import FileSpec
 from pandaclient.JobSpec import JobSpec
 
 from gateway.http.refusal import RefusalError
-from gateway.wire.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, snake
-from gateway.wire.output_names import refuse_names
-from gateway.wire.submission import draft, read_jobs
+from gateway.wire.submission import draft, read_jobs, refuse_names
+from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, snake
 from plugins.experiments.generic import GenericPlugin
 from plugins.experiments.okapi import OkapiPlugin
 from tests.wire import QUEUES, drafted, file_spec, job_spec

@@ -65,3 +65,5 @@ def snake(name: str) -> str:
 
 
 SNAKE_JOB_ATTRIBUTES = tuple(snake(name) for name in JOB_ATTRIBUTES)
+SNAKE_OF = dict(zip(JOB_ATTRIBUTES, SNAKE_JOB_ATTRIBUTES, strict=True))
+"""By PanDA's name, the one inside panda-fsm."""
