@@ -66,10 +66,10 @@ class Setupper(Service[Plan]):
             case SubmitJobs() as submit, _:
                 trigger = Trigger.SUBMITTED_PENDING if submit.to_pending else Trigger.SUBMITTED
                 return Create(trigger, submit.owner, submit.jobs)
-            case ReleaseJobs(), Job():
-                return Advance(Trigger.RELEASED)
+            case ReleaseJobs() as release, Job():
+                return Advance(Trigger.RELEASED, detail=_by(release.actor))
             case ReassignJob() as reassign, Job() as job:
-                return _reassign(job, f"by {reassign.actor}" if reassign.actor else None)
+                return _reassign(job, _by(reassign.actor))
             case JobEvent() as event, Job() as job:
                 if not _is_due(event, job):
                     return Ignore(f"job is {job.state} at version {job.version}, not {event.version}")
@@ -112,6 +112,10 @@ class Setupper(Service[Plan]):
         pins = tuple(block.name for block in plan.blocks if block.kind is BlockKind.DISPATCH)
         changes = Changes(files=tuple(plan.files), blocks=blocks, arrived_blocks=pins, messages=requests)
         return Advance(Trigger.INPUTS_REQUESTED if requests else Trigger.INPUTS_AT_SITE, changes)
+
+
+def _by(actor: str) -> str | None:
+    return f"by {actor}" if actor else None
 
 
 def _reassign(job: Job, who: str | None) -> Outcome:

@@ -6,7 +6,7 @@ from gateway.access.identity import Identity
 from panda_fsm.auditing import about_jobs
 from panda_fsm.descriptions import AuditRow, CacheFile
 from panda_fsm.jobs.drafts import JobDraft
-from panda_fsm.messages import KillJob, ReassignJob, TellPilot
+from panda_fsm.messages import KillJob, TellPilot
 
 
 def submitted(identity: Identity, jobs: Sequence[JobDraft]) -> AuditRow:
@@ -37,9 +37,9 @@ def told(identity: Identity, message: TellPilot) -> AuditRow:
     return _row(identity, "pilot_told", [message.job_id], said)
 
 
-def reassigned(identity: Identity, asked: Sequence[ReassignJob]) -> AuditRow:
+def reassigned(identity: Identity, job_ids: Sequence[int]) -> AuditRow:
     """Jobs were to be released, or set up anew."""
-    return _row(identity, "reassign_requested", [one.job_id for one in asked], {})
+    return _row(identity, "reassign_requested", job_ids, {})
 
 
 def uploaded(identity: Identity, file: CacheFile, replaced: CacheFile | None) -> AuditRow:

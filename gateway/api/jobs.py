@@ -13,7 +13,7 @@ from gateway.access.identity import Identity
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.answers import success
-from gateway.http.refusal import NotYetError, RefusalError
+from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
 from gateway.wire.description import describe
 from gateway.wire.submission import draft, read_jobs, refuse_names
@@ -32,13 +32,14 @@ from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill, production_g
 from panda_fsm.jobs.pilot_commands import for_last_words, spoken
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB, Trigger
-from panda_fsm.messages import KillJob, ReassignJob
+from panda_fsm.messages import KillJob, ReassignJob, ReleaseJobs
 
 _JOBS_AT_ONCE = 50
 _FILES_AS_A_JOB = 10
 """So many are as much to read as a job without any."""
 _LONG = 64 * 1024
 _MAX_REASON = 500
+_RELEASED_AT_ONCE = 1000
 _REASSIGNED = frozenset(
     state for state in State if any(JOB.leads(trigger, state) for trigger in (Trigger.RELEASED, Trigger.REASSIGNED))
 )
@@ -170,26 +171,32 @@ async def _kills(gateway: Gateway, call: Call, ask: KillRequest) -> Made:
 
 
 async def reassign(gateway: Gateway, call: Call, ask: ReassignRequest) -> Response:
-    """Pending jobs are released, those that no pilot has yet are set up anew; of others nothing is said, nor of the
-    jobs of other VOs: JEDI asks right after it handed its jobs over. While some are still on their way: 503, and
-    nothing is done."""
+    """Pending jobs are released; those that no pilot has yet are set up anew, but for JEDI's: it asks right after it
+    handed its jobs over, and means no more. Of others nothing is said, nor of the jobs of other VOs, nor of those that
+    are on their way: none of them comes pending, but what JEDI itself releases over the broker."""
     make = partial(_reassigns, gateway, call, ask)
     return success(await gateway.idempotency.answer(call.request, call.identity.key, ask, make))
 
 
 async def _reassigns(gateway: Gateway, call: Call, ask: ReassignRequest) -> Made:
-    found, on_their_way = await _awaited(gateway, ask.job_ids, gateway.store.requests.jobs)
-    if on_their_way:
-        # Whose they are is not known yet, so nothing can be kept for them; success would mean that it was done.
-        raise NotYetError(f"{len(on_their_way)} of the jobs are on their way still, so nothing was done: please repeat")
-    asked: list[ReassignJob] = []
+    found = await gateway.store.requests.jobs(ask.job_ids)
+    actor = call.identity.name
+    released: list[int] = []
+    anew: list[int] = []
     messages: list[Outgoing] = []
     for index, job in enumerate(found.values()):
         await _let_others_in(index)
-        if job.state in _REASSIGNED and policy.may_with(call.identity, Action.REASSIGN, job):
-            asked.append(ReassignJob(job_id=job.job_id, actor=call.identity.name))
-            messages.append(Outgoing.of(asked[-1]))
-    return Made(messages, audit.reassigned(call.identity, asked) if asked else None, None)
+        if job.state not in _REASSIGNED or not policy.may_with(call.identity, Action.REASSIGN, job):
+            continue
+        if job.state is State.PENDING:
+            released.append(job.job_id)
+        elif not job.is_jedis:
+            anew.append(job.job_id)
+            messages.append(Outgoing.of(ReassignJob(job_id=job.job_id, actor=actor)))
+    for first in range(0, len(released), _RELEASED_AT_ONCE):
+        some = released[first : first + _RELEASED_AT_ONCE]
+        messages.append(Outgoing.of(ReleaseJobs(jobs=some, actor=actor)))
+    return Made(messages, audit.reassigned(call.identity, released + anew) if messages else None, None)
 
 
 async def _let_others_in(index: int) -> None:
@@ -201,15 +208,7 @@ async def _let_others_in(index: int) -> None:
 async def _patiently(
     gateway: Gateway, job_ids: list[int], read: Callable[[list[int]], Awaitable[dict[int, Row]]]
 ) -> dict[int, Row]:
-    """Jobs by id; one that was submitted a moment ago is waited for instead of denied."""
-    found, _ = await _awaited(gateway, job_ids, read)
-    return found
-
-
-async def _awaited(
-    gateway: Gateway, job_ids: list[int], read: Callable[[list[int]], Awaitable[dict[int, Row]]]
-) -> tuple[dict[int, Row], list[int]]:
-    """Jobs by id, and the ids of those that may be on their way still after a while.
+    """Jobs by id; one that was submitted a moment ago is waited for instead of denied.
 
     Nobody is waited for once every submission of before the question was handled.
     """
@@ -226,4 +225,4 @@ async def _awaited(
             break
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_S)
-    return found, missing
+    return found

@@ -45,12 +45,6 @@ class ForbiddenError(RefusalError):
     status = 403
 
 
-class NotYetError(RefusalError):
-    """What it is about is on its way still: the same request may be accepted later."""
-
-    status = 503
-
-
 class NotFoundError(RefusalError):
     """There is no such thing."""
 

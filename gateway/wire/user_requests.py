@@ -25,7 +25,8 @@ MAX_IN_URL = 2000
 """Ids of any length fit into the longest URL that is taken."""
 MAX_KILLED = 10_000
 MAX_OPTIONS = 20
-MAX_REASSIGNED = 10_000
+MAX_REASSIGNED = 50_000
+"""JEDI sends those of a whole cycle at once; ids of any length fit into the largest body."""
 MAX_LISTED = 1000
 MAX_MOMENT = 10**10
 
@@ -115,9 +116,12 @@ class ListRequest(Ask):
 
 
 class ReassignRequest(Ask):
-    """Which jobs to let go, or to set up anew."""
+    """Which jobs to let go, or to set up anew. JEDI's are only let go; unknown ones are no error."""
 
-    job_ids: Annotated[JobIds, Field(max_length=MAX_REASSIGNED), sent.ids(MAX_REASSIGNED)]
+    job_ids: Annotated[
+        list[JobId], Field(max_length=MAX_REASSIGNED, fail_fast=True), BeforeValidator(as_list),
+        sent.ids(MAX_REASSIGNED),
+    ]  # fmt: skip
 
 
 class TaskRequest(Ask):

@@ -38,6 +38,7 @@ class JobRow:
     vo: str = ""
     node: str | None = None
     left_by: list[str] | None = None
+    is_jedis: bool = False
     working_group: str = ""
     """Read only for those who have a role in one."""
 

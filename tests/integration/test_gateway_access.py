@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.identity import Identity
 from lab.site import QUEUE, VO
-from panda_fsm.messages import ReassignJob
+from panda_fsm.messages import ReassignJob, ReleaseJobs
 from panda_fsm.specs.names import JOB_ATTRIBUTES
 from tests.driver import Database
 from tests.gateway_http import Caller, received
@@ -121,21 +121,26 @@ def test_kills_of_many_jobs_are_one_request(caller: As, database: Database, data
     assert len({kill.job_id for kill in received(broker_url, "watcher", 900)}) == 900
 
 
+STATES = ("pending", "waiting", "assigned", "activated", "defined", "throttled", "running")
+
+
 def test_production_releases_and_reassigns_in_its_vo(
     caller: As, database: Database, database_url: str, broker_url: str
 ) -> None:
-    """As JEDI does right after it handed jobs over: what is unknown, too late or somebody else's is no error."""
-    states = ("pending", "waiting", "assigned", "activated", "defined", "throttled", "running")
-    for first, state in enumerate(states, 1):
+    """What is unknown, too late or somebody else's is no error."""
+    for first, state in enumerate(STATES, 1):
         add_jobs(database_url, range(first, first + 1), state=state)
     add_jobs(database_url, range(8, 9), vo="era", state="pending")
     ask = {"job_ids": [*range(1, 9), 10**12]}
     manager = caller("boss", groups=[f"{VO}/production"])
     assert manager.post(REASSIGN, ask) == {"success": True, "message": "", "data": None}
     asked = received(broker_url, "setupper", 4)
-    assert {(type(one), one.actor) for one in asked} == {(ReassignJob, "boss")}
-    assert sorted(one.job_id for one in asked) == [1, 2, 3, 4]
-    assert database.value("SELECT count(*) FROM request WHERE routing_key = 'reassign'") == 4
+    assert {one.actor for one in asked} == {"boss"}
+    assert sorted((one.job_ids, type(one)) for one in asked) == [
+        ((1,), ReleaseJobs), ((2,), ReassignJob), ((3,), ReassignJob), ((4,), ReassignJob)
+    ]  # fmt: skip
+    kept = "SELECT routing_key, count(*) FROM request GROUP BY routing_key ORDER BY routing_key"
+    assert database.rows(kept) == [("reassign", 3), ("release", 1)]
     detail = {"name": "boss", "jobs": 4, "job_ids": "1-4"}
     assert database.rows(AUDIT) == [(manager.key, "reassign_requested", "jobs 1-4", detail)]
     assert manager.post(REASSIGN, {"job_ids": [5, 6, 7]})["success"], "nothing to do"
@@ -143,6 +148,25 @@ def test_production_releases_and_reassigns_in_its_vo(
     assert database.value("SELECT count(*) FROM audit") == 1
     assert caller("user-1").http.post(REASSIGN, json=ask).status_code == 403
     assert caller("").http.post(REASSIGN, json=ask).status_code == 401
+
+
+def test_jedi_reassigns_right_after_it_handed_its_jobs_over(
+    caller: As, database: Database, database_url: str, broker_url: str
+) -> None:
+    """All of a cycle at once: pending ones are released, others are on their way already or not here yet."""
+    for first, state in enumerate(STATES, 1):
+        add_jobs(database_url, range(first, first + 1), state=state, is_jedis=True)
+    add_jobs(database_url, range(3001, 5001), state="pending", is_jedis=True)
+    manager = caller("boss", groups=[f"{VO}/production"])
+    on_its_way = manager.post(SUBMIT, {"jobs": [job()]})["data"][0][0]
+    done = {"success": True, "message": "", "data": None}
+    for nothing in ([*range(2, 8)], [on_its_way, on_its_way + 1], [*range(10**12, 10**12 + 20_000)]):
+        assert manager.post(REASSIGN, {"job_ids": nothing}) == done
+    assert database.rows("SELECT DISTINCT routing_key FROM request") == [("submit",)]
+    assert manager.post(REASSIGN, {"job_ids": [*range(1, 8), on_its_way, *range(3001, 13_001)]}) == done
+    asked = received(broker_url, "setupper", 3)
+    assert [len(one.job_ids) for one in asked] == [1000, 1000, 1]
+    assert sorted(job_id for one in asked for job_id in one.job_ids) == [1, *range(3001, 5001)]
 
 
 def test_parameters_are_described_to_others_where_that_is_allowed(

@@ -8,15 +8,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from starlette.requests import Request
 
-from gateway.access.identity import PRODUCTION, Identity
 from gateway.api import jobs
 from gateway.context import Gateway
-from gateway.http.refusal import NotYetError
-from gateway.http.route import Call
-from gateway.wire.user_requests import ReassignRequest
-from gateway.work.idempotency import Made
 from gateway.work.ids import BLOCK, JobIds
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.states import State
@@ -68,28 +62,3 @@ def test_patience(asked: list[int], store: Store, found: list[int], reads: list[
 
     assert list(asyncio.run(ask())) == found
     assert store.reads == reads
-
-
-@pytest.mark.parametrize(
-    ("asked", "handled_after", "is_late"),
-    [([5, 6], 10**6, True), ([5], 0, False), ([10 * BLOCK], 10**6, False)],
-    ids=["on their way for long", "a burned id", "never handed out"],
-)
-def test_who_reassigns_what_is_not_there_yet_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, asked: list[int], handled_after: int, is_late: bool
-) -> None:
-    """Success would say that it was done, and JEDI would never ask again."""
-    monkeypatch.setattr(jobs, "_WAIT_S", 0.0)
-    store = Store(handled_after)
-    requests = SimpleNamespace(jobs=store.read, submission_waits=store.submission_waits)
-    parts = SimpleNamespace(job_ids=JobIds(store), store=SimpleNamespace(requests=requests))  # type: ignore[arg-type]
-    call = Call(Identity("iss", "boss", "", roles=frozenset({("lab", PRODUCTION)})), cast("Request", None))
-
-    async def ask() -> Made:
-        return await jobs._reassigns(cast("Gateway", parts), call, ReassignRequest(job_ids=asked))
-
-    if is_late:
-        with pytest.raises(NotYetError, match="2 of the jobs are on their way still"):
-            asyncio.run(ask())
-    else:
-        assert asyncio.run(ask()) == Made([], None, None)
