@@ -216,10 +216,11 @@ def _clock(config: Settings, condition: Condition) -> Iterator[Work]:
 
 
 def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
-    from periodic import archive, blocks, counts, deadlines, partitions, pulse, requests, snapshots
+    from periodic import archive, blocks, counts, deadlines, held_tasks, partitions, pulse, requests, snapshots
     from sql.appointments import Appointments
     from sql.archive import Archive
     from sql.counts import Counts
+    from sql.held_tasks import HeldTasks
     from sql.kept_requests import KeptRequests
     from sql.open_blocks import OpenBlocks, SettledBlocks
     from sql.partitions import Partitions
@@ -235,6 +236,8 @@ def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
         blocks.settling(SettledBlocks(*place)),
         counts.duty(Counts(*place)),
         requests.duty(KeptRequests(*place)),
+        held_tasks.settling(HeldTasks(*place)),
+        held_tasks.checking(HeldTasks(*place)),
         partitions.duty(
             Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
         ),

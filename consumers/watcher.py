@@ -16,7 +16,7 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import Trigger
-from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, TellPilot, ThrottleJobs
+from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, SetPriority, SetShare, TellPilot, ThrottleJobs
 from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
 
 _BY_REPORT = {
@@ -59,9 +59,12 @@ class Watcher(Service[None]):
                 return self._deadline(deadline, job)
             case TellPilot() as tell, Job() as job:
                 return _tell(tell, job)
-            case ThrottleJobs() as held, Job():
-                who = f"by {held.actor}" if held.actor else None
-                return Advance(Trigger.THROTTLED if held.throttle else Trigger.UNTHROTTLED, detail=who)
+            case ThrottleJobs() as held, Job() as job:
+                return _throttle(held, job)
+            case SetPriority() as wanted, Job() as job:
+                return _set(job, Changes(priority=wanted.priority))
+            case SetShare() as wanted, Job() as job:
+                return _set(job, Changes(gshare=wanted.gshare))
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:
@@ -117,6 +120,17 @@ class Watcher(Service[None]):
         if job.state is State.SENT and deadline.kill is None and job.may_be_handed_out_again():
             return Advance(Trigger.UNCLAIMED, detail=deadline.diagnostic)
         return _overdue(job, deadline, passed.worker_done is True)
+
+
+def _throttle(held: ThrottleJobs, job: Job) -> Outcome:
+    if not held.throttle and job.is_jedis and job.state is State.ACTIVATED:
+        return Record(Changes(let_go=True))  # it became activated while its task was held
+    who = f"by {held.actor}" if held.actor else None
+    return Advance(Trigger.THROTTLED if held.throttle else Trigger.UNTHROTTLED, detail=who)
+
+
+def _set(job: Job, changes: Changes) -> Outcome:
+    return Ignore("has ended") if job.state in FINAL else Record(changes)
 
 
 def _tell(tell: TellPilot, job: Job) -> Outcome:

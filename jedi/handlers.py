@@ -4,10 +4,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from jedi import killing, releasing, reserving
+from jedi import killing, releasing, reserving, tasks
 from jedi.ports import RequestStore
 from jedi.replies import Reply
-from jedi.requests import KillJobs, ReleaseJobs, Request, ReserveIds, SubmitJobs
+from jedi.requests import (
+    HoldTask,
+    KillJobs,
+    ReleaseJobs,
+    Request,
+    ReserveIds,
+    ResumeTask,
+    SetPriority,
+    SetShare,
+    SubmitJobs,
+)
 from jedi.specs import Rules
 from jedi.submitting import Submitter
 from panda_fsm.answers import Deed
@@ -23,4 +33,8 @@ def handlers(store: RequestStore, rules: Rules) -> Mapping[type[Request], Handle
         SubmitJobs: Submitter(store, rules),
         ReleaseJobs: partial(releasing.answer, store),
         KillJobs: partial(killing.answer, store),
+        SetPriority: partial(tasks.set_priority, store),
+        SetShare: partial(tasks.set_share, store),
+        HoldTask: partial(tasks.hold, store),
+        ResumeTask: partial(tasks.resume, store),
     }

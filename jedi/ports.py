@@ -59,5 +59,8 @@ class RequestStore(Protocol):
     def jobs(self, job_ids: Sequence[int]) -> dict[int, KnownJob]:
         """Those of the jobs that exist, live or archived."""
 
+    def live_jobs(self, task_ids: Sequence[int]) -> dict[int, list[int]]:
+        """The live jobs of JEDI's of each of the tasks that has any."""
+
     def origins(self, job_ids: Sequence[int]) -> dict[int, int]:
         """Of jobs that did others again, the first of the line."""

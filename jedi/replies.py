@@ -90,6 +90,19 @@ class ReleaseJobsReply(Reply):
     results: list[ReleasedJob]
 
 
+class JobsOfTask(BaseModel):
+    """How many live jobs of JEDI's a task had when that was asked of them; of a task that nobody knows none."""
+
+    taskid: int
+    jobs: int
+
+
+class TasksReply(Reply):
+    """What was wanted is asked of all live jobs of these tasks, which are told of one by one as it is done."""
+
+    results: list[JobsOfTask]
+
+
 def encode(reply: Reply) -> str:
     """The body, without what is not known."""
     fields: dict[str, Any] = {"by_alias": True, "exclude_none": True}

@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
-from panda_fsm.jobs.drafts import Id, Name, Text
+from panda_fsm.jobs.drafts import Id, Name, Priority, Text
 
 MOST_JOBS = 500
 MOST_BYTES = 1024 * 1024
 """Of a request, when it is unpacked."""
 MOST_IDS = 1000
 MOST_RESERVED = 5000
+MOST_TASKS = 100
 MOST_PAGED = 500
 LONGEST_MESSAGE_ID = 128
 QUEUE = "jedi.requests"
@@ -85,15 +86,22 @@ class SetPriority(Request):
 
     msg_type: Literal["set_priority"] = "set_priority"
     taskid: TaskId
-    priority: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+    priority: Priority
 
 
 class SetShare(Request):
-    """All live jobs of a task get this global share."""
+    """All live jobs of a task, or of each of several, get this global share."""
 
     msg_type: Literal["set_share"] = "set_share"
-    taskid: TaskId
+    taskid: TaskId | None = None
+    taskids: Annotated[list[TaskId], Field(min_length=1, max_length=MOST_TASKS)] | None = None
     gshare: Annotated[Name, StringConstraints(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.taskid is None) == (self.taskids is None):
+            raise ValueError("names either taskid or taskids")
+        return self
 
 
 class HoldTask(Request):

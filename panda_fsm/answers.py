@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from panda_fsm.descriptions import AuditRow
+from panda_fsm.held_tasks import TaskHold
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
@@ -87,6 +88,7 @@ class Deed:
     requests: tuple[Message, ...] = ()
     grant: Grant | None = None
     descents: tuple[Descent, ...] = ()
+    hold: TaskHold | None = None
     audit: tuple[AuditRow, ...] = ()
 
 

@@ -16,8 +16,14 @@ from panda_fsm.status_queues import STATUS, replies_queue, status_queues
 GATEWAY = "gateway"
 """It claims jobs in the database and consumes no queue."""
 SUBMISSIONS = "setupper.submissions"
-_APART = {("setupper", "submit"): SUBMISSIONS}
-"""Submissions are up to 1 MB each, so they have a queue of their own, of which few are held at a time."""
+LARGE = "watcher.large"
+_APART = {
+    ("setupper", "submit"): SUBMISSIONS,
+    ("watcher", "throttle"): LARGE,
+    ("watcher", "unthrottle"): LARGE,
+}
+"""What weighs as much as hundreds of others has a queue of its own, of which few are held at a time: submissions are up
+to 1 MB each, and what is wanted of a task is about up to 1,000 jobs."""
 DEAD = "panda.dead"
 """Where the broker sends what it gave up on."""
 DEAD_LETTERS = "dead_letters"

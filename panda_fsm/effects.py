@@ -60,6 +60,7 @@ class Effects:
     names jobs that their pilots lost, and whether for their silence, `started_at` queues at which jobs started to run.
     `never_set_up` are ended jobs whose destination blocks may not be there yet. `jedi` is what JEDI is to be told, in
     order, by job and version. `answers` are those to its requests, `kept` what is asked of other services for them.
+    Those `let_go` wait for a pilot if they are activated.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -94,7 +95,9 @@ class Effects:
     activated: set[int] = field(default_factory=set)
     deactivated: set[int] = field(default_factory=set)
     never_set_up: set[int] = field(default_factory=set)
+    let_go: set[int] = field(default_factory=set)
     priorities: dict[int, int] = field(default_factory=dict)
+    shares: dict[int, str] = field(default_factory=dict)
     vacated: dict[int, bool] = field(default_factory=dict)
     started_at: set[str] = field(default_factory=set)
 
@@ -165,11 +168,7 @@ class Effects:
         if changes.command is not None:
             row["command"] = changes.command
             job.command = changes.command or None
-        if changes.priority is not None:
-            is_other = changes.priority != job.priority
-            self.priorities[job.job_id] = job.priority = changes.priority
-            if is_other:
-                self.changed(job)
+        self._place(job, changes)
         if changes.verdict is not None:
             row["verdict"] = job.verdict = changes.verdict
         if changes.pilot:
@@ -197,6 +196,19 @@ class Effects:
         self.change_files(job, changes.files)
         for message in changes.messages:
             self.send(message)
+
+    def _place(self, job: Job, changes: Changes) -> None:
+        """Note when it is its turn."""
+        if changes.priority is not None:
+            is_other = changes.priority != job.priority
+            self.priorities[job.job_id] = job.priority = changes.priority
+            if is_other:
+                self.changed(job)
+        if changes.gshare is not None:
+            self.shares[job.job_id] = changes.gshare
+            self.changed(job, changes.gshare)
+        if changes.let_go:
+            self.let_go.add(job.job_id)
 
     def defer(self, job: Job, reason: str, after_s: float) -> None:
         """Make an appointment: the clock says the job's message again, and until then the job shows the reason."""

@@ -73,9 +73,9 @@ class Changes:
     """What is written beside the step: job attributes, files, blocks, and the messages that go out with it.
 
     `new_files` are there before `files` are changed. `arrived_blocks` names dispatch blocks to close if no file of
-    theirs is pending any more. `command` "" says that there is none any more. `sample`: how the payload does, for the
-    job's small history; `stdout`: what its pilot shows of it; `metadata`: what it says of its outputs at length, before
-    its last words.
+    theirs is pending any more. `command` "" says that there is none any more. `let_go`: it
+    waits for a pilot if it is activated. `sample`: how the payload does, for the job's small history; `stdout`: what
+    its pilot shows of it; `metadata`: what it says of its outputs at length, before its last words.
     """
 
     new_files: tuple[NewFile, ...] = ()
@@ -86,6 +86,8 @@ class Changes:
     messages: tuple[Message, ...] = ()
     command: str | None = None
     priority: int | None = None
+    gshare: str | None = None
+    let_go: bool = False
     verdict: Verdict | None = None
     pilot: dict[str, Any] | None = None
     report: dict[str, Any] | None = None

@@ -10,8 +10,9 @@ import psycopg
 from panda_fsm.answers import KnownJob, Noted, RequestKey
 from panda_fsm.effects import Effects
 from panda_fsm.errors import TransientError
+from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
-from sql import rows
+from sql import held_tasks, rows
 from sql.queries import load
 from sql.session import Session
 
@@ -73,6 +74,10 @@ class JediRequests:
             found |= {row[0]: _known(row) for row in self._rows("archived_jobs", job_ids=missing)}
         return found
 
+    def live_jobs(self, task_ids: Sequence[int]) -> dict[int, list[int]]:
+        wanted = {"task_ids": list(task_ids), "final": [state.value for state in FINAL]}
+        return dict(self._rows("live_jobs", **wanted))
+
     def origins(self, job_ids: Sequence[int]) -> dict[int, int]:
         return dict(self._rows("origins", job_ids=list(job_ids))) if job_ids else {}
 
@@ -92,6 +97,11 @@ def write(connection: psycopg.Connection, effects: Effects) -> None:
     if notes and len(connection.execute(_Q["note"], {"rows": rows.as_json(notes)}).fetchall()) < len(notes):
         raise TransientError("a request of JEDI's was answered at this very moment")
     deeds = [deed for _, _, deed in new]
+    for deed in deeds:
+        if deed.hold is not None:
+            asked = held_tasks.change(connection, deed.hold)
+            effects.kept += asked
+            effects.outgoing += asked
     written = {
         "grant": [asdict(deed.grant) for deed in deeds if deed.grant is not None],
         "descend": [asdict(descent) for deed in deeds for descent in deed.descents],

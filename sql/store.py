@@ -22,6 +22,7 @@ from sql.closing import close_blocks
 from sql.live_jobs import answered, ask, read_waits
 from sql.queries import load
 from sql.session import Session, to_lock_s
+from sql.waiting import wait_for_pilots
 
 _Q = load("store")
 _HOST = socket.gethostname()
@@ -251,10 +252,8 @@ class PostgresTransaction:
             silent = [job_id for job_id, was_silent in effects.vacated.items() if was_silent]
             self._connection.execute(_Q["vacate"], {"job_ids": list(effects.vacated), "silent": silent})
         self._rows("set_priorities", [{"job_id": i, "priority": to} for i, to in effects.priorities.items()])
-        if effects.activated:
-            self._connection.execute(_Q["put_waiting"], {"job_ids": sorted(effects.activated)})
-        if effects.deactivated:
-            self._connection.execute(_Q["take_waiting"], {"job_ids": sorted(effects.deactivated)})
+        self._rows("set_shares", [{"job_id": i, "gshare": to} for i, to in effects.shares.items()])
+        wait_for_pilots(self._connection, effects)
 
     def _rows(self, query: str, values: Sequence[Mapping[str, Any]], **parameters: str | int) -> None:
         """Write `values` with one statement, if there are any, and do not wait for it: the commit tells."""

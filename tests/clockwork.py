@@ -11,10 +11,11 @@ from panda_fsm.jobs.facts import FINAL, Limits
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage, DeadlinePassed, decode
 from panda_fsm.trouble import Condition
-from periodic import archive, blocks, deadlines, pulse
+from periodic import archive, blocks, deadlines, held_tasks, pulse
 from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
+from sql.held_tasks import HeldTasks
 from sql.open_blocks import OpenBlocks, SettledBlocks
 from sql.pulse import Pulse
 from tests.driver import Database
@@ -31,6 +32,8 @@ class Clock:
             "archive": archive.duty(Archive(url, timeout_s)),
             "blocks": blocks.duty(OpenBlocks(url, timeout_s)),
             "settled_blocks": blocks.settling(SettledBlocks(url, timeout_s)),
+            "held_jobs": held_tasks.settling(HeldTasks(url, timeout_s)),
+            "held_tasks": held_tasks.checking(HeldTasks(url, timeout_s)),
             "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
         }
 

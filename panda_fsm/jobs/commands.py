@@ -36,6 +36,8 @@ COMMANDS = (
     Command("heartbeat", "watcher.heartbeats", ("heartbeat",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
     Command("large_report", "watcher.large", ("large.report",), frozenset({P.WITH_PILOT, P.POST_PROCESSING})),
     TELL_PILOT,
+    Command("set_priority", "watcher.large", ("priority",), frozenset(P) - {P.FINAL}),
+    Command("set_share", "watcher.large", ("share",), frozenset(P) - {P.FINAL}),
     Command("move_files", "ddm", ("block.requested",), frozenset({P.PREPARING, P.POST_PROCESSING})),
 )
 

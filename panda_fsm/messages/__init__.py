@@ -5,11 +5,23 @@ from panda_fsm.messages.ddm import FilesArrived, FilesFailed, FileToMove, Transf
 from panda_fsm.messages.envelope import EVENTS, LARGEST_BODY, REQUESTS, Foreign, Message, cut, new_message_id
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
 from panda_fsm.messages.pilots import PilotReport, ReportState
-from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJobs, TellPilot, ThrottleJobs
+from panda_fsm.messages.users import (
+    MOST_OF_TASK,
+    JobsOfTask,
+    KillJob,
+    ReassignJob,
+    ReleaseJobs,
+    SetPriority,
+    SetShare,
+    SubmitJobs,
+    TellPilot,
+    ThrottleJobs,
+)
 
 __all__ = [
-    "ACTS_ONCE", "EVENTS", "KEPT_REQUESTS", "LARGEST_BODY", "REQUESTS", "AnyMessage", "BlockClosed", "CheckBlock",
-    "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "JobEvent", "KillJob", "Message",
-    "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SettleBlock", "SubmitJobs",
-    "TellPilot", "ThrottleJobs", "TransferRequested", "cut", "decode", "id_of", "new_message_id",
+    "ACTS_ONCE", "EVENTS", "KEPT_REQUESTS", "LARGEST_BODY", "MOST_OF_TASK", "REQUESTS", "AnyMessage", "BlockClosed",
+    "CheckBlock", "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "JobEvent", "JobsOfTask",
+    "KillJob", "Message", "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SetPriority",
+    "SetShare", "SettleBlock", "SubmitJobs", "TellPilot", "ThrottleJobs", "TransferRequested", "cut", "decode",
+    "id_of", "new_message_id",
 ]  # fmt: skip

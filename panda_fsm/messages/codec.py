@@ -11,9 +11,20 @@ from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
 from panda_fsm.messages.envelope import SCHEMA, Foreign
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
 from panda_fsm.messages.pilots import PilotReport
-from panda_fsm.messages.users import KillJob, ReassignJob, ReleaseJobs, SubmitJobs, TellPilot, ThrottleJobs
+from panda_fsm.messages.users import (
+    KillJob,
+    ReassignJob,
+    ReleaseJobs,
+    SetPriority,
+    SetShare,
+    SubmitJobs,
+    TellPilot,
+    ThrottleJobs,
+)
 
-KEPT_REQUESTS = (SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, PilotReport, KillJob, TellPilot)
+KEPT_REQUESTS = (
+    SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, SetPriority, SetShare, PilotReport, KillJob, TellPilot
+)  # fmt: skip
 """What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
 ACTS_ONCE = (ReassignJob,)
 """What would act on a job again if it came again, and undo what others have done since."""
@@ -23,6 +34,8 @@ _Ours = Annotated[
     | ReleaseJobs
     | ReassignJob
     | ThrottleJobs
+    | SetPriority
+    | SetShare
     | PilotReport
     | KillJob
     | TellPilot

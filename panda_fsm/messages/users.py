@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from panda_fsm.jobs.drafts import Id, JobDraft, Name, Text
+from panda_fsm.jobs.drafts import Id, JobDraft, Name, Priority, Text
 from panda_fsm.messages.envelope import JobMessage, Message, Schema
 
 SUB_STATUS_CHARACTERS = 80
+MOST_OF_TASK = 1000
 SubStatus = Annotated[str, StringConstraints(max_length=SUB_STATUS_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -55,14 +56,23 @@ class ReassignJob(JobMessage):
         return "reassign"
 
 
-class ThrottleJobs(Message):
-    """JEDI holds activated jobs back from pilots, or lets them go on."""
+class JobsOfTask(Message):
+    """What JEDI wants of jobs of a task, in portions of which few are handled at a time."""
 
     schema_version: Schema = 2
-    msg_type: Literal["throttle_jobs"] = "throttle_jobs"
-    jobs: list[Id] = Field(min_length=1, max_length=1000)
-    throttle: bool = True
+    jobs: list[Id] = Field(min_length=1, max_length=MOST_OF_TASK)
     actor: Name = ""
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        return tuple(self.jobs)
+
+
+class ThrottleJobs(JobsOfTask):
+    """JEDI holds activated jobs back from pilots, or lets them go on."""
+
+    msg_type: Literal["throttle_jobs"] = "throttle_jobs"
+    throttle: bool = True
 
     @property
     def routing_key(self) -> str:
@@ -72,9 +82,35 @@ class ThrottleJobs(Message):
     def sets(self) -> str:
         return "throttle"
 
+
+class SetPriority(JobsOfTask):
+    """JEDI wants jobs to come sooner, or later."""
+
+    msg_type: Literal["set_priority"] = "set_priority"
+    priority: Priority
+
     @property
-    def job_ids(self) -> tuple[int, ...]:
-        return tuple(self.jobs)
+    def routing_key(self) -> str:
+        return "priority"
+
+    @property
+    def sets(self) -> str:
+        return "priority"
+
+
+class SetShare(JobsOfTask):
+    """JEDI wants jobs to count for another global share."""
+
+    msg_type: Literal["set_share"] = "set_share"
+    gshare: Name
+
+    @property
+    def routing_key(self) -> str:
+        return "share"
+
+    @property
+    def sets(self) -> str:
+        return "share"
 
 
 class KillJob(JobMessage):

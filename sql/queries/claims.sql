@@ -215,12 +215,18 @@ WITH given AS (
       AND (l.place IS NULL OR l.place IN (SELECT place FROM held))
     RETURNING j.job_id, j.version, j.site, j.vo, j.priority, j.label, j.resource_type, j.min_ram, j.max_disk,
         j.max_walltime, j.core_count, j.task_id, j.user_name, j.is_background, j.is_jedis, l.cause, l.look_s
+), of_held AS (
+    -- Of a task that was held meanwhile (ADR 0041).
+    SELECT job_id, task_id FROM moved
+    WHERE is_jedis AND EXISTS (SELECT FROM held_task WHERE task_id = moved.task_id OFFSET 0)
+), put_aside AS (
+    INSERT INTO job_held (job_id, task_id) SELECT job_id, task_id FROM of_held ON CONFLICT DO NOTHING
 ), waiting AS (
     INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
                              task_id, user_name, is_background)
     SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
         is_background
-    FROM moved
+    FROM moved WHERE NOT is_jedis OR job_id NOT IN (SELECT job_id FROM of_held)
 ), sooner AS (
     UPDATE job_deadline d SET deadline_at = now() + make_interval(secs => m.look_s)
     FROM moved m WHERE d.job_id = m.job_id AND d.job_id = ANY(ARRAY(SELECT job_id FROM moved))

@@ -28,6 +28,10 @@ FROM job_ended e CROSS JOIN LATERAL (
     SELECT * FROM job_archive WHERE job_id = e.job_id AND ended_at = e.ended_at OFFSET 0) AS a
 WHERE e.job_id = ANY(%(job_ids)s::bigint[])
 
+-- name: live_jobs
+SELECT task_id, array_agg(job_id ORDER BY job_id) FROM job
+WHERE task_id = ANY(%(task_ids)s::bigint[]) AND is_jedis AND state <> ALL(%(final)s) GROUP BY task_id
+
 -- name: origins
 SELECT new_job_id, min(origin_job_id) FROM job_retry WHERE new_job_id = ANY(%(job_ids)s::bigint[]) GROUP BY new_job_id
 

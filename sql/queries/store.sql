@@ -277,9 +277,18 @@ UPDATE job SET holder = NULL, node = NULL, pilot = NULL,
 WHERE job_id = ANY(%(job_ids)s)
 
 -- name: set_priorities
-WITH r AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, priority int))
+-- Of those that wait for a pilot the order is another one at once.
+WITH r AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, priority int)), waiting AS (
+    UPDATE job_waiting w SET priority = r.priority
+    FROM r WHERE w.job_id = r.job_id AND w.job_id = ANY(ARRAY(SELECT job_id FROM r)) AND w.priority <> r.priority
+)
 UPDATE job j SET priority = r.priority
 FROM r WHERE j.job_id = r.job_id AND j.job_id = ANY(ARRAY(SELECT job_id FROM r))
+
+-- name: set_shares
+WITH r AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, gshare text))
+UPDATE job_spec s SET spec = s.spec || jsonb_build_object('gshare', r.gshare)
+FROM r WHERE s.job_id = r.job_id AND s.job_id = ANY(ARRAY(SELECT job_id FROM r))
 
 -- name: put_waiting
 INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
@@ -287,6 +296,23 @@ INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, 
 SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
        is_background
 FROM job WHERE job_id = ANY(%(job_ids)s)
+
+-- name: put_waiting_unless_held
+-- The same of jobs of JEDI's, whose tasks may be held: `share_tasks` was asked before, so what is answered here holds
+-- until the transaction ends. One that was let go may wait already.
+WITH j AS MATERIALIZED (
+    SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
+           is_background, EXISTS (SELECT FROM held_task WHERE task_id = job.task_id OFFSET 0) AS is_held
+    FROM job WHERE job_id = ANY(%(job_ids)s) AND state = 'activated'
+), held AS (
+    INSERT INTO job_held (job_id, task_id) SELECT job_id, task_id FROM j WHERE is_held ON CONFLICT DO NOTHING
+)
+INSERT INTO job_waiting (job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count,
+                         task_id, user_name, is_background)
+SELECT job_id, site, priority, label, resource_type, min_ram, max_disk, max_walltime, core_count, task_id, user_name,
+       is_background
+FROM j WHERE NOT is_held
+ON CONFLICT (job_id) DO NOTHING
 
 -- name: take_waiting
 DELETE FROM job_waiting WHERE job_id = ANY(%(job_ids)s)

@@ -14,7 +14,7 @@ from panda_fsm.errors import NewerSchemaError, PoisonError
 from panda_fsm.jobs import drafts
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage, Message, decode
-from panda_fsm.messages.envelope import Foreign, JobMessage
+from panda_fsm.messages.envelope import JobMessage
 from panda_fsm.messages.pilots import LARGE_REPORT
 from tests import factories
 
@@ -49,6 +49,10 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
     messages.ThrottleJobs: sent(
         messages.ThrottleJobs, jobs=st.lists(ids, min_size=1, max_size=3), throttle=st.booleans(), actor=names
     ),
+    messages.SetPriority: sent(
+        messages.SetPriority, jobs=st.lists(ids, min_size=1, max_size=3), priority=st.integers(-(2**31), 2**31 - 1)
+    ),
+    messages.SetShare: sent(messages.SetShare, jobs=st.lists(ids, min_size=1, max_size=3), gshare=names),
     messages.PilotReport: sent(
         messages.PilotReport,
         job_id=ids,
@@ -92,7 +96,9 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
 
 
 def test_every_message_type_is_tried_here() -> None:
-    assert set(MESSAGES) == {*Message.__subclasses__(), *JobMessage.__subclasses__()} - {JobMessage, Foreign}
+    families = JobMessage, messages.JobsOfTask, messages.Foreign
+    known = {*Message.__subclasses__(), *JobMessage.__subclasses__(), *messages.JobsOfTask.__subclasses__()}
+    assert set(MESSAGES) == known.difference(families)
 
 
 @given(st.one_of(*MESSAGES.values()))
@@ -109,9 +115,9 @@ def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
     states = {f"job.{state.value}" for state in State}
     reports = {f"report.{state}" for state in ("starting", "running", "holding", "transferring", "finished", "failed")}
     others = {
-        "submit", "release", "reassign", "throttle", "unthrottle", "kill", "tell", "deadline", "heartbeat",
-        "large.report", "job.outputs_added", "block.check", "block.settle", "block.requested", "ddm.arrived.dispatch",
-        "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
+        "submit", "release", "reassign", "throttle", "unthrottle", "priority", "share", "kill", "tell", "deadline",
+        "heartbeat", "large.report", "job.outputs_added", "block.check", "block.settle", "block.requested",
+        "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
     }  # fmt: skip
     assert bound <= states | reports | others
 

@@ -36,10 +36,10 @@ LISTENS = {
     "activator": {"ddm.arrived.dispatch", "ddm.failed.dispatch"},
     "watcher": {
         "report.starting", "report.running", "report.holding", "report.transferring", "report.finished",
-        "report.failed", "kill", "deadline", "tell", "throttle", "unthrottle",
+        "report.failed", "kill", "deadline", "tell",
     },
     "watcher.heartbeats": {"heartbeat"},
-    "watcher.large": {"large.report"},
+    "watcher.large": {"large.report", "throttle", "unthrottle", "priority", "share"},
     "adder": {"job.holding"},
     "finisher": {"job.outputs_added", "ddm.arrived.sub", "ddm.failed.sub", "job.merging"},
     "closer": {"job.failed", "job.closed", "job.cancelled", "block.check"},
