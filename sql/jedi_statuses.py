@@ -1,5 +1,6 @@
 """What JEDI is to be told, read with the jobs that it is about: for the reporter, and in pages for a replay."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ _MOST_FILES = 20_000
 """Files that are told in one window or page: each is some three hundred bytes."""
 _FEW = 25
 """Jobs of a page that are read at once: one has two thousand files at most."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _Row = tuple[Any, ...]
 
 
@@ -112,10 +114,11 @@ class Replays:
 
 
 def _numbers(after: str, count: int) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in after.split("-") if part.isdecimal() and len(part) < 19)
-    if len(numbers) != count:
+    """The numbers that a place is written as."""
+    numbers = after.split("-")
+    if len(numbers) != count or not all(_NUMBER.fullmatch(number) for number in numbers):
         raise ValueError(f"after: {after!r:.60} is no place in this replay")
-    return numbers
+    return tuple(map(int, numbers))
 
 
 def _page(connection: psycopg.Connection, found: Sequence[_Row], limit: int, place: Callable[[_Row], str]) -> Page:
@@ -170,4 +173,4 @@ def _jobs(connection: psycopg.Connection, job_ids: Sequence[int], ended: Collect
 
 def _job(row: Sequence[Any]) -> JobNow:
     *columns, spec, files = row
-    return JobNow(*columns, spec=spec or {}, files=[FileRow(*file) for file in files or ()])
+    return JobNow(*[*columns, spec or {}, [FileRow(*file) for file in files or ()]])

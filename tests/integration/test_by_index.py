@@ -20,7 +20,10 @@ _GROWING = frozenset({
     "job_history", "job_sample", "job_spec", "job_told", "job_upstream", "job_waiting", "outbox", "pilot_report",
     "request", "seat",
 })  # fmt: skip
-_BUSY = {"held_tasks": BY_INDEX, "store": PLANNED_ONCE, "requests": BY_INDEX, "job_rows": BY_INDEX}
+_BUSY = {
+    "held_tasks": BY_INDEX, "store": PLANNED_ONCE, "jedi_statuses": PLANNED_ONCE, "requests": BY_INDEX,
+    "job_rows": BY_INDEX,
+}  # fmt: skip
 _CLAIMS = (
     ("pick_classes",), ("pick_all",), ("seated",), ("give_again",), ("give_back",),
     ("pick_front", "front", "picked_front"), ("claim_front", "front", "filled", "step"), ("claim_picked", "step"),

@@ -25,8 +25,8 @@ IDS = {"file_ids": {"0": [4711, 21, 301, 1], "2": [4711, 22, 302, 0]}}
 
 
 def file(seq: int, kind: str, lfn: str, status: str, **fields: Any) -> FileRow:
-    values = {"scope": "", "dataset": "", "destination_block": "", "destination": "", "token": ""}
-    rest = {"guid": "", "size": 0, "checksum": ""} | fields
+    values: dict[str, Any] = {"scope": "", "dataset": "", "destination_block": "", "destination": "", "token": ""}
+    rest: dict[str, Any] = {"guid": "", "size": 0, "checksum": ""} | fields
     return FileRow(seq, kind, lfn, status=status, **values, **rest)
 
 
