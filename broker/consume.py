@@ -17,7 +17,7 @@ from broker.leaderless import Streak, revive
 from broker.pace import Pace
 from broker.reasons import INTERNAL_ERROR
 from broker.watchdog import Watchdog
-from panda_fsm.bindings import DEAD_LETTERS, Further
+from panda_fsm.bindings import DEAD_LETTERS, JEDI_REQUESTS, Further
 from panda_fsm.delays import as_sent
 from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Delivery
@@ -231,19 +231,17 @@ def _is_internal(reason: BaseException | str) -> bool:
 
 def _delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery:
     headers: Mapping[str, Any] = properties.headers or {}
-    if not headers:  # as most messages come, and each is worth its microseconds
+    if not headers and queue != DEAD_LETTERS:  # as most messages come, and each is worth its microseconds
         return Delivery(
             method.delivery_tag or 0, body, queue, method.exchange or "", str(method.routing_key), headers={},
             user_id=properties.user_id, reply_to=properties.reply_to, content_encoding=properties.content_encoding,
         )  # fmt: skip
-    # What the broker gave up on belongs to the queue it died in last.
-    deaths = headers.get("x-death") if queue == DEAD_LETTERS else None
     # Who sent it first is in the headers of what comes back from a delay, which nobody else puts into a queue himself.
     noted = {} if method.exchange else headers
     return Delivery(
         tag=method.delivery_tag or 0,
         body=as_sent(body, headers),
-        queue=str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else queue,
+        queue=_died_in(method, headers) if queue == DEAD_LETTERS else queue,
         exchange=method.exchange or "",
         routing_key=str(headers.get("key") or method.routing_key),
         retries=_count(headers, "retries"),
@@ -255,6 +253,14 @@ def _delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, bo
         reply_to=properties.reply_to or _text(noted, "reply_to"),
         content_encoding=properties.content_encoding or _text(noted, "content_encoding"),
     )
+
+
+def _died_in(method: Basic.Deliver, headers: Mapping[str, Any]) -> str:
+    """What the broker gave up on belongs to the queue it died in last; or to the one that was missing."""
+    deaths = headers.get("x-death")
+    if isinstance(deaths, list) and deaths:
+        return str(deaths[0].get("queue"))
+    return JEDI_REQUESTS if method.exchange == JEDI_REQUESTS else DEAD_LETTERS
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str | None:

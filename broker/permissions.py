@@ -24,7 +24,7 @@ class Permission(NamedTuple):
 
 def permissions() -> Mapping[str, Permission]:
     """By role. Who may write to the default exchange may write into every queue: JEDI may not."""
-    names = sorted({one.name for one in (*EXCHANGES, *queues())})
+    names = sorted({one.name for one in EXCHANGES} | {one.name for one in queues()})
     ours = f"^({'|'.join(map(re.escape, names))}|{_OF_JEDI}|{re.escape('amq.default')})$"
     return {
         SERVER: Permission(ours, ours, ours),

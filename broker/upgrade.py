@@ -3,16 +3,13 @@
 AMQP lists no bindings. Those that earlier programs made are kept in the database and given as `retired`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import pika
-from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import ChannelClosedByBroker
-
-from broker.connection import READY_WITHIN_S, parameters
+from broker.connection import READY_WITHIN_S
+from broker.inspection import Inspection
 from broker.publish import BrokerPublisher
-from broker.reasons import NOT_FOUND, reason_of
+from broker.reasons import reason_of
 from broker.topology import EXCHANGES, Exchange, queues
 from panda_fsm.bindings import Binding, Further
 from panda_fsm.errors import TransientError
@@ -20,7 +17,7 @@ from panda_fsm.errors import TransientError
 
 def check(broker_url: str, retired: Sequence[Binding], further: Further = frozenset()) -> list[str]:
     """One sentence for each difference; none when all is as this program would make it. Changes nothing."""
-    with _Broker(broker_url) as broker:
+    with Inspection(broker_url) as broker:
         found = [_exchange_differs(broker, one) for one in EXCHANGES]
         found += [_queue_differs(broker, one.name, dict(one.arguments)) for one in queues(further)]
         present = {one.name for one in queues(further)}
@@ -36,7 +33,7 @@ def prune(
     Returns a sentence for each, and the bindings that need not be remembered any longer.
     """
     present = {one.name for one in queues(further)}
-    with _Broker(broker_url) as broker:
+    with Inspection(broker_url) as broker:
         pruning = _Pruning(broker)
         for queue, bindings in _by_queue(retired):
             if queue not in present:
@@ -57,45 +54,7 @@ def declare(broker_url: str, further: Further = frozenset()) -> None:
         publisher.stop()
 
 
-class _Broker:
-    """A connection to ask with: an answer that closes a channel is an answer like others."""
-
-    def __init__(self, broker_url: str) -> None:
-        try:
-            self._connection = pika.BlockingConnection(parameters(broker_url, "topology"))
-        except (pika.exceptions.AMQPError, OSError) as error:
-            raise TransientError(f"no message broker at PANDA_FSM_BROKER_URL: {reason_of(error)}") from error
-
-    def __enter__(self) -> "_Broker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def refusal(self, call: Callable[[BlockingChannel], object]) -> ChannelClosedByBroker | None:
-        """Why the broker would not; None when it did."""
-        channel = self._connection.channel()
-        try:
-            call(channel)
-        except ChannelClosedByBroker as error:
-            return error
-        channel.close()
-        return None
-
-    def contents(self, queue: str) -> tuple[int, int] | None:
-        """Messages that wait and consumers of a queue; None when there is no such queue."""
-        channel = self._connection.channel()
-        try:
-            found = channel.queue_declare(queue, passive=True).method
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
-            return None
-        channel.close()
-        return found.message_count, found.consumer_count
-
-
-def _exchange_differs(broker: _Broker, one: Exchange) -> str | None:
+def _exchange_differs(broker: Inspection, one: Exchange) -> str | None:
     if broker.refusal(lambda channel: channel.exchange_declare(one.name, passive=True)):
         return f"exchange {one.name} is missing; it is declared at the next connection"
     arguments = dict(one.arguments)
@@ -105,14 +64,14 @@ def _exchange_differs(broker: _Broker, one: Exchange) -> str | None:
     return f"exchange {one.name} differs: {reason_of(refusal)}" if refusal else None
 
 
-def _queue_differs(broker: _Broker, name: str, arguments: dict[str, object]) -> str | None:
+def _queue_differs(broker: Inspection, name: str, arguments: dict[str, object]) -> str | None:
     if broker.contents(name) is None:
         return f"queue {name} is missing; it is declared at the next connection"
     refusal = broker.refusal(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
     return f"queue {name} differs: {reason_of(refusal)}" if refusal else None
 
 
-def _left(broker: _Broker, queue: str, bindings: list[Binding], is_present: bool) -> str | None:
+def _left(broker: Inspection, queue: str, bindings: list[Binding], is_present: bool) -> str | None:
     """What is still there of a queue's bindings that left the table, or of the whole queue."""
     contents = broker.contents(queue)
     if contents is None:
@@ -127,7 +86,7 @@ def _left(broker: _Broker, queue: str, bindings: list[Binding], is_present: bool
 class _Pruning:
     """What was done, and what of the retired bindings is no more."""
 
-    def __init__(self, broker: _Broker) -> None:
+    def __init__(self, broker: Inspection) -> None:
         self._broker = broker
         self.sentences: list[str] = []
         self.removed: list[Binding] = []

@@ -8,8 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.inspection import Depth, depths_of_jedi
 from command.presence import SIGN_S
+from command.settings import Settings
 from command.terminal import literal
+from panda_fsm.bindings import JEDI_REQUESTS
 from panda_fsm.errors import PandaError
 from sql.health import Health, ProcessRow, health
 from sql.migrate import latest
@@ -27,11 +30,22 @@ class Report:
 
     schema: str | None = None
     found: Health = field(default_factory=Health)
+    jedi: list[Depth] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
 
-def look(database_url: str, services: Sequence[str]) -> Report:
+def look(config: Settings, services: Sequence[str]) -> Report:
     """Look once; `services` are those that somebody must serve."""
+    report = _look_at_database(config.database_url, services)
+    try:
+        report.jedi = depths_of_jedi(config.broker_url, config.further())
+        report.trouble += troubles_of_jedi(report.jedi)
+    except PandaError as error:
+        report.trouble.append(str(error))
+    return report
+
+
+def _look_at_database(database_url: str, services: Sequence[str]) -> Report:
     report = Report()
     required = Required(database_url)
     try:
@@ -77,10 +91,23 @@ def troubles(found: Health, services: Sequence[str]) -> Iterator[str]:
         yield f"a transaction is open for {found.oldest_transaction_s:.0f} s: {found.oldest_transaction}"
 
 
+def troubles_of_jedi(depths: Sequence[Depth]) -> Iterator[str]:
+    """What is not well with the queues that JEDI reads."""
+    read = [one for one in depths if one.queue != JEDI_REQUESTS]
+    unread = [one for one in read if one.messages and not one.consumers]
+    if unread:
+        waiting = sum(one.messages for one in unread)
+        yield f"nobody reads {', '.join(one.queue for one in unread)}: {waiting} messages wait there for JEDI"
+    for one in read:
+        if one.is_full:
+            yield f"{one.queue} is full with {one.messages} messages, the oldest are dropped: JEDI has to replay"
+
+
 def as_json(report: Report) -> str:
     """All of it as one JSON object."""
     content = {"well": not report.trouble, "trouble": report.trouble, "schema": report.schema}
-    return json.dumps(content | {"needed_schema": latest()} | asdict(report.found))
+    jedi = [asdict(one) for one in report.jedi]
+    return json.dumps(content | {"needed_schema": latest(), "jedi": jedi} | asdict(report.found))
 
 
 def show(report: Report) -> None:
@@ -99,6 +126,9 @@ def show(report: Report) -> None:
         f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s",
         soft_wrap=True,
     )
+    if report.jedi:
+        waiting = (f"{one.queue} {one.messages}, read by {one.consumers}" for one in report.jedi)
+        console.print(f"JEDI's queues: {'; '.join(waiting)}", soft_wrap=True)
     for sentence in report.trouble:
         console.print(Text.assemble(("trouble", "red"), ": ", literal(sentence)), soft_wrap=True)
     if not report.trouble:

@@ -23,7 +23,7 @@ def health(as_json: AsJson = False) -> None:
     from command import health as judge
     from command.compose import NAMES
 
-    report = judge.look(settings().database_url, NAMES)
+    report = judge.look(settings(), NAMES)
     if as_json:
         typer.echo(judge.as_json(report))
     else:

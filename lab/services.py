@@ -14,6 +14,9 @@ from lab import debian
 from lab.postgres import Postgres
 from lab.rabbitmq import RabbitMQ
 
+JEDI_URL, STOMP_URL, OPERATOR_URL = DOORS = ("PANDA_FSM_JEDI_URL", "PANDA_FSM_STOMP_URL", "PANDA_FSM_OPERATOR_URL")
+"""In `env`, for others than our own programs."""
+
 
 class Services:
     """Both services of a run directory; `start` reuses what already runs from that directory.
@@ -48,9 +51,9 @@ class Services:
         if self._given_broker is not None:
             return {}
         return {
-            "PANDA_FSM_JEDI_URL": self.rabbitmq.url_of("%2F", JEDI),
-            "PANDA_FSM_STOMP_URL": self.rabbitmq.stomp_url_of("%2F", JEDI),
-            "PANDA_FSM_OPERATOR_URL": self.rabbitmq.url_of("%2F", OPERATOR),
+            JEDI_URL: self.rabbitmq.url_of("%2F", JEDI),
+            STOMP_URL: self.rabbitmq.stomp_url_of("%2F", JEDI),
+            OPERATOR_URL: self.rabbitmq.url_of("%2F", OPERATOR),
         }
 
     @property

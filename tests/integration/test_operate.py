@@ -16,6 +16,7 @@ import pytest
 
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import CheckBlock, JobEvent
+from tests.broker_side import put, waiting
 from tests.driver import Database
 from tests.polling import wait_until
 from tests.processes import PROGRAM, Processes
@@ -222,6 +223,22 @@ def test_topology_is_checked_pruned_and_tuned(run: Run, database: Database) -> N
     command = run("topology", "policy").stdout
     assert command.startswith("rabbitmqctl set_policy -p test_")
     assert "delivery-limit" in command
+
+
+def test_an_operator_prepares_the_broker_for_jedi_and_sees_what_waits(run: Run, broker_url: str) -> None:
+    vos = {"PANDA_FSM_JEDI_VOS": "lab", "PANDA_FSM_JEDI_SHARDS": "1"}
+    assert run("topology", "declare", **vos).returncode == 0
+    assert run("topology", "check", **vos).returncode == 0
+    commands = run("topology", "permissions").stdout.splitlines()
+    assert [command.split()[4] for command in commands] == ["server", "jedi", "operator"]
+    put(broker_url, "jedi.status.lab.0", b"{}", b"{}")
+    wait_until(lambda: waiting(broker_url, "jedi.status.lab.0") == 2, "they wait")
+    found = health(run, **vos)
+    assert {"queue": "jedi.status.lab.0", "messages": 2, "consumers": 0} in found["jedi"]
+    assert "nobody reads jedi.status.lab.0: 2 messages wait there for JEDI" in found["trouble"]
+    assert "jedi.status.lab.0 2, read by 0" in run("health", **vos).stdout
+    away = health(run, PANDA_FSM_BROKER_URL="amqp://nobody:here@127.0.0.1:1/none")
+    assert away["trouble"][-1].startswith("no message broker at PANDA_FSM_BROKER_URL")
 
 
 @pytest.mark.parametrize(

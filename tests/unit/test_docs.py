@@ -20,6 +20,7 @@ from gateway.http.route import KB, MB
 from gateway.table import ROUTES
 from gateway.wire import pilot_requests, user_requests
 from gateway.work import upload
+from lab.services import DOORS
 from panda_fsm.plans import Plan
 from tests.pages import ROOT, code, section, tables
 
@@ -137,7 +138,8 @@ def names_of(group: typer.Typer) -> Iterator[str]:
 @pytest.mark.parametrize("page", TODAY, ids=str)
 def test_settings_exist(page: Path) -> None:
     named = set(re.findall(r"PANDA_FSM_([A-Z_]*[A-Z])\b", read(page)))
-    assert named <= {name.upper() for name in Settings.model_fields}
+    doors = {name.removeprefix("PANDA_FSM_") for name in DOORS}
+    assert named <= {name.upper() for name in Settings.model_fields} | doors
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

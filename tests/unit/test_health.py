@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from command.health import troubles
+from broker.inspection import Depth
+from broker.policies import MOST_MESSAGES
+from command.health import troubles, troubles_of_jedi
 from sql.health import Health, ProcessRow
 
 
@@ -41,3 +43,13 @@ def test_one_of_another_host_replaces_nobody() -> None:
 def test_more_than_is_counted_is_said_so() -> None:
     found = Health([process()], outbox=10_000, oldest_outbox_s=61)
     assert list(troubles(found, [])) == ["10000 or more messages in the outbox, the oldest for 61 s"]
+
+
+def test_a_queue_of_jedi_that_nobody_reads_or_that_overflows_is_told() -> None:
+    read, unread = Depth("jedi.status.lab.0", 7, 1), Depth("jedi.status.lab.1", 8, 0)
+    full, requests = Depth("jedi.status.lab.2", MOST_MESSAGES, 1), Depth("jedi.requests", 9, 0)
+    assert list(troubles_of_jedi([requests, read, Depth("jedi.replies.lab", 0, 0)])) == []
+    assert list(troubles_of_jedi([read, unread, full])) == [
+        "nobody reads jedi.status.lab.1: 8 messages wait there for JEDI",
+        f"jedi.status.lab.2 is full with {MOST_MESSAGES} messages, the oldest are dropped: JEDI has to replay",
+    ]
