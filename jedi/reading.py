@@ -145,9 +145,8 @@ def _before(text: bytes, error: ValueError) -> Any:
     place = _PLACE.search(str(error))
     if place is None:
         return None
-    lines = text.split(b"\n")
-    line, column = int(place[1]) - 1, int(place[2])
+    before = sum(len(line) + 1 for line in text.split(b"\n")[: int(place[1]) - 1])
     try:
-        return from_json(b"\n".join([*lines[:line], lines[line][: column - 1]]), allow_partial=True)
-    except (ValueError, IndexError):
+        return from_json(text[: max(0, before + int(place[2]) - 1)], allow_partial=True)
+    except ValueError:
         return None

@@ -33,7 +33,7 @@ unless others fare alike, for then it is the broker that somebody must mend."""
 
 
 class Reporter:
-    """Any number may run: one tells, the others stand by. What cannot be sent holds up others only while it is tried."""
+    """Any number may run: one tells, others stand by. What cannot be sent holds others up only while it is tried."""
 
     def __init__(
         self,

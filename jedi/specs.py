@@ -50,11 +50,11 @@ def draft(
     job = job_draft(spec, files, given)
     _require(job, request, rules)
     job.is_jedis = True
-    job.user = spec["prod_user_name"] = str(spec.get("prod_user_name") or _name(user))
+    job.user = job.spec["prod_user_name"] = str(spec.get("prod_user_name") or _name(user))
     if label in USER_LABELS:
-        job.priority = spec["current_priority"] = PRIORITIES[label]
+        job.priority = job.spec["current_priority"] = PRIORITIES[label]
         job.job_definition_id = job.job_definition_id or number()
-    spec[FILE_IDS] = _file_ids(files)
+    job.spec[FILE_IDS] = _file_ids(files)
     return job
 
 

@@ -16,13 +16,13 @@ from sql.session import PLANNED_ONCE
 from tests.isolation import Databases
 
 _GROWING = frozenset({
-    "data_block", "inbox", "jedi_job", "jedi_message", "job", "job_archive", "job_deadline", "job_file", "job_heard",
-    "job_history", "job_sample", "job_spec", "job_told", "job_upstream", "job_waiting", "outbox", "pilot_report",
-    "request", "seat",
+    "data_block", "inbox", "jedi_grant", "jedi_job", "jedi_message", "jedi_request", "job", "job_archive",
+    "job_deadline", "job_file", "job_heard", "job_history", "job_retry", "job_sample", "job_spec", "job_told",
+    "job_upstream", "job_waiting", "outbox", "pilot_report", "request", "seat",
 })  # fmt: skip
 _BUSY = {
-    "held_tasks": BY_INDEX, "store": PLANNED_ONCE, "jedi_statuses": PLANNED_ONCE, "requests": BY_INDEX,
-    "job_rows": BY_INDEX,
+    "held_tasks": BY_INDEX, "store": PLANNED_ONCE, "jedi_statuses": PLANNED_ONCE, "jedi_requests": PLANNED_ONCE,
+    "requests": BY_INDEX, "job_rows": BY_INDEX,
 }  # fmt: skip
 _CLAIMS = (
     ("pick_classes",), ("pick_all",), ("seated",), ("give_again",), ("give_back",),

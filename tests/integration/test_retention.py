@@ -45,6 +45,7 @@ ROWS = {
     "sandboxes": "INSERT INTO cache_file (name, owner, size, checksum, created_at)"
     " VALUES ('77', '', 1, 1, {old}), ('78', '', 1, 1, now())",
     "keys": "INSERT INTO idempotency VALUES ('', '77', '', '', {old}), ('', '78', '', '', now())",
+    "jedi_requests": "INSERT INTO jedi_request VALUES ('', '77', '', '', {old}), ('', '78', '', '', now())",
     "unanswered": "INSERT INTO unanswered"
     " VALUES (gen_random_uuid(), '77', '', '', false, {old}), (gen_random_uuid(), '78', '', '', false, now())",
 }
@@ -53,6 +54,7 @@ NAMES = {
     "audit": "audit.object",
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
+    "jedi_requests": "jedi_request.msg_id",
 }  # fmt: skip
 
 
