@@ -3,16 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from command import sites
 from command.settings import Settings
 from panda_fsm.handler import Service
-from panda_fsm.repeats import KEY_DAYS
 from panda_fsm.trouble import Condition
-
-if TYPE_CHECKING:
-    from periodic.schedule import Duty
 
 
 class Work(Protocol):
@@ -130,8 +126,6 @@ QUEUES = {
     "jedi.requests": Served(_jedi_requests, ONE_AND_NEXT),
     "dead_letters": Served(_dead_letters),
 }
-INBOX_DAYS = 7
-"""What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
 GATEWAY = "gateway"
 NAMES = (GATEWAY, "relay", "clock", "jedi.status", *QUEUES)
 """Everything that is served, by name."""
@@ -210,64 +204,10 @@ def _jedi_status(config: Settings, condition: Condition) -> Iterator[Work]:
 
 @contextmanager
 def _clock(config: Settings, condition: Condition) -> Iterator[Work]:
+    from command.duties import daily_work, forgetting
     from periodic.schedule import Schedule
 
-    yield Schedule([*_daily_work(config, condition), *_forgetting(config)], condition)
-
-
-def _daily_work(config: Settings, condition: Condition) -> "list[Duty]":
-    from periodic import archive, blocks, counts, deadlines, held_tasks, partitions, pulse, requests, snapshots
-    from sql.appointments import Appointments
-    from sql.archive import Archive
-    from sql.counts import Counts
-    from sql.held_tasks import HeldTasks
-    from sql.kept_requests import KeptRequests
-    from sql.open_blocks import OpenBlocks, SettledBlocks
-    from sql.partitions import Partitions
-    from sql.pulse import Pulse
-    from sql.snapshots import Snapshots
-
-    place = config.database_url, config.statement_timeout_s
-    return [
-        pulse.duty(Pulse(*place), condition),
-        deadlines.duty(Appointments(*place), config.limits(), config.losses_per_s, condition),
-        archive.duty(Archive(*place)),
-        blocks.duty(OpenBlocks(*place)),
-        blocks.settling(SettledBlocks(*place)),
-        counts.duty(Counts(*place)),
-        requests.duty(KeptRequests(*place)),
-        held_tasks.settling(HeldTasks(*place)),
-        held_tasks.checking(HeldTasks(*place)),
-        partitions.duty(
-            Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
-        ),
-        snapshots.duty(Snapshots(*place), condition),
-    ]
-
-
-def _forgetting(config: Settings) -> "Iterator[Duty]":
-    """A duty for each kind of row that has an end."""
-    from periodic import retention
-    from sql.retention import Retention, Sandboxes
-
-    days = {
-        "reports": config.retain_reports_days,
-        "stdout": config.retain_reports_days,
-        "blocks": config.retain_blocks_days,
-        "idle_blocks": config.retain_blocks_days,
-        "dead_letters": config.retain_dead_letters_days,
-        "audit": config.retain_audit_days,
-        "workers": config.retain_workers_days,
-        "worker_nodes": config.retain_workers_days,
-        "inbox": INBOX_DAYS,
-        "keys": KEY_DAYS,
-        "unanswered": 1,
-        "jedi_requests": KEY_DAYS,
-    }
-    for kind, age in days.items():
-        yield retention.duty(kind, Retention(config.database_url, kind, config.statement_timeout_s), age)
-    files = Sandboxes(config.database_url, config.statement_timeout_s)
-    yield retention.sandboxes(files, config.retain_sandboxes_days, config.cache_dir)
+    yield Schedule([*daily_work(config, condition), *forgetting(config)], condition)
 
 
 @contextmanager

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     retain_dead_letters_days: Days = Field(90, description="settled dead letters are kept so many days")
     retain_audit_days: Days = Field(365, description="who did what is kept so many days")
     retain_workers_days: Days = Field(30, description="workers and nodes not heard of so many days are forgotten")
+    retain_jedi_days: Days = Field(90, description="a replay since a number knows JEDI's ended jobs of so many days")
     retain_sandboxes_days: Days = Field(30, description="uploaded sandboxes are kept so many days")
     history_months: Months = Field(0, description="months of job history that are kept; 0: all")
     archive_months: Months = Field(0, description="months of ended jobs that are kept; 0: all")

@@ -6,6 +6,7 @@ from gateway.access.identity import IdentityProvider
 from gateway.access.loopback import provider
 from gateway.config import GatewayConfig
 from gateway.ports import Publisher, Store
+from gateway.work.activity import Activity
 from gateway.work.claims import Claims
 from gateway.work.idempotency import Idempotency
 from gateway.work.ids import JobIds
@@ -31,6 +32,7 @@ class Gateway:
         self.identities: IdentityProvider = provider(config.identity_provider, config.host)
         self._publishing = Publishing(publisher, store.requests.leave)
         self._pulse = Pulse(store.requests)
+        self.activity = Activity(store.requests)
         self.claims = Claims(store.claims, self._publishing)
         self.requests = Requests(store.requests, self._publishing)
         self.idempotency = Idempotency(store.repeats, self._publishing)
@@ -45,10 +47,12 @@ class Gateway:
         await self.store.open()
         await self.publisher.open()
         self._pulse.start()
+        self.activity.start()
 
     async def close(self) -> None:
         """Let what was accepted leave, then disconnect."""
         await self._pulse.stop()
+        await self.activity.stop()
         await self.claims.drain()
         await self.idempotency.drain()
         await self._publishing.drain()

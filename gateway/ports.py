@@ -3,7 +3,7 @@
 Every method of a store raises TransientError while the database is away or too slow.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -71,6 +71,9 @@ class RequestStore(JobRows, Protocol):
 
     async def tick(self, name: str, grace_s: float) -> None:
         """`name` listens; after a gap nobody is lost for `grace_s`."""
+
+    async def count_asked(self, asked: Mapping[str, int]) -> None:
+        """So often pilots of these queues asked for jobs since the last time."""
 
     async def job_id_block(self) -> int:
         """The first id of a block of PandaIDs that belongs to the caller alone."""

@@ -86,6 +86,20 @@ class FinalJobStatus(JobStatus):
     files: list[ToldFile]
 
 
+class SiteActivity(_Told):
+    """What happened at a queue in the last minute (requests of pilots for jobs, jobs that pilots spoke of), and what
+    runs and waits there. Of queues where there is nothing, nothing is said; `taskid` is 0."""
+
+    msg_type: Literal["site_activity"] = "site_activity"
+    taskid: Literal[0] = 0
+    site: str
+    getjob: int
+    updatejob: int
+    running: int
+    activated: int
+    source: str
+
+
 class DatasetClosed(_Told):
     """A block of outputs holds all it ever will: `block` is the sub block or the dataset itself."""
 

@@ -137,8 +137,9 @@ def _page(connection: psycopg.Connection, found: Sequence[_Row], limit: int, pla
 
 
 def _present(job: JobNow, row: _Row) -> Untold:
-    """As an answer to a replay tells it."""
-    _, seq, _, _, at = row
+    """As an answer to a replay tells it. A number that is forgotten, with its time, is 0."""
+    _, seq, _, _, changed_at = row
+    at = changed_at or job.ended_at or 0.0
     what = job.vo, job.task_id, job.job_id, job.state
     return Untold(seq, new_message_id(), JOB_STATUS, *what, prev=None, service="replay", at=at, body=None, job=job)
 

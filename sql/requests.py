@@ -1,7 +1,7 @@
 """What the gateway needs to accept a request: look its jobs up, keep it, write down who was heard."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import inf
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ _KEEP_PLAIN = {how: "\n".join((_Q["plain"], _Q[how], _Q["keep_plain"])) for how 
 _HEAR = {how: "\n".join((_Q["heard"], _Q[how], _Q["hear"])) for how in _STAMPS}
 _FREE_FOR_S = 60.0
 """So long after a stamp was waited for in vain none is waited for."""
-_TICK = load("pulse")["tick"]
+_TICK, _COUNT_ASKED = load("pulse")["tick"], load("pulse")["count_asked"]
 Answer = TypeVar("Answer")
 _STATEMENT_BYTES = 4 * 1024 * 1024
 
@@ -79,6 +79,11 @@ class RequestStore(JobRows):
     async def tick(self, name: str, grace_s: float) -> None:
         """`name` listens; after a gap nobody is lost for `grace_s`."""
         await self._pool.execute(_TICK, name=name, grace_s=grace_s)
+
+    async def count_asked(self, asked: Mapping[str, int]) -> None:
+        """So often pilots of these queues asked for jobs since the last time."""
+        counted = [{"site": site, "getjob": times} for site, times in asked.items()]
+        await self._pool.execute(_COUNT_ASKED, rows=rows.as_json(counted))
 
     async def job_id_block(self) -> int:
         """The first id of a block of PandaIDs that belongs to the caller alone."""

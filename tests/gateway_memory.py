@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.work.ids import BLOCK
@@ -50,6 +50,9 @@ class Memory:
 
     async def tick(self, name: str, grace_s: float) -> None:
         await self._do("tick", (name, grace_s))
+
+    async def count_asked(self, asked: Mapping[str, int]) -> None:
+        await self._do("asked", dict(asked))
 
     async def job_id_block(self) -> int:
         await self._do("block", self.next_block)

@@ -51,6 +51,7 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
     queue = gateway.sites.queues.get(ask.site_name)
     if queue is None:
         raise RefusalError(f"unknown queue {ask.site_name!r:.80}")
+    gateway.activity.asked(ask.site_name)
     facts = ask.model_dump(
         include={"harvester_id", "worker_id", "scheduler_id", "computing_element"}, exclude_none=True
     )

@@ -77,3 +77,31 @@ FROM (
     ORDER BY job_id LIMIT %(limit)s
 ) AS j LEFT JOIN LATERAL (SELECT * FROM jedi_job WHERE job_id = j.job_id OFFSET 0) AS k ON true
 ORDER BY j.job_id
+
+-- name: tell_activity
+-- By the clock, once a minute: reads through all that was heard of, and the counts. Nothing while JEDI was not told for
+-- long: what is old is of no use to it, and would only grow in number.
+WITH asked AS (
+    DELETE FROM site_request RETURNING site, getjob
+), heard AS (
+    SELECT j.vo, j.site, count(*) AS jobs FROM job_heard h JOIN job j ON j.job_id = h.job_id
+    WHERE cardinality(%(vos)s::text[]) > 0 AND h.heard_at > now() - interval '1 minute' GROUP BY j.vo, j.site
+), there AS (
+    SELECT vo, site, coalesce(sum(jobs) FILTER (WHERE state = 'running'), 0) AS running,
+        coalesce(sum(jobs) FILTER (WHERE state = 'activated'), 0) AS activated
+    FROM job_count WHERE state IN ('running', 'activated') GROUP BY vo, site HAVING sum(jobs) > 0
+)
+INSERT INTO jedi_message (kind, vo, task_id, service, body)
+SELECT 'site_activity', s.vo, 0, 'clock', jsonb_build_object('site', s.site,
+    'getjob', coalesce((SELECT sum(getjob) FROM asked a WHERE a.site = s.site), 0),
+    'updatejob', coalesce((SELECT jobs FROM heard h WHERE h.vo = s.vo AND h.site = s.site), 0),
+    'running', coalesce(t.running, 0), 'activated', coalesce(t.activated, 0))
+FROM (
+    SELECT v.vo, a.site FROM unnest(%(vos)s::text[]) AS v(vo), asked a
+    UNION SELECT vo, site FROM heard WHERE vo = ANY(%(vos)s)
+    UNION SELECT vo, site FROM there WHERE vo = ANY(%(vos)s)
+) AS s LEFT JOIN there t ON t.vo = s.vo AND t.site = s.site
+WHERE NOT EXISTS (
+    SELECT FROM (SELECT at FROM jedi_message WHERE seq > 0 ORDER BY seq LIMIT 1) AS first
+    WHERE first.at < now() - interval '5 minutes')
+ORDER BY s.vo, s.site

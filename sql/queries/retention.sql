@@ -105,3 +105,11 @@ DELETE FROM unanswered WHERE request_id = ANY(ARRAY(
 DELETE FROM jedi_request WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM jedi_request WHERE created_at < now() - make_interval(days => %(days)s)
     ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_jedi_jobs
+-- Of ended jobs. The oldest numbers are the oldest rows; those in front that are still alive are few.
+DELETE FROM jedi_job WHERE job_id = ANY(ARRAY(
+    SELECT k.job_id FROM (SELECT job_id, changed_at FROM jedi_job ORDER BY seq LIMIT 10 * %(limit)s) AS k
+    WHERE k.changed_at < now() - make_interval(days => %(days)s)
+        AND NOT EXISTS (SELECT FROM job j WHERE j.job_id = k.job_id)
+    LIMIT %(limit)s))

@@ -24,6 +24,7 @@ _BUSY = {
     "held_tasks": BY_INDEX, "store": PLANNED_ONCE, "jedi_statuses": PLANNED_ONCE, "jedi_requests": PLANNED_ONCE,
     "requests": BY_INDEX, "job_rows": BY_INDEX,
 }  # fmt: skip
+_BY_THE_CLOCK = frozenset({"tell_activity"})
 _CLAIMS = (
     ("pick_classes",), ("pick_all",), ("seated",), ("give_again",), ("give_back",),
     ("pick_front", "front", "picked_front"), ("claim_front", "front", "filled", "step"), ("claim_picked", "step"),
@@ -42,7 +43,7 @@ def _statements() -> Iterator[Any]:
     """Those of the busy path, as they are sent, with the session they are sent in."""
     for file, options in _BUSY.items():
         for name, text in load(file).items():
-            if file != "requests" or name not in _PARTS:
+            if (file != "requests" or name not in _PARTS) and name not in _BY_THE_CLOCK:
                 yield pytest.param(text, options, id=f"{file}.{name}")
     for file, statements in (("claims", _CLAIMS), ("requests", _REQUESTS)):
         known = load(file)

@@ -14,6 +14,7 @@ from panda_fsm.effects import Effects
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.outcomes import NewBlock
+from sql.activity import Activity
 from sql.gateway_store import GatewayStore
 from sql.store import PostgresStore
 from tests import factories
@@ -160,3 +161,28 @@ def test_jobs_of_before_are_known_with_the_next_that_is_told(serve: Serve, datab
     write(store, effects)
     assert database.rows("SELECT job_id, vo, task_id FROM jedi_job") == [(1, "lab", 4711)]
     assert database.rows(LAST) == []
+
+
+def test_each_minute_the_activity_of_sites_is_told_and_not_while_nobody_listens(
+    serve: Serve, database: Database, database_url: str
+) -> None:
+    created(serve, 2)
+    database.execute("DELETE FROM jedi_message")
+    database.execute("UPDATE job_count SET state = CASE vo WHEN 'lab' THEN 'running' ELSE state END")
+    database.execute("INSERT INTO job_heard (job_id, heard_at) VALUES (1, now()), (2, now() - interval '1 hour')")
+
+    async def scene(gateway: GatewayStore) -> None:
+        await gateway.requests.count_asked({QUEUE: 3})
+        await gateway.requests.count_asked({QUEUE: 2, "OTHER": 1})
+
+    with_store(database_url, scene)
+    activity = Activity(database_url, 30, ["lab"])
+    activity.tell()
+    told = database.rows("SELECT vo, task_id, body FROM jedi_message WHERE kind = 'site_activity' ORDER BY seq")
+    here = {"site": QUEUE, "getjob": 5, "updatejob": 1, "running": 4, "activated": 0}
+    other = {"site": "OTHER", "getjob": 1, "updatejob": 0, "running": 0, "activated": 0}
+    assert told == [("lab", 0, one) for one in sorted((here, other), key=lambda one: str(one["site"]))]
+    database.execute("UPDATE jedi_message SET at = now() - interval '6 minutes'")
+    activity.tell()
+    activity.close()
+    assert database.value("SELECT count(*) FROM jedi_message") == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from command import compose
+from command import duties
 from command.settings import Settings
 from gateway.http.refusal import RefusalError
 from gateway.work.upload import safe_name
@@ -48,6 +48,8 @@ ROWS = {
     "jedi_requests": "INSERT INTO jedi_request VALUES ('', '77', '', '', {old}), ('', '78', '', '', now())",
     "unanswered": "INSERT INTO unanswered"
     " VALUES (gen_random_uuid(), '77', '', '', false, {old}), (gen_random_uuid(), '78', '', '', false, now())",
+    "jedi_jobs": "INSERT INTO jedi_job (job_id, seq, vo, task_id, changed_at)"
+    " VALUES (1, 1, '', 0, {old}), (77, 2, '', 0, {old}), (78, 3, '', 0, now())",
 }
 NAMES = {
     "reports": "pilot_report.job_id", "stdout": "job_stdout.job_id", "dead_letters": "dead_letter.queue",
@@ -55,6 +57,7 @@ NAMES = {
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
     "jedi_requests": "jedi_request.msg_id",
+    "jedi_jobs": "jedi_job.job_id",
 }  # fmt: skip
 
 
@@ -87,7 +90,7 @@ def forget(database_url: str, kind: str, days: int = 30, folder: Path = Path("/u
 def test_everything_that_can_be_forgotten_is_forgotten(database_url: str) -> None:
     config = Settings(database_url=database_url, broker_url="amqp://nobody")  # type: ignore[call-arg]  # defaults
     forgotten = {name for name in load("retention") if name.startswith("forget")}
-    assert {duty.name.replace(" ", "_") for duty in compose._forgetting(config)} == forgotten
+    assert {duty.name.replace(" ", "_") for duty in duties.forgetting(config)} == forgotten
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -97,7 +100,7 @@ def test_old_rows_go_and_what_is_needed_stays(jobs: Database, database_url: str,
     execute(database_url, "DELETE FROM inbox", ROWS[kind].replace("{old}", OLD))
     forget(database_url, kind)
     found = {int(str(name)[-2:]) for (name,) in jobs.rows(f"SELECT {column} FROM {table}")}  # noqa: S608
-    assert found == ({1, 78} if kind in ("reports", "stdout", "dead_letters") else {78})
+    assert found == ({1, 78} if kind in ("reports", "stdout", "dead_letters", "jedi_jobs") else {78})
 
 
 def test_more_rows_go_than_fit_into_a_slice(jobs: Database, database_url: str) -> None:

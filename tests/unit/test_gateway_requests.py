@@ -11,6 +11,7 @@ import pytest
 from gateway.access.identity import Identity
 from gateway.http.refusal import TooLargeError
 from gateway.work import publishing, submissions
+from gateway.work.activity import Activity
 from gateway.work.ids import BLOCK, JobIds
 from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
@@ -206,6 +207,31 @@ def test_the_pulse_goes_on_whatever_happens() -> None:
         ticks = len(store.did)
         await asyncio.sleep(0)
         assert len(store.did) == ticks
+
+    play(scene)
+
+
+def test_what_was_counted_is_written_down_once_the_database_is_there() -> None:
+    async def turns() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def scene() -> None:
+        store, counted = Memory(), ("asked", {"A": 2, "B": 1})
+        activity = Activity(store, every_s=0)
+        store.trouble = TransientError("away")
+        for site in ("A", "B", "A"):
+            activity.asked(site)
+        activity.start()
+        await turns()
+        assert store.did.count(counted) == len(store.did) > 1, "it is tried again, whole"
+        store.trouble = None
+        await turns()
+        tries = len(store.did)
+        activity.asked("B")
+        await turns()
+        await activity.stop()
+        assert store.did[tries - 1 :] == [counted, ("asked", {"B": 1})], "nothing is counted twice"
 
     play(scene)
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from jedi.bodies import DatasetClosed, FinalJobStatus, JobStatus
+from jedi.bodies import DatasetClosed, FinalJobStatus, JobStatus, SiteActivity
 from jedi.status import body
 from panda_fsm.descriptions import FileRow
 from panda_fsm.jobs.facts import FINAL
@@ -149,3 +149,11 @@ def test_a_closed_dataset_is_what_its_model_says() -> None:
         "msg_type": "dataset_closed", "msg_id": MSG_ID, "schema": 1, "seq": 77, "taskid": 4711, "timestamp": 123.5,
         "source": "closer",
     }  # fmt: skip
+
+
+def test_site_activity_is_what_its_model_says() -> None:
+    counts = {"site": "LAB_A", "getjob": 3, "updatejob": 2, "running": 1, "activated": 0}
+    of_site = replace(TOLD, kind="site_activity", task_id=0, job_id=None, state=None, prev=None, job=None, body=counts)
+    told = body(of_site)
+    SiteActivity.model_validate_json(orjson.dumps(told), strict=True)
+    assert counts.items() <= told.items()

@@ -1,0 +1,79 @@
+"""What the clock does: each duty put together with its database side."""
+
+from collections.abc import Iterator
+
+from command.settings import Settings
+from panda_fsm.repeats import KEY_DAYS
+from panda_fsm.trouble import Condition
+from periodic import (
+    activity,
+    archive,
+    blocks,
+    counts,
+    deadlines,
+    held_tasks,
+    partitions,
+    pulse,
+    requests,
+    retention,
+    snapshots,
+)
+from periodic.schedule import Duty
+from sql.activity import Activity
+from sql.appointments import Appointments
+from sql.archive import Archive
+from sql.counts import Counts
+from sql.held_tasks import HeldTasks
+from sql.kept_requests import KeptRequests
+from sql.open_blocks import OpenBlocks, SettledBlocks
+from sql.partitions import Partitions
+from sql.pulse import Pulse
+from sql.retention import Retention, Sandboxes
+from sql.snapshots import Snapshots
+
+INBOX_DAYS = 7
+"""What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
+
+
+def daily_work(config: Settings, condition: Condition) -> list[Duty]:
+    """Everything that is done by time but forgetting."""
+    place = config.database_url, config.statement_timeout_s
+    return [
+        pulse.duty(Pulse(*place), condition),
+        deadlines.duty(Appointments(*place), config.limits(), config.losses_per_s, condition),
+        archive.duty(Archive(*place)),
+        blocks.duty(OpenBlocks(*place)),
+        blocks.settling(SettledBlocks(*place)),
+        counts.duty(Counts(*place)),
+        requests.duty(KeptRequests(*place)),
+        held_tasks.settling(HeldTasks(*place)),
+        held_tasks.checking(HeldTasks(*place)),
+        partitions.duty(
+            Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
+        ),
+        snapshots.duty(Snapshots(*place), condition),
+        activity.duty(Activity(*place, config.jedi_vos)),
+    ]
+
+
+def forgetting(config: Settings) -> Iterator[Duty]:
+    """A duty for each kind of row that has an end."""
+    days = {
+        "reports": config.retain_reports_days,
+        "stdout": config.retain_reports_days,
+        "blocks": config.retain_blocks_days,
+        "idle_blocks": config.retain_blocks_days,
+        "dead_letters": config.retain_dead_letters_days,
+        "audit": config.retain_audit_days,
+        "workers": config.retain_workers_days,
+        "worker_nodes": config.retain_workers_days,
+        "inbox": INBOX_DAYS,
+        "keys": KEY_DAYS,
+        "unanswered": 1,
+        "jedi_requests": KEY_DAYS,
+        "jedi_jobs": config.retain_jedi_days,
+    }
+    for kind, age in days.items():
+        yield retention.duty(kind, Retention(config.database_url, kind, config.statement_timeout_s), age)
+    files = Sandboxes(config.database_url, config.statement_timeout_s)
+    yield retention.sandboxes(files, config.retain_sandboxes_days, config.cache_dir)

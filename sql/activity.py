@@ -1,0 +1,26 @@
+"""What happens at each queue, for JEDI: requests that gateways counted, jobs that were heard of, jobs by state."""
+
+from collections.abc import Sequence
+
+from sql.duty import DutySession
+from sql.queries import load
+
+_Q = load("jedi_statuses")
+
+
+class Activity:
+    """Tells the JEDI of each of these VOs. Raises TransientError while the database is away."""
+
+    def __init__(self, database_url: str, statement_timeout_s: float, vos: Sequence[str]) -> None:
+        self._session = DutySession(database_url, "activity", statement_timeout_s)
+        self._vos = list(vos)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def tell(self) -> None:
+        """Write down what there was in the last minute, and what there is now."""
+        with self._session.slice_alone() as connection:
+            if connection is not None:
+                connection.execute(_Q["tell_activity"], {"vos": self._vos})
