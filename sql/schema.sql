@@ -153,6 +153,12 @@ ALTER TABLE public.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS 
     CACHE 1
 );
 
+CREATE TABLE public.held_task (
+    task_id bigint NOT NULL,
+    actor text NOT NULL,
+    held_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.idempotency (
     owner text NOT NULL,
     key text NOT NULL,
@@ -166,6 +172,14 @@ CREATE TABLE public.inbox (
     received_at timestamp with time zone DEFAULT now() NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000');
+
+CREATE TABLE public.jedi_grant (
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    actor text NOT NULL,
+    granted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT jedi_grant_check CHECK ((last >= first))
+);
 
 CREATE TABLE public.jedi_job (
     job_id bigint NOT NULL,
@@ -198,6 +212,14 @@ ALTER TABLE public.jedi_message ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTIT
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.jedi_request (
+    actor text NOT NULL,
+    msg_id text NOT NULL,
+    request_hash text NOT NULL,
+    answer text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.job (
@@ -421,6 +443,11 @@ CREATE TABLE public.job_heard (
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
 
+CREATE TABLE public.job_held (
+    job_id bigint NOT NULL,
+    task_id bigint NOT NULL
+);
+
 CREATE TABLE public.job_history (
     job_id bigint NOT NULL,
     version integer NOT NULL,
@@ -450,6 +477,13 @@ CREATE SEQUENCE public.job_id_block
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+
+CREATE TABLE public.job_retry (
+    old_job_id bigint NOT NULL,
+    new_job_id bigint NOT NULL,
+    origin_job_id bigint NOT NULL,
+    relation text NOT NULL
+);
 
 CREATE TABLE public.job_sample (
     job_id bigint NOT NULL,
@@ -681,17 +715,26 @@ ALTER TABLE ONLY public.data_block
 ALTER TABLE ONLY public.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (dead_letter_id);
 
+ALTER TABLE ONLY public.held_task
+    ADD CONSTRAINT held_task_pkey PRIMARY KEY (task_id);
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (owner, key);
 
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (message_id);
 
+ALTER TABLE ONLY public.jedi_grant
+    ADD CONSTRAINT jedi_grant_pkey PRIMARY KEY (first);
+
 ALTER TABLE ONLY public.jedi_job
     ADD CONSTRAINT jedi_job_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY public.jedi_message
     ADD CONSTRAINT jedi_message_pkey PRIMARY KEY (seq);
+
+ALTER TABLE ONLY public.jedi_request
+    ADD CONSTRAINT jedi_request_pkey PRIMARY KEY (actor, msg_id);
 
 ALTER TABLE ONLY public.job_archive
     ADD CONSTRAINT job_archive_pkey PRIMARY KEY (job_id, ended_at);
@@ -717,6 +760,9 @@ ALTER TABLE ONLY public.job_file
 ALTER TABLE ONLY public.job_heard
     ADD CONSTRAINT job_heard_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY public.job_held
+    ADD CONSTRAINT job_held_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY public.job_history
     ADD CONSTRAINT job_history_pkey PRIMARY KEY (job_id, version, at);
 
@@ -725,6 +771,9 @@ ALTER TABLE ONLY public.job_history_default
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY public.job_retry
+    ADD CONSTRAINT job_retry_pkey PRIMARY KEY (new_job_id, old_job_id);
 
 ALTER TABLE ONLY public.job_sample
     ADD CONSTRAINT job_sample_pkey PRIMARY KEY (job_id, slot);
@@ -827,6 +876,8 @@ CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
 
 CREATE INDEX jedi_job_seq ON public.jedi_job USING btree (seq);
 
+CREATE INDEX jedi_request_created ON public.jedi_request USING btree (created_at);
+
 CREATE INDEX job_archive_ended ON ONLY public.job_archive USING btree (ended_at, job_id);
 
 CREATE INDEX job_archive_default_ended_at_job_id_idx ON public.job_archive_default USING btree (ended_at, job_id);
@@ -858,6 +909,8 @@ CREATE INDEX job_file_library ON public.job_file USING btree (lfn, type) WHERE (
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
 
 CREATE INDEX job_file_unmerged ON public.job_file USING btree (lfn) WHERE (place_token = 'TOMERGE'::text);
+
+CREATE INDEX job_retry_old ON public.job_retry USING btree (old_job_id);
 
 CREATE INDEX job_stdout_at ON public.job_stdout USING btree (at);
 

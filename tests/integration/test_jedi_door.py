@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -21,9 +23,8 @@ class Jedi:
     """A client with a queue of its own for replies."""
 
     def __init__(self, broker_url: str) -> None:
-        parameters = pika.URLParameters(broker_url)
-        self.user = parameters.credentials.username
-        self._connection = pika.BlockingConnection(parameters)
+        self.user = urlsplit(broker_url).username
+        self._connection = pika.BlockingConnection(pika.URLParameters(broker_url))
         self._channel = self._connection.channel()
         self._channel.confirm_delivery()
         self.replies = self._channel.queue_declare("", exclusive=True).method.queue
@@ -87,7 +88,8 @@ def test_a_process_that_dies_in_the_middle_does_nothing_twice(
     for one in asked:
         jedi.send(one)
     for most in (3, 10, 20):
-        wait_until(lambda most=most: database.value("SELECT count(*) FROM jedi_request") >= most, "some are answered")
+        answered = "SELECT count(*) >= %s FROM jedi_request"
+        wait_until(partial(database.value, answered, (most,)), "some are answered")
         processes.kill("jedi.requests")
         processes.restart("jedi.requests")
     answers: dict[str, dict[str, Any]] = {}
