@@ -82,15 +82,18 @@ def _ddm_blocks(config: Settings, _condition: Condition) -> Service[Any]:
 
 def _jedi_requests(config: Settings, _condition: Condition) -> Service[Any]:
     from jedi.handlers import handlers
+    from jedi.replaying import Replayer
     from jedi.service import RequestService
     from jedi.specs import Rules
     from sql.jedi_requests import JediRequests
+    from sql.jedi_statuses import Replays
 
     # Asked for their rules only, as the gateway does.
     experiments = _experiments(config, Condition(), min(5.0, config.plugin_timeout_s))
     store = JediRequests(config.database_url, config.statement_timeout_s)
+    pages = Replays(config.database_url, config.statement_timeout_s)
     rules = Rules(sites.load(config.sites_file).queues, experiments.refusal)
-    return RequestService(store, handlers(store, rules))
+    return RequestService(store, pages, handlers(store, rules, Replayer(pages, config.jedi_vos)))
 
 
 def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:

@@ -6,11 +6,13 @@ from typing import Any
 
 from jedi import killing, releasing, reserving, tasks
 from jedi.ports import RequestStore
+from jedi.replaying import Replayer
 from jedi.replies import Reply
 from jedi.requests import (
     HoldTask,
     KillJobs,
     ReleaseJobs,
+    Replay,
     Request,
     ReserveIds,
     ResumeTask,
@@ -26,7 +28,7 @@ Handler = Callable[[str, Any], tuple[Reply, Deed]]
 """Given who asks and what, it says what is answered and what is done. It may ask the store, and changes nothing."""
 
 
-def handlers(store: RequestStore, rules: Rules) -> Mapping[type[Request], Handler]:
+def handlers(store: RequestStore, rules: Rules, replayer: Replayer) -> Mapping[type[Request], Handler]:
     """By the model of the request."""
     return {
         ReserveIds: partial(reserving.answer, store),
@@ -37,4 +39,5 @@ def handlers(store: RequestStore, rules: Rules) -> Mapping[type[Request], Handle
         SetShare: partial(tasks.set_share, store),
         HoldTask: partial(tasks.hold, store),
         ResumeTask: partial(tasks.resume, store),
+        Replay: replayer,
     }

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from panda_fsm.answers import KnownJob, Noted, RequestKey
 from panda_fsm.effects import Outgoing
-from panda_fsm.statuses import Untold
+from panda_fsm.statuses import Page, Untold
 
 
 class StatusQueues(Protocol):
@@ -34,6 +34,21 @@ class Statuses(Protocol):
 
     def window(self, limit: int) -> AbstractContextManager[Window | None]:
         """The next messages, in one transaction; None while another reporter has its own."""
+
+
+class StatusPages(Protocol):
+    """Present states of JEDI's jobs in pages. Raises ValueError for a place that no page ever named."""
+
+    def close(self) -> None: ...
+
+    def since(self, vo: str, seq: int, after: str | None, limit: int) -> Page:
+        """Jobs of which something was said after `seq`."""
+
+    def of_task(self, vo: str, task_id: int, after: str | None, limit: int) -> Page:
+        """All jobs of a task."""
+
+    def of_jobs(self, vo: str, job_ids: Sequence[int], after: str | None, limit: int) -> Page:
+        """Those of the jobs that are JEDI's and of this VO."""
 
 
 class RequestStore(Protocol):

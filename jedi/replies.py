@@ -1,6 +1,6 @@
 """What JEDI is answered: a reply for each request, with the outcome of each job."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,9 @@ class Reply(BaseModel):
 
     `msg_type` is the request's with `_reply` behind it.
     """
+
+    is_noted: ClassVar[bool] = True
+    """Whether the same request is answered the same; else it is looked at anew."""
 
     msg_type: str
     schema_version: Literal[1] = Field(default=1, serialization_alias="schema")
@@ -101,6 +104,16 @@ class TasksReply(Reply):
     """What was wanted is asked of all live jobs of these tasks, which are told of one by one as it is done."""
 
     results: list[JobsOfTask]
+
+
+class ReplayReply(Reply):
+    """Messages as they are in the status queues, each with the `seq` of what was said of its job last. `next`: where to
+    go on (`after`); there is none behind the last page."""
+
+    is_noted = False
+    msg_type: Literal["replay_reply"] = "replay_reply"
+    results: list[dict[str, Any]]
+    next: str | None = None
 
 
 def encode(reply: Reply) -> str:

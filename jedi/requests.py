@@ -25,6 +25,10 @@ Vo = Annotated[str, StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9_.\-]*
 JobIds = Annotated[list[Id], Field(min_length=1, max_length=MOST_IDS, fail_fast=True)]
 
 
+class RefusedError(Exception):
+    """Why a request is refused, where only who answers it finds out."""
+
+
 class Request(BaseModel):
     """What every request carries. `msg_id` names it: the same again is the same request, and is answered the same.
 
@@ -105,7 +109,7 @@ class SetShare(Request):
 
 
 class HoldTask(Request):
-    """No pilot gets a job of the task until it is resumed."""
+    """No pilot gets a job of the task until it is resumed, whatever becomes ready meanwhile."""
 
     msg_type: Literal["hold_task"] = "hold_task"
     taskid: TaskId
@@ -119,14 +123,17 @@ class ResumeTask(Request):
 
 
 class Replay(Request):
-    """The state of jobs is told again, in pages: of those that were told of after `since`, of a task, of these."""
+    """The state of jobs is told again, in pages: of those that were told of after `since`, of a task, of these.
+
+    `after`: what the page before called `next`.
+    """
 
     msg_type: Literal["replay"] = "replay"
     since: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     taskid: TaskId | None = None
     jobids: JobIds | None = None
-    page_size: Annotated[int, Field(ge=1, le=MOST_PAGED)] = MOST_PAGED
-    after: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_PAGED)] = MOST_PAGED
+    after: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9\-]*$")] | None = None
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:

@@ -6,10 +6,10 @@ from typing import Any
 import structlog
 
 from jedi.handlers import Handler
-from jedi.ports import RequestStore
+from jedi.ports import RequestStore, StatusPages
 from jedi.reading import Asked, read
 from jedi.replies import Refusal, Reply, encode
-from jedi.requests import QUEUE
+from jedi.requests import QUEUE, RefusedError
 from panda_fsm import answers
 from panda_fsm.answers import Answer, Noted
 from panda_fsm.handler import Delivery, Item, Service
@@ -29,12 +29,14 @@ class RequestService(Service[Outcome]):
     needs_jobs = False
     batch_limit = 1
 
-    def __init__(self, store: RequestStore, handlers: Mapping[type[Any], Handler]) -> None:
+    def __init__(self, store: RequestStore, pages: StatusPages, handlers: Mapping[type[Any], Handler]) -> None:
         self._store = store
+        self._pages = pages
         self._handlers = handlers
 
     def close(self) -> None:
         self._store.close()
+        self._pages.close()
 
     def read(self, delivery: Delivery) -> AnyMessage:
         return read(delivery)
@@ -61,9 +63,12 @@ class RequestService(Service[Outcome]):
         handler = self._handlers.get(type(request))
         if handler is None:
             return self._refused(asked, f"msg_type: {request.msg_type} is not served")
-        reply, deed = handler(asked.key.actor, request)
+        try:
+            reply, deed = handler(asked.key.actor, request)
+        except RefusedError as error:
+            return self._refused(asked, str(error))
         text = self._text(asked, reply)
-        return Answer(asked.key, _to(asked, text), deed, Noted(asked.content_hash, text))
+        return Answer(asked.key, _to(asked, text), deed, Noted(asked.content_hash, text) if reply.is_noted else None)
 
     def _refused(self, asked: Asked, reason: str) -> Answer:
         reply = Refusal(msg_type=f"{asked.msg_type_asked}_reply", error=reason)

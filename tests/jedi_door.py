@@ -7,12 +7,14 @@ from typing import Any
 
 from consumers.watcher import Watcher
 from jedi.handlers import handlers
+from jedi.replaying import Replayer
 from jedi.service import RequestService
 from jedi.specs import Rules
-from lab.site import QUEUE
+from lab.site import QUEUE, VO
 from panda_fsm.handler import Delivery
 from panda_fsm.messages import new_message_id
 from sql.jedi_requests import JediRequests
+from sql.jedi_statuses import Replays
 from tests.inprocess import LIMITS, InProcess, Outlet, Serve
 
 REPLIES = "jedi.replies.test"
@@ -24,7 +26,9 @@ class JediDoor:
     def __init__(self, database_url: str, serve: Serve) -> None:
         self.outlet = Outlet()
         store = JediRequests(database_url, 30)
-        self._service = RequestService(store, handlers(store, Rules({QUEUE}, lambda _vo, _lfn: None)))
+        pages = Replays(database_url, 30)
+        rules = Rules({QUEUE}, lambda _vo, _lfn: None)
+        self._service = RequestService(store, pages, handlers(store, rules, Replayer(pages, [VO])))
         self._door: InProcess = serve(self._service, self.outlet)
         self._watcher: InProcess = serve(Watcher(LIMITS))
 
