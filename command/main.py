@@ -86,16 +86,22 @@ def docs(
     check: Annotated[bool, typer.Option("--check", help="fail when a generated page is stale, write nothing")] = False,
     directory: Annotated[Path, typer.Option(help="where the pages are")] = Path("docs"),
 ) -> None:
-    """Write the generated pages: docs/lifecycle.md, docs/settings.md."""
-    from command.pages import pages
+    """Write the generated pages: docs/lifecycle.md, docs/settings.md, docs/asyncapi.yaml, docs/schemas."""
+    from command.pages import SCHEMAS, pages
 
-    stale = {name: text for name, text in pages().items() if _differs(directory / name, text)}
-    if check and stale:
-        typer.echo(f"stale: {', '.join(stale)}; run `make docs`", err=True)
+    made = pages()
+    stale = {name: text for name, text in made.items() if _differs(directory / name, text)}
+    gone = [path for path in sorted((directory / SCHEMAS).glob("*")) if f"{SCHEMAS}/{path.name}" not in made]
+    if check and (stale or gone):
+        typer.echo(f"stale: {', '.join([*stale, *map(str, gone)])}; run `make docs`", err=True)
         raise typer.Exit(1)
     for name, text in stale.items():
+        (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_text(text)
         typer.echo(f"wrote {directory / name}")
+    for path in gone:
+        path.unlink()
+        typer.echo(f"removed {path}")
 
 
 def _differs(path: Path, text: str) -> bool:

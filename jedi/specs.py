@@ -16,7 +16,7 @@ from panda_fsm.specs.values import whole
 
 FILE_IDS = "file_ids"
 """Where a specification keeps what JEDI knows a file by: of its number [task, dataset, file, attempt]."""
-_OF_A_FILE = ("jediTaskID", "datasetID", "fileID", "attemptNr")
+OF_A_FILE = ("jediTaskID", "datasetID", "fileID", "attemptNr")
 _PRODUCTION = "managed"
 """In the names of files of these jobs only the PandaID is filled in; the rest is JEDI's to fill."""
 _NO_SET = (None, "", 0, "0")
@@ -106,9 +106,9 @@ def _file_ids(files: Sequence[Mapping[str, Any]]) -> dict[str, list[int | None]]
     ids: dict[str, list[int | None]] = {}
     for seq, file in enumerate(files):
         try:
-            known = [whole(file.get(name)) for name in _OF_A_FILE]
+            known = [whole(file.get(name)) for name in OF_A_FILE]
         except ValueError as error:
-            raise ValueError(f"file {seq}: one of {', '.join(_OF_A_FILE)}: {error}") from None
+            raise ValueError(f"file {seq}: one of {', '.join(OF_A_FILE)}: {error}") from None
         if any(one is not None for one in known):
             ids[str(seq)] = known
     return ids
