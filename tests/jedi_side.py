@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jedi.handlers import handlers
+from jedi.replaying import Replayer
 from jedi.service import RequestService
 from jedi.specs import Rules
 from panda_fsm.handler import Delivery
 from plugins.experiments.generic import GenericPlugin
 from sql.jedi_requests import JediRequests
+from sql.jedi_statuses import Replays
 from tests import factories
 from tests.inprocess import InProcess, Outlet
 
@@ -88,7 +90,8 @@ class Door:
     def __init__(self, database_url: str, outlet: Outlet | None = None) -> None:
         store = JediRequests(database_url, 30)
         rules = Rules({factories.QUEUE}, lambda _vo, lfn: GenericPlugin.names.refusal(lfn))
-        self.service = RequestService(store, handlers(store, rules))
+        pages = Replays(database_url, 30)
+        self.service = RequestService(store, pages, handlers(store, rules, Replayer(pages, [VO])))
         self.inside = InProcess(database_url, self.service, outlet)
 
     def put(self, body: bytes, **fields: Any) -> dict[str, Any] | None:

@@ -55,7 +55,7 @@ def _run(verb: str, url: str, destination: str, argument: Any) -> Any:
     from pandacommon.pandamsgbkr.msg_bkr_utils import MBListenerProxy, MBSenderProxy
 
     parts = urlsplit(url)
-    place = {
+    place: dict[str, Any] = {
         "host_port_list": [f"{parts.hostname}:{parts.port}"],
         "destination": destination,
         "vhost": unquote(parts.path[1:]),
@@ -81,7 +81,7 @@ def _run(verb: str, url: str, destination: str, argument: Any) -> Any:
         for message in listener.get_messages():
             with message:
                 heard.append(message.data)
-        return len(heard) >= argument
+        return bool(len(heard) >= argument)
 
     wait_until(is_all, "all are heard")
     listener.stop()
@@ -89,4 +89,5 @@ def _run(verb: str, url: str, destination: str, argument: Any) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_run(*sys.argv[1:4], json.loads(sys.argv[4]))))
+    _, chosen, address, where, given = sys.argv
+    print(json.dumps(_run(chosen, address, where, json.loads(given))))

@@ -14,7 +14,7 @@ import pytest
 
 from broker.publish import BrokerPublisher
 from engine.outbox import REQUESTS_AGAIN_S, Relay
-from lab.rabbitmq import USER
+from lab.definitions import LAB
 from lab.services import Services
 from panda_fsm.effects import Outgoing
 from panda_fsm.messages import EVENTS, CheckBlock, KillJob, Message, new_message_id
@@ -154,7 +154,7 @@ def test_a_broker_that_refuses_all_alike_buries_nothing(
 
     def let_write(pattern: str) -> None:
         vhost = urlsplit(broker_url).path[1:]
-        services.rabbitmq.control("set_permissions", "-p", vhost, USER, ".*", pattern, ".*")
+        services.rabbitmq.control("set_permissions", "-p", vhost, LAB, ".*", pattern, ".*")
 
     messages = [CheckBlock(job_id=number) for number in range(1, IN_A_ROW + 2)]
     with relaying(database_url, broker_url) as condition:
