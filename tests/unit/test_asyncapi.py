@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +28,7 @@ from jedi.requests import AnyRequest
 from panda_fsm.bindings import bindings, jedi_bindings
 from panda_fsm.messages import Message
 from tests.asyncapi_objects import Document
+from tests.jedi_side import job, submission, without_nulls
 from tests.unit.test_events import MESSAGES
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(asyncapi.document()))
@@ -142,6 +143,14 @@ def test_what_the_engine_sends_is_as_described(message: Message) -> None:
     assert engine_channels.model_of(message.routing_key) is type(message)
     body = json.loads(message.encode())
     validator(f"panda.{body['msg_type']}").validate(body)
+
+
+@pytest.mark.parametrize("as_sent", [dict, without_nulls])
+def test_what_the_real_jedi_hands_over_is_as_described(as_sent: Callable[[Any], Any]) -> None:
+    bunch = as_sent(submission(job(1), job(2, PandaID=5001, oldpandaids=[4711], jobsetID="17")))
+    validator("jedi.submit_jobs").validate(bunch)
+    with pytest.raises(jsonschema_rs.ValidationError):
+        validator("jedi.submit_jobs").validate(bunch | {"jobs": [job(1, computingSite=["LAB_B"])]})
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
