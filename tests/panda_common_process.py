@@ -81,7 +81,7 @@ def _run(verb: str, url: str, destination: str, argument: Any) -> Any:
         for message in listener.get_messages():
             with message:
                 heard.append(message.data)
-        return bool(len(heard) >= argument)
+        return len(heard) >= int(argument)
 
     wait_until(is_all, "all are heard")
     listener.stop()
@@ -89,5 +89,5 @@ def _run(verb: str, url: str, destination: str, argument: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _, chosen, address, where, given = sys.argv
-    print(json.dumps(_run(chosen, address, where, json.loads(given))))
+    what, address, where, rest = sys.argv[1:]
+    print(json.dumps(_run(what, address, where, json.loads(rest))))

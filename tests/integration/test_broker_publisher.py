@@ -14,11 +14,9 @@ from broker.publish import BrokerPublisher
 from broker.topology import queues
 from lab.services import Services
 from panda_fsm import delays
-from panda_fsm.bindings import jedi_bindings
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import EVENTS, LARGEST_BODY, REQUESTS, JobEvent, new_message_id
-from panda_fsm.status_queues import NAMED, STATUS, status_queue
 from panda_fsm.trouble import Condition
 from tests.broker_side import channel_of, kill, waiting
 from tests.faults import declare
@@ -125,24 +123,19 @@ def test_a_loss_that_no_message_caused_blames_none(services: Services, broker_ur
         publisher.stop()
 
 
-@pytest.mark.parametrize("name", [delays.exchange(10), status_queue("lab", 0)])
-def test_a_nack_is_neither_confirmed_nor_returned_and_what_has_no_leader_is_made_anew(
-    services: Services, broker_url: str, publisher: BrokerPublisher, name: str
+def test_a_nack_is_neither_confirmed_nor_returned_and_a_delay_queue_without_leader_is_made_anew(
+    services: Services, broker_url: str, publisher: BrokerPublisher
 ) -> None:
-    """A queue that none of ours consumes: a delay, and what JEDI reads."""
-    further = jedi_bindings(["lab"], 1)
-    publisher.declare(further, 10)
+    exchange = delays.exchange(10)
     with channel_of(broker_url) as channel:
-        channel.queue_delete(name)
-        declare(channel, next(queue for queue in queues(further) if queue.name == name))
+        channel.queue_delete(exchange)
+        declare(channel, next(queue for queue in queues() if queue.name == exchange))
     services.rabbitmq.kill()
     services.rabbitmq.start()
     assert publisher.ready.wait(30)
-    is_status = name.startswith(STATUS)
-    sent = [Outgoing(new_message_id(), STATUS if is_status else name, "watcher", b"{}", {NAMED: [name]})]
-    published = publisher.publish(sent, 10)
+    published = publisher.publish([outgoing(exchange, "watcher")], 10)
     assert (published.confirmed, published.returned, published.refused, published.lost) == ([], [], {}, None)
-    wait_until(lambda: publisher.publish(sent, 10).confirmed, "it is made anew", 60)
+    wait_until(lambda: publisher.publish([outgoing(exchange, "watcher")], 10).confirmed, "it is made anew", 60)
 
 
 def test_a_blocked_broker_is_told_at_once(services: Services, broker_url: str, publisher: BrokerPublisher) -> None:

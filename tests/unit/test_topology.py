@@ -12,7 +12,7 @@ import pytest
 from pika import frame
 from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, ProbableAuthenticationError
 
-from broker import policies, publish
+from broker import leaderless, policies, publish
 from broker.frames import encode
 from broker.reasons import blames_message, reason_of
 from broker.topology import EXCHANGES, queues
@@ -21,6 +21,7 @@ from panda_fsm.bindings import DEAD_LETTERS, SUBMISSIONS, all_bindings, bindings
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import UnsendableError
 from panda_fsm.messages import EVENTS, LARGEST_BODY, REQUESTS, Message, new_message_id
+from panda_fsm.status_queues import NAMED, STATUS
 
 
 def test_every_queue_of_a_service_is_declared_with_its_keys() -> None:
@@ -135,6 +136,16 @@ def test_what_is_sent_is_persistent_mandatory_and_has_its_id(headers: dict[str, 
 def test_what_no_broker_takes_is_refused_before_it_is_sent(unsendable: Outgoing, why: str) -> None:
     with pytest.raises(UnsendableError, match=why):
         encode(CHANNEL, unsendable)
+
+
+def test_who_nacks_is_known_where_none_of_ours_consumes() -> None:
+    named = Outgoing(new_message_id(), STATUS, "lab.1.running", b"{}", {NAMED: ["jedi.status.lab.0"]})
+    delayed = Outgoing(new_message_id(), delays.exchange(10), "watcher", b"{}")
+    assert [list(leaderless._unconsumed(one)) for one in (named, delayed, message())] == [
+        ["jedi.status.lab.0"],
+        [delays.exchange(10)],
+        [],
+    ]
 
 
 def test_slices_are_bounded_in_bytes_and_a_heavy_message_goes_alone() -> None:
