@@ -660,6 +660,12 @@ CREATE TABLE public.seat (
 )
 WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
 
+CREATE TABLE public.site_request (
+    site text NOT NULL,
+    getjob integer NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.unanswered (
     request_id uuid NOT NULL,
     owner text NOT NULL,
