@@ -6,8 +6,7 @@ While the database is away whoever asks is told so at once; it is looked for eve
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any, LiteralString
 
 import orjson
@@ -92,30 +91,9 @@ class Pool:
             self._tidying.cancel()
         await self._pool.close()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[LimitedAsyncConnection]:
+    def connection(self) -> "_Lent":
         """A connection of the pool, for one unit of work."""
-        if self._is_away:
-            raise TransientError(_AWAY)
-        try:
-            async with self._pool.connection() as connection:
-                try:
-                    yield connection
-                except psycopg.Error as error:
-                    if is_spoiled(error):
-                        await connection.close()  # the pool replaces it
-                        await self._renew()
-                    if connection.closed:
-                        self._tidy()
-                    raise
-                self._works()
-        except (PoolTimeout, PoolClosed) as error:
-            raise TransientError(f"no database connection: {error}") from error
-        except psycopg.Error as error:
-            meant = translated(error)
-            if meant is None:
-                raise
-            raise meant from error
+        return _Lent(self)
 
     async def rows(self, query: LiteralString, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of a query."""
@@ -165,3 +143,50 @@ class Pool:
         if self._is_away:
             self._is_away = False
             log.info("database_back", pool=self._name)
+
+    async def _lend(self) -> LimitedAsyncConnection:
+        if self._is_away:
+            raise TransientError(_AWAY)
+        try:
+            return await self._pool.getconn()
+        except (PoolTimeout, PoolClosed) as error:
+            raise TransientError(f"no database connection: {error}") from error
+
+    async def _take_back(self, connection: LimitedAsyncConnection, error: BaseException | None) -> None:
+        try:
+            if error is None:
+                self._works()
+            elif isinstance(error, psycopg.Error):
+                if is_spoiled(error):
+                    await connection.close()  # the pool replaces it
+                    await self._renew()
+                if connection.closed:
+                    self._tidy()
+        finally:
+            await self._pool.putconn(connection)
+
+
+class _Lent:
+    """A connection while it is out of the pool, for `async with`.
+
+    psycopg's own context would also commit, which costs as much as the rest: nothing is open then, for each statement
+    outside of a `transaction()` is one by itself. What was left open all the same, the pool rolls back.
+    """
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> LimitedAsyncConnection:
+        self._connection = await self._pool._lend()
+        return self._connection
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._pool._take_back(self._connection, error)
+        if isinstance(error, psycopg.Error):
+            meant = translated(error)
+            if meant is not None:
+                raise meant from error

@@ -26,6 +26,8 @@ _HEAR = {how: "\n".join((_Q["heard"], _Q[how], _Q["hear"])) for how in _STAMPS}
 _FREE_FOR_S = 60.0
 """So long after a stamp was waited for in vain none is waited for."""
 _TICK, _COUNT_ASKED = load("pulse")["tick"], load("pulse")["count_asked"]
+_STATES = f"{{{','.join(PLAIN_STATES)}}}"
+"""As PostgreSQL writes a list: psycopg would make it anew for each statement."""
 Answer = TypeVar("Answer")
 _STATEMENT_BYTES = 4 * 1024 * 1024
 
@@ -141,7 +143,7 @@ def _plain(reports: Sequence[PlainReport]) -> dict[str, Any]:
         }
         for number, (one, row) in enumerate(zip(reports, rows.outbox([r.message for r in reports]), strict=True))
     ]  # fmt: skip
-    return {"rows": rows.as_json(asked), "states": list(PLAIN_STATES), "beating": BEATING}
+    return {"rows": rows.as_json(asked), "states": _STATES, "beating": BEATING}
 
 
 def _portions(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:

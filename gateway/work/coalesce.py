@@ -71,6 +71,11 @@ class Coalescer(Generic[Item, Result]):
     def is_idle(self) -> bool:
         return self._worker is None or self._worker.done()
 
+    @property
+    def is_alone(self) -> bool:
+        """A single item is under way, and nobody waits behind it."""
+        return len(self._batch) == 1 and not self._gathered
+
     async def ask(self, item: Item) -> Result:
         """The result for `item`. Raises what its batch raised, or the item's own exception."""
         waiting = CURRENT.get()
@@ -153,6 +158,22 @@ def _interrupt(asked: Iterable[_Asked[Any, Any]]) -> None:
     """Nobody waits for ever for an answer that will not come."""
     for one in asked:
         one.fail(TransientError("interrupted"))
+
+
+class Pair(Generic[Item, Result]):
+    """Two coalescers of one kind: who asks while a single item is under way goes beside it.
+
+    That one mostly waits for the disk. Where many ask, batches are of many and go one at a time: two halves would cost
+    more (ADR 0042).
+    """
+
+    def __init__(self, make: Callable[[], Coalescer[Item, Result]]) -> None:
+        self._first, self._second = make(), make()
+
+    async def ask(self, item: Item) -> Result:
+        """The result for `item`."""
+        beside = self._first.is_alone and self._second.is_idle
+        return await (self._second if beside else self._first).ask(item)
 
 
 class Lanes(Generic[Key, Item, Result]):

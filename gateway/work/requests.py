@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.http.refusal import TooLargeError
 from gateway.ports import RequestStore
-from gateway.work.coalesce import Coalescer
+from gateway.work.coalesce import Coalescer, Pair
 from gateway.work.publishing import Publishing
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
@@ -40,8 +40,10 @@ class Requests:
             self._keep, _TOGETHER, lambda request: request.weight, _BYTES_TOGETHER, is_promise=True
         )
         self._heard: Coalescer[int, None] = Coalescer(self._hear, _TOGETHER)
-        self._plain: Coalescer[PlainReport, Taken | None] = Coalescer(
-            self._keep_plain, _TOGETHER, lambda report: len(report.message.body), _BYTES_TOGETHER, is_promise=True
+        self._plain: Pair[PlainReport, Taken | None] = Pair(
+            lambda: Coalescer(
+                self._keep_plain, _TOGETHER, lambda report: len(report.message.body), _BYTES_TOGETHER, is_promise=True
+            )
         )
 
     async def accept(self, messages: Sequence[Outgoing], audit: AuditRow | None = None) -> None:

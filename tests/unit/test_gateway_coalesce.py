@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.work.coalesce import Coalescer, Lanes
+from gateway.work.coalesce import Coalescer, Lanes, Pair
 from panda_fsm.errors import TransientError
 
 
@@ -165,5 +165,24 @@ def test_lanes_run_side_by_side_and_vanish() -> None:
         doubler.go.set()
         assert await asyncio.gather(*tasks) == [2, 4, 6]
         assert not lanes._lanes
+
+    asyncio.run(scene())
+
+
+def test_who_asks_while_a_single_one_is_under_way_goes_beside_it_and_a_crowd_gathers() -> None:
+    async def scene() -> None:
+        doubler = Doubler()
+        pair: Pair[int, int] = Pair(lambda: Coalescer(doubler.handle))
+        tasks = []
+        for n in (1, 2, 3, 4):
+            tasks.append(asyncio.create_task(pair.ask(n)))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert doubler.batches == [[1], [2]]
+        doubler.go.set()
+        assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
+        assert doubler.batches == [[1], [2], [3, 4]]
+        assert await asyncio.gather(*(pair.ask(n) for n in (5, 6, 7))) == [10, 12, 14]
+        assert doubler.batches[3:] == [[5, 6, 7]]
 
     asyncio.run(scene())
