@@ -53,7 +53,7 @@ def bring(driver: Driver, processes: Processes) -> None:
         driver.publish(factories.report(i, state) for i in ids for state in states)
 
     factories.store_file(processes.lab.source_storage, FAR)
-    for name in ("setupper", "setupper.submissions", "watcher", "relay", "adder"):
+    for name in ("setupper", "setupper.submissions", "watcher", "watcher.large", "relay", "adder"):
         processes.start(name)
     pilot(jobs("transferring"), "finished")
     wait_for("transferring", jobs("transferring"))

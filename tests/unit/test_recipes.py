@@ -15,7 +15,7 @@ from panda_fsm.jobs.table import JOB
 from plugins.experiments.registry import GROUP
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMPOSED = (ROOT / "command/compose.py").read_text()
+COMPOSED = (ROOT / "command/duties.py").read_text()
 ENTRIES: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
 
 
