@@ -3,13 +3,14 @@ PYTHON ?= python3
 JOBS ?= 20
 PILOTS ?= 2
 JSON ?=
+SOURCE ?= client
 ARGS ?=
 PROFILE ?=
 # Tests that run side by side, each on services of its own: they wait more than they work.
 WORKERS ?= 3
 
 BIN := .venv/bin
-CODE := panda_fsm engine consumers periodic plugins broker sql gateway jedi command lab bench tests
+CODE := panda_fsm engine consumers periodic plugins broker sql gateway jedi command lab bench tests examples/jedi/panda_fsm_jedi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system run demo up down status test unit check fmt bench docs schema lock
@@ -24,10 +25,10 @@ system: ## setup, and the Debian packages that running needs (apt as root, else 
 	@$(PYTHON) -m lab.bootstrap --system
 
 run: system ## start everything, send real jobs through, serve until Ctrl-C
-	@$(BIN)/python -m lab run --jobs $(JOBS) --pilots $(PILOTS)
+	@$(BIN)/python -m lab run --jobs $(JOBS) --pilots $(PILOTS) --source $(SOURCE)
 
-demo: system ## the same, but stop afterwards: JOBS=20 PILOTS=2 JSON=1
-	@$(BIN)/python -m lab demo --jobs $(JOBS) --pilots $(PILOTS) $(if $(JSON),--json)
+demo: system ## the same, but stop afterwards: JOBS=20 PILOTS=2 SOURCE=jedi JSON=1
+	@$(BIN)/python -m lab demo --jobs $(JOBS) --pilots $(PILOTS) --source $(SOURCE) $(if $(JSON),--json)
 
 up: system ## start everything in the background; then: source .run/env
 	@$(BIN)/python -m lab up

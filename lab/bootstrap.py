@@ -22,6 +22,7 @@ from lab import debian
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
+JEDI = ROOT / "examples" / "jedi"
 CLIENTS = VENV / "clients"
 """Older releases of panda-client, which the tests run beside the locked one: a folder each, for PYTHONPATH."""
 OLDEST, FIRST_UNSUPPORTED = (3, 11), (3, 13)
@@ -40,6 +41,7 @@ def set_up() -> None:
         _once("environment", f"{ROOT} {sys.version}", _create_environment)
         _once("dependencies", _digest(LOCK), _install_dependencies)
         _once("project", _digest(ROOT / "pyproject.toml"), _install_project)
+        _once("jedi", _digest(JEDI / "pyproject.toml"), _install_jedi)
         for client in sorted((ROOT / "tests" / "clients").glob("*.lock")):
             _once(client.stem, _digest(client), partial(_install_client, client))
 
@@ -80,6 +82,11 @@ def _install_project() -> None:
     # Editable, so that the code runs from the clone, yet with its metadata: plugins are found through
     # entry points. The build backend comes from the lock instead of an isolated, unlocked download.
     _pip("--no-deps", "--no-build-isolation", "-e", str(ROOT))
+
+
+def _install_jedi() -> None:
+    # What the extra `jedi` installs; its dependencies are ours too.
+    _pip("--no-deps", "--no-build-isolation", "-e", str(JEDI))
 
 
 def _install_client(lock: Path) -> None:

@@ -46,8 +46,9 @@ log = logging.getLogger(__name__)
 class Pilot:
     """Acquires jobs of one queue and runs them one after the other."""
 
-    def __init__(self, server: Server, queue: str, label: str, workdir: Path) -> None:
+    def __init__(self, server: Server, queue: str, label: str, workdir: Path, node: str | None = None) -> None:
         self._server, self._queue, self._label, self._workdir = server, queue, label, workdir
+        self._node = node or socket.gethostname()
         self._storages = storage_paths(json.loads(server.get("/cache/ddmendpoints.json")))
 
     def run_one(self) -> bool:
@@ -75,7 +76,7 @@ class Pilot:
     def _acquire(self) -> dict[str, Any] | None:
         free_mb = shutil.disk_usage(self._workdir).free >> 20
         request: dict[str, Any] = {"site_name": self._queue, "computing_element": self._queue}
-        request |= {"prod_source_label": self._label, "node": socket.gethostname(), "disk_space": free_mb}
+        request |= {"prod_source_label": self._label, "node": self._node, "disk_space": free_mb}
         reply = self._server.post("/api/v1/pilot/acquire_jobs", request)
         jobs = (reply.get("data") or {}).get("jobs") or []
         return jobs[0] if jobs else None
@@ -94,7 +95,7 @@ class Pilot:
     def _update(self, job: Job, fields: dict[str, Any]) -> None:
         """Reports to the server; raises PilotError if it answers that the job shall be killed."""
         body: dict[str, Any] = {"job_id": job.job_id, "attempt_nr": int(job.spec.get("attemptNr") or 0)}
-        body |= {"site_name": self._queue, "node": socket.gethostname(), "pilot_id": VERSION}
+        body |= {"site_name": self._queue, "node": self._node, "pilot_id": VERSION}
         body |= {"start_time": _utc(job.started), "core_count": 1}
         reply = self._server.post("/api/v1/pilot/update_job", body | fields)
         command = (reply.get("data") or {}).get("command") or reply.get("command") or ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.progress import Snapshot
 from lab.verify import Verdict, verify
-from lab.workload import FAILING_EXIT_CODE, Client, JobPlan, prepare_inputs
+from lab.workload import FAILING_EXIT_CODE, JobPlan, Source, prepare_inputs
 from panda_fsm.jobs.states import State
 
 PARTS = 4
@@ -22,9 +22,9 @@ JOBS = PARTS + 2
 class Chain:
     """Jobs that wait for each other. The one that merges comes when there is something to merge, as JEDI submits it."""
 
-    def __init__(self, client: Client, source_storage: Path, task_id: int) -> None:
+    def __init__(self, source: Source, source_storage: Path, task_id: int) -> None:
         self.task_id = task_id
-        self._client = client
+        self._source = source
         build, *inputs = prepare_inputs(source_storage, task_id, 1 + PARTS)
         self._plans = [
             replace(build, role="build"),
@@ -35,18 +35,20 @@ class Chain:
 
     def submit(self) -> None:
         """All but the last; one is killed while it waits for the build job."""
-        self._panda_ids = self._client.submit(self._plans)
-        self._client.kill([self._panda_ids[IS_KILLED - 1]])
+        self._panda_ids = self._source.submit(self._plans)
+        self._source.kill([self._panda_ids[IS_KILLED - 1]])
 
     def tend(self, snapshot: Snapshot) -> None:
         """Submit the job that merges, once its parts are there."""
         if len(self._plans) < JOBS and snapshot.count(State.MERGING) == len(GOOD):
             self._plans.append(self._merge)
-            self._panda_ids += self._client.submit([self._merge])
+            self._panda_ids += self._source.submit([self._merge])
 
     def verify(self, storages: dict[str, Path]) -> Verdict:
         """Whether each ended as planned, and the merged spectrum is that of its parts."""
-        verdict = verify(self._plans, self._client.describe(self._panda_ids), storages)
+        described = self._source.describe(self._panda_ids)
+        verdict = verify(self._plans, described, storages)
+        verdict.problems += self._source.problems(described)
         if len(self._plans) < JOBS:
             verdict.problems.append("there was nothing to merge")
         elif verdict.spectrum != verdict.merged:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
@@ -20,7 +21,7 @@ from lab.pilots import PilotPool
 from lab.progress import Progress, Snapshot, fetch_snapshot, hop_table
 from lab.site import QUEUE_STORAGE, SOURCE_STORAGE, LabFiles
 from lab.verify import Verdict, peak_of, verify
-from lab.workload import Client, ClientError, prepare_inputs
+from lab.workload import Client, ClientError, Source, prepare_inputs
 from panda_fsm.jobs.states import State
 
 TICK_S = 1.0
@@ -50,9 +51,11 @@ class StalledError(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the demo went. `chain` is of the jobs that wait for each other, if they were sent too."""
+    """How the demo went. `again`: jobs that failed and were done again. `chain`: of those that wait for each other."""
 
     task_id: int
+    source: str
+    again: int
     wall_s: float
     snapshot: Snapshot
     verdict: Verdict
@@ -72,10 +75,12 @@ def run_demo(
     json: bool,
     failing: int = 0,
     chain: bool = True,
+    jedi_url: str | None = None,
 ) -> int:
     """Sends `jobs` jobs through, the last `failing` of which fail as planned; 0 if all ended as expected.
 
-    With `chain` also some that wait for each other, at the same time.
+    With `chain` also some that wait for each other, at the same time. With `jedi_url`, the broker for JEDI's user, JEDI
+    hands them over instead of panda-client, and does again what failed.
 
     With `keep_serving` the pilots stay at work for whatever is submitted, until KeyboardInterrupt.
     """
@@ -84,7 +89,8 @@ def run_demo(
     with PilotPool(system.lab, system.url, system.run_dir, pilots) as pool:
         console.print(pool.remark)
         try:
-            outcome = _send_through(system, pool, console, jobs, failing, chain)
+            with _source(system, jedi_url) as source:
+                outcome = _send_through(system, source, pool, console, jobs, failing, chain)
         except ClientError as error:
             console.print(f"[red]{error}[/red]", soft_wrap=True)
             return 1
@@ -97,29 +103,46 @@ def run_demo(
 
 
 def _send_through(
-    system: RunningSystem, pool: PilotPool, console: Console, jobs: int, failing: int, chained: bool
+    system: RunningSystem, source: Source, pool: PilotPool, console: Console, jobs: int, failing: int, chained: bool
 ) -> Outcome:
     """Prepares, submits, watches until all jobs are final or nothing moves any more, verifies."""
-    task_id, client = int(time.time()), Client(system.lab.env)
+    task_id = int(time.time())
     plans = prepare_inputs(system.lab.source_storage, task_id, jobs, failing)
     console.print(f"{jobs} files of particle events lie in {system.lab.source_storage}")
     began = time.monotonic()
-    chain = _begin_chain(system, client, console, task_id + 1) if chained else None
-    panda_ids = client.submit(plans)
-    console.print(f"panda-client submitted task {task_id}: PandaIDs {panda_ids[0]} to {panda_ids[-1]}")
+    chain = _begin_chain(system, source, console, task_id + 1) if chained else None
+    panda_ids = source.submit(plans)
+    console.print(f"{source.name} submitted task {task_id}: PandaIDs {panda_ids[0]} to {panda_ids[-1]}")
     try:
-        snapshot = _watch(system.url, task_id, pool, console, jobs, chain)
+        snapshot = _watch(system.url, task_id, pool, console, jobs + source.again(plans), chain)
     except StalledError as error:
         console.print(f"[red]{error}[/red]")
         snapshot = fetch_snapshot(system.url, task_id)
     wall_s = time.monotonic() - began
     storages = {SOURCE_STORAGE: system.lab.source_storage, QUEUE_STORAGE: system.lab.queue_storage}
-    verdict = verify(plans, client.describe(panda_ids), storages)
-    return Outcome(task_id, wall_s, snapshot, verdict, chain.verify(storages) if chain else None)
+    described = source.describe(panda_ids)
+    verdict = verify(source.ends(plans), described, storages)
+    verdict.problems += source.problems(described)
+    return Outcome(
+        task_id, source.name, source.again(plans), wall_s, snapshot, verdict, chain.verify(storages) if chain else None
+    )
 
 
-def _begin_chain(system: RunningSystem, client: Client, console: Console, task_id: int) -> Chain:
-    chain = Chain(client, system.lab.source_storage, task_id)
+@contextmanager
+def _source(system: RunningSystem, jedi_url: str | None) -> Iterator[Source]:
+    client = Client(system.lab.env)
+    if jedi_url is None:
+        yield client
+        return
+    # Not needed, and perhaps not installed, where users submit.
+    from lab.jedi import JediSource
+
+    with JediSource(jedi_url, client) as jedi:
+        yield jedi
+
+
+def _begin_chain(system: RunningSystem, source: Source, console: Console, task_id: int) -> Chain:
+    chain = Chain(source, system.lab.source_storage, task_id)
     chain.submit()
     console.print(
         f"and task {task_id}: a build job, {PARTS} jobs that read what it makes (one will fail, one was killed),"
@@ -178,6 +201,8 @@ def _print_summary(console: Console, outcome: Outcome) -> None:
     if outcome.chain:
         ends = ", ".join(f"{count} {state}" for state, count in sorted(Counter(outcome.chain.states).items()))
         table.add_row("jobs that waited for each other", ends)
+    if outcome.again:
+        table.add_row(f"failed, and done again by {outcome.source}", str(outcome.again))
     table.add_row("wall time", f"{outcome.wall_s:.1f} s")
     if verdict.spectrum:
         table.add_row("Z peak over all outputs", peak_of(verdict.spectrum))
@@ -195,6 +220,8 @@ def _as_json(outcome: Outcome, pool: PilotPool) -> dict[str, object]:
     return {
         "ok": not outcome.problems,
         "task_id": outcome.task_id,
+        "source": outcome.source,
+        "again": outcome.again,
         "jobs": len(outcome.verdict.states),
         "finished": states[State.FINISHED],
         "failed": states[State.FAILED],

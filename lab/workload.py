@@ -8,10 +8,10 @@ import subprocess
 import sys
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from lab.event_file import event_file
 from panda_fsm.jobs.states import FileType, State
@@ -96,8 +96,34 @@ def _prepare_one(source_storage: Path, task_id: int, number: int, exit_code: int
     return JobPlan(task_id, number, lfn, guid, len(content), f"ad:{zlib.adler32(content):08x}", exit_code)
 
 
+class Source(Protocol):
+    """Who hands over the jobs of the demo, and says in the end what became of them."""
+
+    name: str
+
+    def submit(self, plans: Sequence[JobPlan]) -> list[int]:
+        """PandaIDs of the jobs, in the same order."""
+
+    def kill(self, panda_ids: Sequence[int]) -> None:
+        """Kill some of them."""
+
+    def describe(self, panda_ids: Sequence[int]) -> list[dict[str, Any] | None]:
+        """State, error codes and files of each, None for one the server does not know."""
+
+    def again(self, plans: Sequence[JobPlan]) -> int:
+        """How many jobs there will be more than plans: those that fail, and are done again."""
+
+    def ends(self, plans: Sequence[JobPlan]) -> Sequence[JobPlan]:
+        """The plans as they must end when that is over."""
+
+    def problems(self, described: Sequence[dict[str, Any] | None]) -> Iterable[str]:
+        """What else is wrong with these jobs."""
+
+
 class Client:
     """The real panda-client in processes of its own, because it reads its configuration when imported."""
+
+    name = "panda-client"
 
     def __init__(self, env: dict[str, str]) -> None:
         path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
@@ -116,6 +142,18 @@ class Client:
         """State, error codes and files of each job, None for one the server does not know."""
         reply: list[dict[str, Any] | None] = self._call("describe", list(panda_ids))
         return reply
+
+    def again(self, _plans: Sequence[JobPlan]) -> int:
+        """None: users submit anew."""
+        return 0
+
+    def ends(self, plans: Sequence[JobPlan]) -> Sequence[JobPlan]:
+        """As they are."""
+        return plans
+
+    def problems(self, _described: Sequence[dict[str, Any] | None]) -> Iterable[str]:
+        """It knows no more than it described."""
+        return ()
 
     def _call(self, verb: str, argument: object) -> Any:
         done = subprocess.run(

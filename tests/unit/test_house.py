@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVING = ("panda_fsm", "engine", "consumers", "periodic", "plugins", "broker", "sql", "gateway", "jedi", "command")
-AROUND = ("lab", "bench", "tests")
+AROUND = ("lab", "bench", "tests", "examples")
 MODULE_LINES, FUNCTION_LINES = 300, 40
 # Names that say nothing of what is inside.
 EMPTY_NAMES = {"util", "utils", "common", "helper", "helpers", "manager", "managers", "misc", "base"}
@@ -83,4 +83,5 @@ def test_nobody_else_owns_our_import_names() -> None:
     owners = packages_distributions()
     ours = [*(name for name in SERVING if (ROOT / name).is_dir()), *AROUND]
     taken = {name: set(owners.get(name, [])) - {"panda-fsm"} for name in ours}
+    taken["panda_fsm_jedi"] = set(owners.get("panda_fsm_jedi", [])) - {"panda-fsm-jedi"}
     assert not {name: others for name, others in taken.items() if others}
