@@ -75,15 +75,18 @@ class JediClient(Requester):
         for some in _chunks(jobids):
             self.ask("release_jobs", {"jobids": some})
 
-    def kill_jobs(self, jobids: Sequence[int], *, code: int = 50, comment: str = "") -> dict[int, str]:
-        """Kill jobs (code 50), have them ended for another place (51) or end the task early (52).
+    def kill_jobs(
+        self, jobids: Sequence[int], *, code: int = 50, comment: str = "", options: Sequence[str] = ()
+    ) -> dict[int, str]:
+        """Kill jobs (code 50), have them ended for another place (51) or end the task early (52); `options` as in HTTP.
 
         The result of each: killed, kill_requested, already_final, not_found or forbidden. Repeating is harmless, and
         every job that is killed gets a final status.
         """
         results: dict[int, str] = {}
+        asked = {"code": code, "comment": comment, "kill_options": list(options) or None}
         for some in _chunks(jobids):
-            reply = self.ask("kill_jobs", {"jobids": some, "code": code, "comment": comment})
+            reply = self.ask("kill_jobs", {**asked, "jobids": some})
             results |= {int(one["jobid"]): str(one["result"]) for one in reply.results}
         return results
 

@@ -47,6 +47,7 @@ class Requester(Connection):
     def __init__(self, url: str, vo: str, replies: str | None = None, again_s: float = AGAIN_S) -> None:
         super().__init__(url, f"jedi requests of {vo}")
         self.vo = vo
+        self._user: str | None = getattr(self._parameters.credentials, "username", None)
         self._replies = replies or replies_queue(vo)
         self._again_s = again_s
         self._connection_asked: BlockingConnection | None = None
@@ -64,7 +65,7 @@ class Requester(Connection):
 
     def envelope(self, msg_type: str, msg_id: str, fields: Mapping[str, Any]) -> bytes:
         """The body of a request."""
-        known = {"msg_type": msg_type, "schema": 1, "msg_id": msg_id, "vo": self.vo, "reply_to": self._replies}
+        known = {"msg_type": msg_type, "schema": 1, "msg_id": msg_id, "vo": self.vo}
         return encode(known | dict(fields))
 
     def wait(self, asked: Asked, timeout_s: float | None = None) -> Reply:
@@ -122,7 +123,10 @@ class Requester(Connection):
             content_encoding=asked.encoding,
             delivery_mode=2,
             message_id=asked.msg_id,
+            # Not in the body: for direct answers the broker puts in here where they are to go.
             reply_to=self._replies,
+            # The broker refuses a false one: a true one is whom the server takes us for.
+            user_id=self._user,
         )
         try:
             self._channel.basic_publish(EXCHANGE, ROUTING_KEY, asked.body, properties, mandatory=True)
