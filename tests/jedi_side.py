@@ -87,11 +87,11 @@ def submission(*jobs: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
 class Door:
     """The service of JEDI's requests with a store of its own, as a process has it."""
 
-    def __init__(self, database_url: str, outlet: Outlet | None = None) -> None:
+    def __init__(self, database_url: str, outlet: Outlet | None = None, vo: str = VO) -> None:
         store = JediRequests(database_url, 30)
         rules = Rules({factories.QUEUE}, lambda _vo, lfn: GenericPlugin.names.refusal(lfn))
         pages = Replays(database_url, 30)
-        self.service = RequestService(store, pages, handlers(store, rules, Replayer(pages, [VO])))
+        self.service = RequestService(store, pages, handlers(store, rules, Replayer(pages, [vo])))
         self.inside = InProcess(database_url, self.service, outlet)
 
     def put(self, body: bytes, **fields: Any) -> dict[str, Any] | None:
