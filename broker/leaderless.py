@@ -51,14 +51,15 @@ class Streak:
 
 
 class UnconsumedQueues:
-    """Notices queues without a leader by their nacks, where none of ours consumes them: delays, and what JEDI reads."""
+    """Notices queues without a leader by nacks and silence, where none of ours consumes them: delays, and what JEDI
+    reads."""
 
     def __init__(self, parameters: pika.URLParameters) -> None:
         self._parameters = parameters
         self._nacked: dict[str, Streak] = {}
 
     def note(self, message: Outgoing, confirmed: bool, further: Further) -> None:
-        """The broker took a message, or nacked it."""
+        """The broker took a message, or nacked it, or did not answer in time."""
         if confirmed and not self._nacked:
             return
         for queue in _unconsumed(message):

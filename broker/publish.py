@@ -33,6 +33,7 @@ class _Fate(Enum):
     UNKNOWN = 0
     CONFIRMED = 1
     RETURNED = 2
+    NACKED = 3
 
 
 class _Slice:
@@ -52,13 +53,15 @@ class _Slice:
         if self.outstanding == 0:
             self.over.set()
 
-    def tell(self, published: Published) -> None:
-        """Add what is known now."""
+    def tell(self, published: Published, *, is_silent: bool) -> None:
+        """Add what is known now. `is_silent`: the broker is there, and the time is up."""
         for message, fate in zip(self.messages, list(self.fates), strict=True):
             if fate is _Fate.CONFIRMED:
                 published.confirmed.append(message)
             elif fate is _Fate.RETURNED:
                 published.returned.append(message)
+            elif fate is _Fate.NACKED or (is_silent and message.message_id not in self.refused):
+                published.declined.append(message)
         published.refused.update(self.refused)
         published.lost = self.lost
 
@@ -84,17 +87,20 @@ class BrokerPublisher(BrokerThread):
     def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
         """Publish all, and wait up to `timeout_s` for the broker's word on them.
 
-        What is in none of the answer's lists may or may not have arrived; a nack says no more than that.
+        What is in none of the answer's lists may or may not have arrived; a nack says no more than that, nor does
+        silence.
         """
         deadline = time.monotonic() + timeout_s
         published = Published()
         if not self.ready.wait(timeout_s):
             return published
         for part in _slices(messages):
-            one = _Slice(part)
+            one, is_silent = _Slice(part), False
             if self._blocked_by is None and self.call(partial(self._send, one)):
-                one.over.wait(max(0.0, deadline - time.monotonic()))
-            one.tell(published)
+                is_silent = not one.over.wait(max(0.0, deadline - time.monotonic()))
+            if is_silent:
+                self.call(partial(self._note_silence, one))
+            one.tell(published, is_silent=is_silent)
             if one.outstanding:
                 break  # away, blocked or slow
         return published
@@ -173,8 +179,14 @@ class BrokerPublisher(BrokerThread):
             self._returned.discard(message.message_id)
             one.settle(index, _Fate.RETURNED)
         else:
-            one.settle(index, _Fate.CONFIRMED if confirmed else _Fate.UNKNOWN)
+            one.settle(index, _Fate.CONFIRMED if confirmed else _Fate.NACKED)
             self._unconsumed.note(message, confirmed, self.further)
+
+    def _note_silence(self, one: _Slice) -> None:
+        """What was not answered in time may be for a queue without a leader."""
+        for its, index in self._pending.values():
+            if its is one:
+                self._unconsumed.note(one.messages[index], False, self.further)
 
     def _unroutable(self, channel: Channel, method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         """Comes before the confirm of the same message. Its queue was deleted: declare everything again."""

@@ -32,8 +32,9 @@ class Window(Protocol):
 class Statuses(Protocol):
     """PostgreSQL as the reporter sees it."""
 
-    def window(self, limit: int) -> AbstractContextManager[Window | None]:
-        """The next messages, in one transaction; None while another reporter has its own."""
+    def window(self, limit: int, held: Sequence[tuple[str, int]]) -> AbstractContextManager[Window | None]:
+        """The next messages, but for those of the VOs and tasks that are held, in one transaction; None while another
+        reporter has its own."""
 
 
 class StatusPages(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import orjson
 import structlog
 
+from jedi.held_queues import HeldQueues
 from jedi.ports import Statuses, StatusQueues, Window
 from jedi.status import body
 from panda_fsm.effects import Outgoing
@@ -33,7 +34,8 @@ unless others fare alike, for then it is the broker that somebody must mend."""
 
 
 class Reporter:
-    """Any number may run: one tells, others stand by. What cannot be sent holds others up only while it is tried."""
+    """Any number may run: one tells, others stand by. What cannot be sent, and a queue that takes nothing, hold others
+    up only while they are tried."""
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Reporter:
         self._backoff = Backoff(*_BACKOFF_S)
         self._breaker = Breaker()
         self._window = _WINDOW
+        self._held = HeldQueues(shards)
         self._declared: dict[str, float] = {}
         self._tries: dict[int, int] = {}
         self._ending = threading.Event()
@@ -69,7 +72,7 @@ class Reporter:
     def _attempt(self) -> float:
         """One window; how long to wait before the next."""
         try:
-            with self._statuses.window(self._window) as window:
+            with self._statuses.window(self._window, self._held.tasks()) as window:
                 pause_s = _STAND_BY_S if window is None else self._report(window)
         except Exception as error:
             foreseen = kind_of(error) is not Kind.UNEXPECTED
@@ -82,11 +85,12 @@ class Reporter:
     def _report(self, window: Window) -> float:
         if not window.untold:
             return _TICK_S
-        self._declare({one.vo for one in window.untold})
-        messages = [_message(one, self._shards) for one in window.untold]
+        sent = self._held.sendable(window.untold)
+        self._declare({one.vo for one in sent})
+        messages = [_message(one, self._shards) for one in sent]
         published = self._publisher.publish(messages, self._confirm_timeout_s)
-        count = self._settle(window, messages, published)
-        return self._adapt(published, count, len(messages))
+        is_settled = self._settle(window, sent, messages, published)
+        return self._adapt(published, len(window.untold), len(messages), is_settled=is_settled)
 
     def _declare(self, vos: set[str]) -> None:
         """Have queues for these VOs, before the first message to them and from time to time."""
@@ -96,29 +100,41 @@ class Reporter:
                 self._queues.declare(vo)
                 self._declared[vo] = now
 
-    def _settle(self, window: Window, messages: Sequence[Outgoing], published: Published) -> int:
-        """Those before the first that the broker does not have are told, or buried; the others come again, in order.
+    def _settle(
+        self, window: Window, sent: Sequence[Untold], messages: Sequence[Outgoing], published: Published
+    ) -> bool:
+        """Of each queue, those before the first that the broker does not have are told, or buried; others come again,
+        in order.
 
-        Returns how many.
+        True when that is so of none, or only of queues that are held now.
         """
         confirmed = {message.message_id for message in published.confirmed}
+        not_taken = {message.message_id for message in (*published.declined, *published.returned)}
         told: list[int] = []
-        count = 0
-        for one, message in zip(window.untold, messages, strict=True):
+        stopped: set[str] = set()
+        is_settled = published.lost is None
+        for one, message in zip(sent, messages, strict=True):
+            queue = queue_of_task(one.vo, one.task_id, self._shards)
+            if queue in stopped:
+                continue
             if message.message_id in confirmed:
                 told.append(one.seq)
+                self._held.works(queue)
             elif (reason := self._given_up(one, message, published, len(messages) == 1)) is not None:
                 log.error("buried", message_id=message.message_id, reason=reason)
-                window.bury(one.seq, message, queue_of_task(one.vo, one.task_id, self._shards), reason)
+                window.bury(one.seq, message, queue, reason)
             else:
-                break
+                stopped.add(queue)
+                is_settled = is_settled and message.message_id in not_taken
+                if is_settled:
+                    self._held.failed(queue, one)
+                continue
             self._tries.pop(one.seq, None)
-            count += 1
         window.told(told)
         if told:
             self._breaker.succeeded()
             self._condition.note("publishing", None)
-        return count
+        return is_settled
 
     def _given_up(self, one: Untold, message: Outgoing, published: Published, is_alone: bool) -> str | None:
         """Why the broker will never take it; None: it may."""
@@ -137,15 +153,15 @@ class Reporter:
         may_bury = not is_systemic or time.time() - one.at > HOPELESS_FOR_S
         return reason if self._tries[one.seq] >= _TRIES and may_bury else None
 
-    def _adapt(self, published: Published, count: int, size: int) -> float:
+    def _adapt(self, published: Published, read: int, sent: int, *, is_settled: bool) -> float:
         """A window over which the broker closes the channel is bisected; one that goes through lets it grow again.
 
         Returns how long to wait before the next.
         """
         if published.lost is not None:
-            self._window = max(1, size // 2)
-        elif count == size:
-            there_is_more = size >= self._window // 2
+            self._window = max(1, sent // 2)
+        elif is_settled:
+            there_is_more = read >= self._window // 2
             self._window = min(_WINDOW, self._window * 2)
             self._backoff.reset()
             return 0.0 if there_is_more else _TICK_S / 2

@@ -73,6 +73,8 @@ class Published:
     confirmed: list[Outgoing] = field(default_factory=list)
     returned: list[Outgoing] = field(default_factory=list)
     """No queue takes them (now)."""
+    declined: list[Outgoing] = field(default_factory=list)
+    """The broker nacked them, or said nothing of them all the time though it was there."""
     refused: dict[str, str] = field(default_factory=dict)
     """By message id, why the broker will never take them."""
     lost: str | None = None

@@ -40,11 +40,12 @@ class Statuses:
         self._session.close()
 
     @contextmanager
-    def window(self, limit: int) -> Iterator["StatusWindow | None"]:
-        """The next messages, in order, in one transaction; None while another reporter has its own."""
+    def window(self, limit: int, held: Sequence[tuple[str, int]] = ()) -> Iterator["StatusWindow | None"]:
+        """The next messages, in order, but for those of the VOs and tasks that are held, in one transaction; None while
+        another reporter has its own."""
         with self._session.transaction() as connection:
             alone = connection.execute(_Q["be_alone"]).fetchone()
-            yield StatusWindow(connection, _untold(connection, limit)) if alone and alone[0] else None
+            yield StatusWindow(connection, _untold(connection, limit, held)) if alone and alone[0] else None
 
 
 class StatusWindow:
@@ -144,9 +145,10 @@ def _present(job: JobNow, row: _Row) -> Untold:
     return Untold(seq, new_message_id(), JOB_STATUS, *what, prev=None, service="replay", at=at, body=None, job=job)
 
 
-def _untold(connection: psycopg.Connection, limit: int) -> list[Untold]:
+def _untold(connection: psycopg.Connection, limit: int, held: Sequence[tuple[str, int]]) -> list[Untold]:
     """What comes next, as long as the files that are told with it are not too many."""
-    asked = {"limit": limit, "final": sorted(_FINAL)}
+    vos, task_ids = [vo for vo, _ in held], [task_id for _, task_id in held]
+    asked = {"limit": limit, "final": sorted(_FINAL), "vos": vos, "task_ids": task_ids}
     untold: list[Untold] = []
     files = 0
     for *told, number in connection.execute(_Q["window"], asked):

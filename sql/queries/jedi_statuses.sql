@@ -6,10 +6,14 @@
 SELECT pg_try_advisory_xact_lock(7237128, hashtext('jedi.status')), set_config('synchronous_commit', 'off', true)
 
 -- name: window
--- In the order of their numbers. `files`: of ended jobs, how many are told with it.
+-- In the order of their numbers, but for those of the tasks that are held. `files`: of ended jobs, how many are told with it.
 SELECT m.seq, m.msg_id::text, m.kind, m.vo, m.task_id, m.job_id, m.state, m.prev, m.service,
     extract(epoch FROM m.at)::float8, m.body, f.files
-FROM (SELECT * FROM jedi_message WHERE seq > 0 ORDER BY seq LIMIT %(limit)s) AS m
+FROM (
+    SELECT * FROM jedi_message
+    WHERE seq > 0 AND (vo, task_id) NOT IN (SELECT * FROM unnest(%(vos)s::text[], %(task_ids)s::bigint[]))
+    ORDER BY seq LIMIT %(limit)s
+) AS m
 CROSS JOIN LATERAL (
     SELECT count(*) AS files FROM job_file WHERE job_id = CASE WHEN m.state = ANY(%(final)s) THEN m.job_id END OFFSET 0
 ) AS f

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from jedi import held_queues, reporter
 from jedi.reporter import Reporter
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.states import State
@@ -62,12 +63,12 @@ def report(database_url: str, database: Database) -> Iterator[Callable[[Publishe
     statuses = Statuses(database_url, 30)
 
     def told(publisher: Publisher) -> Condition:
-        condition = Condition(lambda _part, _trouble: reporter.end())
-        reporter = Reporter(statuses, publisher, NoQueues(), SHARDS, 1, condition)
-        running = threading.Thread(target=reporter.run)
+        condition = Condition(lambda _part, _trouble: telling.end())
+        telling = Reporter(statuses, publisher, NoQueues(), SHARDS, 1, condition)
+        running = threading.Thread(target=telling.run)
         running.start()
         wait_until(lambda: not running.is_alive() or database.value(LEFT) == 0, "all is told, or it ends")
-        reporter.end()
+        telling.end()
         running.join(30)
         return condition
 
@@ -141,8 +142,40 @@ def test_what_is_not_confirmed_comes_again_with_all_behind_it(
             return Published(confirmed=[*messages[:3], *messages[4:]] if first else list(messages))
 
     assert report(Losing()).trouble is None
-    seqs = [orjson.loads(one.body)["seq"] for one in taken]
-    assert seqs == [*range(1, 17), *range(4, 17)]
+    told = [orjson.loads(one.body) for one in taken]
+    again = [seq for seq in range(4, 17) if queue_of_task("lab", told[seq - 1]["taskid"], SHARDS) == QUEUES[0]]
+    assert queue_of_task("lab", told[3]["taskid"], SHARDS) == QUEUES[0]
+    assert [one["seq"] for one in told] == [*range(1, 17), *again]
+
+
+def test_a_queue_that_takes_nothing_stops_no_other_and_gets_all_in_order_when_it_does(
+    move: Move, report: Callable[[Publisher], Condition], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is to be told there, the others' messages come behind it in the same windows."""
+    monkeypatch.setattr(reporter, "_WINDOW", 4)
+    monkeypatch.setattr(held_queues, "_ALONE_S", (0.1, 0.1))
+    bad, good = QUEUES
+    move(Trigger.PILOT_STARTING)
+    move(Trigger.PILOT_RUNNING)
+    total = int(database.value(LEFT))
+    heard: dict[str, list[int]] = {queue: [] for queue in QUEUES}
+    tries: list[int] = []
+
+    class Refusing(Outlet):
+        def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
+            published = Published()
+            for message in messages:
+                told = orjson.loads(message.body)
+                queue = queue_of_task("lab", told["taskid"], SHARDS)
+                works = queue == good or len(heard[good]) == total // 2
+                (published.confirmed if works else published.declined).append(message)
+                (heard[queue] if works else tries).append(told["seq"])
+            return published
+
+    assert report(Refusing()).trouble is None
+    assert {queue: sorted(seqs) for queue, seqs in heard.items()} == heard
+    assert sum(map(len, heard.values())) == total
+    assert set(tries) <= set(heard[bad][:4]), "after the first window, only the first of them is tried"
 
 
 def test_what_no_broker_takes_is_buried_and_holds_up_nobody(
@@ -214,7 +247,7 @@ def test_what_is_told_waits_for_the_broker(
 
 def test_a_database_that_is_away_is_trouble_and_no_end(database_url: str) -> None:
     gone = Statuses(database_url.rpartition("@")[0] + "@127.0.0.1:1/none", 5)
-    condition = Condition(lambda _part, _trouble: reporter.end())
-    reporter = Reporter(gone, Outlet(), NoQueues(), SHARDS, 1, condition)
-    reporter.run()
+    condition = Condition(lambda _part, _trouble: telling.end())
+    telling = Reporter(gone, Outlet(), NoQueues(), SHARDS, 1, condition)
+    telling.run()
     assert "jedi.status: TransientError" in str(condition.trouble)
