@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from consumers.reading import TAKES_LONG, Reading, failed_files, has_patterns, read
 from panda_fsm.codes import Component, DdmCode, Verdict
@@ -26,6 +27,7 @@ from panda_fsm.outcomes import (
 )
 from panda_fsm.plans import Go, Later, Park, Refuse, ask_again_s, left_open, waited_s
 from panda_fsm.ports import Experiments
+from panda_fsm.statuses import EVENTS_OF_FILES
 from panda_fsm.transfers import request, to_move
 
 GIVE_UP_S = 24 * 3600.0
@@ -114,7 +116,8 @@ class Adder(Service[Reading]):
         if not plan.transfers and not any(change.status is FileStatus.MERGING for change in settled):
             return _added(job, Verdict.FINISHED, reading, settled, blocks=blocks)
         # What its pilot said of the job was of its run.
-        changes = Changes(reading.new_files, settled, blocks, messages=requests, pilot={"job_sub_status": ""})
+        said = {"job_sub_status": ""} | _events(reading)
+        changes = Changes(reading.new_files, settled, blocks, messages=requests, pilot=said)
         return Advance(Trigger.OUTPUTS_MOVING if plan.transfers else Trigger.OUTPUTS_MERGING, changes)
 
     def _failed(self, job: Job, reading: Reading) -> Outcome:
@@ -176,7 +179,14 @@ def _added(
     requests: tuple[Message, ...] = (),
 ) -> Outcome:
     messages = (*requests, OutputsAdded(job_id=job.job_id, version=job.version, verdict=verdict))
-    return Record(Changes(reading.new_files, files, blocks, errors=errors, messages=messages, verdict=verdict))
+    said = _events(reading) if verdict is Verdict.FINISHED else {}
+    changes = Changes(reading.new_files, files, blocks, errors=errors, messages=messages, verdict=verdict, pilot=said)
+    return Record(changes)
+
+
+def _events(reading: Reading) -> dict[str, Any]:
+    """What only JEDI is told of a job."""
+    return {EVENTS_OF_FILES: reading.events} if reading.job.is_jedis and reading.events else {}
 
 
 def _is_due(event: AnyMessage, job: Job) -> bool:

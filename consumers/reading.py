@@ -10,7 +10,7 @@ from panda_fsm.codes import DdmCode
 from panda_fsm.errors import ReportError
 from panda_fsm.jobs.drafts import PATTERN
 from panda_fsm.jobs.job import File, Job, NewFile, grown
-from panda_fsm.jobs.metadata import guids_of
+from panda_fsm.jobs.metadata import NOTHING, written
 from panda_fsm.jobs.names import NameCheck
 from panda_fsm.jobs.report import OutputFile, parse_report, printable
 from panda_fsm.jobs.states import USER_LABELS, FileStatus, FileType
@@ -34,8 +34,9 @@ class Reading:
     alone, and what is wrong, if anything.
 
     `unreadable`: nothing of it could be read, which is no news where the pilot said itself what went wrong. `code`: the
-    DDM's error, where it is a certain one. `plan` is the plugin's, which is asked where nothing is wrong and the pilot
-    succeeded; `log_plan` is its answer about the log of a job that fails, if there is one to keep.
+    DDM's error, where it is a certain one. `events`: how many are in an output, by its number. `plan` is the plugin's,
+    which is asked where nothing is wrong and the pilot succeeded; `log_plan` is its answer about the log of a job that
+    fails, if there is one to keep.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class Reading:
     wrong: str | None = None
     unreadable: bool = False
     code: int = 0
+    events: dict[str, int] = field(default_factory=dict)
     plan: Plan = _NOT_ASKED
     log_plan: Plan | None = None
 
@@ -81,9 +83,14 @@ def read(job: Job, check: NameCheck) -> Reading:
     except ReportError as error:
         reading.wrong = str(error)
         return reading
-    guids = guids_of(job.metadata)
+    by_name = written(job.metadata)
     for file in reading.job.files:
-        _settle(file, reading, guids.get(file.lfn, ""))
+        _settle(file, reading, by_name.get(file.lfn, NOTHING).guid)
+    reading.events = {
+        str(file.seq): one.events
+        for file in reading.job.outputs
+        if (one := by_name.get(file.lfn)) is not None and one.events is not None
+    }
     return reading
 
 

@@ -1,6 +1,6 @@
 """The bodies of what JEDI is told: of a row that waits to be told and its job as it is, key by key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from panda_fsm.descriptions import FileRow
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.job import LIBRARY
 from panda_fsm.jobs.states import FileStatus, FileType, State
-from panda_fsm.statuses import JOB_STATUS, JobNow, Untold
+from panda_fsm.statuses import EVENTS_OF_FILES, JOB_STATUS, JobNow, Untold
 
 _FINAL = frozenset(state.value for state in FINAL)
 _ENDED_BY_KILL = (State.CANCELLED, State.CLOSED)
@@ -137,10 +137,11 @@ def _metrics(job: JobNow, read: int, written: int) -> dict[str, Any]:
 
 def _files(job: JobNow) -> list[dict[str, Any]]:
     ids: dict[str, Sequence[int | None]] = job.spec.get("file_ids") or {}
-    return [_file(file, job.state, ids.get(str(file.seq), (None,) * 4)) for file in job.files]
+    events = job.pilot.get(EVENTS_OF_FILES) or {}
+    return [_file(file, job.state, ids.get(str(file.seq), (None,) * 4), events) for file in job.files]
 
 
-def _file(file: FileRow, state: str, ids: Sequence[int | None]) -> dict[str, Any]:
+def _file(file: FileRow, state: str, ids: Sequence[int | None], events: Mapping[str, int]) -> dict[str, Any]:
     task_id, dataset_id, file_id, attempt_nr = ids
     return {
         "fileid": file_id,
@@ -153,7 +154,7 @@ def _file(file: FileRow, state: str, ids: Sequence[int | None]) -> dict[str, Any
         "guid": file.guid or None,
         "fsize": file.size,
         "checksum": file.checksum or None,
-        "nevents": None,
+        "nevents": events.get(str(file.seq)),
         "lumiblocknr": None,
     }
 

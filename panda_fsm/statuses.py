@@ -8,6 +8,8 @@ from panda_fsm.descriptions import FileRow
 
 JOB_STATUS = "job_status"
 """The kind of what is told of jobs."""
+EVENTS_OF_FILES = "events_of_files"
+"""Among what a pilot said of its job: how many events are in its outputs, by their numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,14 @@ def check_books(database: Database, task_id: int) -> None:
     )
     assert not open_blocks, open_blocks
     untold = database.rows(
-        "SELECT job_id, version FROM (SELECT h.job_id, h.version, t.destination FROM job_history h"
+        "SELECT job_id, version FROM (SELECT h.job_id, h.version, t.source, t.destination, row_number()"
+        " OVER (PARTITION BY h.job_id ORDER BY h.version) AS place FROM job_history h"
         " JOIN job USING (job_id) JOIN job_transition t USING (transition_id) WHERE task_id = %s AND is_jedis) AS h"
-        " FULL JOIN (SELECT job_id, version, state FROM jedi_message WHERE task_id = %s AND kind = 'job_status')"
-        " AS m USING (job_id, version) WHERE h.destination IS DISTINCT FROM m.state",
+        " FULL JOIN (SELECT job_id, version, prev, state, row_number() OVER (PARTITION BY job_id ORDER BY seq) AS place"
+        " FROM jedi_message WHERE task_id = %s AND kind = 'job_status') AS m USING (job_id, version)"
+        " WHERE (h.source, h.destination, h.place) IS DISTINCT FROM (m.prev, m.state, m.place)",
         of_task * 2,
     )
-    assert not untold, f"steps of jobs of JEDI that it is not told of, or others: {untold}"
+    assert not untold, f"steps of jobs of JEDI that it is not told of in order, or others: {untold}"
     dead = database.rows("SELECT queue, reason FROM dead_letter")
     assert not dead, dead

@@ -17,7 +17,7 @@ from gateway.http.decode import decode_json
 from gateway.http.refusal import RefusalError, TooLargeError
 from gateway.wire.pilot_requests import UpdateRequest
 from panda_fsm.codes import Component
-from panda_fsm.jobs.metadata import only_guids
+from panda_fsm.jobs.metadata import only_written
 from panda_fsm.messages import PilotReport, ReportState, new_message_id
 from panda_fsm.specs.names import snake, words
 from panda_fsm.specs.values import absent_to_none, number, printable
@@ -94,7 +94,7 @@ def _shortened(metadata: Any) -> Any:
     if not MAX_METADATA < len(text) <= _LONGEST_METADATA_READ:
         return metadata
     try:
-        return only_guids(decode_json(text)) or metadata
+        return only_written(decode_json(text)) or metadata
     except RefusalError:
         return metadata
 

@@ -17,7 +17,7 @@ from gateway.wire.description import describe
 from gateway.wire.pilot_report import MAX_METADATA, pilot_report
 from gateway.wire.pilot_requests import UpdateRequest
 from panda_fsm.jobs.facts import TableLimits
-from panda_fsm.jobs.metadata import guids_of
+from panda_fsm.jobs.metadata import Written, written
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import LARGEST_BODY, PilotReport, decode
 from panda_fsm.outcomes import Advance
@@ -182,12 +182,12 @@ def test_no_side_field_costs_a_report(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["metaData", "metadata", "meta_data"])
-def test_metadata_that_are_too_long_still_say_which_guids_the_payload_wrote(name: str) -> None:
+def test_metadata_that_are_too_long_still_say_what_the_payload_wrote(name: str) -> None:
     files = {"output": [{"subFiles": [{"name": "out.root", "file_guid": "G", "nentries": 1}]}]}
     metadata = json.dumps({"executor": "x" * MAX_METADATA, "files": files})
     for sent in (metadata, json.loads(metadata)):
         report = pilot_report(UpdateRequest.model_validate({"jobId": 1, "state": "finished", name: sent}))
-        assert guids_of(str(report.attributes["metadata"])) == {"out.root": "G"}
+        assert written(str(report.attributes["metadata"])) == {"out.root": Written("G", 1)}
     failed = pilot_report(UpdateRequest.model_validate({"jobId": 1, "state": "failed", name: metadata}))
     assert failed.attributes["metadata"] == metadata[:MAX_METADATA], "of these people read the beginning"
 

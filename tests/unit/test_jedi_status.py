@@ -59,6 +59,7 @@ def test_each_field_of_the_end() -> None:
     pilot = {
         "start_time": "1970-01-01T00:01:30+00:00", "n_events": 10, "hs06sec": 40, "max_pss": 5, "tot_rbytes": 2048,
         "cpu_consumption_time": 30, "core_count": 4, "memory_leak": 3, "job_metrics": "nEvents=10", "node": "wn7",
+        "events_of_files": {"2": 10},
     }  # fmt: skip
     told = ended(
         State.FINISHED,
@@ -82,7 +83,7 @@ def test_each_field_of_the_end() -> None:
     }  # fmt: skip
     assert told["files"][2] == {
         "fileid": 302, "datasetid": 22, "jeditaskid": 4711, "attemptnr": 0, "lfn": "out", "type": "output",
-        "status": "finished", "guid": "G", "fsize": 9, "checksum": "ad:1", "nevents": None, "lumiblocknr": None,
+        "status": "finished", "guid": "G", "fsize": 9, "checksum": "ad:1", "nevents": 10, "lumiblocknr": None,
     }  # fmt: skip
     assert [(one["fileid"], one["attemptnr"]) for one in told["files"]] == [
         (301, 1),
