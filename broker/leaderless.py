@@ -1,7 +1,8 @@
 """A quorum queue whose node was killed just after its declaration never finds a leader: it is made anew.
 
 It looks well: it can be declared, bound and asked. But consuming it ends the connection with 541, and what is published
-to it is nacked. What was in it is lost with it; the clock says the pending message of each job again.
+to it is nacked; or, if it had been made, deleted and made again in that moment, neither is answered at all. What was in
+it is lost with it; the clock says the pending message of each job again.
 """
 
 import threading
@@ -17,7 +18,7 @@ from broker.topology import Queue, queues
 from panda_fsm import delays
 from panda_fsm.bindings import Further
 from panda_fsm.effects import Outgoing
-from panda_fsm.status_queues import NAMED, STATUS
+from panda_fsm.status_queues import NAMED, REPLIES, STATUS
 
 log = structlog.get_logger()
 
@@ -75,6 +76,8 @@ def _unconsumed(message: Outgoing) -> Sequence[str]:
     """The queues that a message goes to and that none of ours consumes."""
     if message.exchange in _DELAYED:
         return (message.exchange,)
+    if message.exchange == "" and message.routing_key.startswith(f"{REPLIES}."):
+        return (message.routing_key,)
     return (message.headers or {}).get(NAMED, ()) if message.exchange == STATUS else ()
 
 
@@ -93,16 +96,42 @@ def revive(parameters: pika.URLParameters, queue: str, further: Further = frozen
 
 
 def _is_leaderless(parameters: pika.URLParameters, queue: str) -> bool:
-    with pika.BlockingConnection(parameters) as connection:
-        channel = connection.channel()
-        channel.basic_qos(prefetch_count=1)  # what comes meanwhile goes back
+    """A leader that is there answers who consumes. Silence must be met twice, on a connection of its own each."""
+    has_leader = _has_leader(parameters, queue)
+    if has_leader is None:
+        has_leader = _has_leader(parameters, queue)
+        return has_leader is not True
+    return not has_leader
+
+
+def _has_leader(parameters: pika.URLParameters, queue: str) -> bool | None:
+    """None: a broker that answers on this connection says nothing to who would consume the queue."""
+    asked = threading.Event()
+    answers: list[bool | BaseException] = []
+
+    def ask() -> None:
         try:
-            channel.basic_consume(queue, lambda *_: None)
+            with pika.BlockingConnection(parameters) as connection:
+                channel = connection.channel()
+                channel.queue_declare(queue, passive=True)
+                channel.basic_qos(prefetch_count=1)  # what comes meanwhile goes back
+                asked.set()
+                channel.basic_consume(queue, lambda *_: None)
+                answers.append(True)
         except ConnectionClosedByBroker as error:
-            if error.reply_code != INTERNAL_ERROR:
-                raise
-            return True
-    return False
+            answers.append(False if error.reply_code == INTERNAL_ERROR else error)
+        except (AMQPError, OSError) as error:
+            answers.append(error)
+
+    asking = threading.Thread(target=ask, name="ask for a leader", daemon=True)
+    asking.start()
+    asking.join(PATIENCE_S)
+    answer = answers[0] if answers else None
+    if isinstance(answer, BaseException):
+        raise answer
+    if answer is None and not asked.is_set():
+        raise AMQPError("the broker does not answer")
+    return answer
 
 
 def _make_anew(parameters: pika.URLParameters, queue: Queue) -> None:

@@ -1,15 +1,15 @@
 """Status queues in trouble: each is left alone for a while, then tried with one message, and stops no other."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from panda_fsm.status_queues import queue_of_task
 from panda_fsm.statuses import Untold
 from panda_fsm.trouble import Backoff
 
-_ALONE_S = (1.0, 10.0)
-"""A try may cost as long as a confirm is waited for, and all others wait with it."""
+_ALONE_S = (1.0, 20.0)
+"""A try may cost as long as a confirm is waited for, and all others wait so long."""
 
 
 @dataclass(slots=True)
@@ -34,20 +34,20 @@ class HeldQueues:
         return [task for held in self._held.values() if held.until > now for task in held.tasks]
 
     def sendable(self, untold: Sequence[Untold]) -> list[Untold]:
-        """What is sent of a window: of a queue in trouble its first message, when it is to be tried, and else none."""
-        return list(self._sendable(untold)) if self._held else list(untold)
-
-    def _sendable(self, untold: Sequence[Untold]) -> Iterator[Untold]:
-        now, tried = time.monotonic(), set[str]()
+        """What is sent of a window: a queue that is to be tried has its first message alone, for while the broker is
+        busy with one that has no leader, it confirms nothing else on the channel. Of the others in trouble none."""
+        if not self._held:
+            return list(untold)
+        now, good = time.monotonic(), []
         for one in untold:
-            queue = queue_of_task(one.vo, one.task_id, self._shards)
-            if (held := self._held.get(queue)) is None:
-                yield one
+            held = self._held.get(queue_of_task(one.vo, one.task_id, self._shards))
+            if held is None:
+                good.append(one)
                 continue
             held.tasks.add((one.vo, one.task_id))
-            if held.until <= now and queue not in tried:
-                tried.add(queue)
-                yield one
+            if held.until <= now:
+                return [one]
+        return good
 
     def failed(self, queue: str, one: Untold) -> None:
         """It did not take this message."""

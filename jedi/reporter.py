@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 import structlog
@@ -58,6 +59,7 @@ class Reporter:
         self._held = HeldQueues(shards)
         self._declared: dict[str, float] = {}
         self._tries: dict[int, int] = {}
+        self._unmade: dict[str, str] = {}
         self._ending = threading.Event()
 
     def run(self) -> None:
@@ -86,9 +88,12 @@ class Reporter:
         if not window.untold:
             return _TICK_S
         sent = self._held.sendable(window.untold)
+        self._unmade.clear()
         self._declare({one.vo for one in sent})
-        messages = [_message(one, self._shards) for one in sent]
-        published = self._publisher.publish(messages, self._confirm_timeout_s)
+        messages = [self._message(one) for one in sent]
+        published = self._publisher.publish(
+            [message for message in messages if message.message_id not in self._unmade], self._confirm_timeout_s
+        )
         is_settled = self._settle(window, sent, messages, published)
         return self._adapt(published, len(window.untold), len(messages), is_settled=is_settled)
 
@@ -109,7 +114,7 @@ class Reporter:
         True when that is so of none, or only of queues that are held now.
         """
         confirmed = {message.message_id for message in published.confirmed}
-        not_taken = {message.message_id for message in (*published.declined, *published.returned)}
+        not_taken = {message.message_id for message in (*published.declined, *published.returned)} | self._unmade.keys()
         told: list[int] = []
         stopped: set[str] = set()
         is_settled = published.lost is None
@@ -143,6 +148,8 @@ class Reporter:
         if message in published.returned:
             self._declared.pop(one.vo, None)
             reason = f"no queue takes it: {message.exchange} {message.routing_key}"
+        elif message.message_id in self._unmade:
+            reason = self._unmade[message.message_id]
         elif published.lost is not None and is_alone:
             reason = f"the broker closes the channel over it: {published.lost}"
         else:
@@ -167,14 +174,18 @@ class Reporter:
             return 0.0 if there_is_more else _TICK_S / 2
         return self._backoff.next_s()
 
+    def _message(self, one: Untold) -> Outgoing:
+        """As it goes to the broker, if a body can be made of it: else with no more than is certain, to be buried so."""
+        try:
+            return _message(one, orjson.dumps(body(one)), self._shards)
+        except Exception as error:
+            log.error("no_body", seq=one.seq, exc_info=True)
+            self._unmade[one.msg_id] = f"no body can be made of it: {type(error).__name__}: {error}"
+            return _message(one, orjson.dumps(body(replace(one, job=None, body=None))), self._shards)
 
-def _message(one: Untold, shards: int) -> Outgoing:
-    """As it goes to the broker: to its task's queue by name, and to whoever listens for its key."""
+
+def _message(one: Untold, told: bytes, shards: int) -> Outgoing:
+    """To its task's queue by name, and to whoever listens for its key."""
     about = one.state if one.kind == JOB_STATUS else one.kind
-    return Outgoing(
-        one.msg_id,
-        STATUS,
-        f"{one.vo}.{one.task_id}.{about}",
-        orjson.dumps(body(one)),
-        {NAMED: [queue_of_task(one.vo, one.task_id, shards)]},
-    )
+    named = {NAMED: [queue_of_task(one.vo, one.task_id, shards)]}
+    return Outgoing(one.msg_id, STATUS, f"{one.vo}.{one.task_id}.{about}", told, named)

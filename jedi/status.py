@@ -28,6 +28,8 @@ _METRICS = {
     "avgRSS": "avg_rss", "avgVMEM": "avg_vmem", "avgSWAP": "avg_swap", "avgPSS": "avg_pss", "diskIO": "disk_io",
     "memory_leak": "memory_leak", "memory_leak_x2": "memory_leak_x2", "hs06sec": "hs06sec",
 }  # fmt: skip
+_MOST = 2**63 - 1
+"""No sum of sizes is told that JSON's readers may not take, whatever pilots say."""
 _IN_BYTES = {
     f"{what}{how}": f"{what.lower()}_{how.lower()}"
     for what in ("tot", "rate") for how in ("RCHAR", "WCHAR", "RBYTES", "WBYTES")
@@ -69,6 +71,7 @@ def _final(job: JobNow) -> dict[str, Any]:
     inputs = [file for file in job.files if file.type == FileType.INPUT]
     data = {file.lfn: file.size for file in inputs if not file.lfn.endswith(LIBRARY)}
     stored = [file.size for file in job.files if file.type == FileType.OUTPUT and file.status in _STORED]
+    read, written = min(sum(data.values()), _MOST), min(sum(stored), _MOST)
     return {
         "final": True,
         "starttime": _moment(job.pilot.get("start_time"), job.started_at),
@@ -79,10 +82,10 @@ def _final(job: JobNow) -> dict[str, Any]:
         "job_ninputfiles": len(inputs),
         "job_ninputdatafiles": len(data),
         "job_noutputdatafiles": len(stored),
-        "job_inputfilebytes": sum(data.values()),
-        "job_outputfilebytes": sum(stored),
+        "job_inputfilebytes": read,
+        "job_outputfilebytes": written,
         "job_hs06sec": job.pilot.get("hs06sec"),
-        "metrics": _metrics(job, sum(data.values()), sum(stored)),
+        "metrics": _metrics(job, read, written),
         "files": _files(job),
     }
 

@@ -11,6 +11,7 @@ import pytest
 
 from jedi import held_queues, reporter
 from jedi.reporter import Reporter
+from lab.services import Services
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import Trigger
@@ -192,6 +193,19 @@ def test_what_no_broker_takes_is_buried_and_holds_up_nobody(
     assert "more than the" in reason
 
 
+def test_what_no_body_can_be_made_of_is_buried_and_holds_up_nobody(
+    move: Move, report: Callable[[Publisher], Condition], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_queues, "_ALONE_S", (0.1, 0.1))
+    made = reporter.body
+    monkeypatch.setattr(reporter, "body", lambda one: made(one) if one.job_id != 3 or one.job is None else {"x": 2**70})
+    outlet = Outlet()
+    report(outlet)
+    assert {orjson.loads(one.body)["jobid"] for one in outlet.taken} == set(TASKS) - {3}
+    ((key, reason),) = database.rows("SELECT routing_key, reason FROM dead_letter")
+    assert (key, reason.partition(":")[0]) == ("lab.3.defined", "no body can be made of it")
+
+
 def test_a_queue_that_was_deleted_is_made_again_and_gets_what_it_missed(
     move: Move, processes: Processes, broker_url: str, database: Database
 ) -> None:
@@ -204,6 +218,32 @@ def test_a_queue_that_was_deleted_is_made_again_and_gets_what_it_missed(
     wait_until(lambda: database.value(LEFT) == 0, "steps are told")
     assert {one["jobid"] for one in received(broker_url, *QUEUES) if one["status"] == "running"} == set(TASKS)
     assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+def test_a_queue_without_a_leader_is_made_anew_and_the_others_are_told_meanwhile(
+    services: Services, move: Move, processes: Processes, broker_url: str, database: Database
+) -> None:
+    bad, good = QUEUES
+    processes.start("jedi.status", **AS_SET)
+    wait_until(lambda: database.value(LEFT) == 0, "births are told")
+    with channel_of(broker_url) as channel:
+        channel.queue_delete(bad)
+        channel.connection.sleep(1.5)  # the others' names are on disk
+        for seconds in (0.15, 0.1):  # mostly it says nothing at all afterwards; made once, it nacks
+            channel.queue_delete(bad)
+            channel.queue_declare(bad, durable=True, arguments={"x-queue-type": "quorum"})
+            channel.queue_bind(bad, STATUS, bad)
+            channel.connection.sleep(seconds)
+    services.rabbitmq.kill()
+    services.rabbitmq.start()
+    move(Trigger.PILOT_RUNNING)
+    mine = [task for task in TASKS if queue_of_task("lab", task, SHARDS) == bad]
+    of_others = f"{LEFT} WHERE task_id <> ALL(%s)"
+    wait_until(lambda: database.value(of_others, (mine,)) == 0, "the others are told", 60)
+    told = {(one["taskid"], one["status"]) for one in received(broker_url, good)}
+    assert told == {(task, status) for task in set(TASKS) - set(mine) for status in ("defined", "running")}
+    wait_until(lambda: database.value(LEFT) == 0, "all is told", 120)
+    assert sorted({one["taskid"] for one in received(broker_url, bad)}) == mine
 
 
 def test_one_tells_and_another_takes_over(

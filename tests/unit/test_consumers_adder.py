@@ -293,16 +293,3 @@ def test_a_job_without_outputs_has_nothing_to_report() -> None:
     job = holding("NULL")
     job.files = job.files[:1]
     assert verdict(decide(job)) == ("finished", {}, "")
-
-
-@pytest.mark.parametrize("is_jedis", [True, False])
-def test_jedi_is_to_be_told_how_many_events_the_payload_wrote(is_jedis: bool) -> None:
-    files = [
-        {"name": "out.root", "nentries": 7},
-        {"name": "log.tgz", "nentries": "many"},
-        {"name": "else", "nentries": 1},
-    ]
-    metadata = json.dumps({"files": {"output": [{"subFiles": files}]}})
-    outcome = decide(holding(ALL, label="managed", metadata=metadata, is_jedis=is_jedis))
-    assert isinstance(outcome, Record)
-    assert (outcome.changes.pilot or {}) == ({"events_of_files": {"1": 7}} if is_jedis else {})

@@ -19,7 +19,7 @@ from panda_fsm.messages import JobEvent
 from panda_fsm.outcomes import Advance, Defer, Outcome, Record
 from panda_fsm.plans import Go, Transfer
 from tests import factories
-from tests.unit.test_consumers_adder import LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
+from tests.unit.test_consumers_adder import ALL, LOG, LOG_KEPT, MOVING, SUB, Experiments, F, decide, holding, verdict
 
 
 def reported(*lfns: str, lfn: str, **fields: Any) -> tuple[list[tuple[int, int, str]], dict[int, FileStatus], str]:
@@ -212,3 +212,16 @@ def test_whatever_is_reported_every_output_is_settled_under_a_name_of_its_own(re
     assert {file.status for file in job.outputs} <= SETTLED_OUTPUT
     assert len({file.lfn for file in job.files}) == len(job.files)
     assert all(error.diagnostic.isprintable() for error in outcome.changes.errors)
+
+
+@pytest.mark.parametrize("is_jedis", [True, False])
+def test_jedi_is_to_be_told_how_many_events_the_payload_wrote(is_jedis: bool) -> None:
+    files = [
+        {"name": "out.root", "nentries": 7},
+        {"name": "log.tgz", "nentries": "many"},
+        {"name": "no", "nentries": 1},
+    ]
+    metadata = json.dumps({"files": {"output": [{"subFiles": files}]}})
+    outcome = decide(holding(ALL, label="managed", metadata=metadata, is_jedis=is_jedis))
+    assert isinstance(outcome, Record)
+    assert (outcome.changes.pilot or {}) == ({"events_of_files": {"1": 7}} if is_jedis else {})

@@ -158,3 +158,9 @@ def test_site_activity_is_what_its_model_says() -> None:
     told = body(of_site)
     SiteActivity.model_validate_json(orjson.dumps(told), strict=True)
     assert counts.items() <= told.items()
+
+
+def test_sizes_that_nobody_believes_are_told_as_far_as_numbers_go() -> None:
+    huge = [file(seq, "output", f"out.{seq}", "ready", size=2**62) for seq in range(5)]
+    told = orjson.loads(orjson.dumps(ended(State.FINISHED, *huge)))
+    assert told["job_outputfilebytes"] == told["metrics"]["outputFileBytes"] == 2**63 - 1

@@ -141,9 +141,11 @@ def test_what_no_broker_takes_is_refused_before_it_is_sent(unsendable: Outgoing,
 def test_who_nacks_is_known_where_none_of_ours_consumes() -> None:
     named = Outgoing(new_message_id(), STATUS, "lab.1.running", b"{}", {NAMED: ["jedi.status.lab.0"]})
     delayed = Outgoing(new_message_id(), delays.exchange(10), "watcher", b"{}")
-    assert [list(leaderless._unconsumed(one)) for one in (named, delayed, message())] == [
+    reply = Outgoing(new_message_id(), "", "jedi.replies.lab", b"{}")
+    assert [list(leaderless._unconsumed(one)) for one in (named, delayed, reply, message())] == [
         ["jedi.status.lab.0"],
         [delays.exchange(10)],
+        ["jedi.replies.lab"],
         [],
     ]
 
