@@ -257,10 +257,10 @@ def _delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, bo
 
 def _died_in(method: Basic.Deliver, headers: Mapping[str, Any]) -> str:
     """What the broker gave up on belongs to the queue it died in last; or to the one that was missing."""
+    if method.exchange == JEDI_REQUESTS:  # it died nowhere yet, whatever its sender put into its headers
+        return JEDI_REQUESTS
     deaths = headers.get("x-death")
-    if isinstance(deaths, list) and deaths:
-        return str(deaths[0].get("queue"))
-    return JEDI_REQUESTS if method.exchange == JEDI_REQUESTS else DEAD_LETTERS
+    return str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else DEAD_LETTERS
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str | None:

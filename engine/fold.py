@@ -8,7 +8,7 @@ import structlog
 from panda_fsm import delays
 from panda_fsm.answers import Answer
 from panda_fsm.effects import Effects, Outgoing
-from panda_fsm.handler import DeadLetter, Delivery, Item
+from panda_fsm.handler import SENDER, DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.machine import Ignored
 from panda_fsm.messages import cut, new_message_id
@@ -114,15 +114,16 @@ def put_off(
         "key": delivery.routing_key,
         "reason": cut(reason),
     }
-    said = {"user_id": delivery.user_id, "reply_to": delivery.reply_to, "content_encoding": delivery.content_encoding}
-    headers |= {name: value for name, value in said.items() if value is not None}
     body, how = delays.as_text(delivery.body)
-    effects.outgoing.append(Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, body, headers | how))
+    headers |= delivery.sender | how
+    effects.outgoing.append(Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, body, headers))
 
 
 def to_dead_letter(delivery: Delivery, reason: str, error: str | None = None, *, is_tried: bool = True) -> DeadLetter:
-    """The message with all that is needed to understand and replay it."""
+    """The message with all that is needed to understand and replay it. Of its sender only the broker is believed."""
+    headers = {name: value for name, value in (delivery.headers or {}).items() if name not in SENDER}
+    headers |= delivery.sender
     return DeadLetter(
-        delivery.queue, delivery.exchange, delivery.routing_key, delivery.body, delivery.headers or {}, reason, error,
+        delivery.queue, delivery.exchange, delivery.routing_key, delivery.body, headers, reason, error,
         None if is_tried else delivery,
     )  # fmt: skip

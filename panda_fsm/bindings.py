@@ -30,6 +30,8 @@ DEAD_LETTERS = "dead_letters"
 JEDI_REQUESTS = "jedi.requests"
 """Exchange and queue of what JEDI asks for. It writes to the exchange: who may write to the default one may write into
 every queue."""
+FOREIGN = frozenset({JEDI_REQUESTS})
+"""Queues of messages that are not of our making: their services read them in their own way."""
 EVERYTHING = "#"
 _FACTS = ("job.", "block.")
 

@@ -12,6 +12,10 @@ from panda_fsm.outcomes import Outcome
 Prepared = TypeVar("Prepared")
 
 
+SENDER = ("user_id", "reply_to", "content_encoding")
+"""What the broker says of a message's sender: properties of the message, and lost when we send it again."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One message as the broker handed it over; `tag` acknowledges it.
@@ -33,6 +37,12 @@ class Delivery:
     user_id: str | None = None
     reply_to: str | None = None
     content_encoding: str | None = None
+
+    @property
+    def sender(self) -> dict[str, str]:
+        """What the broker says of who sent it, as headers of a message of ours that brings it back."""
+        said = {name: getattr(self, name) for name in SENDER}
+        return {name: value for name, value in said.items() if value is not None}
 
     @property
     def waited_s(self) -> float:

@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 from psycopg.rows import dict_row
 
+from panda_fsm import delays
+from panda_fsm.bindings import FOREIGN
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import PoisonError
+from panda_fsm.handler import SENDER
 from panda_fsm.messages import decode, new_message_id
 from sql import outbox
 from sql.queries import load
@@ -81,10 +84,18 @@ class DeadLetterBox:
                 connection.execute(_Q["settle"], {"ids": ids, "status": fate, "actor": actor})
             done.letters += len(ids)
 
-    def _to_send(self, rows: Sequence[tuple[int, str, bytes]], done: Settled) -> list[Outgoing]:
-        """Each goes to the queue that gave it up; where that is no more, to whoever takes such messages now."""
+    def _to_send(self, rows: Sequence[tuple[int, str, bytes, dict[str, str]]], done: Settled) -> list[Outgoing]:
+        """Each goes to the queue that gave it up; where that is no more, to whoever takes such messages now.
+
+        One that is not of our making goes back as it came, with what the broker said of its sender.
+        """
         messages = []
-        for number, queue, payload in rows:
+        for number, queue, payload, said in rows:
+            if queue in FOREIGN:
+                body, how = delays.as_text(bytes(payload))
+                sender = {name: said[name] for name in SENDER if name in said}
+                messages.append(Outgoing(new_message_id(), "", queue, body, sender | how))
+                continue
             try:
                 message = decode(bytes(payload))
             except PoisonError as error:

@@ -1,7 +1,7 @@
 -- What operators do with dead letters.
 
 -- name: listed
-SELECT dead_letter_id, at, queue, exchange, routing_key, reason, error, fingerprint, status, payload
+SELECT dead_letter_id, at, queue, exchange, routing_key, reason, error, fingerprint, status, headers, payload
 FROM dead_letter
 WHERE status = %(status)s AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(ids)s))
   AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
@@ -31,7 +31,7 @@ WITH next AS MATERIALIZED (
 SELECT dead_letter_id FROM weighed WHERE place = 1 OR weight <= %(bytes)s ORDER BY 1
 
 -- name: payloads
-SELECT dead_letter_id, queue, payload FROM dead_letter WHERE dead_letter_id = ANY(%(ids)s) ORDER BY 1
+SELECT dead_letter_id, queue, payload, headers FROM dead_letter WHERE dead_letter_id = ANY(%(ids)s) ORDER BY 1
 
 -- name: settle
 WITH settled AS (

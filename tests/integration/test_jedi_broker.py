@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pika
 import pytest
@@ -47,11 +48,12 @@ def status(number: int, queue: str = "jedi.status.lab.0") -> Outgoing:
     return Outgoing(new_message_id(), STATUS, f"lab.{number}.running", body, {NAMED: [queue]})
 
 
-def ask(url: str, body: bytes = b"{}") -> None:
+def ask(url: str, body: bytes = b"{}", headers: dict[str, Any] | None = None) -> None:
     """As JEDI does it: to the exchange, persistent, with the broker's confirm."""
+    said = pika.BasicProperties(delivery_mode=2, user_id=JEDI, headers=headers)
     with channel_of(url) as channel:
         channel.confirm_delivery()
-        channel.basic_publish(JEDI_REQUESTS, JEDI_REQUESTS, body, pika.BasicProperties(delivery_mode=2, user_id=JEDI))
+        channel.basic_publish(JEDI_REQUESTS, JEDI_REQUESTS, body, said)
 
 
 def vhost_of(broker_url: str) -> str:
@@ -122,7 +124,7 @@ def test_while_its_queue_is_missing_a_request_is_kept_for_people(
     jedi = services.rabbitmq.url_of(vhost_of(broker_url), JEDI)
     with channel_of(broker_url) as channel:
         channel.queue_delete(JEDI_REQUESTS)
-    ask(jedi, b"lost")
+    ask(jedi, b"lost", {"x-death": [{"queue": "watcher"}]})  # nor can it be made to look like one of ours
     with Consuming(broker_url, "dead_letters") as dead, Consuming(broker_url, JEDI_REQUESTS) as consuming:
         wait_until(lambda: dead.bodies == [b"lost"], "it is not lost")
         ask(jedi, b"found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from pika.exceptions import ChannelClosedByBroker
 
 from panda_fsm.bindings import JEDI_REQUESTS
+from sql.dead_letters import Choice, DeadLetterBox
 from tests.driver import Database
 from tests.jedi_side import job, request, submission
 from tests.polling import wait_until
@@ -31,10 +33,12 @@ class Jedi:
 
     def send(self, asked: Mapping[str, Any], **properties: Any) -> None:
         """Publish to the exchange, as JEDI does."""
-        self._channel.basic_publish(
-            JEDI_REQUESTS, "", json.dumps(asked).encode(),
-            pika.BasicProperties(delivery_mode=2, reply_to=self.replies, **properties), mandatory=True,
-        )  # fmt: skip
+        self.send_body(json.dumps(asked).encode(), **properties)
+
+    def send_body(self, body: bytes, **properties: Any) -> None:
+        """The same of whatever it wrote."""
+        said = pika.BasicProperties(delivery_mode=2, reply_to=self.replies, **properties)
+        self._channel.basic_publish(JEDI_REQUESTS, "", body, said, mandatory=True)
 
     def reply(self, timeout_s: float = 30) -> dict[str, Any]:
         """The next reply."""
@@ -100,3 +104,30 @@ def test_a_process_that_dies_in_the_middle_does_nothing_twice(
     assert len(set(ids)) == 60
     assert sorted(ids) == [job_id for (job_id,) in database.rows("SELECT job_id FROM job ORDER BY 1")]
     assert database.value("SELECT count(*) FROM audit") == 30
+
+
+def test_a_dead_letter_comes_back_as_it_was_sent(
+    jedi: Jedi, processes: Processes, database: Database, database_url: str
+) -> None:
+    """What was refused is taken once its cause is mended; its sender is who the broker named, whatever he wrote."""
+    asked = request("reserve_ids", msg_id="used", count=2, reply_to=None)
+    jedi.send(asked | {"count": 1}, user_id=jedi.user)
+    assert jedi.reply()["ok"]
+    packed = gzip.compress(json.dumps(asked).encode())
+    forged = {"user_id": "somebody", "reply_to": "jedi.replies.others", "key": "kill"}
+    jedi.send_body(packed, user_id=jedi.user, content_encoding="gzip", headers=forged)
+    jedi.send_body(b"no JSON", headers=forged)
+    assert not jedi.reply()["ok"]
+    wait_until(lambda: database.value("SELECT count(*) FROM dead_letter") == 2, "both are dead letters")
+    database.execute("DELETE FROM jedi_request")
+    processes.start("relay")
+    box = DeadLetterBox(database_url)
+    assert box.settle(Choice(queue=JEDI_REQUESTS), "replayed", "me").letters == 2
+    box.close()
+    again = jedi.reply()
+    assert (again["in_reply_to"], again["ok"], again["last"] - again["first"]) == ("used", True, 1)
+    actors = database.rows("SELECT actor FROM jedi_grant")
+    assert actors == [(jedi.user,)] * 2
+    wait_until(lambda: database.value("SELECT count(*) FROM dead_letter WHERE status = 'open'") == 1, "one is back")
+    (letter,) = database.rows("SELECT queue, payload, headers ? 'user_id' FROM dead_letter WHERE status = 'open'")
+    assert (letter[0], bytes(letter[1]), letter[2]) == (JEDI_REQUESTS, b"no JSON", False)
