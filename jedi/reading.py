@@ -20,6 +20,11 @@ ACTOR = "jedi"
 """Who asks, where the broker does not say."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's name for "gzip header and trailer"
+_ZIPPED = frozenset({"gzip", "x-gzip"})
+_PIECE = 8
+"""Bytes of a broken gzip that are unpacked at once: what is in a piece with the break is lost."""
+_BEGINNING = 64 * 1024
+"""So much of a broken one is looked at: who sent it, and what it is called, is told before its jobs, or not at all."""
 _PLAIN = frozenset({"", "identity", "utf-8", "utf8"})
 """Encodings that are none; some libraries name the character set here."""
 _STOMP_PLACES = ("/reply-queue/", "/amq/queue/", "/temp-queue/", "/queue/")
@@ -68,11 +73,12 @@ def read(delivery: Delivery) -> Asked:
 
 
 def _take(asked: Asked, content: dict[str, Any]) -> None:
+    content = {name: value for name, value in content.items() if value is not None}
     try:
         asked.request = REQUEST.validate_python(content)
     except ValidationError as error:
         where, what = first_complaint(error)
-        asked.refusal = ": ".join(part for part in (where.partition(".")[2], what) if part)
+        asked.refusal = cut(": ".join(part for part in (where.partition(".")[2], what) if part))
         return
     asked.content_hash = _hash({name: value for name, value in content.items() if name not in _NOT_OF_CONTENT})
 
@@ -113,20 +119,39 @@ def _reply_queue(named: object) -> str | None:
 def _unpacked(delivery: Delivery) -> tuple[bytes, str | None]:
     """The plain body; of one that is refused as much as is needed to tell its sender, and why."""
     body, encoding = delivery.body, (delivery.content_encoding or "").lower()
-    if encoding != "gzip" and encoding not in _PLAIN:
-        return body[:MOST_BYTES], f"content_encoding {cut(encoding, 40)!r}: gzip or none"
-    if encoding != "gzip" and not body.startswith(_GZIP_MAGIC):
-        return body[:MOST_BYTES], _TOO_LARGE if len(body) > MOST_BYTES else None
+    text, refusal = _unzipped(body) if body.startswith(_GZIP_MAGIC) else (body, None)
+    if encoding not in _ZIPPED and encoding not in _PLAIN:
+        refusal = f"content_encoding {cut(encoding, 40)!r}: gzip or none"
+    elif encoding in _ZIPPED and not body.startswith(_GZIP_MAGIC):
+        refusal = "the body is no gzip, as its encoding says it were"
+    elif len(text) > MOST_BYTES:
+        refusal = _TOO_LARGE
+    return text[:MOST_BYTES], refusal
+
+
+def _unzipped(body: bytes) -> tuple[bytes, str | None]:
+    """What was packed, as much as counts and one byte more, and what is wrong with it."""
     packed = zlib.decompressobj(_GZIP)
     try:
         plain = packed.decompress(body, MOST_BYTES + 1)
     except zlib.error as error:
-        return b"", f"the body is no gzip: {error}"
-    if len(plain) > MOST_BYTES:
-        return plain[:MOST_BYTES], _TOO_LARGE
-    if not packed.eof or packed.unused_data:
-        return plain, "the gzip body ends too early" if not packed.eof else "more follows after the gzip body"
-    return plain, None
+        return _unbroken(body), f"the body is no gzip: {error}"
+    if packed.eof:
+        return plain, "more follows after the gzip body" if packed.unused_data else None
+    return plain, "the gzip body ends too early"
+
+
+def _unbroken(body: bytes) -> bytes:
+    """What was packed before the place where it is broken, a few bytes after the others."""
+    packed, plain = zlib.decompressobj(_GZIP), bytearray()
+    try:
+        for start in range(0, len(body), _PIECE):
+            plain += packed.decompress(body[start : start + _PIECE])
+            if len(plain) > _BEGINNING:
+                break
+    except zlib.error:
+        pass
+    return bytes(plain)
 
 
 def _content(text: bytes, *, is_whole: bool) -> tuple[dict[str, Any], str | None]:

@@ -2,9 +2,18 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 
 from panda_fsm.jobs.drafts import Id, Name, Priority, Text
+from panda_fsm.specs.values import absent_to_none
 
 MOST_JOBS = 500
 MOST_BYTES = 1024 * 1024
@@ -16,13 +25,22 @@ MOST_PAGED = 500
 LONGEST_MESSAGE_ID = 128
 QUEUE = "jedi.requests"
 
+
+def _no_truth(value: Any) -> Any:
+    """Else true is number one, and somebody's first job is killed."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+Number = BeforeValidator(_no_truth)
 MessageId = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_MESSAGE_ID, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 ReplyTo = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
-TaskId = Annotated[int, Field(ge=1, le=2**62)]
+TaskId = Annotated[int, Field(ge=1, le=2**62), Number]
 Vo = Annotated[str, StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9_.\-]*$")]
-JobIds = Annotated[list[Id], Field(min_length=1, max_length=MOST_IDS, fail_fast=True)]
+JobIds = Annotated[list[Annotated[Id, Number]], Field(min_length=1, max_length=MOST_IDS, fail_fast=True)]
 
 
 class RefusedError(Exception):
@@ -39,7 +57,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     msg_type: str
-    schema_version: Literal[1] = Field(default=1, validation_alias="schema")
+    schema_version: Annotated[Literal[1], Number] = Field(default=1, validation_alias="schema")
     msg_id: MessageId
     reply_to: ReplyTo | None = None
     vo: Vo | None = None
@@ -49,7 +67,7 @@ class ReserveIds(Request):
     """A block of PandaIDs for jobs to come, the sender's for ever."""
 
     msg_type: Literal["reserve_ids"] = "reserve_ids"
-    count: Annotated[int, Field(ge=1, le=MOST_RESERVED)]
+    count: Annotated[int, Field(ge=1, le=MOST_RESERVED), Number]
 
 
 class SubmitJobs(Request):
@@ -80,7 +98,7 @@ class KillJobs(Request):
 
     msg_type: Literal["kill_jobs"] = "kill_jobs"
     jobids: JobIds
-    code: Annotated[int, Field(ge=0, le=999)] = 50
+    code: Annotated[int, Field(ge=0, le=999), Number] = 50
     comment: str | None = None
     kill_options: Annotated[list[str], Field(max_length=50)] | None = None
 
@@ -90,7 +108,7 @@ class SetPriority(Request):
 
     msg_type: Literal["set_priority"] = "set_priority"
     taskid: TaskId
-    priority: Priority
+    priority: Annotated[Priority, Number]
 
 
 class SetShare(Request):
@@ -99,7 +117,7 @@ class SetShare(Request):
     msg_type: Literal["set_share"] = "set_share"
     taskid: TaskId | None = None
     taskids: Annotated[list[TaskId], Field(min_length=1, max_length=MOST_TASKS)] | None = None
-    gshare: Annotated[Name, StringConstraints(min_length=1)]
+    gshare: Annotated[Name, StringConstraints(min_length=1, strip_whitespace=True), BeforeValidator(absent_to_none)]
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -129,10 +147,10 @@ class Replay(Request):
     """
 
     msg_type: Literal["replay"] = "replay"
-    since: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    since: Annotated[int, Field(ge=0, le=2**63 - 1), Number] | None = None
     taskid: TaskId | None = None
     jobids: JobIds | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST_PAGED)] = MOST_PAGED
+    limit: Annotated[int, Field(ge=1, le=MOST_PAGED), Number] = MOST_PAGED
     after: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9\-]*$")] | None = None
 
     @model_validator(mode="after")

@@ -39,7 +39,8 @@ def draft(
 
     Raises ValueError, or pydantic's own kind of it, that says what is wrong with which attribute.
     """
-    files = sent.get("Files") or []
+    files = sent.get("Files")
+    files = [] if files is None else files
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise ValueError("Files: must be a list of objects")
     spec = _specification(sent, request)

@@ -107,7 +107,8 @@ def _sent(one: Any) -> _Sent:
     sent = _Sent(one)
     try:
         sent.job_id = _id("PandaID", one.get("PandaID"))
-        olds = one.get("oldpandaids") or []
+        olds = one.get("oldpandaids")
+        olds = [] if olds is None else olds
         if not isinstance(olds, list) or len(olds) > MOST_IDS:
             raise ValueError(f"oldpandaids: must be a list of at most {MOST_IDS} PandaIDs")
         sent.olds = [old for one in olds if (old := _id("oldpandaids", one)) is not None]

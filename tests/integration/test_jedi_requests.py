@@ -14,6 +14,7 @@ import pytest
 
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.states import State
+from panda_fsm.messages.envelope import LONGEST_REASON
 from panda_fsm.trouble import SUSPECT_FOR_S
 from tests.driver import Database
 from tests.inprocess import Outlet, put
@@ -163,7 +164,11 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str, bool]] = {
     "40 MB": (_large(40_000_000), {}, "more than 1048576 bytes", True),
     "a gzip bomb": (gzip.compress(_large(300_000_000)), {}, "more than 1048576 bytes", True),
     "gzip cut off": (gzip.compress(_large(1000))[:-20], {}, "ends too early", True),
-    "no gzip": (_large(10), {"content_encoding": "gzip"}, "no gzip", False),
+    "no gzip": (_large(10), {"content_encoding": "gzip"}, "no gzip", True),
+    "gzip with another sum": (gzip.compress(_large(10))[:-8] + b"\0" * 8, {}, "no gzip", True),
+    "gzip with more behind": (gzip.compress(_large(10)) + b"x", {}, "more follows", True),
+    "gzip twice": (gzip.compress(gzip.compress(_large(10))), {"content_encoding": "gzip"}, "not JSON", False),
+    "packed, and called otherwise": (gzip.compress(_large(10)), {"content_encoding": "br"}, "content_encoding", True),
     "another packing": (_large(10), {"content_encoding": "br"}, "content_encoding 'br'", True),
     "broken": (_large(10).replace(b"managed", b"man\naged"), {}, "not JSON", True),
     "cut off": (_large(10)[:-30], {}, "not JSON", True),
@@ -174,10 +179,22 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str, bool]] = {
     "no msg_id": (json.dumps(HEAD | {"msg_id": None}).encode(), {}, "msg_id", False),
     "a long msg_id": (json.dumps(HEAD | {"msg_id": "x" * 129}).encode(), {}, "msg_id", False),
     "no msg_type": (json.dumps(HEAD | {"msg_type": None}).encode(), {}, "msg_type", True),
+    "a long msg_type": (json.dumps(HEAD | {"msg_type": "x" * 100_000}).encode(), {}, "Input tag", True),
     "an unknown msg_type": (json.dumps(HEAD | {"msg_type": "reassign_jobs"}).encode(), {}, "reassign_jobs", True),
     "a newer schema": (json.dumps(HEAD | {"schema": 2, "jobs": [{}]}).encode(), {}, "schema", True),
     "5001 ids": (json.dumps(HEAD | {"msg_type": "reserve_ids", "count": 5001}).encode(), {}, "count", True),
     "1001 kills": (json.dumps(HEAD | {"msg_type": "kill_jobs", "jobids": [1] * 1001}).encode(), {}, "jobids", True),
+    **{
+        f"{value} as {name} of {msg_type}": (
+            json.dumps(HEAD | {"jobids": [1], "taskid": 1} | {"msg_type": msg_type, name: value}).encode(),
+            {}, name, True,
+        )
+        for msg_type, name, value in [
+            ("reserve_ids", "count", True), ("kill_jobs", "jobids", [True]), ("kill_jobs", "code", True),
+            ("set_priority", "priority", True), ("hold_task", "taskid", True), ("hold_task", "schema", True),
+            ("set_share", "gshare", "NULL"), ("set_share", "gshare", "  "),
+        ]
+    },
     "a strange code": (
         json.dumps(HEAD | {"msg_type": "kill_jobs", "jobids": [1], "code": "x"}).encode(), {}, "code", True
     ),
@@ -193,11 +210,20 @@ def test_what_cannot_be_taken_is_answered_where_that_is_possible_and_kept_with_i
     reply = door.put(body, **fields)
     ((why, payload),) = database.rows("SELECT reason, payload FROM dead_letter")
     assert reason in why
+    assert len(why) <= LONGEST_REASON
     assert bytes(payload) == body
     assert (reply is not None) == is_told
     if reply is not None:
         assert (reply["in_reply_to"], reply["ok"], reply["error"]) == ("large", False, why)
     assert written(database) == before
+
+
+def test_null_says_as_much_as_nothing(door: Door) -> None:
+    (job_id,) = door.submit([job(1)], to_pending=None, relationtype=None, fqans=None, schema=None)
+    asked = request("kill_jobs", jobids=[job_id], code=None, comment=None, kill_options=None)
+    assert door.ask(asked)["results"] == [{"jobid": job_id, "result": "killed"}]
+    assert door.ask({name: value for name, value in asked.items() if value is not None})["ok"], "the same request"
+    assert not door.ask(request("reserve_ids", count=None))["ok"], "what is needed is missing"
 
 
 def test_bad_requests_one_after_the_other_stop_nobody(door: Door, database: Database) -> None:
