@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from jedi import held_queues, reporter
+from jedi import held_queues, reporter, status
 from jedi.reporter import Reporter
 from lab.services import Services
 from panda_fsm.effects import Effects, Outgoing
@@ -197,7 +197,7 @@ def test_what_no_body_can_be_made_of_is_buried_and_holds_up_nobody(
     move: Move, report: Callable[[Publisher], Condition], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(held_queues, "_ALONE_S", (0.1, 0.1))
-    made = reporter.body
+    made = status.body
     monkeypatch.setattr(reporter, "body", lambda one: made(one) if one.job_id != 3 or one.job is None else {"x": 2**70})
     outlet = Outlet()
     report(outlet)
