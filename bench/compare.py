@@ -21,7 +21,10 @@ from bench.report import LINES, Line
 from bench.run import USUAL
 
 _HERE = Path(__file__).resolve().parent.parent
-_SINCE = {"empty_claims", "http_few", "http_anew", "http_described", "http_burst", "steady", "history"}
+_SINCE = {
+    "empty_claims", "http_few", "http_anew", "http_described", "http_burst", "steady", "history", "jedi_lifecycles",
+    "jedi_submit",
+}  # fmt: skip
 """Measures that another checkout may not have."""
 QUIET_CORES = 0.15
 """What strangers may take before a run is not to be believed."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jedi.specs import FILE_IDS
 from lab.site import QUEUE, QUEUE_STORAGE, SOURCE_STORAGE, VO
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.drafts import FileDraft, JobDraft
@@ -35,9 +36,18 @@ def names(number: int) -> tuple[str, str, str]:
 
 
 def draft(
-    job_id: int, task_id: int, destination: str = QUEUE_STORAGE, *, site: str = QUEUE, reads: int | None = None
+    job_id: int,
+    task_id: int,
+    destination: str = QUEUE_STORAGE,
+    *,
+    site: str = QUEUE,
+    reads: int | None = None,
+    is_jedis: bool = False,
 ) -> JobDraft:
-    """A job as the gateway would make it of a user's submission; it reads its own input, or that of job `reads`."""
+    """A job as the gateway would make it of a user's submission; it reads its own input, or that of job `reads`.
+
+    One of JEDI's differs by nothing but that, and by JEDI's ids of its files.
+    """
     _, written, logged = names(job_id)
     read = names(job_id if reads is None else reads)[0]
     return JobDraft(
@@ -48,7 +58,8 @@ def draft(
             "transformation": "http://127.0.0.1/trf/user/pair_mass.py", "job_parameters": f"-i {read} -o {written}",
             "processing_type": "panda-client", "prod_user_name": "bench", "destination_se": destination,
             "max_attempt": 1, "n_events": 1000, "working_group": "bench", "resource_type": "SCORE",
-        },
+        } | ({FILE_IDS: _file_ids(job_id, task_id)} if is_jedis else {}),
+        is_jedis=is_jedis,
         files=[
             FileDraft(type="input", lfn=read, scope=SCOPE, dataset="user.bench.events", size=len(CONTENT),
                       checksum=f"ad:{CHECKSUM}"),
@@ -58,6 +69,11 @@ def draft(
                       destination_block="user.bench.logs", destination=destination),
         ],
     )  # fmt: skip
+
+
+def _file_ids(job_id: int, task_id: int) -> dict[str, list[int]]:
+    """Task, dataset, file and attempt, as JEDI numbers them."""
+    return {str(seq): [task_id, 3 * task_id + seq, 3 * job_id + seq, 1] for seq in range(3)}
 
 
 def submissions(drafts: Sequence[JobDraft], bunch: int) -> list[Outgoing]:

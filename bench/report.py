@@ -73,6 +73,8 @@ LINES = (
     Line("burst_shed_share", "2,000 connections ask at once, share turned away", ""),
     Line("burst_served_p99_ms", "p99 of the served", "ms", of="2,000 connections ask at once"),
     Line("burst_recovered_s", "a lone request as quick as before after", "s", of="2,000 connections ask at once"),
+    Line("jedi_submit_per_s", "jobs of JEDI's stored and answered, bunches of 500", "jobs/s", 1000),
+    Line("jedi_lifecycles_to_usual", "server side with JEDI told of each step, to without", "", 0.85),
     Line("sql_lifecycles_per_s", "the same rows by plain SQL, one process", "jobs/s"),
     Line("ratio_to_sql", "server side to plain SQL", ""),
     Line("broker_messages_per_s", "the same messages, bare broker", "/s"),
@@ -108,6 +110,9 @@ def show(results: dict[str, Any]) -> None:
     for name in ("server_side", "http_lifecycles", "steady"):
         if name in details:
             console.print(_costs(name, details[name]))
+    for name, side in details.get("jedi_lifecycles", {}).items():
+        if isinstance(side, dict):
+            console.print(_costs(f"jedi_lifecycles, {name}", side))
     if "footprint" in details:
         console.print(_footprint(details["footprint"]))
 

@@ -17,6 +17,8 @@ from bench import (
     history,
     http_lifecycles,
     http_rates,
+    jedi_lifecycles,
+    jedi_submit,
     jobs,
     limits,
     lone,
@@ -230,6 +232,18 @@ class Run:
             "history_list_p95_ms": max(outcome.p95_ms("list of a task"), outcome.p95_ms("list of a user")),
         }
 
+    def jedi_lifecycles(self) -> None:
+        """Measure 14."""
+        outcome = jedi_lifecycles.measure(self._plant, 5000 // self._scale, max(1, 2 // self._scale), task_id=1000)
+        self._details["jedi_lifecycles"] = outcome.as_json()
+        self.results["jedi_lifecycles_to_usual"] = round(outcome.ratio, 3)
+
+    def jedi_submit(self) -> None:
+        """Measure 15."""
+        outcome = jedi_submit.measure(self._plant, 2000, max(1, 5 // self._scale), task_id=2000)
+        self._details["jedi_submit"] = outcome.as_json()
+        self.results["jedi_submit_per_s"] = round(outcome.jobs_per_s, 1)
+
     def footprint(self) -> None:
         """Measure 6."""
         self._details["footprint"] = footprint.measure(self._plant)
@@ -255,6 +269,8 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "http_rates": Run.http_rates,
     "empty_claims": Run.empty_claims,
     "http_burst": Run.http_burst,
+    "jedi_lifecycles": Run.jedi_lifecycles,
+    "jedi_submit": Run.jedi_submit,
     "footprint": Run.footprint,
     "steady": Run.steady,
     "history": Run.history,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,18 +60,36 @@ class Outcome:
         }
 
 
-def prepare(plant: Plant, count: int, task_id: int, moving: bool = False, bunch: int = jobs.BUNCH) -> Load:
-    """Make the messages and lay the inputs: at the queue's storage, or elsewhere when they shall be moved."""
+def prepare(
+    plant: Plant,
+    count: int,
+    task_id: int,
+    moving: bool = False,
+    bunch: int = jobs.BUNCH,
+    *,
+    tasks: int = 1,
+    is_jedis: bool = False,
+) -> Load:
+    """Make the messages and lay the inputs: at the queue's storage, or elsewhere when they shall be moved.
+
+    Each bunch is of one of the tasks, whose ids begin with `task_id`.
+    """
     job_ids = plant.job_ids(count)
     jobs.lay_inputs(plant.lab.source_storage if moving else plant.lab.queue_storage, job_ids)
-    drafts = [jobs.draft(job_id, task_id, jobs.home_of(moving)) for job_id in job_ids]
+    drafts = [
+        jobs.draft(job_id, task_id + number // bunch % tasks, jobs.home_of(moving), is_jedis=is_jedis)
+        for number, job_id in enumerate(job_ids)
+    ]
     reports = {job_id: jobs.reports(job_id) for job_id in job_ids}
     return Load(task_id, moving, job_ids, jobs.submissions(drafts, bunch), reports)
 
 
-def measure(plant: Plant, load: Load) -> Outcome:
-    """Send the load through and wait for its end; then check that everything is as it should be."""
-    wall_s, cost = asyncio.run(_Driver(plant, load).run())
+def measure(plant: Plant, load: Load, await_rest: Callable[[float], None] | None = None) -> Outcome:
+    """Send the load through and wait for its end; then check that everything is as it should be.
+
+    `await_rest` returns when what else belongs to it is done too; it is given the time to give up at.
+    """
+    wall_s, cost = asyncio.run(_Driver(plant, load).run(await_rest))
     transitions = check_jobs(plant, load.job_ids)
     if load.moving:
         _check_moved(plant, load.job_ids)
@@ -90,8 +108,8 @@ class _Driver:
         self._ended_before = 0
         self._give_up_at = time.monotonic() + _GRACE_S + _S_PER_JOB * len(load.job_ids)
 
-    async def run(self) -> tuple[float, Cost]:
-        """Until all jobs have ended; returns the seconds that took, and what it cost."""
+    async def run(self, await_rest: Callable[[float], None] | None) -> tuple[float, Cost]:
+        """Until all jobs have ended, and the rest is done; returns the seconds that took, and what it cost."""
         async with self._traffic:
             self._ended_before = self._plant.final_jobs()
             with self._plant.metered() as costs:
@@ -102,6 +120,8 @@ class _Driver:
                         group.create_task(self._be_pilots())
                 left_s = self._give_up_at - time.monotonic()
                 self._plant.await_final(self._ended_before + len(self._load.job_ids), left_s)
+                if await_rest is not None:
+                    await_rest(self._give_up_at)
                 wall_s = time.monotonic() - started
             return wall_s, costs[0]
 
