@@ -29,7 +29,7 @@ _CLOSE_WITHIN_S = 5.0
 _SWEEP_S = 0.5
 _BLOCKED_S = 1.0
 """What was on its way when the broker said that it is blocked is waited for so long: some of it was read before."""
-_LINGER_S = 0.05
+_LINGER_S = 0.02
 """So long messages gather while many come: nobody waits for them, and each write wakes us, the broker and a service."""
 _ENOUGH = 200
 """Messages that are written without waiting for more."""

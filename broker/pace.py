@@ -5,7 +5,7 @@ import time
 
 _BUSY_PER_S = 100
 _MEMORY_S = 0.5
-_LONG_S = 0.1
+_LONG_S = 0.05
 _SHORT_S = 0.005
 """What was published together comes together, though not quite at once."""
 _IN_BUNCHES = 1.25

@@ -7,7 +7,7 @@ from broker.pace import Pace
 
 @pytest.mark.parametrize(
     ("every_s", "together", "linger_s"),
-    [(0.05, 1, 0), (0.05, 3, 0.005), (0.011, 1, 0), (0.005, 1, 0.1), (0.05, 20, 0.1)],
+    [(0.05, 1, 0), (0.05, 3, 0.005), (0.011, 1, 0), (0.005, 1, 0.05), (0.05, 20, 0.05)],
     ids=["one after another", "in small bunches", "just not busy", "busy", "busy in bunches"],
 )
 def test_it_waits_where_more_will_come(
