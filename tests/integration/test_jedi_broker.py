@@ -127,16 +127,15 @@ def test_while_its_queue_is_missing_a_request_is_kept_for_people(
     ask(jedi, b"lost", {"x-death": [{"queue": "watcher"}]})  # nor can it be made to look like one of ours
     with Consuming(broker_url, "dead_letters") as dead, Consuming(broker_url, JEDI_REQUESTS) as consuming:
         wait_until(lambda: dead.bodies == [b"lost"], "it is not lost")
-        ask(jedi, b"found")
-        wait_until(lambda: consuming.bodies == [b"found"], "the queue is made again by who consumes it")
+
+        def is_heard(body: bytes) -> bool:
+            ask(jedi, body)  # before the queue is bound again it is kept for people too
+            return body in consuming.bodies
+
+        wait_until(lambda: is_heard(b"found"), "the queue is made again by who consumes it")
         with channel_of(broker_url) as channel:
             channel.queue_delete(JEDI_REQUESTS)
-
-        def is_heard_again() -> bool:
-            ask(jedi, b"again")  # before the queue is bound again it is kept for people too
-            return b"again" in consuming.bodies
-
-        wait_until(is_heard_again, "deleted under us, it comes back and is consumed")
+        wait_until(lambda: is_heard(b"again"), "deleted under us, it comes back and is consumed")
     assert dead.handled[0].queue == JEDI_REQUESTS
 
 
