@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 import orjson
 import structlog
@@ -101,7 +102,7 @@ class Reporter:
         """Have queues for these VOs, before the first message to them and from time to time."""
         now = time.monotonic()
         for vo in vos:
-            if self._declared.get(vo, 0.0) <= now - _DECLARED_FOR_S:
+            if self._declared.get(vo, -inf) <= now - _DECLARED_FOR_S:
                 self._queues.declare(vo)
                 self._declared[vo] = now
 

@@ -13,7 +13,7 @@ from sql.outbox import hand_over
 from sql.queries import load
 
 _Q = load("held_tasks")
-_KEEP = load("jedi_requests")["keep"]
+_KEEP = load("requests")["keep"]
 _CLOCK = "clock"
 
 

@@ -16,7 +16,7 @@ from sql import held_tasks, rows
 from sql.queries import load
 from sql.session import Session
 
-_Q = load("jedi_requests")
+_Q = {**load("jedi_requests"), "keep": load("requests")["keep"]}
 _BLOCK = 1000
 """The increment of the sequence job_id_block."""
 
@@ -79,7 +79,7 @@ class JediRequests:
         return dict(self._rows("live_jobs", **wanted))
 
     def origins(self, job_ids: Sequence[int]) -> dict[int, int]:
-        return dict(self._rows("origins", job_ids=list(job_ids))) if job_ids else {}
+        return dict(self._rows("origins", job_ids=list(job_ids)))
 
     def _blocks(self, count: int) -> list[int]:
         return [first for (first,) in self._rows("blocks", count=count)]

@@ -6,6 +6,7 @@ While the database is away whoever asks is told so at once; it is looked for eve
 import asyncio
 import contextlib
 import logging
+from math import inf
 from types import TracebackType
 from typing import Any, LiteralString
 
@@ -55,7 +56,7 @@ class Pool:
         self._limit_s = statement_timeout_s + CLIENT_GRACE_S
         self._is_away = False
         self._tidying: asyncio.Task[None] | None = None
-        self._renewed_at = 0.0
+        self._renewed_at = -inf
         options = (
             f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={int(lock_timeout_s * 1000)}"
             f"{BY_INDEX if by_index else ''}{_ALWAYS}"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -75,7 +76,7 @@ class Directory:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._swept_at = 0.0
+        self._swept_at = -inf
 
     def incoming(self) -> "IncomingFile":
         """A place for one upload."""

@@ -59,10 +59,3 @@ ON CONFLICT DO NOTHING
 INSERT INTO audit (actor, action, object, detail)
 SELECT r.actor, r.action, r.object, r.detail
 FROM json_to_recordset(%(rows)s::json) AS r(actor text, action text, object text, detail jsonb)
-
--- name: keep
--- What other services are asked, until they have done it.
-INSERT INTO request (message_id, routing_key, body)
-SELECT r.message_id, r.routing_key, r.body
-FROM json_to_recordset(%(rows)s::json) AS r(message_id uuid, routing_key text, body text)
-ON CONFLICT DO NOTHING

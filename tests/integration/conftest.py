@@ -19,6 +19,7 @@ from tests.clockwork import Clock
 from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.inprocess import InProcess, Outlet, Serve
+from tests.jedi_door import JediDoor
 from tests.processes import Processes
 
 
@@ -42,6 +43,14 @@ def serve(database_url: str) -> Iterator[Serve]:
     yield start
     for one in serving:
         one.close()
+
+
+@pytest.fixture
+def jedi(database_url: str, serve: Serve) -> Iterator[JediDoor]:
+    """JEDI at its door."""
+    door = JediDoor(database_url, serve)
+    yield door
+    door.close()
 
 
 @pytest.fixture

@@ -24,14 +24,6 @@ SEQS = "SELECT job_id, seq FROM jedi_job"
 
 
 @pytest.fixture
-def jedi(database_url: str, serve: Serve) -> Iterator[JediDoor]:
-    """JEDI at its door."""
-    door = JediDoor(database_url, serve)
-    yield door
-    door.close()
-
-
-@pytest.fixture
 def setupper(serve: Serve, registry: IsolatedExperiments) -> InProcess:
     """It has five jobs of a task of JEDI's, one of another task, and two that JEDI does not ask for."""
     service = serve(Setupper(registry))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -31,14 +30,6 @@ TOLD = """SELECT job_id, state, body ->> 'gshare' FROM jedi_message WHERE kind =
           ORDER BY job_id, seq"""
 LIVE = (1, "activated"), (2, "activated"), (3, "activated"), (6, "running"), (7, "assigned")
 AUDIT = "SELECT actor, action, object, detail - 'msg_id' FROM audit ORDER BY audit_id"
-
-
-@pytest.fixture
-def jedi(database_url: str, serve: Serve) -> Iterator[JediDoor]:
-    """JEDI at its door."""
-    door = JediDoor(database_url, serve)
-    yield door
-    door.close()
 
 
 @pytest.fixture
