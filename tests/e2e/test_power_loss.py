@@ -33,6 +33,7 @@ def test_power_loss_of_database_and_broker_loses_nothing_that_was_acknowledged(
     check_all(database, broker_url, listener, crowd.expected(database))
 
 
+@pytest.mark.timeout(300)
 def test_services_that_sleep_hold_up_nobody_and_do_no_harm_when_they_wake(
     engine: Processes, driver: Driver, listener: Listener, broker_url: str
 ) -> None:
@@ -51,7 +52,8 @@ def test_services_that_sleep_hold_up_nobody_and_do_no_harm_when_they_wake(
         driver.submit(drafts[: SLEEPY // 2], bunch=5)
         with asleep(engine, names):
             driver.submit(drafts[SLEEPY // 2 :], bunch=5)
-            wait_for_end(driver.database, SLEEPY, timeout_s=120)
+            # 30 s until the broker gives a sleeper up, 60 s until the database does, and a last delay of a minute.
+            wait_for_end(driver.database, SLEEPY, timeout_s=200)
         check_all(driver.database, broker_url, listener, outcome(drafts))
     more = jobs(50, SLEEPY + 1)
     with driver.pilots():
