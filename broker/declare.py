@@ -10,8 +10,8 @@ from pika.connection import Connection
 from pika.exceptions import ChannelClosedByBroker
 
 from broker.reasons import DIFFERS, NOT_FOUND, reason_of
-from broker.topology import EXCHANGES, Exchange, queues
-from panda_fsm.bindings import Further
+from broker.topology import Exchange, exchanges, queues
+from panda_fsm.bindings import EVERYTHING, Further
 
 log = structlog.get_logger()
 
@@ -105,8 +105,11 @@ class Redeclaration:
 
 def _steps(further: Further) -> Iterator[tuple[_Call, _Call]]:
     """For each thing how to ask for it, and how to make it."""
-    for exchange in EXCHANGES:
+    for exchange in exchanges(further):
         yield _exchange(exchange, passive=True), _exchange(exchange)
+        if exchange.hands_on_to is not None:
+            hand_on = _handing_on(exchange.name, exchange.hands_on_to)
+            yield hand_on, hand_on
     for queue in queues(further):
         yield _queue(queue.name, passive=True), _queue(queue.name, arguments=dict(queue.arguments))
         for pair in sorted(queue.bindings):
@@ -119,6 +122,13 @@ def _exchange(one: Exchange, *, passive: bool = False) -> _Call:
 
     def call(channel: Channel, then: Callable[[object], None]) -> None:
         channel.exchange_declare(one.name, one.type, passive=passive, durable=True, arguments=arguments, callback=then)
+
+    return call
+
+
+def _handing_on(name: str, to: str) -> _Call:
+    def call(channel: Channel, then: Callable[[object], None]) -> None:
+        channel.exchange_bind(to, name, EVERYTHING, callback=then)
 
     return call
 

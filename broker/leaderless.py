@@ -18,7 +18,7 @@ from broker.topology import Queue, queues
 from panda_fsm import delays
 from panda_fsm.bindings import Further
 from panda_fsm.effects import Outgoing
-from panda_fsm.status_queues import NAMED, REPLIES, STATUS
+from panda_fsm.status_queues import REPLIES, STATUS
 
 log = structlog.get_logger()
 
@@ -74,11 +74,10 @@ class UnconsumedQueues:
 
 def _unconsumed(message: Outgoing) -> Sequence[str]:
     """The queues that a message goes to and that none of ours consumes."""
-    if message.exchange in _DELAYED:
+    if message.exchange in _DELAYED or message.exchange.startswith(f"{STATUS}."):
         return (message.exchange,)
-    if message.exchange == "" and message.routing_key.startswith(f"{REPLIES}."):
-        return (message.routing_key,)
-    return (message.headers or {}).get(NAMED, ()) if message.exchange == STATUS else ()
+    is_reply = message.exchange == "" and message.routing_key.startswith(f"{REPLIES}.")
+    return (message.routing_key,) if is_reply else ()
 
 
 def revive(parameters: pika.URLParameters, queue: str, further: Further = frozenset()) -> bool:

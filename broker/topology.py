@@ -14,11 +14,12 @@ from panda_fsm.status_queues import REPLIES, STATUS
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange."""
+    """A durable exchange. `hands_on_to`: another one, which gets all that this one gets."""
 
     name: str
     type: str = "topic"
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    hands_on_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ _ONE_AT_A_TIME = {"x-single-active-consumer": True}
 """What is in the queue is handled in order, however many consume it."""
 _DELAYED = {delays.exchange(seconds): seconds for seconds in delays.SECONDS}
 """Seconds by delay queue."""
+
+
+@lru_cache(maxsize=100)
+def exchanges(further: Further = frozenset()) -> tuple[Exchange, ...]:
+    """Every exchange there is; each status queue has its own, of the same name, which hands on to `STATUS` too."""
+    shards = sorted({one.exchange for one in further if one.exchange.startswith(f"{STATUS}.")})
+    return (*EXCHANGES, *(Exchange(name, "fanout", hands_on_to=STATUS) for name in shards))
 
 
 @lru_cache(maxsize=100)

@@ -10,7 +10,7 @@ from broker.connection import READY_WITHIN_S
 from broker.inspection import Inspection
 from broker.publish import BrokerPublisher
 from broker.reasons import reason_of
-from broker.topology import EXCHANGES, Exchange, queues
+from broker.topology import Exchange, exchanges, queues
 from panda_fsm.bindings import Binding, Further
 from panda_fsm.errors import TransientError
 
@@ -18,7 +18,7 @@ from panda_fsm.errors import TransientError
 def check(broker_url: str, retired: Sequence[Binding], further: Further = frozenset()) -> list[str]:
     """One sentence for each difference; none when all is as this program would make it. Changes nothing."""
     with Inspection(broker_url) as broker:
-        found = [_exchange_differs(broker, one) for one in EXCHANGES]
+        found = [_exchange_differs(broker, one) for one in exchanges(further)]
         found += [_queue_differs(broker, one.name, dict(one.arguments)) for one in queues(further)]
         present = {one.name for one in queues(further)}
         found += [_left(broker, queue, bindings, queue in present) for queue, bindings in _by_queue(retired)]

@@ -70,7 +70,7 @@ def operations() -> Iterator[tuple[str, Part]]:
         answer = operation("send", f"queue.{REPLIES}", [_reply(reply)])
         del answer["action"]
         yield _request(request), received | {"reply": {"address": {"location": "$message.payload#/reply_to"}} | answer}
-    how = {"deliveryMode": 2, "mandatory": True, "bcc": [_STATUS_QUEUE], "bindingVersion": "0.3.0"}
+    how = {"deliveryMode": 2, "mandatory": True, "bindingVersion": "0.3.0"}
     for model in TOLD:
         yield _told(model), operation("send", STATUS, [_told(model)]) | {"bindings": {"amqp": how}}
 

@@ -15,7 +15,7 @@ from jedi.status import body
 from panda_fsm.effects import Outgoing
 from panda_fsm.messages import cut
 from panda_fsm.ports import Published, Publisher
-from panda_fsm.status_queues import NAMED, STATUS, queue_of_task
+from panda_fsm.status_queues import queue_of_task
 from panda_fsm.statuses import JOB_STATUS, Untold
 from panda_fsm.trouble import HOPELESS_FOR_S, Backoff, Breaker, Condition, Kind, kind_of
 
@@ -23,11 +23,11 @@ log = structlog.get_logger()
 
 NAME = "jedi.status"
 _TICK_S = 0.1
-"""What a service writes down waits for us so long at most."""
+"""What a service writes down waits for us so long at most. What is told in large windows is cheaper."""
 _STAND_BY_S = 1.0
 """Who finds another at work looks so often whether it still is."""
 _BACKOFF_S = (0.2, 5.0)
-_WINDOW = 500
+_WINDOW = 2000
 _DECLARED_FOR_S = 60.0
 """A queue that somebody deleted is not missed as long as others listen too: it is made again after so long."""
 _TRIES = 5
@@ -169,10 +169,10 @@ class Reporter:
         if published.lost is not None:
             self._window = max(1, sent // 2)
         elif is_settled:
-            there_is_more = read >= self._window // 2
+            there_is_more = read >= self._window
             self._window = min(_WINDOW, self._window * 2)
             self._backoff.reset()
-            return 0.0 if there_is_more else _TICK_S / 2
+            return 0.0 if there_is_more else _TICK_S
         return self._backoff.next_s()
 
     def _message(self, one: Untold) -> Outgoing:
@@ -186,7 +186,6 @@ class Reporter:
 
 
 def _message(one: Untold, told: bytes, shards: int) -> Outgoing:
-    """To its task's queue by name, and to whoever listens for its key."""
+    """To the exchange of its task's queue, and from there to whoever listens for its key."""
     about = one.state if one.kind == JOB_STATUS else one.kind
-    named = {NAMED: [queue_of_task(one.vo, one.task_id, shards)]}
-    return Outgoing(one.msg_id, STATUS, f"{one.vo}.{one.task_id}.{about}", told, named)
+    return Outgoing(one.msg_id, queue_of_task(one.vo, one.task_id, shards), f"{one.vo}.{one.task_id}.{about}", told)

@@ -11,10 +11,9 @@ from typing import Any
 
 from broker.permissions import JEDI, OPERATOR, Permission, permissions
 from broker.policies import policies
-from broker.topology import EXCHANGES, Queue, queues
+from broker.topology import Exchange, Queue, exchanges, queues
 from lab.site import VO
-from panda_fsm.bindings import DEAD, DEAD_LETTERS, JEDI_REQUESTS, jedi_bindings
-from panda_fsm.status_queues import STATUS
+from panda_fsm.bindings import DEAD, DEAD_LETTERS, EVERYTHING, JEDI_REQUESTS, jedi_bindings
 
 SHARDS = 4
 LAB = "panda"
@@ -22,8 +21,9 @@ LAB = "panda"
 _ALL = Permission(".*", ".*", ".*")
 _VHOST = "/"
 # What JEDI writes to and reads, and where it goes when a queue is gone. All else is declared by our services.
-_EXCHANGES = {JEDI_REQUESTS, STATUS, DEAD}
-_QUEUES = {JEDI_REQUESTS, DEAD_LETTERS, *(one.queue for one in jedi_bindings([VO], SHARDS))}
+_JEDIS = jedi_bindings([VO], SHARDS)
+_EXCHANGES = {JEDI_REQUESTS, DEAD, *(one.exchange for one in _JEDIS)}
+_QUEUES = {JEDI_REQUESTS, DEAD_LETTERS, *(one.queue for one in _JEDIS)}
 
 
 def users() -> Mapping[str, Permission]:
@@ -40,7 +40,9 @@ def definitions(passwords: Mapping[str, str]) -> str:
         "vhosts": [{"name": _VHOST}],
         "permissions": may,
         "policies": [{**one._asdict(), "vhost": _VHOST, "apply-to": "queues", "priority": 0} for one in policies()],
-        "exchanges": list(_exchanges()),
+        "exchanges": [
+            {**_durable(one.name, dict(one.arguments)), "type": one.type, "internal": False} for one in _exchanges()
+        ],
         "queues": [_durable(one.name, dict(one.arguments)) for one in _queues()],
         "bindings": list(_bindings()),
     }
@@ -58,14 +60,12 @@ def _user(name: str, password: str) -> dict[str, Any]:
     }
 
 
-def _exchanges() -> Iterator[dict[str, Any]]:
-    for one in EXCHANGES:
-        if one.name in _EXCHANGES:
-            yield {**_durable(one.name, dict(one.arguments)), "type": one.type, "internal": False}
+def _exchanges() -> Iterator[Exchange]:
+    return (one for one in exchanges(_JEDIS) if one.name in _EXCHANGES)
 
 
 def _queues() -> Iterator[Queue]:
-    return (one for one in queues(jedi_bindings([VO], SHARDS)) if one.name in _QUEUES)
+    return (one for one in queues(_JEDIS) if one.name in _QUEUES)
 
 
 def _durable(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,14 @@ def _durable(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bindings() -> Iterator[dict[str, Any]]:
-    for one in _queues():
-        for exchange, key in one.bindings:
-            ends = {"source": exchange, "destination": one.name, "destination_type": "queue"}
-            yield {"vhost": _VHOST, **ends, "routing_key": key, "arguments": {}}
+    for exchange in _exchanges():
+        if exchange.hands_on_to is not None:
+            yield _binding(exchange.name, exchange.hands_on_to, "exchange", EVERYTHING)
+    for queue in _queues():
+        for source, key in queue.bindings:
+            yield _binding(source, queue.name, "queue", key)
+
+
+def _binding(source: str, to: str, kind: str, key: str) -> dict[str, Any]:
+    ends = {"source": source, "destination": to, "destination_type": kind}
+    return {"vhost": _VHOST, **ends, "routing_key": key, "arguments": {}}

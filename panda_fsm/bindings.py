@@ -78,9 +78,12 @@ def all_bindings() -> frozenset[Binding]:
 
 
 def jedi_bindings(vos: Iterable[str], shards: int) -> Further:
-    """What the broker must have for the JEDI of these VOs: its queues, which the sender names by their own names."""
-    names = {queue for vo in vos for queue in (*status_queues(vo, shards), replies_queue(vo))}
-    return frozenset(Binding(name, STATUS, name) for name in names)
+    """What the broker must have for the JEDI of these VOs: its queues, each of which the sender names by its name."""
+    found: set[Binding] = set()
+    for vo in vos:
+        found |= {Binding(name, name, EVERYTHING) for name in status_queues(vo, shards)}
+        found.add(Binding(replies_queue(vo), STATUS, replies_queue(vo)))
+    return frozenset(found)
 
 
 @lru_cache(maxsize=1)

@@ -6,10 +6,6 @@ from zlib import crc32
 
 STATUS = "jedi.status"
 """The exchange, of type topic; its keys are `<vo>.<taskid>.<status>`, so that others can listen too."""
-
-
-NAMED = "BCC"
-"""The header that names the queue, as a list; the broker routes by it, and takes it off."""
 REPLIES = "jedi.replies"
 _STRANGE = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST = 100
@@ -21,12 +17,12 @@ def replies_queue(vo: str) -> str:
 
 
 def status_queue(vo: str, shard: int) -> str:
-    """A shard's queue. It is bound to the exchange with its own name as the key."""
+    """A shard's queue, and the exchange that has all its messages: for the queue, and for `STATUS` (ADR 0039)."""
     return f"{STATUS}.{_word(vo)}.{shard}"
 
 
 def status_queues(vo: str, shards: int) -> tuple[str, ...]:
-    """All queues of a VO."""
+    """All status queues of a VO."""
     return tuple(status_queue(vo, shard) for shard in range(shards))
 
 

@@ -22,7 +22,7 @@ from panda_fsm.bindings import JEDI_REQUESTS, jedi_bindings
 from panda_fsm.effects import Outgoing
 from panda_fsm.handler import Delivery
 from panda_fsm.messages import new_message_id
-from panda_fsm.status_queues import NAMED, STATUS, status_queue
+from panda_fsm.status_queues import STATUS, status_queue
 from tests.broker_side import Consuming, channel_of, waiting
 from tests.panda_common_process import log_of, panda_common
 from tests.polling import wait_until
@@ -43,9 +43,8 @@ def publisher(broker_url: str) -> Iterator[BrokerPublisher]:
 
 
 def status(number: int, queue: str = "jedi.status.lab.0") -> Outgoing:
-    """As the reporter sends it: the key is for those who listen, the header names the queue."""
-    body = json.dumps({"seq": number}).encode()
-    return Outgoing(new_message_id(), STATUS, f"lab.{number}.running", body, {NAMED: [queue]})
+    """As the reporter sends it: to the exchange of the queue; the key is for those who listen at the other."""
+    return Outgoing(new_message_id(), queue, f"lab.{number}.running", json.dumps({"seq": number}).encode())
 
 
 def ask(url: str, body: bytes = b"{}", headers: dict[str, Any] | None = None) -> None:
@@ -139,12 +138,30 @@ def test_while_its_queue_is_missing_a_request_is_kept_for_people(
     assert dead.handled[0].queue == JEDI_REQUESTS
 
 
-def test_a_status_queue_that_was_deleted_comes_back(broker_url: str, publisher: BrokerPublisher) -> None:
+def test_others_hear_of_the_tasks_and_states_that_they_bind(broker_url: str, publisher: BrokerPublisher) -> None:
+    sent = [status(1), status(2, "jedi.status.lab.1"), status(3)]
+    with channel_of(broker_url) as channel:
+        channel.queue_declare("others", exclusive=True)
+        for number in (2, 3):
+            channel.queue_bind("others", STATUS, f"lab.{number}.*")
+        assert publisher.publish(sent, 10).confirmed == sent
+        heard = [next(channel.consume("others", auto_ack=True)) for _ in (2, 3)]
+    assert [(method.routing_key, body) for method, _, body in heard] == [
+        (one.routing_key, one.body) for one in sent[1:]
+    ]  # fmt: skip
+
+
+def test_a_status_queue_or_its_exchange_that_was_deleted_comes_back(
+    broker_url: str, publisher: BrokerPublisher
+) -> None:
     with channel_of(broker_url) as channel:
         channel.queue_delete("jedi.status.lab.0")
     sent = [status(1), status(2, "jedi.status.lab.1")]
     assert publisher.publish(sent, 10).returned == sent[:1]
     wait_until(lambda: publisher.publish(sent[:1], 10).confirmed == sent[:1], "it is made again, and bound")
+    with channel_of(broker_url) as channel:
+        channel.exchange_delete("jedi.status.lab.0")
+    wait_until(lambda: publisher.publish(sent[:1], 10).confirmed, "it is made again when the broker misses it")
 
 
 def test_a_vo_that_is_met_has_queues_at_once_and_whenever_they_go(broker_url: str, publisher: BrokerPublisher) -> None:

@@ -15,13 +15,13 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, Pro
 from broker import leaderless, policies, publish
 from broker.frames import encode
 from broker.reasons import blames_message, reason_of
-from broker.topology import EXCHANGES, queues
+from broker.topology import EXCHANGES, Exchange, exchanges, queues
 from panda_fsm import delays
 from panda_fsm.bindings import DEAD_LETTERS, SUBMISSIONS, all_bindings, bindings, exchange_of, jedi_bindings, must_route
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import UnsendableError
 from panda_fsm.messages import EVENTS, LARGEST_BODY, REQUESTS, Message, new_message_id
-from panda_fsm.status_queues import NAMED, STATUS
+from panda_fsm.status_queues import status_queue
 
 
 def test_every_queue_of_a_service_is_declared_with_its_keys() -> None:
@@ -71,11 +71,14 @@ def test_what_may_be_tuned_is_a_policy_and_no_argument() -> None:
     assert json.loads(of_jedi[-1])["overflow"] == "drop-head"
 
 
-def test_the_queues_of_jedi_are_bound_by_their_own_names_and_handled_in_order() -> None:
-    found = {queue.name: queue for queue in queues(jedi_bindings(["lab", "strange.#"], 2))}
+def test_each_status_queue_has_an_exchange_of_its_name_and_is_handled_in_order() -> None:
+    further = jedi_bindings(["lab", "strange.#"], 2)
+    found = {queue.name: queue for queue in queues(further)}
     status = [name for name in found if name.startswith("jedi.status.")]
     assert status == ["jedi.status.lab.0", "jedi.status.lab.1", "jedi.status.strange__.0", "jedi.status.strange__.1"]
-    assert all(found[name].bindings == {("jedi.status", name)} for name in [*status, "jedi.replies.lab"])
+    assert all(found[name].bindings == {(name, "#")} for name in status)
+    shards = [one for one in exchanges(further) if one not in exchanges()]
+    assert shards == [Exchange(name, "fanout", hands_on_to="jedi.status") for name in status], "others hear it too"
     assert all(found[name].arguments["x-single-active-consumer"] for name in [*status, "jedi.requests"])
     assert "x-dead-letter-exchange" not in found[status[0]].arguments  # what nobody wants is not put aside for people
     assert found["jedi.requests"].arguments["x-dead-letter-exchange"] == "panda.dead"
@@ -108,8 +111,8 @@ def properties_of(sent: Outgoing) -> tuple[pika.spec.Basic.Publish, frame.Header
 
 @pytest.mark.parametrize(
     "headers",
-    [None, {"retries": 1, "waiting_since": 1.5}, {"BCC": ["jedi.status.lab.0"]}],
-    ids=["plain", "headers", "named queue"],
+    [None, {"retries": 1, "waiting_since": 1.5}],
+    ids=["plain", "headers"],
 )
 def test_what_is_sent_is_persistent_mandatory_and_has_its_id(headers: dict[str, Any] | None) -> None:
     sent = message(body=b"x" * 300_000, headers=headers)
@@ -119,7 +122,7 @@ def test_what_is_sent_is_persistent_mandatory_and_has_its_id(headers: dict[str, 
     assert header.body_size == len(sent.body)
     found = header.properties
     assert (found.delivery_mode, found.content_type, found.message_id) == (2, "application/json", sent.message_id)
-    assert found.headers == (headers and headers | ({"waiting_since": "1.5"} if "retries" in headers else {}))
+    assert found.headers == (headers and headers | {"waiting_since": "1.5"})
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_what_no_broker_takes_is_refused_before_it_is_sent(unsendable: Outgoing,
 
 
 def test_who_nacks_is_known_where_none_of_ours_consumes() -> None:
-    named = Outgoing(new_message_id(), STATUS, "lab.1.running", b"{}", {NAMED: ["jedi.status.lab.0"]})
+    named = Outgoing(new_message_id(), status_queue("lab", 0), "lab.1.running", b"{}")
     delayed = Outgoing(new_message_id(), delays.exchange(10), "watcher", b"{}")
     reply = Outgoing(new_message_id(), "", "jedi.replies.lab", b"{}")
     assert [list(leaderless._unconsumed(one)) for one in (named, delayed, reply, message())] == [
