@@ -182,7 +182,7 @@ class Reporter:
         except Exception as error:
             log.error("no_body", seq=one.seq, exc_info=True)
             self._unmade[one.msg_id] = f"no body can be made of it: {type(error).__name__}: {error}"
-            return _message(one, orjson.dumps(body(replace(one, job=None, body=None))), self._shards)
+            return _message(one, orjson.dumps(body(replace(one, job=None, glance=None, body=None))), self._shards)
 
 
 def _message(one: Untold, told: bytes, shards: int) -> Outgoing:

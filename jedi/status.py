@@ -39,32 +39,20 @@ _IN_BYTES = {
 
 def body(told: Untold) -> dict[str, Any]:
     """The body of any message of a status queue."""
-    common = {"msg_id": told.msg_id, "schema": 1, "seq": told.seq, "taskid": told.task_id, "timestamp": told.at}
-    source = {"source": told.service.partition(".")[0]}
-    if told.kind != JOB_STATUS:
-        return {"msg_type": told.kind} | common | source | (told.body or {})
-    return {"msg_type": JOB_STATUS} | common | source | _status(told) | (told.body or {})
-
-
-def _status(told: Untold) -> dict[str, Any]:
-    status = {"jobid": told.job_id, "status": told.state, "prev_status": told.prev}
-    job = told.job
-    if job is None:
-        return status
-    status |= {
-        "jobsubstatus": job.pilot.get("job_sub_status"),
-        "attemptnr": job.attempt_nr,
-        "computingsite": job.site,
-        "prodsourcelabel": job.label or None,
-        "modificationhost": _host(job),
-        "currentpriority": job.priority,
-    }
-    return status | _final(job) if told.state in _FINAL else status
-
-
-def _host(job: JobNow) -> str | None:
-    """The worker node, as its pilot calls it."""
-    return job.pilot.get("node") or job.node or None
+    said: dict[str, Any] = {
+        "msg_type": told.kind, "msg_id": told.msg_id, "schema": 1, "seq": told.seq, "taskid": told.task_id,
+        "timestamp": told.at, "source": told.service.partition(".")[0],
+    }  # fmt: skip
+    if told.kind == JOB_STATUS:
+        said["jobid"], said["status"], said["prev_status"] = told.job_id, told.state, told.prev
+        job = told.job
+        seen = told.glance if job is None else job.glance
+        if seen is not None:
+            said["attemptnr"], said["computingsite"], label, said["currentpriority"], host, sub_status = seen
+            said["prodsourcelabel"], said["modificationhost"], said["jobsubstatus"] = label or None, host, sub_status
+        if job is not None and told.state in _FINAL:
+            said |= _final(job)
+    return said | told.body if told.body else said
 
 
 def _final(job: JobNow) -> dict[str, Any]:
@@ -133,7 +121,7 @@ def _metrics(job: JobNow, read: int, written: int) -> dict[str, Any]:
         "outputFileBytes": written,
         "startTime": _moment(pilot.get("start_time"), job.started_at),
         "endTime": _moment(pilot.get("end_time"), job.ended_at),
-        "modificationHost": _host(job),
+        "modificationHost": job.host,
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from panda_fsm.descriptions import FileRow
 
@@ -10,6 +10,17 @@ JOB_STATUS = "job_status"
 """The kind of what is told of jobs."""
 EVENTS_OF_FILES = "events_of_files"
 """Among what a pilot said of its job: how many events are in its outputs, by their numbers."""
+
+
+class Glance(NamedTuple):
+    """What every status tells of its job, as it is now: read with each, so it is little."""
+
+    attempt_nr: int
+    site: str
+    label: str
+    priority: int
+    node: str | None
+    sub_status: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +49,24 @@ class JobNow:
     spec: dict[str, Any] = field(default_factory=dict)
     files: Sequence[FileRow] = ()
 
+    @property
+    def host(self) -> str | None:
+        """The worker node, as its pilot calls it."""
+        return self.pilot.get("node") or self.node or None
 
-@dataclass(frozen=True, slots=True)
+    @property
+    def glance(self) -> Glance:
+        """Its part that every status has."""
+        sub_status = self.pilot.get("job_sub_status")
+        return Glance(self.attempt_nr, self.site, self.label, self.priority, self.host, sub_status)
+
+
+@dataclass(slots=True)
 class Untold:
     """Something that JEDI is to be told, of a job or of a dataset: `body` is what only who wrote it knows.
 
-    `at`: seconds since 1970. `job` is None where there is none any more, or none at all.
+    `at`: seconds since 1970. Of a live job that has not ended `glance` is enough; `job` is None there, and where there
+    is none any more, or none at all.
     """
 
     seq: int
@@ -58,6 +81,7 @@ class Untold:
     at: float
     body: dict[str, Any] | None
     job: JobNow | None = None
+    glance: Glance | None = None
 
 
 @dataclass(frozen=True, slots=True)

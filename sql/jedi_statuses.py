@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,7 +12,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.handler import DeadLetter
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.messages import new_message_id
-from panda_fsm.statuses import JOB_STATUS, JobNow, Page, Untold
+from panda_fsm.statuses import JOB_STATUS, Glance, JobNow, Page, Untold
 from sql import rows
 from sql.queries import load
 from sql.session import Session
@@ -26,6 +25,8 @@ _MOST_FILES = 20_000
 _FEW = 25
 """Jobs of a page that are read at once: one has two thousand files at most."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_GLANCE_AT = 11
+"""The column of a window's rows at which the glance at the job begins."""
 _Row = tuple[Any, ...]
 
 
@@ -148,20 +149,35 @@ def _present(job: JobNow, row: _Row) -> Untold:
 def _untold(connection: psycopg.Connection, limit: int, held: Sequence[tuple[str, int]]) -> list[Untold]:
     """What comes next, as long as the files that are told with it are not too many."""
     vos, task_ids = [vo for vo, _ in held], [task_id for _, task_id in held]
-    asked = {"limit": limit, "final": sorted(_FINAL), "vos": vos, "task_ids": task_ids}
     untold: list[Untold] = []
-    files = 0
-    for *told, number in connection.execute(_Q["window"], asked):
-        files += number
-        if untold and files > _MOST_FILES:
-            break
-        untold.append(Untold(*told))
-    job_ids = sorted({one.job_id for one in untold if one.job_id is not None})
-    if not job_ids:
+    whole: dict[int, bool] = {}
+    for row in connection.execute(_Q["window"], {"limit": limit, "vos": vos, "task_ids": task_ids}):
+        one = Untold(*row[:_GLANCE_AT])
+        if row[_GLANCE_AT] is not None:
+            one.glance = Glance(*row[_GLANCE_AT:])
+        if one.job_id is not None and (one.glance is None or one.state in _FINAL):
+            whole[one.job_id] = whole.get(one.job_id, False) or one.state in _FINAL
+        untold.append(one)
+    if not whole:
         return untold
-    ended = {one.job_id for one in untold if one.job_id is not None and one.state in _FINAL}
-    jobs = _jobs(connection, job_ids, ended)
-    return [replace(one, job=jobs.get(one.job_id)) if one.job_id is not None else one for one in untold]
+    untold = _few_files(connection, untold, whole)
+    jobs = _jobs(connection, list(whole), [job_id for job_id, has_ended in whole.items() if has_ended])
+    for one in untold:
+        if one.job_id in whole and (one.glance is None or one.state in _FINAL):
+            one.job = jobs.get(one.job_id)
+    return untold
+
+
+def _few_files(connection: psycopg.Connection, untold: list[Untold], whole: dict[int, bool]) -> list[Untold]:
+    """The first of them, whose files are not too many; of archived jobs there are few at a time."""
+    found = connection.execute(_Q["files"], {"job_ids": list(whole)})
+    numbers: dict[int | None, int] = dict(found)
+    files = 0
+    for at, one in enumerate(untold):
+        files += numbers.get(one.job_id, 0) if one.state in _FINAL else 0
+        if at and files > _MOST_FILES:
+            return untold[:at]
+    return untold
 
 
 def _jobs(connection: psycopg.Connection, job_ids: Sequence[int], ended: Collection[int]) -> dict[int, JobNow]:

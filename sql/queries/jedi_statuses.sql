@@ -6,18 +6,21 @@
 SELECT pg_try_advisory_xact_lock(7237128, hashtext('jedi.status')), set_config('synchronous_commit', 'off', true)
 
 -- name: window
--- In the order of their numbers, but for those of the tasks that are held. `files`: of ended jobs, how many are told with it.
+-- In the order of their numbers, but for those of the tasks that are held; with a glance at each live job.
 SELECT m.seq, m.msg_id::text, m.kind, m.vo, m.task_id, m.job_id, m.state, m.prev, m.service,
-    extract(epoch FROM m.at)::float8, m.body, f.files
+    extract(epoch FROM m.at)::float8, m.body,
+    j.attempt_nr, j.site, j.label, j.priority, coalesce(j.pilot ->> 'node', j.node), j.pilot ->> 'job_sub_status'
 FROM (
     SELECT * FROM jedi_message
     WHERE seq > 0 AND (vo, task_id) NOT IN (SELECT * FROM unnest(%(vos)s::text[], %(task_ids)s::bigint[]))
     ORDER BY seq LIMIT %(limit)s
 ) AS m
-CROSS JOIN LATERAL (
-    SELECT count(*) AS files FROM job_file WHERE job_id = CASE WHEN m.state = ANY(%(final)s) THEN m.job_id END OFFSET 0
-) AS f
+LEFT JOIN LATERAL (SELECT * FROM job WHERE job_id = m.job_id AND is_jedis OFFSET 0) AS j ON true
 ORDER BY m.seq
+
+-- name: files
+-- How many files there are to tell of.
+SELECT job_id, count(*) FROM job_file WHERE job_id = ANY(%(job_ids)s) GROUP BY job_id
 
 -- name: jobs
 -- Specification and files only of those in `ended`.
