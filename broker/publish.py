@@ -12,7 +12,7 @@ from pika.spec import Basic, BasicProperties
 
 from broker.connection import BrokerThread
 from broker.declare import Declaration, Redeclaration
-from broker.frames import encode, write
+from broker.frames import QuickConnection, encode, write
 from broker.leaderless import UnconsumedQueues
 from broker.reasons import blames_message, reason_of
 from panda_fsm.bindings import Further
@@ -124,6 +124,8 @@ class BrokerPublisher(BrokerThread):
     def on_ready(self, channel: Channel) -> None:
         self._next_tag = self._oldest = 1
         channel.add_on_return_callback(self._unroutable)
+        if isinstance(channel.connection, QuickConnection):
+            channel.connection.confirmed = self._answered
         channel.confirm_delivery(self._answered, callback=lambda _frame: self.works())
 
     def on_lost(self, reason: BaseException | str) -> None:
