@@ -88,7 +88,8 @@ class Reporter:
     def _report(self, window: Window) -> float:
         if not window.untold:
             return _TICK_S
-        sent = self._held.sendable(window.untold)
+        # Queue by queue: so the broker confirms many with one word. Between tasks of two queues there is no order.
+        sent = sorted(self._held.sendable(window.untold), key=self._queue)
         self._unmade.clear()
         self._declare({one.vo for one in sent})
         messages = [self._message(one) for one in sent]
@@ -120,7 +121,7 @@ class Reporter:
         stopped: set[str] = set()
         is_settled = published.lost is None
         for one, message in zip(sent, messages, strict=True):
-            queue = queue_of_task(one.vo, one.task_id, self._shards)
+            queue = self._queue(one)
             if queue in stopped:
                 continue
             if message.message_id in confirmed:
@@ -174,6 +175,9 @@ class Reporter:
             self._backoff.reset()
             return 0.0 if there_is_more else _TICK_S
         return self._backoff.next_s()
+
+    def _queue(self, one: Untold) -> str:
+        return queue_of_task(one.vo, one.task_id, self._shards)
 
     def _message(self, one: Untold) -> Outgoing:
         """As it goes to the broker, if a body can be made of it: else with no more than is certain, to be buried so."""
