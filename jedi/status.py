@@ -16,6 +16,10 @@ _ENDED_BY_KILL = (State.CANCELLED, State.CLOSED)
 _OF_INPUT = (FileType.INPUT, FileType.PSEUDO_INPUT)
 _STORED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
 _BLAMED = tuple(component for component in Component if component not in (Component.TRANS, Component.KILL))
+_NO_ERRORS: dict[str, Any] = {
+    f"{component.value.replace('_', '')}error{what}": none
+    for component in _BLAMED for what, none in (("code", 0), ("diag", None))
+}  # fmt: skip
 _OUTCOMES: dict[str, str] = {
     FileStatus.READY: "finished", FileStatus.NO_OUTPUT: "nooutput", FileStatus.SKIPPED: "skipped",
     FileStatus.MERGING: "merging",
@@ -90,8 +94,8 @@ def _errors(job: JobNow) -> dict[str, Any]:
     """Of each component, 0 and nothing where it has none. A kill that the pilot was asked for is an error only of the
     job that ended by it; of others its diagnosis is told."""
     errors = job.errors
-    values: dict[str, Any] = {}
-    for component in _BLAMED:
+    values: dict[str, Any] = dict(_NO_ERRORS)
+    for component in _BLAMED if errors else ():
         name, error = component.value.replace("_", ""), errors.get(component.value) or {}
         values[f"{name}errorcode"], values[f"{name}errordiag"] = error.get("code") or 0, error.get("diag") or None
     kill = errors.get(Component.KILL.value)

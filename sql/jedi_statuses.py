@@ -151,7 +151,8 @@ def _untold(connection: psycopg.Connection, limit: int, held: Sequence[tuple[str
     vos, task_ids = [vo for vo, _ in held], [task_id for _, task_id in held]
     untold: list[Untold] = []
     whole: dict[int, bool] = {}
-    for row in connection.execute(_Q["window"], {"limit": limit, "vos": vos, "task_ids": task_ids}):
+    asked = {"limit": limit, "vos": vos, "task_ids": task_ids}
+    for row in connection.execute(_Q["window"], asked).fetchall():
         one = Untold(*row[:_GLANCE_AT])
         if row[_GLANCE_AT] is not None:
             one.glance = Glance(*row[_GLANCE_AT:])
@@ -183,7 +184,7 @@ def _few_files(connection: psycopg.Connection, untold: list[Untold], whole: dict
 def _jobs(connection: psycopg.Connection, job_ids: Sequence[int], ended: Collection[int]) -> dict[int, JobNow]:
     """Jobs as they are now, live or archived; `ended`: with specification and files."""
     asked = {"job_ids": list(job_ids), "ended": sorted(ended)}
-    jobs = {row[0]: _job(row) for row in connection.execute(_Q["jobs"], asked)}
+    jobs = {row[0]: _job(row) for row in connection.execute(_Q["jobs"], asked).fetchall()}
     missing = [job_id for job_id in job_ids if job_id not in jobs]
     if missing:
         jobs |= {row[0]: _job(row) for row in connection.execute(_Q["archived_jobs"], asked | {"job_ids": missing})}
