@@ -62,8 +62,11 @@ def measure(plant: Plant, count: int, rounds: int, task_id: int) -> Sides:
         for number in range(rounds + 1):
             jobs = count if number else max(100, count // 10)
             first = task_id + 2 * TASKS * number
-            without = server_side.measure(plant, server_side.prepare(plant, jobs, first, tasks=TASKS))
+            load = server_side.prepare(plant, jobs, first, tasks=TASKS)
+            _vacuum(plant)
+            without = server_side.measure(plant, load)
             load = server_side.prepare(plant, jobs, first + TASKS, tasks=TASKS, is_jedis=True)
+            _vacuum(plant)
             wanted += load.job_ids
             told = server_side.measure(plant, load, partial(_await_told, plant, reader, len(wanted)))
             if number:
@@ -71,6 +74,11 @@ def measure(plant: Plant, count: int, rounds: int, task_id: int) -> Sides:
                 sides.told.append(told)
         repeated = _check(plant, wanted, reader.told())
     return Sides(sides.without, sides.told, repeated)
+
+
+def _vacuum(plant: Plant) -> None:
+    """Or autovacuum, once a minute, would do it while one of the sides is measured."""
+    plant.database.execute("VACUUM (ANALYZE)")
 
 
 def _rate(side: Sequence[Outcome]) -> float:
