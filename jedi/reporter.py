@@ -27,7 +27,8 @@ _TICK_S = 0.1
 _STAND_BY_S = 1.0
 """Who finds another at work looks so often whether it still is."""
 _BACKOFF_S = (0.2, 5.0)
-_WINDOW = 2000
+_WINDOW = 500
+"""More at once would cost more: fresh memory is dear."""
 _DECLARED_FOR_S = 60.0
 """A queue that somebody deleted is not missed as long as others listen too: it is made again after so long."""
 _TRIES = 5
