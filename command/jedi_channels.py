@@ -83,11 +83,14 @@ def _channel(address: str, description: str, messages: list[str], bindings: Part
 
 
 def _of_any_vo(queue: Queue, name: str) -> Part:
-    """A queue that may not be read for long, with the policy that bounds it; it is bound by its own name."""
+    """A queue that may not be read for long, with the policy that bounds it; what has its name has that of any VO."""
     of_one = queued(queue)["amqp"]
     (policy,) = (one for one in policies() if re.search(one.pattern, queue.name))
     of_one["queue"]["name"] = name
-    bound = [{"exchange": exchange, "key": name} for exchange, _ in queue.bindings]
+    bound = [
+        {"exchange": exchange.replace(queue.name, name), "key": key.replace(queue.name, name)}
+        for exchange, key in sorted(queue.bindings)
+    ]
     return {"amqp": of_one | {"x-bindings": bound, "x-policy": dict(policy.definition)}}
 
 

@@ -87,7 +87,6 @@ class AmqpChannel(Part):
 class AmqpOperation(Part):
     deliveryMode: Literal[1, 2]  # noqa: N815
     mandatory: bool = False
-    bcc: list[str] = []
     bindingVersion: Literal["0.3.0"]  # noqa: N815
 
 
