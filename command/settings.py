@@ -66,7 +66,8 @@ class Settings(BaseSettings):
     statement_timeout_s: float = Field(30, gt=0, description="a slower SQL statement is cancelled, in seconds")
     database_pool: int = Field(
         8, ge=3, le=100,
-        description="most database connections of one gateway process: one looks after it, a quarter is for people",
+        description="most database connections of one gateway process: one looks after it, a quarter is for people;"
+        " the dashboards have two more",
     )  # fmt: skip
     confirm_timeout_s: float = Field(5, gt=0, description="wait for the broker's confirm, in seconds")
     relay_age_s: float = Field(

@@ -5,6 +5,8 @@ import asyncio
 from gateway.access.identity import IdentityProvider
 from gateway.access.loopback import provider
 from gateway.config import GatewayConfig
+from gateway.dashboard.board import Board
+from gateway.dashboard.events import Events
 from gateway.ports import Publisher, Store
 from gateway.work.activity import Activity
 from gateway.work.claims import Claims
@@ -40,6 +42,8 @@ class Gateway:
         self.readiness = Readiness(store, publisher, config.needed_schema, config.services)
         self.reports = Reports(store.requests, self.requests)
         self.job_ids = JobIds(store.requests)
+        self.board = Board(store.dashboard, config, sites)
+        self.events = Events(store.dashboard.marks.now)
 
     async def open(self) -> None:
         """Connect; requests that come before wait for the connections."""
@@ -49,8 +53,15 @@ class Gateway:
         self._pulse.start()
         self.activity.start()
 
+    def drain(self) -> None:
+        """It was told to end: who asks whether it is ready hears so, and what has no end ends."""
+        self.draining = True
+        self.events.end()
+
     async def close(self) -> None:
         """Let what was accepted leave, then disconnect."""
+        await self.events.close()
+        await self.board.close()
         await self._pulse.stop()
         await self.activity.stop()
         await self.claims.drain()

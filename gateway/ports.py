@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from gateway.dashboard.ports import DashboardStore
 from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
 from panda_fsm.descriptions import (
     AuditRow,
@@ -172,6 +173,8 @@ class Store(Protocol):
     def reads(self) -> ReadStore: ...
     @property
     def registers(self) -> RegisterStore: ...
+    @property
+    def dashboard(self) -> DashboardStore: ...
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

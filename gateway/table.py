@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from gateway.access.policy import Action
 from gateway.api import commands, files, jobs, listing, pilots, static, statistics, system, workers
+from gateway.dashboard.table import ROUTES as _DASHBOARD
 from gateway.http.answers import Convention, no_jobs_now
 from gateway.http.route import MB, Content, Handler, Header, Link, Route
 from gateway.pages import pages
@@ -193,4 +194,4 @@ _BY_FALLBACK = tuple(
 )
 """What failed at its own path pilots say once more by curl, which puts the old prefix before any path."""
 
-ROUTES: tuple[Route, ...] = (*_PILOT, *_JOBS, *_FILES, *_SYSTEM, *_BY_ANY_VERB, *_BY_FALLBACK)
+ROUTES: tuple[Route, ...] = (*_PILOT, *_JOBS, *_FILES, *_SYSTEM, *_DASHBOARD, *_BY_ANY_VERB, *_BY_FALLBACK)

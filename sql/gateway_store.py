@@ -4,6 +4,7 @@ from panda_fsm.descriptions import DatabaseState
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
 from sql.claims import ClaimStore
+from sql.dashboard_store import DashboardStore
 from sql.pool import Pool
 from sql.readiness import Readiness
 from sql.reads import ReadStore
@@ -18,7 +19,10 @@ _TO_LOCK_S = 1.0
 
 
 class GatewayStore:
-    """The gateway's Store port: at most `pool_size` connections (at least 3); a quarter is for people, one looks."""
+    """The gateway's Store port: at most `pool_size` connections (at least 3); a quarter is for people, one looks.
+
+    The dashboards have theirs beside these.
+    """
 
     def __init__(self, database_url: str, pool_size: int, statement_timeout_s: float, limits: Limits) -> None:
         for_people = max(1, pool_size // _PEOPLES_SHARE)
@@ -33,11 +37,13 @@ class GatewayStore:
         self.repeats = RepeatStore(work)
         self.registers = RegisterStore(work, people)
         self.reads = ReadStore(people)
+        self.dashboard = DashboardStore(database_url)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""
         for pool in self._pools.values():
             await pool.open()
+        await self.dashboard.open()
 
     async def state(self) -> DatabaseState:
         """What can be done with the database now, whoever else waits for it. Raises TransientError: nothing."""
@@ -50,5 +56,6 @@ class GatewayStore:
     async def close(self) -> None:
         """Give all connections back."""
         await self._readiness.close()
+        await self.dashboard.close()
         for pool in self._pools.values():
             await pool.close()

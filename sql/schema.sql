@@ -850,7 +850,15 @@ ALTER TABLE ONLY public.worker_node
 ALTER TABLE ONLY public.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (harvester_id, worker_id);
 
+CREATE INDEX audit_action ON public.audit USING btree (action, audit_id);
+
+CREATE INDEX audit_actor ON public.audit USING btree (actor, audit_id);
+
 CREATE INDEX audit_at ON public.audit USING btree (at);
+
+CREATE INDEX audit_name ON public.audit USING btree (((detail ->> 'name'::text)), audit_id);
+
+CREATE INDEX audit_object ON public.audit USING btree (object, audit_id);
 
 CREATE INDEX cache_file_content ON public.cache_file USING btree (size, checksum);
 

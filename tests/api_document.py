@@ -49,7 +49,9 @@ def _path(path: str) -> str:
     """The path as the document writes it."""
     if path in DOCUMENT["paths"]:
         return path
-    return f"{path.rpartition('/')[0]}/{_NAME}"
+    place, _, name = path.rpartition("/")
+    twin = f"{place}/{_NAME}.{name.rpartition('.')[2]}"
+    return twin if twin in DOCUMENT["paths"] else f"{place}/{_NAME}"
 
 
 @cache

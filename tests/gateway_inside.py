@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.config import GatewayConfig
 from gateway.http.door import WAITING, Door
 from panda_fsm.claims import Claim
-from panda_fsm.errors import NotPublishedError
+from panda_fsm.errors import NotPublishedError, TransientError
 from panda_fsm.sites import Queue, Sites
 
 HOST = b"127.0.0.1"
@@ -96,6 +96,10 @@ class Store:
 
     requests = repeats = reads = registers = claims
 
+    @property
+    def dashboard(self) -> Any:
+        return _Nothing()
+
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -128,6 +132,16 @@ class Store:
             return {}
 
         return answer
+
+
+class _Nothing:
+    """Whatever is asked of it: its database is away."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    async def __call__(self, *asked: Any, **named: Any) -> Any:
+        raise TransientError("the database is away")
 
 
 class NoBroker:

@@ -24,6 +24,12 @@ class Convention(Enum):
     USER = "true 4xx with the envelope: the only way panda-client shows the reason"
     PILOT = "200 with the envelope and data.StatusCode"
     LEGACY_PILOT = "200 with a flat StatusCode and errorDialog"
+    PAGE = "true 4xx with a page that says what may be asked instead"
+
+    @property
+    def is_true(self) -> bool:
+        """Whether a refusal has its true status: pilots would not read its reason then."""
+        return self in (Convention.USER, Convention.PAGE)
 
 
 class StatusCode:
@@ -70,7 +76,7 @@ def failure(message: str, status: int = 200, data: Any = None, headers: dict[str
 
 def refusal(error: RefusalError, convention: Convention) -> Answer:
     """The answer to a request that was refused."""
-    true_status = isinstance(error, UndecodableError) or convention is Convention.USER
+    true_status = isinstance(error, UndecodableError) or convention.is_true
     answer = (
         failure(error.message, error.status, headers=_HEADERS.get(error.status))
         if true_status
@@ -82,7 +88,7 @@ def refusal(error: RefusalError, convention: Convention) -> Answer:
 
 def turned_away(error: RefusalError, convention: Convention) -> Answer:
     """The answer to a request that was not let in: the true status, for a pilot must not take it for accepted."""
-    if convention is Convention.USER:
+    if convention.is_true:
         return refusal(error, convention)
     answer = json_response(_for_pilot(error, convention), error.status)
     answer.reason = error.message

@@ -57,12 +57,11 @@ class Door:
         self._crowd = Crowd(config.most_requests, config.longest_wait_s)
         self._paths: dict[str, dict[str, _Served]] = {}
         self._places: dict[str, dict[str, _Served]] = {}
-        """Paths that end with a name, without it."""
+        """Paths that end with a name, or with a name and an ending such as `.json`, without the name."""
         for route in routes:
             served = _Served(route, endpoint(gateway, route, self._bodies, self._crowd))
-            place = route.path.removesuffix(_NAME)
-            paths = self._paths if place == route.path else self._places
-            paths.setdefault(place, {})[route.method] = served
+            paths = self._places if _NAME in route.path else self._paths
+            paths.setdefault(route.path.replace(_NAME, ""), {})[route.method] = served
         for methods in (*self._paths.values(), *self._places.values()):
             if "GET" in methods and methods["GET"].route.only_reads:
                 methods["HEAD"] = methods["GET"]
@@ -78,7 +77,7 @@ class Door:
 
     def drain(self) -> None:
         """Say that we are not ready, and serve on: each connection's next answer is its last."""
-        self._gateway.draining = True
+        self._gateway.drain()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,7 +105,12 @@ class Door:
         methods = self._paths.get(path)
         if methods is None:
             place, _, name = path.rpartition("/")
-            methods = self._places.get(f"{place}/") if name else None
+            stem, dot, ending = name.rpartition(".")
+            methods = self._places.get(f"{place}/.{ending}") if dot and stem else None
+            if methods is not None:
+                name = stem
+            elif name:
+                methods = self._places.get(f"{place}/")
             scope["path_params"] = {"name": name}
         return methods or {}
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from gateway.access import policy
 from gateway.context import Gateway
-from gateway.http.answers import failure, refusal
+from gateway.http.answers import failure
 from gateway.http.bodies import Bodies
 from gateway.http.decode import query_fields
-from gateway.http.refusal import RefusalError, TooManyError
+from gateway.http.refusal import InternalError, RefusalError, TooManyError
 from gateway.http.route import Call, Route
 from gateway.work.waiting import Crowd, Waiting
 from panda_fsm.errors import TransientError, complaint
@@ -39,7 +39,7 @@ def endpoint(gateway: Gateway, route: Route, bodies: Bodies, crowd: Crowd) -> En
                 crowd.enter(waiting, route.is_health)
             return await route.handler(gateway, call, ask)
         except RefusalError as error:
-            return refusal(error, route.convention)
+            return route.refuse(error)
         except TransientError as error:
             return route.not_accepted(str(error))
         except ClientDisconnect:
@@ -47,7 +47,8 @@ def endpoint(gateway: Gateway, route: Route, bodies: Bodies, crowd: Crowd) -> En
         except Exception:
             error_id = uuid.uuid4().hex
             log.exception("request_failed", path=route.path, error_id=error_id)
-            return failure(f"internal error {error_id}", 500)
+            told = InternalError(f"internal error {error_id}")
+            return failure(told.message, told.status) if route.refused is None else route.refused(told)
 
     return answer
 

@@ -44,6 +44,7 @@ _OWN_REFUSAL: dict[Convention, type[BaseModel]] = {
     Convention.USER: Refused,
     Convention.PILOT: RefusedToPilot,
     Convention.LEGACY_PILOT: RefusedToOldPilot,
+    Convention.PAGE: Refused,
 }
 _HEADERS: dict[int, Schema] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"}},
@@ -77,7 +78,7 @@ class _Document:
             paths.setdefault(route.path, {})[route.method.lower()] = self._operation(route)
         return {
             "openapi": "3.0.3",
-            "info": {"title": "panda-fsm", "version": _version(), "description": _ABOUT},
+            "info": {"title": "panda-fsm", "version": program_version(), "description": _ABOUT},
             "servers": [{"url": "/"}],
             "security": [{}, {"token": []}],
             "paths": paths,
@@ -114,7 +115,7 @@ class _Document:
             return {"description": answer.description, "content": content}
         models = _either(answer)
         described = " Or: ".join((model.__doc__ or "").strip() for model in models)
-        if route.convention is not Convention.USER:
+        if not route.convention.is_true:
             models = (*models, _OWN_REFUSAL[route.convention])
             described += f" Refusals: {route.convention.value}."
         found = {"description": described, "content": _json(self._schemas.of(models))}
@@ -129,10 +130,13 @@ class _Document:
 
     def _refusal(self, route: Route, status: int) -> Schema:
         """The shared response, by the statuses and the convention of who asks."""
-        own, is_pilot = _OWN_REFUSAL[route.convention], route.convention is not Convention.USER
+        own, is_pilot = _OWN_REFUSAL[route.convention], not route.convention.is_true
         models: Models = (own,) if status in _NOT_LET_IN else (Refused, own) if status == 400 else (Refused,)
         name = f"Status{status}" + (f"{own.__name__}" if is_pilot and own in models else "")
         described: Schema = {"description": _REASONS[status], "content": _json(self._schemas.of(models))}
+        if route.convention is Convention.PAGE:  # what is turned away at the door is no page
+            described["content"] |= _bytes("text/html")
+            name += "Page"
         if status in _HEADERS:
             described["headers"] = _HEADERS[status]
         if route.is_health and status == 503 and not isinstance(route.answer, Content):
@@ -193,7 +197,7 @@ def _either(answer: Any) -> tuple[type[BaseModel], ...]:
 def _refusals(route: Route) -> list[int]:
     """The statuses with which a request may be refused."""
     found = {*_OF_ALL, *route.refusals}
-    if route.convention is Convention.USER:
+    if route.convention.is_true:
         found.add(401)
     if "{" in route.path:
         found.add(404)
@@ -221,7 +225,8 @@ def _bytes(media_type: str) -> Schema:
     return {media_type: {"schema": {"type": "string", **form}}}
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Of what is installed."""
     try:
         return version("panda-fsm")
     except PackageNotFoundError:

@@ -45,6 +45,12 @@ class ForbiddenError(RefusalError):
     status = 403
 
 
+class InternalError(RefusalError):
+    """A fault of ours: what is asked may be right; its number is in the log."""
+
+    status = 500
+
+
 class NotFoundError(RefusalError):
     """There is no such thing."""
 

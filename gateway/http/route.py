@@ -12,7 +12,8 @@ from starlette.responses import Response
 from gateway.access.identity import Identity
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.http.answers import Convention, unavailable
+from gateway.http.answers import Convention, refusal, unavailable
+from gateway.http.refusal import RefusalError
 
 KB, MB = 1024, 1024 * 1024
 
@@ -66,7 +67,8 @@ class Route:
 
     What it asks, and so who may use it, is said by each route: a default would be a forgotten decision.
     `not_accepted` answers when nothing was decided and the caller shall repeat it. What looks at our health
-    (`is_health`) is answered however much is going on, and never logged.
+    (`is_health`) is answered however much is going on, and never logged. `refused` says no in a way of its own, where
+    the convention's is not meant for people.
     """
 
     method: str
@@ -85,6 +87,11 @@ class Route:
     headers: tuple[Header, ...] = ()
     upload: str = ""
     links: tuple[Link, ...] = ()
+    refused: Callable[[RefusalError], Response] | None = None
+
+    def refuse(self, error: RefusalError) -> Response:
+        """The answer to a request that was refused."""
+        return refusal(error, self.convention) if self.refused is None else self.refused(error)
 
     @property
     def only_reads(self) -> bool:

@@ -52,6 +52,7 @@ def test_no_request_that_the_document_leads_to_breaks_it(running: Processes) -> 
         done = subprocess.run(
             [
                 PROGRAM.parent / "schemathesis", "run", f"{running.gateway_url}/openapi.json",
+                "--exclude-path", "/ui/events",  # a stream has no end
                 "--phases", phases, "--checks", ",".join(_CHECKS), "--seed", _SEED, "--generation-database", "none",
                 "--max-time", str(seconds), "--request-timeout", "30", "--no-shrink", "--no-color",
             ],

@@ -48,13 +48,13 @@ def test_every_route_says_what_it_answers(route: Route) -> None:
     if not isinstance(route.answer, Content):
         assert "$ref" in json.dumps(content["application/json"])
     assert {"400", "403", "414", "421", "431", "503"} <= answers.keys()
-    assert ("401" in answers) == (route.convention is Convention.USER)
+    assert ("401" in answers) == route.convention.is_true
     assert ("404" in answers) == ("{" in route.path or 404 in route.refusals)
     if route.method == "POST" and route.model is not None:
         assert {"413", "429"} <= answers.keys()
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.convention is not Convention.USER], ids=name_of)
+@pytest.mark.parametrize("route", [route for route in ROUTES if not route.convention.is_true], ids=name_of)
 def test_pilots_refusals_are_described(route: Route) -> None:
     own = "RefusedToPilot" if route.convention is Convention.PILOT else "RefusedToOldPilot"
     assert own in json.dumps(operation(route)["responses"]["200"])

@@ -1,0 +1,106 @@
+"""Answers of the dashboards: a view as page, JSON or CSV, and refusals and outages as pages that say what to do."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.responses import Response
+
+from gateway.dashboard import twins
+from gateway.dashboard.filters import FilterError
+from gateway.dashboard.page import Page
+from gateway.dashboard.templating import rendered
+from gateway.http.answers import RETRY_AFTER_S, Answer
+from gateway.http.refusal import RefusalError
+from gateway.http.route import Call
+
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+    " object-src 'none'",
+}
+"""Nothing of others in our pages, no script or style but our files, and none of ours in pages of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page in the navigation."""
+
+    name: str
+    url: str
+    is_here: bool
+    badge: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is around each page: the navigation, who looks, and as of when."""
+
+    entries: tuple[Entry, ...]
+    who: str
+    at: datetime
+    version: str
+
+
+class Here:
+    """Where a page is, and where the same with other filters would be."""
+
+    def __init__(self, page: Page, call: Call) -> None:
+        self._path: str = call.request.scope["path"]
+        self._page = page
+        self._name: str = call.request.path_params.get("name", "")
+        self.query = {name: value for name, value in call.request.query_params.multi_items() if value}
+
+    def url(self, **changes: Any) -> str:
+        """The same page with these filters changed; None: without it. Another filter begins with the first rows."""
+        kept = {name: value for name, value in self.query.items() if name != "after"}
+        chosen = {name: value for name, value in (kept | changes).items() if value is not None}
+        return f"{self._path}?{urlencode(chosen)}" if chosen else self._path
+
+    def twin(self, ending: str) -> str:
+        """The same as JSON or CSV."""
+        path = self._page.twin(ending).replace("{name}", quote(self._name, safe=""))
+        return f"{path}?{urlencode(self.query)}" if self.query else path
+
+
+def shown(page: Page, view: Any, call: Call, filters: Any, frame: Frame) -> Response:
+    """The page."""
+    here = Here(page, call)
+    text = rendered(page.template, page=page, view=view, filters=filters, here=here, frame=frame)
+    return Response(text, media_type="text/html", headers=SAFE)
+
+
+def as_json(view: Any) -> Response:
+    """The view as JSON."""
+    return Response(twins.as_json(view, datetime.now(UTC)), media_type="application/json", headers=SAFE)
+
+
+def as_csv(page: Page, view: Any) -> Response:
+    """The view's rows as CSV."""
+    name = page.twin("csv").rpartition("/")[2].replace("{name}", page.title.lower())
+    headers = {**SAFE, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(twins.as_csv(page.row, view.rows), media_type="text/csv", headers=headers)
+
+
+def refused(error: RefusalError, frame: Frame) -> Answer:
+    """A page that says what was wrong with what was asked, and what may be asked."""
+    allowed = error.allowed if isinstance(error, FilterError) else ()
+    answer = _page(error.status, "refused.html", frame, message=error.message, allowed=allowed)
+    answer.reason = error.message
+    return answer
+
+
+def away(reason: str, frame: Frame) -> Answer:
+    """A page that says that nothing can be shown now."""
+    answer = _page(503, "away.html", frame, reason=reason)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    answer.reason = reason
+    return answer
+
+
+def _page(status: int, template: str, frame: Frame, **context: Any) -> Answer:
+    text = rendered(template, frame=frame, status=status, **context)
+    return Answer(text, status, SAFE, media_type="text/html")

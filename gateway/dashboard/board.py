@@ -1,0 +1,66 @@
+"""What pages look with: the store, and for a second what others have just seen, so that many viewers cost one look."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.config import GatewayConfig
+from gateway.dashboard.ports import DashboardStore
+from panda_fsm.sites import Sites
+
+Seen = TypeVar("Seen")
+_MOST = 500
+"""Views that are kept; with other filters each is another one."""
+AGE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    at: float
+    task: "asyncio.Task[Any]"
+
+
+class Board:
+    """The parts that pages need, and the views of the last second."""
+
+    def __init__(self, store: DashboardStore, config: GatewayConfig, sites: Sites) -> None:
+        self.store = store
+        self.config = config
+        self.sites = sites
+        self._looks: dict[Hashable, _Look] = {}
+
+    async def shared(self, key: Hashable, look: Callable[[], Awaitable[Seen]], age_s: float = AGE_S) -> Seen:
+        """What `look` finds, or has found for somebody else at most `age_s` ago; who comes meanwhile waits with it.
+
+        It is looked on though whoever asked first has gone.
+        """
+        now = asyncio.get_running_loop().time()
+        known = self._looks.get(key)
+        if known is None or now - known.at > age_s or _has_failed(known.task):
+            self._forget(now)
+            known = self._looks[key] = _Look(now, asyncio.create_task(_of(look)))
+        seen: Seen = await asyncio.shield(known.task)
+        return seen
+
+    async def close(self) -> None:
+        """Nobody looks any more."""
+        tasks = [look.task for look in self._looks.values()]
+        self._looks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, now: float) -> None:
+        """What is too old for anybody, and if others are too many the oldest of them."""
+        for key, look in list(self._looks.items()):
+            if look.task.done() and (now - look.at > 10 * AGE_S or len(self._looks) >= _MOST):
+                del self._looks[key]
+
+
+async def _of(look: Callable[[], Awaitable[Seen]]) -> Seen:
+    return await look()
+
+
+def _has_failed(task: "asyncio.Task[Any]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

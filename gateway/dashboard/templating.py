@@ -1,0 +1,44 @@
+"""Templates of the dashboards: everything in them is text unless we made the markup, and a missing name is a fault."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from gateway.dashboard import charts
+from panda_fsm.views import words
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+
+
+def rendered(template: str, **context: Any) -> str:
+    """The page."""
+    return _environment().get_template(template).render(context)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {
+        "number": words.number, "short": words.short, "rate": words.rate, "share": words.share,
+        "duration": words.duration, "size": words.size, "moment": words.moment, "clock": words.clock,
+        "counted": words.counted,
+    }  # fmt: skip
+    made.globals |= {"spark": charts.spark, "meter": charts.meter, "looks": _looks()}
+    return made
+
+
+def _looks() -> str:
+    """Another one whenever style or script changed, so that browsers may keep what they have."""
+    parts = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))
+    return hashlib.sha256(parts).hexdigest()[:12]

@@ -1,0 +1,26 @@
+"""What people look at, by subject, over connections of its own: no page takes one from those who work."""
+
+from sql.pool import Pool
+from sql.views.audit import AuditReads
+from sql.views.marks import Marks
+
+CONNECTIONS = 2
+_TIMEOUT_S = 2.0
+"""Longer nobody looks at an empty page; what takes longer is to be asked for less of."""
+
+
+class DashboardStore:
+    """The reads of dashboards and command line, an attribute a subject."""
+
+    def __init__(self, database_url: str, name: str = "gateway.operators") -> None:
+        self._pool = Pool(database_url, name, CONNECTIONS, _TIMEOUT_S, by_index=False)
+        self.audit = AuditReads(self._pool)
+        self.marks = Marks(self._pool)
+
+    async def open(self) -> None:
+        """Start connecting; what is asked before there is a connection waits for it."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._pool.close()

@@ -1,0 +1,1 @@
+"""The reads of what people look at, a module a subject."""
