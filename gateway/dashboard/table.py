@@ -61,7 +61,7 @@ async def _frame(here: Page, gateway: Gateway, call: Call) -> Frame:
         if page.navigation is not None:
             badge = 0 if page.badge is None else await _badge(page.path, page.badge, gateway)
             entries.append(Entry(page.navigation, page.url, page is here, badge))
-    who = "nobody in particular" if call.identity.shown is Shown.NOTHING else call.identity.name
+    who = "viewer" if call.identity.shown is Shown.NOTHING else call.identity.name
     return Frame(tuple(entries), who, datetime.now(UTC), program_version())
 
 

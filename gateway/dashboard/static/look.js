@@ -11,6 +11,9 @@
   };
   let paused = store.get(), due = false, busy = false, fetchedAt = Date.now(), stream = null, triedAt = 0, trouble = "";
 
+  // A page that says that nothing can be shown waits for one that can.
+  const waiting = document.querySelector("[data-waiting]");
+  const isLive = waiting || document.querySelector("section[data-live]");
   const live = () => [...document.querySelectorAll("[data-live]")];
   const concerns = (topics) => live().some((section) => section.dataset.live.split(" ").some((one) => topics.includes(one)));
 
@@ -46,6 +49,7 @@
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (answer.ok) {
+        if (waiting) location.reload();
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (!paused) {
           for (const section of live()) {
@@ -78,15 +82,15 @@
     const now = Date.now();
     const age = now - fetchedAt;
     if (clock) clock.textContent = new Date(now + offset).toISOString().slice(11, 19);
-    if (paused || document.hidden || !live().length) return;
+    if (paused || document.hidden || !isLive) return;
     if (!stream && now - triedAt > RETRY_MS) listen();
     if ((due && age >= OFTEN_MS) || age >= (stream ? SELDOM_MS : POLL_MS)) look();
   }
 
   const offset = clock ? Date.parse(clock.dateTime) - Date.now() : 0;
-  button.hidden = !live().length;
+  button.hidden = !isLive;
   button.addEventListener("click", () => { paused = !paused; store.set(paused); due = due || !paused; say(); });
   document.addEventListener("visibilitychange", () => { due = due || !document.hidden; });
-  if (live().length) { listen(); say(); } else { said.hidden = true; }
+  if (isLive) { listen(); say(); } else { said.hidden = true; }
   setInterval(tick, 1000);
 })();
