@@ -13,7 +13,7 @@ BIN := .venv/bin
 CODE := panda_fsm engine consumers periodic plugins broker sql gateway jedi command lab bench tests examples/jedi/panda_fsm_jedi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run demo up down status test unit check fmt bench docs schema lock
+.PHONY: help setup system tested run demo up down status test unit check fmt bench docs schema lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,10 @@ down: setup ## stop what `make up` started
 status: setup ## what of this clone runs
 	@$(BIN)/python -m lab status
 
-test: system check ## all checks and all tests, against real services
+tested: setup
+	@$(PYTHON) -m lab.bootstrap --tests
+
+test: tested check ## all checks and all tests, against real services
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 unit: setup ## the tests that need no service

@@ -46,13 +46,15 @@ def set_up() -> None:
             _once(client.stem, _digest(client), partial(_install_client, client))
 
 
-def system_packages() -> None:
-    """Install the Debian packages that running the system needs and that are missing."""
+def system_packages(with_browser: bool) -> None:
+    """Install the Debian packages that are missing: what running the system needs, and what its tests do."""
     needs = list(debian.PILOT_TOOLS)
     if "PANDA_FSM_DATABASE_URL" not in os.environ:
         needs.append(debian.POSTGRESQL)
     if "PANDA_FSM_BROKER_URL" not in os.environ:
         needs.append(debian.RABBITMQ)
+    if with_browser:
+        needs.append(debian.BROWSER)
     debian.ensure(needs)
 
 
@@ -120,11 +122,11 @@ def _digest(file: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Set up; with --system also the Debian packages."""
+    """Set up; with --system also the Debian packages, with --tests those of the tests too."""
     try:
         set_up()
-        if "--system" in arguments:
-            system_packages()
+        if "--system" in arguments or "--tests" in arguments:
+            system_packages("--tests" in arguments)
     except (SetupError, debian.MissingPackagesError) as error:
         print(error, file=sys.stderr)
         return 1

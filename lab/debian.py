@@ -54,6 +54,11 @@ def rabbitmq_server() -> Path | None:
     return Path(found).resolve() if found else None
 
 
+def chromium() -> str | None:
+    """The browser."""
+    return shutil.which("chromium")
+
+
 def command(name: str) -> Callable[[], bool]:
     """A test for a command on PATH."""
     return lambda: shutil.which(name) is not None
@@ -61,6 +66,8 @@ def command(name: str) -> Callable[[], bool]:
 
 POSTGRESQL = Need("postgresql", lambda: postgres_bin() is not None)
 RABBITMQ = Need("rabbitmq-server", lambda: rabbitmq_server() is not None)
+# Tests look at pages with it.
+BROWSER = Need("chromium", lambda: chromium() is not None)
 # The pilot runs its payloads with unshare and transfers with curl; it looks at processes with ps.
 PILOT_TOOLS = (
     Need("util-linux", command("unshare")),

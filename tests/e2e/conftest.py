@@ -52,6 +52,14 @@ def engine(processes: Processes) -> Processes:
 
 
 @pytest.fixture
+def gateway(processes: Processes) -> Processes:
+    """A gateway alone."""
+    processes.start("gateway")
+    processes.wait_until_ready()
+    return processes
+
+
+@pytest.fixture
 def crowd(processes: Processes, database: Database, database_url: str, listener: Listener) -> Crowd:
     """A user and pilots before a gateway, which the test starts; their input lies at their site."""
     # Names of files have at least five digits of a PandaID; with so many there is no difference.

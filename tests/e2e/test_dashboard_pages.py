@@ -1,0 +1,94 @@
+"""The dashboards in a browser, over a system at work: nothing is wrong with any page, and what changes is seen."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from gateway.dashboard.table import PAGES
+from tests.browser import SCHEMES, WIDTHS, browser, window
+from tests.crowd import Crowd
+from tests.driver import Database
+from tests.polling import wait_until
+from tests.processes import Processes
+
+JOBS = 12
+EXAMPLES: dict[str, str] = {}
+"""What is looked at of each thing that has a page: a query for its name."""
+DEED = "INSERT INTO audit (actor, action, object, detail) VALUES ('s:1', %s, 'job 1', '{\"name\": \"Ana\"}')"
+
+
+def paths(database: Database) -> list[str]:
+    """One of each page."""
+    return [
+        page.url.replace("{name}", str(database.value(EXAMPLES[page.path])) if "{name}" in page.path else "")
+        for page in PAGES
+    ]
+
+
+def test_nothing_is_wrong_with_any_page(processes: Processes, crowd: Crowd, database: Database) -> None:
+    processes.start("all")
+    processes.wait_until_ready()
+    crowd.submit(JOBS)
+    with crowd, browser() as running:
+        wait_until(lambda: database.value("SELECT count(*) FROM job_history") > JOBS, "jobs move")
+        complaints: list[str] = []
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                with window(running, processes.gateway_url, width, scheme) as looking:
+                    for path in paths(database):
+                        looking.examine(path)
+                    complaints += [f"{width} {scheme} {one}" for one in looking.complaints]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_news_come_by_themselves_and_can_be_paused(gateway: Processes, database: Database) -> None:
+    with browser() as running, window(running, gateway.gateway_url) as looking:
+        page = looking.page
+        looking.open("/ui/audit")
+        expect(page.locator("#live")).to_have_text("live")
+        database.execute(DEED, ("first_deed",))
+        expect(page.locator("#deeds")).to_contain_text("first deed")
+        page.click("#pause")
+        expect(page.locator("#live")).to_have_text("paused")
+        database.execute(DEED, ("second_deed",))
+        with window(running, gateway.gateway_url) as other:
+            other.open("/ui/audit")
+            database.execute(DEED, ("third_deed",))
+            expect(other.page.locator("#deeds")).to_contain_text("third deed")
+        assert "second deed" not in page.inner_text("#deeds")
+        page.reload()
+        expect(page.locator("#live")).to_have_text("paused")  # by the window, not by the page
+        page.click("#pause")
+        database.execute(DEED, ("fourth_deed",))
+        expect(page.locator("#deeds")).to_contain_text("fourth deed")
+        assert not looking.complaints
+
+
+def test_what_is_focused_and_opened_stays_so(gateway: Processes, database: Database) -> None:
+    database.execute(
+        "INSERT INTO audit (actor, action, object, detail) VALUES ('s:1', 'kill_requested', 'job 1', '{\"jobs\": 1}')"
+    )
+    with browser() as running, window(running, gateway.gateway_url) as looking:
+        page = looking.page
+        looking.open("/ui/audit")
+        page.click("summary")
+        expect(page.locator("details")).to_have_attribute("open", "")
+        page.focus("td.mono a")
+        database.execute(DEED, ("next_deed",))
+        expect(page.locator("#deeds")).to_contain_text("next deed")
+        expect(page.locator("details")).to_have_attribute("open", "")
+        assert page.evaluate("document.activeElement.textContent") == "job 1"
+
+
+def test_pages_are_read_and_filtered_without_a_script(gateway: Processes, database: Database) -> None:
+    database.execute(DEED, ("one_deed",))
+    database.execute(DEED, ("other_deed",))
+    with browser() as running, window(running, gateway.gateway_url, java_script_enabled=False) as looking:
+        page = looking.page
+        looking.open("/ui/audit")
+        page.fill("input[name=action]", "one_deed")
+        page.click("text=show")
+        expect(page.locator("#deeds")).to_contain_text("one deed")
+        expect(page.locator("#deeds")).not_to_contain_text("other deed")
+        page.click(".filters >> text=all")
+        expect(page.locator("#deeds")).to_contain_text("other deed")
