@@ -21,6 +21,7 @@ from broker.window import Window
 from panda_fsm.bindings import Further
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
+from panda_fsm.figures import CONNECTED
 from panda_fsm.trouble import Backoff
 
 log = structlog.get_logger()
@@ -104,8 +105,7 @@ class AsyncPublisher:
     async def publish(self, message: Outgoing) -> None:
         """Returns when the broker confirmed.
 
-        Raises UnsendableError: no broker will ever take it. Raises NotPublishedError: it may or may not be there,
-        repeat it.
+        Raises UnsendableError: no broker will ever take it; NotPublishedError: it may or may not be there, repeat it.
         """
         octets = len(message.body)
         if not self._window.enter_at_once(octets):
@@ -201,6 +201,7 @@ class AsyncPublisher:
     def _works(self, channel: Channel) -> None:
         self._last_tag = 0
         self._channel = channel
+        CONNECTED.add(("gateway",))
         self._backoff.reset()
         self.trouble = None
         self._ready.set()

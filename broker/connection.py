@@ -15,6 +15,7 @@ from broker.declare import Declaration
 from broker.frames import QuickConnection
 from broker.reasons import reason_of
 from panda_fsm.bindings import Further
+from panda_fsm.figures import CONNECTED
 from panda_fsm.trouble import Backoff, Condition
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ class BrokerThread:
         self._backoff = Backoff(*RECONNECT_S)
         self._reason: BaseException | str | None = None
         self._renewing = False
+        self._is_counted = False
         self._expected = 0
 
     def start(self) -> None:
@@ -99,6 +101,9 @@ class BrokerThread:
         """What the connection is for works: only now the next loss is a new one."""
         self._backoff.reset()
         self.condition.note(self.name, None)
+        if not self._is_counted:
+            self._is_counted = True
+            CONNECTED.add((self.name,))
         self.ready.set()
 
     def reconnect(self, reason: str) -> None:
@@ -128,7 +133,7 @@ class BrokerThread:
     def _serve(self) -> None:
         """One connection, from its first try to its loss."""
         self._reason = None
-        self._renewing = False
+        self._renewing = self._is_counted = False
         self._connection = connection = QuickConnection(
             self.parameters,
             on_open_callback=self._opened,

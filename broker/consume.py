@@ -20,6 +20,7 @@ from broker.watchdog import Watchdog
 from panda_fsm.bindings import DEAD_LETTERS, JEDI_REQUESTS, Further
 from panda_fsm.delays import as_sent
 from panda_fsm.errors import SystemicError, TransientError
+from panda_fsm.figures import RETRIES
 from panda_fsm.handler import Delivery
 from panda_fsm.trouble import Backoff, Condition
 
@@ -138,6 +139,7 @@ class BatchConsumer(BrokerThread):
             self._watchdog.end()
 
     def _tell(self, error: TransientError, batch: int, tries: int) -> None:
+        RETRIES.add((self._queue,))
         log.warning("waiting", queue=self._queue, error=str(error), batch=batch, tries=tries)
         if tries > _PASSING_TRIES:
             self.condition.note(self._queue, str(error))

@@ -18,6 +18,7 @@ from broker.reasons import blames_message, reason_of
 from panda_fsm.bindings import Further
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError, UnsendableError
+from panda_fsm.figures import CONFIRMS, PUBLISHED
 from panda_fsm.ports import Published
 from panda_fsm.trouble import Condition
 
@@ -83,6 +84,7 @@ class BrokerPublisher(BrokerThread):
         self._redeclaration = Redeclaration()
         self._unconsumed = UnconsumedQueues(self.parameters)
         self._blocked_by: str | None = None
+        CONFIRMS.watch(self, lambda its: len(its._pending), (self.name,))
 
     def publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
         """Publish all, and wait up to `timeout_s` for the broker's word on them.
@@ -90,6 +92,11 @@ class BrokerPublisher(BrokerThread):
         What is in none of the answer's lists may or may not have arrived; a nack says no more than that, nor does
         silence.
         """
+        published = self._publish(messages, timeout_s)
+        self._count(published, len(messages))
+        return published
+
+    def _publish(self, messages: Sequence[Outgoing], timeout_s: float) -> Published:
         deadline = time.monotonic() + timeout_s
         published = Published()
         if not self.ready.wait(timeout_s):
@@ -104,6 +111,15 @@ class BrokerPublisher(BrokerThread):
             if one.outstanding:
                 break  # away, blocked or slow
         return published
+
+    def _count(self, published: Published, messages: int) -> None:
+        outcomes = {
+            "confirmed": len(published.confirmed), "returned": len(published.returned),
+            "declined": len(published.declined), "refused": len(published.refused),
+        }  # fmt: skip
+        for outcome, many in {**outcomes, "unknown": messages - sum(outcomes.values())}.items():
+            if many:
+                PUBLISHED.add((self.name, outcome), many)
 
     def declare(self, further: Further, timeout_s: float) -> None:
         """Declare more than was known at the start; it is declared again whenever the rest is.

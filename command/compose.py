@@ -158,7 +158,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
     publisher = BrokerPublisher(config.broker_url, queue, condition, config.further())
     publisher.start()
     try:
-        processor = Processor(service, store, publisher, config.confirm_timeout_s, condition=condition)
+        processor = Processor(service, store, publisher, config.confirm_timeout_s, condition=condition, queue=queue)
         size = min(filter(None, (served.held, service.batch_limit, config.batch_size)))
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,

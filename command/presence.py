@@ -5,6 +5,7 @@ import threading
 import structlog
 
 from panda_fsm.errors import PandaError
+from panda_fsm.figures import TROUBLE
 from panda_fsm.trouble import Condition
 from sql.presence import Presence
 
@@ -34,6 +35,7 @@ class Shown:
         self._thread.join(SIGN_S)
 
     def _changed(self, part: str, trouble: str | None) -> None:
+        TROUBLE.set(0 if trouble is None else 1, (part,))
         if trouble is None:
             log.info("well_again", part=part)
         else:

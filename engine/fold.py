@@ -36,7 +36,7 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
         case Advance(trigger, changes, detail), Job() as job:
             step = effects.step(job, trigger, cause, detail)
             if isinstance(step, Ignored):
-                log.debug("ignored", job_id=job.job_id, trigger=trigger.value, state=job.state.value)
+                _ignore(effects, job_id=job.job_id, trigger=trigger.value, state=job.state.value)
             else:
                 effects.record(job, changes)
         case Record(changes, renews), Job() as job:
@@ -58,7 +58,7 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             for message in messages:
                 effects.send(message)
         case Ignore(reason), _:
-            log.debug("ignored", message_id=cause, reason=reason)
+            _ignore(effects, message_id=cause, reason=reason)
         case Wait(reason, give_up_s, messages), _:
             for message in messages:
                 effects.send(message)
@@ -69,6 +69,11 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             _answer(item, answer, effects)
         case _:
             raise TypeError(f"{outcome!r} needs a job")
+
+
+def _ignore(effects: Effects, **what: Any) -> None:
+    effects.ignored += 1
+    log.debug("ignored", **what)
 
 
 def _answer(item: Item[Any], answer: Answer, effects: Effects) -> None:

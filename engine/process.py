@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from engine.blame import Blame
+from engine.counting import Counted, handled
 from engine.fold import fold, put_off, to_dead_letter
 from engine.receive import (
     Received,
@@ -60,6 +61,7 @@ class Processor:
         confirm_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
         condition: Condition | None = None,
+        queue: str = "",
     ) -> None:
         self._service = service
         self._store = store
@@ -69,6 +71,7 @@ class Processor:
         self._born = clock()
         self._condition = condition or Condition()
         self._blame = Blame(clock)
+        self._counted = Counted(queue or service.name, self._blame)
         self._probes = 0
         self._held = 0
         self._asked: Sequence[Item[Any]] = ()
@@ -80,7 +83,8 @@ class Processor:
         while and then buried; but when many in a row fail alike, none is to blame, and SystemicError says stop.
         """
         self._held = 0
-        self._handle(self._probed(deliveries) if self._blame.is_open else deliveries)
+        with self._counted.batch(len(deliveries)):
+            self._handle(self._probed(deliveries) if self._blame.is_open else deliveries)
 
     def _probed(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Try one message, each time another, and return the others: a success says that the system works again."""
@@ -158,6 +162,7 @@ class Processor:
         effects.handled |= {one for letter in effects.dead_letters if (one := id_of(letter.payload)) is not None}
         with self._store.transaction() as tx:
             tx.write(effects)
+        self._counted.committed(effects)
         self._publish(effects)
 
     def _handle_all(self, deliveries: Sequence[Delivery]) -> None:
@@ -179,8 +184,10 @@ class Processor:
             stale = self._commit_optimistic(received, effects, closed)
         else:
             stale = self._commit_locked(received, effects)
-        if self._service.buries or _handled(received, effects) > len(stale):
+        done = handled(received, effects) - len(stale)
+        if self._service.buries or done > 0:
             self._blame.succeeded()
+        self._counted.committed(effects, received, done)
         self._publish(effects)
         return stale
 
@@ -222,7 +229,7 @@ class Processor:
 
     def _write(self, tx: Transaction, received: Sequence[Received], effects: Effects) -> None:
         """Accepted requests are kept in the database until here; those that wait are not handled yet."""
-        if effects.dead_letters and not self._service.buries and not _handled(received, effects):
+        if effects.dead_letters and not self._service.buries and not handled(received, effects):
             self._doubt(effects)
         effects.handled |= {r.message.message_id for r in received if isinstance(r.message, KEPT_REQUESTS)}
         effects.handled.difference_update(effects.waiting)
@@ -269,6 +276,7 @@ class Processor:
         confirmed = self._publisher.publish(effects.outgoing, self._confirm_timeout_s).confirmed
         if len(confirmed) < len(effects.outgoing):
             log.warning("left_to_relay", messages=len(effects.outgoing) - len(confirmed))
+            self._counted.left(len(effects.outgoing) - len(confirmed))
         if confirmed:
             with contextlib.suppress(TransientError):  # all is committed; the relay publishes again, harmlessly
                 self._store.forget_published([message.message_id for message in confirmed])
@@ -284,14 +292,7 @@ class Processor:
             effects.handled.add(message_id)  # it is kept here now
         with self._store.transaction() as tx:
             tx.write(effects)
-
-
-def _handled(received: Sequence[Received], effects: Effects) -> int:
-    """How many messages were neither buried nor put off."""
-    if not effects.dead_letters and not effects.waiting:
-        return len(received)
-    buried = {letter.payload for letter in effects.dead_letters}
-    return sum(r.delivery.body not in buried and r.message.message_id not in effects.waiting for r in received)
+        self._counted.committed(effects)
 
 
 def _told(error: BaseException) -> str:

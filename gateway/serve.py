@@ -15,6 +15,7 @@ from gateway.config import GatewayConfig
 from gateway.http.door import Door
 from gateway.http.protocol import BoundedProtocol, Limits, look_at_all
 from gateway.ports import Publisher, Store
+from gateway.work.load import Load
 from panda_fsm.sites import Sites
 
 _BACKLOG = 2048
@@ -34,6 +35,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._door = door
         self._drain_s = drain_s
+        self._load = Load()
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # what it returns
         """None: who serves the process hears them from its start, and one that came while we started would be lost."""
@@ -44,6 +46,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
+        self._load.tick()
         if counter % 10 == 0:
             look_at_all(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from panda_fsm.errors import TooSlowError
+from panda_fsm.figures import DUTY_FAILURES, DUTY_SECONDS
 from panda_fsm.messages import cut
 from panda_fsm.trouble import Backoff, Condition, Kind, kind_of
 
@@ -94,16 +95,19 @@ class Schedule:
     def _loop(self, duty: Duty) -> None:
         backoff, failures = Backoff(*_BACKOFF_S), 0
         while not self._ending.is_set():
+            began = time.monotonic()
             try:
                 more = duty.run()
             except Exception as error:
                 failures += 1
+                DUTY_FAILURES.add((duty.name,))
                 self._note(duty, error, failures)
                 pause_s = backoff.next_s()
             else:
                 backoff.reset()
                 failures = 0
                 self._condition.note(duty.name, None)
+                DUTY_SECONDS.observe(time.monotonic() - began, (duty.name,))
                 pause_s = 0.0 if more else duty.period_s
             if pause_s >= _BACKOFF_S[1]:
                 self._rest(duty)

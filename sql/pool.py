@@ -6,6 +6,7 @@ While the database is away whoever asks is told so at once; it is looked for eve
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import Any, LiteralString
@@ -16,6 +17,7 @@ import structlog
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from panda_fsm import figures
 from panda_fsm.errors import TransientError
 from sql.connections import CLIENT_GRACE_S, LimitedAsyncConnection, is_spoiled, session, translated
 
@@ -33,6 +35,12 @@ BY_INDEX = (
 )
 """Every statement goes by an index. Said outright, the plan is the same with one job waiting and with 100,000, with
 fresh statistics and with none, and it is made once a connection."""
+_SHOWN = (
+    (figures.POOL_SIZE, "pool_size", 1), (figures.POOL_IDLE, "pool_available", 1),
+    (figures.POOL_WAITING, "requests_waiting", 1), (figures.POOL_WAITS, "requests_queued", 1),
+    (figures.POOL_WAITED, "requests_wait_ms", 0.001), (figures.POOL_ERRORS, "requests_errors", 1),
+)  # fmt: skip
+"""What the pool knows of itself, with the factor to base units."""
 _ALWAYS = " -c jit=off -c idle_in_transaction_session_timeout=60000"
 
 
@@ -76,6 +84,8 @@ class Pool:
                 "autocommit": True, "prepare_threshold": 0, "application_name": name, **session(database_url, options)
             },
         )  # fmt: skip
+        for metric, of, unit in _SHOWN:
+            metric.watch(self, partial(_known, of=of, unit=unit), (name,))
 
     @property
     def is_away(self) -> bool:
@@ -165,6 +175,10 @@ class Pool:
                     self._tidy()
         finally:
             await self._pool.putconn(connection)
+
+
+def _known(pool: Pool, of: str, unit: float) -> float:
+    return pool._pool.get_stats().get(of, 0) * unit
 
 
 class _Lent:

@@ -49,7 +49,7 @@ async def debug_mode_of_pilot(gateway: Gateway, call: Call, ask: DebugModeReques
         return await debug_mode(gateway, call, ask)
     except (NotFoundError, TooLateError) as refused:
         answer = failure(refused.message)
-        answer.reason = refused.message
+        answer.reason, answer.kind = refused.message, refused.kind
         return answer
 
 
@@ -59,7 +59,7 @@ async def debug_mode_legacy(gateway: Gateway, call: Call, ask: DebugModeRequest)
         await debug_mode(gateway, call, ask)
     except (NotFoundError, TooLateError) as refused:
         answer = json_response({"StatusCode": StatusCode.FAILED, "errorDialog": refused.message})
-        answer.reason = refused.message
+        answer.reason, answer.kind = refused.message, refused.kind
         return answer
     return json_response({"StatusCode": StatusCode.OK})
 

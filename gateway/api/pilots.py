@@ -23,6 +23,7 @@ from gateway.work.reports import NO_COMMAND
 from panda_fsm.claims import Seat
 from panda_fsm.descriptions import JobDescription
 from panda_fsm.errors import TransientError, complaint
+from panda_fsm.figures import ACQUIRES
 from panda_fsm.messages import PilotReport, new_message_id
 
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
     where = place(identity.key, ask) if wanted == 1 else None
     seats = [Seat(new_message_id(), identity.key, ask.node or "", facts, where) for _ in range(wanted)]
     jobs = await gateway.claims.acquire(filters(ask, queue.status), seats)
+    ACQUIRES.add((ask.site_name, "job" if jobs else "no_job"))
     return list(_told(jobs, queue.storage))
 
 

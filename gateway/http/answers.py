@@ -45,10 +45,11 @@ class StatusCode:
 
 
 class Answer(Response):
-    """JSON. `reason`: why a request was refused or not accepted, for the log."""
+    """JSON. `reason`: why a request was refused or not accepted, for the log; `kind`: the same for counting."""
 
     media_type = "application/json"
     reason = ""
+    kind = "not_accepted"
 
 
 class File(FileResponse):
@@ -82,7 +83,7 @@ def refusal(error: RefusalError, convention: Convention) -> Answer:
         if true_status
         else json_response(_for_pilot(error, convention))
     )
-    answer.reason = error.message
+    answer.reason, answer.kind = error.message, error.kind
     return answer
 
 
@@ -91,7 +92,7 @@ def turned_away(error: RefusalError, convention: Convention) -> Answer:
     if convention.is_true:
         return refusal(error, convention)
     answer = json_response(_for_pilot(error, convention), error.status)
-    answer.reason = error.message
+    answer.reason, answer.kind = error.message, error.kind
     return answer
 
 

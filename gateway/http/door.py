@@ -17,10 +17,12 @@ from gateway.http.endpoint import Endpoint, endpoint
 from gateway.http.journal import JOURNAL
 from gateway.http.route import Route
 from gateway.work.waiting import CURRENT, Crowd, Waiting
+from panda_fsm import figures
 
 WAITING = "panda_fsm.waiting"
 """Where a request's scope names who waits for it: the connection tells it that the client has gone."""
 _NAME = "{name}"
+_NO_ROUTE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Door:
         self._admission = Admission((*config.hosts, config.host), config.identity_provider == "trusted_loopback")
         self._bodies = Bodies()
         self._crowd = Crowd(config.most_requests, config.longest_wait_s)
+        figures.WAITING.watch(self._crowd, len)
         self._paths: dict[str, dict[str, _Served]] = {}
         self._places: dict[str, dict[str, _Served]] = {}
         """Paths that end with a name, or with a name and an ending such as `.json`, without the name."""
@@ -139,14 +142,18 @@ class Door:
         """Send an answer, and write down why it is none."""
         if isinstance(response, Answer) and response.reason and not (served is not None and served.route.is_health):
             JOURNAL.refused(scope, response.status_code, response.reason, began)
+            figures.REFUSALS.add((response.kind,))
         if self._gateway.draining:
             response.headers["connection"] = "close"
         await response(scope, receive, send)
+        route = _NO_ROUTE if served is None else served.route.path
+        figures.REQUESTS.add((route, str(response.status_code)))
+        figures.REQUEST_SECONDS.observe(time.monotonic() - began, (route,))
 
 
 def _not_served(scope: Scope, methods: Mapping[str, _Served]) -> Answer:
     """No such path, or not with this method."""
     message = f"{scope['method']} {scope['path'][:200]} is not served here"
     answer = failure(message, 405, headers={"Allow": ", ".join(sorted(methods))}) if methods else failure(message, 404)
-    answer.reason = "no such method here" if methods else "no such path"
+    answer.reason, answer.kind = ("no such method here", "method") if methods else ("no such path", "path")
     return answer

@@ -1,5 +1,9 @@
 """Refusals: what a caller did wrong, in one sentence, before anything was stored."""
 
+import re
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
 
 class RefusalError(Exception):
     """The request cannot be accepted; `status` is the HTTP status for callers that read it."""
@@ -9,6 +13,11 @@ class RefusalError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def kind(self) -> str:
+        """What was wrong, of the few things that can be: for counting."""
+        return _WORDS.sub("_", type(self).__name__.removesuffix("Error")).lower()
 
 
 class UndecodableError(RefusalError):

@@ -15,6 +15,7 @@ from panda_fsm.claims import Filters, Given, Seat
 from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import HeldError, TransientError
+from panda_fsm.figures import TRANSITIONS
 
 log = structlog.get_logger()
 
@@ -24,6 +25,7 @@ _RETRIES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 _FORGET_AFTER_S = 0.2
 """Well before the relay takes what is confirmed for something that nobody has sent."""
 _GIVE_BACK_AGAIN_S = (0.02, 0.1, 1.0, 5.0)
+_CLAIMED, _GIVEN_BACK = ("activated", "sent", "gateway"), ("sent", "activated", "gateway")
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +122,7 @@ class Claims:
             groups.setdefault(place[0].filters, []).append(place)
         ordered = [place for group in groups.values() for place in group]
         claim = await self._store.claim_each([(f, [seat for _, seat in group]) for f, group in groups.items()])
+        TRANSITIONS.add(_CLAIMED, len(claim.events))
         self._publishing.publish(claim.events, self._forget_confirmed)
         self._return(claim.doubled)
         for (request, seat), job in zip(ordered, claim.jobs, strict=True):
@@ -152,6 +155,7 @@ class Claims:
 
     async def _give_back(self, given: Sequence[Given]) -> list[Exception | None]:
         back = await self._store.give_back(given)
+        TRANSITIONS.add(_GIVEN_BACK, len(back.events))
         self._publishing.publish(back.events, self._forget_confirmed)
         log.info("jobs_given_back", jobs=len(back.events), asked=len(given), locked=len(back.locked))
         held = TransientError("somebody looks at it")

@@ -10,12 +10,15 @@ from gateway.ports import Publisher
 from gateway.work.coalesce import Coalescer
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import PandaError, TransientError
+from panda_fsm.figures import CONFIRMS, LEFT, PUBLISHED
 
 log = structlog.get_logger()
 
 _MOST_MESSAGES = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_TOGETHER = 1000
+_OURS = ("gateway",)
+_CONFIRMED, _UNKNOWN = ("gateway", "confirmed"), ("gateway", "unknown")
 
 Then = Callable[[Sequence[Outgoing]], Awaitable[None]]
 Leave = Callable[[Sequence[str]], Awaitable[None]]
@@ -33,6 +36,7 @@ class Publishing:
         self._messages = 0
         self._bytes = 0
         self._left = 0
+        CONFIRMS.watch(self, lambda its: its._messages, _OURS)
 
     def publish(self, messages: Sequence[Outgoing], then: Then | None = None) -> None:
         """Publish in order; `then` is told which of them the broker confirmed."""
@@ -67,9 +71,13 @@ class Publishing:
         else:
             answers = await asyncio.gather(*(self._publish_one(message) for message in taken))
         confirmed = [message for message, is_confirmed in zip(taken, answers, strict=True) if is_confirmed]
+        if confirmed:
+            PUBLISHED.add(_CONFIRMED, len(confirmed))
         if then is not None and confirmed:
             await then(confirmed)
         if len(confirmed) < len(messages):
+            PUBLISHED.add(_UNKNOWN, len(taken) - len(confirmed))
+            LEFT.add(_OURS, len(messages) - len(confirmed))
             there = {message.message_id for message in confirmed}
             await self._give_up([one.message_id for one in messages if one.message_id not in there])
 

@@ -2,7 +2,7 @@
 
 from panda_fsm.messages.codec import ACTS_ONCE, KEPT_REQUESTS, AnyMessage, decode, id_of
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, FileToMove, TransferRequested
-from panda_fsm.messages.envelope import EVENTS, LARGEST_BODY, REQUESTS, Foreign, Message, cut, new_message_id
+from panda_fsm.messages.envelope import EVENTS, LARGEST_BODY, REQUESTS, Foreign, Message, cut, made_at, new_message_id
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
 from panda_fsm.messages.pilots import PilotReport, ReportState
 from panda_fsm.messages.users import (
@@ -23,5 +23,5 @@ __all__ = [
     "CheckBlock", "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "JobEvent", "JobsOfTask",
     "KillJob", "Message", "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SetPriority",
     "SetShare", "SettleBlock", "SubmitJobs", "TellPilot", "ThrottleJobs", "TransferRequested", "cut", "decode",
-    "id_of", "new_message_id",
+    "id_of", "made_at", "new_message_id",
 ]  # fmt: skip

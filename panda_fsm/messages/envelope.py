@@ -37,6 +37,11 @@ def new_message_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def made_at(message_id: str) -> float | None:
+    """When a message was made, in seconds since 1970, by its id; None: its maker gives ids of another kind."""
+    return int(message_id[:8] + message_id[9:13], 16) / 1000 if message_id[14:15] == "7" else None
+
+
 class Message(BaseModel):
     """What every message carries. Ids live in the body: STOMP refuses a message-id header.
 

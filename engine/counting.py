@@ -1,0 +1,85 @@
+"""What a worker's batches did, counted once a batch and only when it is committed."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from engine.blame import Blame
+from engine.receive import Received
+from panda_fsm import figures
+from panda_fsm.effects import Effects
+from panda_fsm.jobs.facts import FINAL
+from panda_fsm.jobs.states import State
+from panda_fsm.messages import made_at
+
+BORN = "none"
+"""Where a job comes from that is created."""
+
+
+def handled(received: Sequence[Received], effects: Effects) -> int:
+    """How many messages were neither buried nor put off."""
+    if not effects.dead_letters and not effects.waiting:
+        return len(received)
+    buried = {letter.payload for letter in effects.dead_letters}
+    return sum(r.delivery.body not in buried and r.message.message_id not in effects.waiting for r in received)
+
+
+class Counted:
+    """The batches of one queue."""
+
+    def __init__(self, queue: str, blame: Blame, clock: Callable[[], float] = time.monotonic) -> None:
+        self._queue = queue
+        self._of_queue = (queue,)
+        self._clock = clock
+        figures.BREAKER.watch(blame, lambda its: its.is_open, self._of_queue)
+
+    @contextmanager
+    def batch(self, size: int) -> Iterator[None]:
+        """How large a batch is, and how long it takes."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            figures.BATCH_MESSAGES.observe(size, self._of_queue)
+            figures.BATCH_SECONDS.observe(self._clock() - began, self._of_queue)
+
+    def committed(self, effects: Effects, received: Sequence[Received] = (), done: int = 0) -> None:
+        """What was written; of `received` so many are `done`."""
+        outcomes = ("handled", done), ("deferred", len(effects.waiting)), ("buried", len(effects.dead_letters))
+        for outcome, messages in outcomes:
+            if messages:
+                figures.MESSAGES.add((self._queue, outcome), messages)
+        if effects.ignored:
+            figures.IGNORED.add(self._of_queue, effects.ignored)
+        self._note_age(received)
+        if effects.history:
+            self._note_steps(effects)
+
+    def left(self, messages: int) -> None:
+        """So many messages go to the broker by the relay."""
+        figures.LEFT.add(self._of_queue, messages)
+
+    def _note_age(self, received: Sequence[Received]) -> None:
+        now = time.time()
+        for one in received:
+            at = made_at(one.message.message_id)
+            if at is not None:
+                figures.MESSAGE_AGE.observe(max(0.0, now - at), self._of_queue)
+
+    def _note_steps(self, effects: Effects) -> None:
+        now = datetime.now(UTC)
+        steps: Counter[tuple[State | None, State]] = Counter()
+        for row in effects.history:
+            step = row.step
+            steps[step.source, step.destination] += 1
+            job = effects.subjects.get(row.job_id)
+            if job is not None and step.source is not None and row.version == job.stored_version + 1:
+                stayed_s = max(0.0, (now - job.entered_at).total_seconds())
+                figures.STAYED.observe(stayed_s, (step.source.value, step.destination.value))
+        for (source, destination), many in steps.items():
+            figures.TRANSITIONS.add((source.value if source else BORN, destination.value, self._queue), many)
+        for (state, site, _vo), many in effects.counts.items():
+            if state in FINAL:
+                figures.ENDED.add((site, str(state)), many)
