@@ -6,6 +6,8 @@ JSON ?=
 SOURCE ?= client
 ARGS ?=
 PROFILE ?=
+RATE ?= 50
+MINUTES ?=
 # Tests that run side by side, each on services of its own: they wait more than they work.
 WORKERS ?= 3
 
@@ -13,7 +15,7 @@ BIN := .venv/bin
 CODE := panda_fsm engine consumers periodic plugins broker sql gateway jedi command lab bench tests examples/jedi/panda_fsm_jedi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system tested run demo up down status test unit check fmt bench docs schema lock
+.PHONY: help setup system tested run demo up down traffic status test unit check fmt bench docs schema lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +37,9 @@ up: system ## start everything in the background; then: source .run/env
 
 down: setup ## stop what `make up` started
 	@$(BIN)/python -m lab down
+
+traffic: setup ## simulated users and pilots for what `make up` started, with what goes wrong: RATE=50 MINUTES=10
+	@$(BIN)/python -m lab traffic --rate $(RATE) $(if $(MINUTES),--minutes $(MINUTES))
 
 status: setup ## what of this clone runs
 	@$(BIN)/python -m lab status

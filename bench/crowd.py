@@ -15,7 +15,7 @@ import orjson
 
 from bench import jobs
 from bench.figures import percentile
-from bench.http_client import HttpConnection, OneRequestEach, post
+from lab.http_client import HttpConnection, OneRequestEach, post
 from bench.plant import BenchError
 from lab.site import QUEUE, unsigned_token
 

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m lab up | down | run | demo | status."""
+"""The commands behind the Makefile: python -m lab up | down | run | demo | traffic | status."""
 
 from __future__ import annotations
 
@@ -64,6 +64,28 @@ def demo(
     with _interruptible(), System() as system:
         code = run_demo(system, jobs, pilots, keep_serving=False, json=json, **_by(source, system))
     raise typer.Exit(code)
+
+
+@app.command()
+def traffic(
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="jobs a second that users submit")] = 50,
+    minutes: Annotated[float | None, typer.Option(min=0.05, max=10_080, help="for so long; else until Ctrl-C")] = None,
+) -> None:
+    """Keep simulated users and pilots going in the system that `up` started, with what goes wrong in real life.
+
+    Its queues: LAB_STEADY with a node that fails everything, LAB_FAILING whose jobs mostly fail, LAB_SLOW that piles
+    up. Some pilots fall silent, users kill a job now and then, and now and then comes a message that nobody can read.
+    """
+    from rich.console import Console
+
+    from lab import traffic as simulated
+
+    system = System()
+    if not (system.is_running and system.is_ready()):
+        raise DaemonError("nothing serves in this clone: start it with `make up`")
+    typer.echo(f"dashboards   {system.url}/ui/")
+    port = int(system.url.rpartition(":")[2])
+    simulated.run(port, system.services.broker_url, system.lab, rate, minutes, Console())
 
 
 @app.command()

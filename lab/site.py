@@ -1,4 +1,7 @@
-"""Describes a one-machine laboratory: two sites, each with a storage and a queue, and tokens."""
+"""Describes a one-machine laboratory: sites, each with a storage and a queue, and tokens.
+
+Real pilots work at one of them, simulated ones at those whose names say what is wrong there.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ SOURCE_STORAGE = "LAB_A_DATADISK"
 QUEUE_STORAGE = "LAB_B_DATADISK"
 PAYLOAD_DIR = Path(__file__).resolve().parent / "payload"
 TEN_YEARS = 10 * 365 * 24 * 3600
-_SITES = {"LAB_A": ("LAB_SITE_A", SOURCE_STORAGE), QUEUE: ("LAB_SITE_B", QUEUE_STORAGE)}
+STEADY_QUEUE, FAILING_QUEUE, SLOW_QUEUE = SIMULATED = ("LAB_STEADY", "LAB_FAILING", "LAB_SLOW")
+"""Where simulated pilots work; the real ones never see their jobs."""
+_SITES = {"LAB_A": ("LAB_SITE_A", SOURCE_STORAGE), QUEUE: ("LAB_SITE_B", QUEUE_STORAGE)} | {
+    queue: (f"{queue}_SITE", f"{queue}_DATADISK") for queue in SIMULATED
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class LabFiles:
     source_storage: Path
     queue_storage: Path
     env: dict[str, str]
+
+    def storage(self, name: str) -> Path:
+        """Where the files of a storage lie."""
+        return self.root / "storage" / name
 
 
 def write_lab(run_dir: Path, gateway_url: str) -> LabFiles:
@@ -49,6 +60,11 @@ def write_lab(run_dir: Path, gateway_url: str) -> LabFiles:
         queue_storage=storages[QUEUE_STORAGE],
         env=_pilot_env(root, schedconf) | _client_env(gateway_url),
     )
+
+
+def storage_of(queue: str) -> str:
+    """The storage that a queue reads and writes."""
+    return _SITES[queue][1]
 
 
 def queuedata(queue: str) -> dict[str, Any]:
