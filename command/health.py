@@ -1,17 +1,13 @@
 """`panda-fsm health`: what an operator must know, judged and shown; the exit code says whether all is well."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import Any
 
 from broker.inspection import Depth, depths_of_jedi
+from command import terminal
 from command.presence import SIGN_S
 from command.settings import Settings
-from command.terminal import literal
 from panda_fsm.bindings import JEDI_REQUESTS
 from panda_fsm.errors import PandaError
 from sql.health import Health, ProcessRow, health
@@ -103,36 +99,40 @@ def troubles_of_jedi(depths: Sequence[Depth]) -> Iterator[str]:
             yield f"{one.queue} is full with {one.messages} messages, the oldest are dropped: JEDI has to replay"
 
 
-def as_json(report: Report) -> str:
-    """All of it as one JSON object."""
+def as_json(report: Report) -> dict[str, Any]:
+    """All of it, for JSON."""
     content = {"well": not report.trouble, "trouble": report.trouble, "schema": report.schema}
     jedi = [asdict(one) for one in report.jedi]
-    return json.dumps(content | {"needed_schema": latest(), "jedi": jedi} | asdict(report.found))
+    return content | {"needed_schema": latest(), "jedi": jedi} | asdict(report.found)
 
 
 def show(report: Report) -> None:
     """For people: the processes, the figures, and last what is not well."""
-    console = Console(highlight=False)
     if report.found.processes:
-        table = Table("service", "host", "pid", "up s", "sign s", "trouble")
-        for one in report.found.processes:
-            figures = str(one.pid), f"{one.up_s:.0f}", f"{one.silent_s:.0f}"
-            table.add_row(one.service, one.host, *figures, literal(one.trouble or ""))
-        console.print(table)
+        columns = ("service", "host", "pid", "up s", "sign s", "trouble")
+        terminal.show(columns, (_process(one) for one in report.found.processes))
     found = report.found
-    console.print(f"schema {report.schema or 'none'}, needed {latest()}")
-    console.print(
+    terminal.say(f"schema {report.schema or 'none'}, needed {latest()}")
+    terminal.say(
         f"outbox {found.outbox}, oldest {found.oldest_outbox_s:.0f} s; requests older than a minute {found.requests};"
-        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s",
-        soft_wrap=True,
+        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s"
     )
     if report.jedi:
         waiting = (f"{one.queue} {one.messages}, read by {one.consumers}" for one in report.jedi)
-        console.print(f"JEDI's queues: {'; '.join(waiting)}", soft_wrap=True)
-    for sentence in report.trouble:
-        console.print(Text.assemble(("trouble", "red"), ": ", literal(sentence)), soft_wrap=True)
-    if not report.trouble:
-        console.print("all is well")
+        terminal.say(f"JEDI's queues: {'; '.join(waiting)}")
+    say_troubles(report.trouble)
+
+
+def say_troubles(sentences: Sequence[str]) -> None:
+    """What is not well, or that all is."""
+    for sentence in sentences:
+        terminal.say(f"trouble: {sentence}", "red")
+    if not sentences:
+        terminal.say("all is well", "green")
+
+
+def _process(one: ProcessRow) -> tuple[object, ...]:
+    return one.service, one.host, one.pid, round(one.up_s), round(one.silent_s), one.trouble
 
 
 def _replaces(one: ProcessRow, process: ProcessRow) -> bool:

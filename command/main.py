@@ -9,20 +9,19 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import dead_letters, log, look, operate
+from command import dead_letters, jobs, log, look, operate
 from command.settings import settings
 from command.terminal import literal
 from panda_fsm.errors import PandaError
 
 app = typer.Typer(help="A PanDA server as a state machine over RabbitMQ and PostgreSQL.", no_args_is_help=True)
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
 app.command()(operate.health)
 app.command()(operate.replay)
-app.command()(look.describe)
 app.command()(look.task)
-app.command()(look.history)
 
 
 def main() -> None:

@@ -1,21 +1,17 @@
 """What operators type beside serving: how is it, send everything again, look after topology and partitions."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from command import terminal
 from command.settings import settings
+from command.terminal import AsJson
 
 topology = typer.Typer(help="Queues and bindings of the broker, against those of this version.", no_args_is_help=True)
 partitions = typer.Typer(help="Month partitions of history and archive.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
 
 
 def health(as_json: AsJson = False) -> None:
@@ -25,7 +21,7 @@ def health(as_json: AsJson = False) -> None:
 
     report = judge.look(settings(), NAMES)
     if as_json:
-        typer.echo(judge.as_json(report))
+        terminal.say_json(judge.as_json(report))
     else:
         judge.show(report)
     raise typer.Exit(1 if report.trouble else 0)
@@ -98,7 +94,7 @@ def permissions() -> None:
 def _say(sentences: Sequence[str], as_json: bool, none: str, code: int | None = None) -> None:
     """Print them and end; the exit code is 1 when there are any, unless it is given."""
     if as_json:
-        typer.echo(json.dumps(sentences))
+        terminal.say_json(sentences)
     else:
         typer.echo("\n".join(sentences) or none)
     raise typer.Exit(min(1, len(sentences)) if code is None else code)
@@ -111,12 +107,10 @@ def status(as_json: AsJson = False) -> None:
 
     rows = found(settings().database_url)
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
+        terminal.say_json([asdict(row) for row in rows])
     else:
-        table = Table("table", "partition", "rows", "MB")
-        for row in rows:
-            table.add_row(row.parent, row.name, str(row.rows), f"{row.bytes / 1e6:.1f}")
-        Console(highlight=False).print(table)
+        shown = ([row.parent, row.name, row.rows, round(row.bytes / 1e6, 1)] for row in rows)
+        terminal.show(("table", "partition", "rows", "MB"), shown)
     raise typer.Exit(1 if any(row.is_default and row.rows for row in rows) else 0)
 
 

@@ -101,6 +101,10 @@ class Settings(BaseSettings):
     jedi_shards: int = Field(4, ge=1, le=64, description="status queues of each VO; a task is always in the same one")
     log_level: Level = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="log lines as JSON; false for people")
+    log_files: str = Field(
+        ".run/log/*.log",
+        description="where `panda-fsm jobs show --logs` finds the lines about a job: patterns with colons between them",
+    )
 
     @field_validator("deadlines")
     @classmethod

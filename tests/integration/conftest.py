@@ -21,6 +21,7 @@ from tests.gateway_http import Caller
 from tests.inprocess import InProcess, Outlet, Serve
 from tests.jedi_door import JediDoor
 from tests.processes import Processes
+from tests.typed import Run
 
 
 @pytest.fixture
@@ -29,6 +30,12 @@ def database(database_url: str) -> Iterator[Database]:
     connection = Database(database_url)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def run(database_url: str, broker_url: str) -> Run:
+    """Runs `panda-fsm` with these arguments on this test's services."""
+    return Run({"PANDA_FSM_DATABASE_URL": database_url, "PANDA_FSM_BROKER_URL": broker_url})
 
 
 @pytest.fixture

@@ -278,10 +278,10 @@ def test_operators_look_up_jobs_and_tasks(past: Database, database_url: str) -> 
     past.execute("INSERT INTO job_stdout (job_id, stdout) VALUES (1, %s)", (written,))
     past.execute("UPDATE job_archive SET user_name = E'x\\x1b[2J' WHERE job_id = 1")
     past.execute("INSERT INTO job_sample (job_id, slot, max_rss) VALUES (1, now(), 4711)")
-    described = json.loads(look(database_url, "describe", "1", "--json").stdout)
+    described = json.loads(look(database_url, "jobs", "show", "1", "--json").stdout)
     assert (described["PandaID"], described["jobStatus"], len(described["Files"])) == (1, "finished", 3)
     assert (described["samples"][0]["max_rss"], described["version"]) == (4711, 5)
-    shown = look(database_url, "describe", "1").stdout
+    shown = look(database_url, "jobs", "show", "1").stdout
     for text in ("jobStatus", "finished", "out.1.root", "4711", "[bold]no markup[/bold] 12:100:7 a"):
         assert text in shown
     assert "\x1b" not in shown, "a terminal would obey what a user or a payload wrote"
@@ -290,10 +290,9 @@ def test_operators_look_up_jobs_and_tasks(past: Database, database_url: str) -> 
     assert task["states"] == {"defined": 5, "finished": 11, "failed": 3}
     assert [job["job_id"] for job in task["newest"]] == [20, 19, 18, 17, 16, 15, 14, 13, 12, 11]
     assert "finished" in look(database_url, "task", str(TASK)).stdout
-    history = json.loads(look(database_url, "history", "1", "--json").stdout)
-    assert [(step["version"], step["trigger"]) for step in history] == [(1, "submitted")]
-    assert "submitted" in look(database_url, "history", "1").stdout
-    for command in ("describe", "task", "history"):
-        unknown = look(database_url, command, "999")
+    assert [(step["version"], step["trigger"]) for step in described["steps"]] == [(1, "submitted")]
+    assert "submitted" in shown
+    for command in (["jobs", "show"], ["task"]):
+        unknown = look(database_url, *command, "999")
         assert (unknown.returncode, "999 is not known" in unknown.stderr) == (1, True)
-        assert look(database_url, command, "--help").returncode == 0
+        assert look(database_url, *command, "--help").returncode == 0

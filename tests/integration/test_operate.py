@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -19,22 +18,9 @@ from panda_fsm.messages import CheckBlock, JobEvent
 from tests.broker_side import put, waiting
 from tests.driver import Database
 from tests.polling import wait_until
-from tests.processes import PROGRAM, Processes
+from tests.processes import Processes
+from tests.typed import Run
 from tests.waiting_jobs import add_jobs
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def run(database_url: str, broker_url: str) -> Run:
-    """Runs `panda-fsm` with these arguments on this test's services."""
-    addresses = {"PANDA_FSM_DATABASE_URL": database_url, "PANDA_FSM_BROKER_URL": broker_url}
-
-    def run_it(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        known = {**os.environ, **addresses, "COLUMNS": "250", **environment}
-        return subprocess.run([str(PROGRAM), *arguments], env=known, capture_output=True, text=True, check=False)
-
-    return run_it
 
 
 def health(run: Run, **environment: str) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Asks the database what people want to see, by a connection that ends with the answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from command.settings import settings
+
+Found = TypeVar("Found")
+
+
+class Store:
+    """All that is read for people."""
+
+    def __init__(self) -> None:
+        from sql.pool import Pool
+        from sql.reads import ReadStore
+
+        config = settings()
+        self._pool = Pool(config.database_url, "look", 1, config.statement_timeout_s, by_index=False)
+        self.reads = ReadStore(self._pool)
+
+    async def open(self) -> None:
+        """Start connecting."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._pool.close()
+
+
+def ask(question: Callable[[Store], Awaitable[Found]]) -> Found:
+    """The answer. Raises PandaError where there is none."""
+
+    async def asked() -> Found:
+        store = Store()
+        await store.open()
+        try:
+            return await question(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(asked())
