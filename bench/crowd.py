@@ -15,8 +15,8 @@ import orjson
 
 from bench import jobs
 from bench.figures import percentile
-from lab.http_client import HttpConnection, OneRequestEach, post
 from bench.plant import BenchError
+from lab.http_client import HttpConnection, OneRequestEach, post
 from lab.site import QUEUE, unsigned_token
 
 BACKLOG = 2000

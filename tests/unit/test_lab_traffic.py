@@ -19,7 +19,7 @@ def test_the_gateway_reads_its_jobs(place: Place, moves: bool) -> None:
     task = Task(7, "ada", place, QUEUE_STORAGE if moves else storage_of(place.queue))
     first, second = (draft(one, 0, 100, 1, "ada", SIMULATED) for one in read_jobs(submission(task, [1, 2])["jobs"]))
     assert (first.site, first.task_id, task.moves) == (place.queue, 7, moves)
-    lfns = {file.type: file.lfn for file in first.files}
+    lfns = {FileType(file.type): file.lfn for file in first.files}
     assert set(lfns) == {FileType.INPUT, FileType.OUTPUT, FileType.LOG}
     assert {file.lfn for file in first.files} & {file.lfn for file in second.files} == {lfns[FileType.INPUT]}
 
