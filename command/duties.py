@@ -11,6 +11,7 @@ from periodic import (
     blocks,
     counts,
     deadlines,
+    flow,
     held_tasks,
     partitions,
     pulse,
@@ -23,6 +24,7 @@ from sql.activity import Activity
 from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.counts import Counts
+from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.kept_requests import KeptRequests
 from sql.open_blocks import OpenBlocks, SettledBlocks
@@ -33,6 +35,9 @@ from sql.snapshots import Snapshots
 
 INBOX_DAYS = 7
 """What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
+
+FLOW_DAYS = 15
+"""Two weeks of hours, so that each can be compared with the same hour of the week before."""
 
 
 def daily_work(config: Settings, condition: Condition) -> list[Duty]:
@@ -53,6 +58,7 @@ def daily_work(config: Settings, condition: Condition) -> list[Duty]:
         ),
         snapshots.duty(Snapshots(*place), condition),
         activity.duty(Activity(*place, config.jedi_vos)),
+        flow.duty(Flow(*place)),
     ]
 
 
@@ -72,6 +78,12 @@ def forgetting(config: Settings) -> Iterator[Duty]:
         "unanswered": 1,
         "jedi_requests": KEY_DAYS,
         "jedi_jobs": config.retain_jedi_days,
+        "transition_counts": FLOW_DAYS,
+        "error_counts": FLOW_DAYS,
+        "sites_ended": 2,
+        "nodes_ended": 2,
+        "sites_asked": 2,
+        "pilot_asks": 7,
     }
     for kind, age in days.items():
         yield retention.duty(kind, Retention(config.database_url, kind, config.statement_timeout_s), age)

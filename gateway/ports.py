@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from gateway.dashboard.ports import DashboardStore
-from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat
+from panda_fsm.claims import Claim, Filters, Given, GivenBack, Seat, SiteAsks
 from panda_fsm.descriptions import (
     AuditRow,
     CacheFile,
@@ -73,8 +73,8 @@ class RequestStore(JobRows, Protocol):
     async def tick(self, name: str, grace_s: float) -> None:
         """`name` listens; after a gap nobody is lost for `grace_s`."""
 
-    async def count_asked(self, asked: Mapping[str, int]) -> None:
-        """So often pilots of these queues asked for jobs since the last time."""
+    async def count_asked(self, asked: Mapping[str, SiteAsks]) -> None:
+        """What pilots of these queues asked and were given since the last time."""
 
     async def job_id_block(self) -> int:
         """The first id of a block of PandaIDs that belongs to the caller alone."""

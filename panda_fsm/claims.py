@@ -1,5 +1,6 @@
 """A claim: the seats that pilots offer, and the jobs that fill them. Values that gateway and store exchange."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,73 @@ class Filters:
     user_name: str | None = None
     background: bool = False
     """Only jobs that are for the background."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """What pilots that are about alike asked for, how often, and how many jobs they were given."""
+
+    filters: Filters
+    """Of the last of them."""
+    asks: int = 0
+    jobs: int = 0
+
+
+MOST_KINDS = 20
+"""So many kinds of pilots are remembered of a queue."""
+
+
+@dataclass(slots=True)
+class SiteAsks:
+    """What pilots of a queue asked in a while: how often, how many jobs they were given, how often there was none.
+
+    `kinds` are the last who asked, of each kind one entry; when there are too many the oldest is forgotten.
+    """
+
+    asks: int = 0
+    jobs: int = 0
+    empty: int = 0
+    kinds: dict[tuple[Any, ...], Ask] = field(default_factory=dict)
+
+    def answered(self, filters: Filters, jobs: int) -> None:
+        """A pilot that can take this was given so many jobs."""
+        self.jobs += jobs
+        self.empty += not jobs
+        self._add(kind_of(filters), Ask(filters, 1, jobs))
+
+    def join(self, later: "SiteAsks") -> None:
+        """Add what was asked after this."""
+        self.asks += later.asks
+        self.jobs += later.jobs
+        self.empty += later.empty
+        for kind, ask in later.kinds.items():
+            self._add(kind, ask)
+
+    def _add(self, kind: tuple[Any, ...], ask: Ask) -> None:
+        known = self.kinds.pop(kind, None)
+        if known is not None:
+            ask.asks += known.asks
+            ask.jobs += known.jobs
+        elif len(self.kinds) >= MOST_KINDS:
+            del self.kinds[next(iter(self.kinds))]
+        self.kinds[kind] = ask
+
+
+def kind_of(filters: Filters) -> tuple[Any, ...]:
+    """Equal for pilots that are about alike: disks and times that remain differ from one to the next by a little."""
+    f = filters
+    sizes = map(_size, (f.memory, f.disk, f.remaining_time))
+    return f.labels, f.core_count, f.resource_type, f.task_id, f.user_name, f.background, *sizes
+
+
+def fingerprint(kind: tuple[Any, ...]) -> str:
+    """The kind, short, the same in all processes."""
+    return hashlib.sha256(repr(kind).encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def _size(number: int | None) -> int | None:
+    """The first two bits and how many follow."""
+    return number if number is None else number >> max(0, number.bit_length() - 2) << max(0, number.bit_length() - 2)
 
 
 @dataclass(frozen=True, slots=True)

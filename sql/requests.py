@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
 
+from panda_fsm.claims import MOST_KINDS, SiteAsks, fingerprint
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import HeldError
@@ -82,10 +83,14 @@ class RequestStore(JobRows):
         """`name` listens; after a gap nobody is lost for `grace_s`."""
         await self._pool.execute(_TICK, name=name, grace_s=grace_s)
 
-    async def count_asked(self, asked: Mapping[str, int]) -> None:
-        """So often pilots of these queues asked for jobs since the last time."""
-        counted = [{"site": site, "getjob": times} for site, times in asked.items()]
-        await self._pool.execute(_COUNT_ASKED, rows=rows.as_json(counted))
+    async def count_asked(self, asked: Mapping[str, SiteAsks]) -> None:
+        """What pilots of these queues asked and were given since the last time."""
+        counted = [
+            {"site": site, "asks": one.asks, "jobs": one.jobs, "empty": one.empty,
+             "kinds": [{"fingerprint": fingerprint(kind), **asdict(ask)} for kind, ask in one.kinds.items()]}
+            for site, one in sorted(asked.items())
+        ]  # fmt: skip
+        await self._pool.execute(_COUNT_ASKED, rows=rows.as_json(counted), most=MOST_KINDS)
 
     async def job_id_block(self) -> int:
         """The first id of a block of PandaIDs that belongs to the caller alone."""

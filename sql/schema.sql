@@ -153,10 +153,30 @@ ALTER TABLE public.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS 
     CACHE 1
 );
 
+CREATE TABLE public.error_count (
+    hour timestamp with time zone NOT NULL,
+    vo text NOT NULL,
+    site text NOT NULL,
+    component text NOT NULL,
+    code bigint NOT NULL,
+    jobs integer NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    sample text NOT NULL,
+    sample_job bigint NOT NULL
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.held_task (
     task_id bigint NOT NULL,
     actor text NOT NULL,
     held_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.history_counted (
+    is_it boolean DEFAULT true NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT history_counted_is_it_check CHECK (is_it)
 );
 
 CREATE TABLE public.idempotency (
@@ -594,6 +614,15 @@ CREATE TABLE public.job_waiting (
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
 
+CREATE TABLE public.node_ended (
+    site text NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    node text NOT NULL,
+    finished integer NOT NULL,
+    failed integer NOT NULL
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.outbox (
     message_id uuid NOT NULL,
     exchange text NOT NULL,
@@ -606,6 +635,16 @@ CREATE TABLE public.outbox (
     trouble text
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.pilot_ask (
+    site text NOT NULL,
+    fingerprint uuid NOT NULL,
+    filters jsonb NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    asks bigint NOT NULL,
+    jobs bigint NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.pilot_report (
     job_id bigint NOT NULL,
@@ -660,11 +699,42 @@ CREATE TABLE public.seat (
 )
 WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
 
+CREATE TABLE public.site_asked (
+    site text NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    asks integer NOT NULL,
+    jobs integer NOT NULL,
+    empty integer NOT NULL
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.site_ended (
+    site text NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    finished integer NOT NULL,
+    failed integer NOT NULL,
+    stopped integer NOT NULL,
+    given integer NOT NULL,
+    waited_s double precision NOT NULL
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.site_request (
     site text NOT NULL,
     getjob integer NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+CREATE TABLE public.transition_count (
+    site text NOT NULL,
+    span smallint NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    transition_id smallint NOT NULL,
+    bucket smallint NOT NULL,
+    jobs bigint NOT NULL,
+    seconds double precision NOT NULL
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
 
 CREATE TABLE public.unanswered (
     request_id uuid NOT NULL,
@@ -721,8 +791,14 @@ ALTER TABLE ONLY public.data_block
 ALTER TABLE ONLY public.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (dead_letter_id);
 
+ALTER TABLE ONLY public.error_count
+    ADD CONSTRAINT error_count_pkey PRIMARY KEY (hour, vo, site, component, code);
+
 ALTER TABLE ONLY public.held_task
     ADD CONSTRAINT held_task_pkey PRIMARY KEY (task_id);
+
+ALTER TABLE ONLY public.history_counted
+    ADD CONSTRAINT history_counted_pkey PRIMARY KEY (is_it);
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (owner, key);
@@ -817,8 +893,14 @@ ALTER TABLE ONLY public.job_upstream
 ALTER TABLE ONLY public.job_waiting
     ADD CONSTRAINT job_waiting_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY public.node_ended
+    ADD CONSTRAINT node_ended_pkey PRIMARY KEY (site, slot, node);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (message_id);
+
+ALTER TABLE ONLY public.pilot_ask
+    ADD CONSTRAINT pilot_ask_pkey PRIMARY KEY (site, fingerprint);
 
 ALTER TABLE ONLY public.pilot_report
     ADD CONSTRAINT pilot_report_pkey PRIMARY KEY (job_id, attempt_nr);
@@ -840,6 +922,15 @@ ALTER TABLE ONLY public.schema_version
 
 ALTER TABLE ONLY public.seat
     ADD CONSTRAINT seat_pkey PRIMARY KEY (place);
+
+ALTER TABLE ONLY public.site_asked
+    ADD CONSTRAINT site_asked_pkey PRIMARY KEY (site, slot);
+
+ALTER TABLE ONLY public.site_ended
+    ADD CONSTRAINT site_ended_pkey PRIMARY KEY (site, slot);
+
+ALTER TABLE ONLY public.transition_count
+    ADD CONSTRAINT transition_count_pkey PRIMARY KEY (site, span, slot, transition_id, bucket);
 
 ALTER TABLE ONLY public.unanswered
     ADD CONSTRAINT unanswered_pkey PRIMARY KEY (request_id);
@@ -924,6 +1015,10 @@ CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((
 
 CREATE INDEX job_file_unmerged ON public.job_file USING btree (lfn) WHERE (place_token = 'TOMERGE'::text);
 
+CREATE INDEX job_history_at ON ONLY public.job_history USING brin (at) WITH (autosummarize='on');
+
+CREATE INDEX job_history_default_at_idx ON public.job_history_default USING brin (at) WITH (autosummarize='on');
+
 CREATE INDEX job_retry_old ON public.job_retry USING btree (old_job_id);
 
 CREATE INDEX job_stdout_at ON public.job_stdout USING btree (at);
@@ -944,11 +1039,19 @@ CREATE INDEX job_waiting_task ON public.job_waiting USING btree ((((site || '/':
 
 CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/'::text) || user_name)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 
+CREATE INDEX node_ended_slot ON public.node_ended USING btree (slot);
+
 CREATE INDEX pilot_report_received ON public.pilot_report USING btree (received_at);
 
 CREATE INDEX request_waiting ON public.request USING btree (routing_key, accepted_at) WHERE (routing_key = ANY (ARRAY['report.running'::text, 'submit'::text]));
 
 CREATE INDEX seat_job ON public.seat USING btree (job_id);
+
+CREATE INDEX site_asked_slot ON public.site_asked USING btree (slot);
+
+CREATE INDEX site_ended_slot ON public.site_ended USING btree (slot);
+
+CREATE INDEX transition_count_slot ON public.transition_count USING btree (span, slot);
 
 CREATE INDEX unanswered_kept ON public.unanswered USING btree (kept_at);
 
@@ -969,6 +1072,8 @@ ALTER INDEX public.job_archive_user ATTACH PARTITION public.job_archive_default_
 ALTER INDEX public.job_file_archive_library ATTACH PARTITION public.job_file_archive_default_lfn_idx;
 
 ALTER INDEX public.job_file_archive_pkey ATTACH PARTITION public.job_file_archive_default_pkey;
+
+ALTER INDEX public.job_history_at ATTACH PARTITION public.job_history_default_at_idx;
 
 ALTER INDEX public.job_history_pkey ATTACH PARTITION public.job_history_default_pkey;
 

@@ -11,10 +11,11 @@ from panda_fsm.jobs.facts import FINAL, Limits
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage, DeadlinePassed, decode
 from panda_fsm.trouble import Condition
-from periodic import archive, blocks, deadlines, held_tasks, pulse
+from periodic import archive, blocks, deadlines, flow, held_tasks, pulse
 from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
+from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.open_blocks import OpenBlocks, SettledBlocks
 from sql.pulse import Pulse
@@ -34,6 +35,7 @@ class Clock:
             "settled_blocks": blocks.settling(SettledBlocks(url, timeout_s)),
             "held_jobs": held_tasks.settling(HeldTasks(url, timeout_s)),
             "held_tasks": held_tasks.checking(HeldTasks(url, timeout_s)),
+            "flow": flow.duty(Flow(url, timeout_s)),
             "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
         }
 

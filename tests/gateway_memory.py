@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.work.ids import BLOCK
+from panda_fsm.claims import SiteAsks
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import NotPublishedError
@@ -51,8 +52,8 @@ class Memory:
     async def tick(self, name: str, grace_s: float) -> None:
         await self._do("tick", (name, grace_s))
 
-    async def count_asked(self, asked: Mapping[str, int]) -> None:
-        await self._do("asked", dict(asked))
+    async def count_asked(self, asked: Mapping[str, SiteAsks]) -> None:
+        await self._do("asked", {site: (one.asks, one.jobs, one.empty) for site, one in asked.items()})
 
     async def job_id_block(self) -> int:
         await self._do("block", self.next_block)

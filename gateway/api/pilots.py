@@ -58,7 +58,9 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
     )
     where = place(identity.key, ask) if wanted == 1 else None
     seats = [Seat(new_message_id(), identity.key, ask.node or "", facts, where) for _ in range(wanted)]
-    jobs = await gateway.claims.acquire(filters(ask, queue.status), seats)
+    wanted_jobs = filters(ask, queue.status)
+    jobs = await gateway.claims.acquire(wanted_jobs, seats)
+    gateway.activity.answered(wanted_jobs, len(jobs))
     ACQUIRES.add((ask.site_name, "job" if jobs else "no_job"))
     return list(_told(jobs, queue.storage))
 

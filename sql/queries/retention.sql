@@ -113,3 +113,34 @@ DELETE FROM jedi_job WHERE job_id = ANY(ARRAY(
     WHERE k.changed_at < now() - make_interval(days => %(days)s)
         AND NOT EXISTS (SELECT FROM job j WHERE j.job_id = k.job_id)
     LIMIT %(limit)s))
+
+-- name: forget_transition_counts
+-- Slots of ten seconds for a quarter of an hour, minutes for a day, hours for so many days.
+DELETE FROM transition_count WHERE ctid = ANY(ARRAY(
+    SELECT old.ctid FROM (VALUES (10, interval '15 min'), (60, interval '1 day'), (3600, make_interval(days => %(days)s)))
+        AS kept(span, age)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM transition_count WHERE span = kept.span AND slot < now() - kept.age ORDER BY slot
+        LIMIT %(limit)s) AS old
+    LIMIT %(limit)s))
+
+-- name: forget_error_counts
+DELETE FROM error_count WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM error_count WHERE hour < now() - make_interval(days => %(days)s) ORDER BY hour LIMIT %(limit)s))
+
+-- name: forget_sites_ended
+DELETE FROM site_ended WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM site_ended WHERE slot < now() - make_interval(days => %(days)s) ORDER BY slot LIMIT %(limit)s))
+
+-- name: forget_nodes_ended
+DELETE FROM node_ended WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM node_ended WHERE slot < now() - make_interval(days => %(days)s) ORDER BY slot LIMIT %(limit)s))
+
+-- name: forget_sites_asked
+DELETE FROM site_asked WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM site_asked WHERE slot < now() - make_interval(days => %(days)s) ORDER BY slot LIMIT %(limit)s))
+
+-- name: forget_pilot_asks
+DELETE FROM pilot_ask WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM pilot_ask WHERE last_at < now() - make_interval(days => %(days)s)
+    ORDER BY last_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))

@@ -60,13 +60,13 @@ def _numbered(text: str) -> tuple[str, int]:
     return _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", text).replace("%%", "%"), len(names)
 
 
-def _read_through(plan: dict[str, Any]) -> Iterator[str]:
+def read_through(plan: dict[str, Any]) -> Iterator[str]:
     """The growing tables that a plan reads from end to end."""
     is_scan = plan["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan")
     if is_scan and "Index Cond" not in plan and plan["Relation Name"] in _GROWING:
         yield plan["Relation Name"]
     for part in plan.get("Plans", ()):
-        yield from _read_through(part)
+        yield from read_through(part)
 
 
 @pytest.fixture(scope="module")
@@ -83,4 +83,4 @@ def test_goes_by_an_index(empty: str, text: str, options: str) -> None:
     with psycopg.connect(empty, autocommit=True, options=options) as database:
         database.execute(f"PREPARE this AS {statement}")
         plan = database.execute(f"EXPLAIN (FORMAT JSON) EXECUTE this{nothing}").fetchall()[0][0][0]["Plan"]
-    assert list(_read_through(plan)) == []
+    assert list(read_through(plan)) == []

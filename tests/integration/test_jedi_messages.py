@@ -8,7 +8,7 @@ import pytest
 
 from lab.site import QUEUE
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.claims import Filters
+from panda_fsm.claims import Filters, SiteAsks
 from panda_fsm.codes import Verdict
 from panda_fsm.effects import Effects
 from panda_fsm.jobs.states import State
@@ -172,8 +172,8 @@ def test_each_minute_the_activity_of_sites_is_told_and_not_while_nobody_listens(
     database.execute("INSERT INTO job_heard (job_id, heard_at) VALUES (1, now()), (2, now() - interval '1 hour')")
 
     async def scene(gateway: GatewayStore) -> None:
-        await gateway.requests.count_asked({QUEUE: 3})
-        await gateway.requests.count_asked({QUEUE: 2, "OTHER": 1})
+        await gateway.requests.count_asked({QUEUE: SiteAsks(asks=3)})
+        await gateway.requests.count_asked({QUEUE: SiteAsks(asks=2), "OTHER": SiteAsks(asks=1)})
 
     with_store(database_url, scene)
     activity = Activity(database_url, 30, ["lab"])

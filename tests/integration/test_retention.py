@@ -50,6 +50,16 @@ ROWS = {
     " VALUES (gen_random_uuid(), '77', '', '', false, {old}), (gen_random_uuid(), '78', '', '', false, now())",
     "jedi_jobs": "INSERT INTO jedi_job (job_id, seq, vo, task_id, changed_at)"
     " VALUES (1, 1, '', 0, {old}), (77, 2, '', 0, {old}), (78, 3, '', 0, now())",
+    "transition_counts": "INSERT INTO transition_count VALUES ('77', 3600, {old}, 1, 1, 1, 1),"
+    " ('77', 60, now() - interval '25 h', 1, 1, 1, 1), ('77', 10, now() - interval '16 min', 1, 1, 1, 1),"
+    " ('78', 3600, now() - interval '8 days', 1, 1, 1, 1)",
+    "error_counts": "INSERT INTO error_count VALUES ({old}, '', '77', '', 1, 1, now(), now(), '', 1),"
+    " (now(), '', '78', '', 1, 1, now(), now(), '', 1)",
+    "sites_ended": "INSERT INTO site_ended VALUES ('77', {old}, 1, 1, 1, 1, 1), ('78', now(), 1, 1, 1, 1, 1)",
+    "nodes_ended": "INSERT INTO node_ended VALUES ('77', {old}, '', 1, 1), ('78', now(), '', 1, 1)",
+    "sites_asked": "INSERT INTO site_asked VALUES ('77', {old}, 1, 1, 1), ('78', now(), 1, 1, 1)",
+    "pilot_asks": "INSERT INTO pilot_ask VALUES ('77', gen_random_uuid(), '{}', {old}, 1, 1),"
+    " ('78', gen_random_uuid(), '{}', now(), 1, 1)",
 }
 NAMES = {
     "reports": "pilot_report.job_id", "stdout": "job_stdout.job_id", "dead_letters": "dead_letter.queue",
@@ -57,7 +67,9 @@ NAMES = {
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
     "jedi_requests": "jedi_request.msg_id",
-    "jedi_jobs": "jedi_job.job_id",
+    "jedi_jobs": "jedi_job.job_id", "transition_counts": "transition_count.site", "error_counts": "error_count.site",
+    "sites_ended": "site_ended.site", "nodes_ended": "node_ended.site", "sites_asked": "site_asked.site",
+    "pilot_asks": "pilot_ask.site",
 }  # fmt: skip
 
 

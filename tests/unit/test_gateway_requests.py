@@ -17,6 +17,7 @@ from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
 from gateway.work.reports import Reports
 from gateway.work.requests import Requests
+from panda_fsm.claims import Filters
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import HEARTBEAT_PERIOD_S
@@ -217,12 +218,17 @@ def test_what_was_counted_is_written_down_once_the_database_is_there() -> None:
             await asyncio.sleep(0)
 
     async def scene() -> None:
-        store, counted = Memory(), ("asked", {"A": 2, "B": 1})
+        store, counted = Memory(), ("asked", {"A": (2, 3, 1), "B": (1, 0, 0)})
         activity = Activity(store, every_s=0)
         store.trouble = TransientError("away")
         for site in ("A", "B", "A"):
             activity.asked(site)
+        activity.answered(Filters("A"), 3)
         activity.start()
+        await turns()
+        activity.answered(Filters("A"), 0)
+        await turns()
+        store.did.clear()
         await turns()
         assert store.did.count(counted) == len(store.did) > 1, "it is tried again, whole"
         store.trouble = None
@@ -231,7 +237,7 @@ def test_what_was_counted_is_written_down_once_the_database_is_there() -> None:
         activity.asked("B")
         await turns()
         await activity.stop()
-        assert store.did[tries - 1 :] == [counted, ("asked", {"B": 1})], "nothing is counted twice"
+        assert store.did[tries - 1 :] == [counted, ("asked", {"B": (1, 0, 0)})], "nothing is counted twice"
 
     play(scene)
 

@@ -1,0 +1,40 @@
+"""The flow of jobs: what is new in their histories is counted, each step once, for those who look at it."""
+
+from typing import Protocol
+
+from periodic.schedule import Duty
+
+_PERIOD_S = 4.0
+_WINDOW_S = (0.25, 60.0)
+_ROWS = 20_000
+"""A window with more of them is halved the next time; one with a quarter of them is doubled."""
+
+
+class Flow(Protocol):
+    """The database side."""
+
+    def count(self, seconds: float) -> tuple[int, bool]:
+        """Count the steps of the next `seconds` of history; how many there were, and whether there is more to count."""
+
+    def close(self) -> None: ...
+
+
+def duty(flow: Flow) -> Duty:
+    """Behind by a few seconds; after a pause window by window, and empty hours in long strides."""
+    shortest, longest = _WINDOW_S
+    seconds = _PERIOD_S
+
+    def run() -> bool:
+        nonlocal seconds
+        try:
+            steps, more = flow.count(seconds)
+        except BaseException:
+            seconds = max(shortest, seconds / 2)
+            raise
+        if steps > _ROWS:
+            seconds = max(shortest, seconds / 2)
+        elif steps < _ROWS / 4:
+            seconds = min(longest, seconds * 2)
+        return more
+
+    return Duty("flow", _PERIOD_S, run, flow.close)
