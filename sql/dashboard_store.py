@@ -2,6 +2,7 @@
 
 from sql.pool import Pool
 from sql.views.audit import AuditReads
+from sql.views.flow import FlowViews
 from sql.views.marks import Marks
 
 CONNECTIONS = 2
@@ -15,6 +16,7 @@ class DashboardStore:
     def __init__(self, database_url: str, name: str = "gateway.operators") -> None:
         self._pool = Pool(database_url, name, CONNECTIONS, _TIMEOUT_S, by_index=False)
         self.audit = AuditReads(self._pool)
+        self.flow = FlowViews(self._pool)
         self.marks = Marks(self._pool)
 
     async def open(self) -> None:

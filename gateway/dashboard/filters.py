@@ -1,7 +1,7 @@
 """Filters: what may stand in a page's URL. What may not is refused by a page that names it and says what may."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
@@ -115,6 +115,18 @@ def _moment(sent: Any) -> datetime:
 def whole(lowest: int, highest: int) -> Any:
     """Beside `int` in an annotation: a number within these bounds."""
     return Read(_whole(lowest, highest), {"type": "integer", "minimum": lowest, "maximum": highest})
+
+
+def one_of(words: Sequence[str]) -> Any:
+    """Beside `str` in an annotation: one of these words."""
+
+    def read(sent: Any) -> str:
+        found = str(_single(sent)).strip()
+        if found not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return found
+
+    return Read(read, {"type": "string", "enum": list(words)})
 
 
 def place(cursors: Cursors) -> Any:

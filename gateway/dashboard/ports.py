@@ -8,6 +8,7 @@ from typing import Protocol
 
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
+from panda_fsm.views.flow import FlowNow, HopNow, Series
 
 
 class AuditReads(Protocol):
@@ -15,6 +16,22 @@ class AuditReads(Protocol):
 
     async def entries(self, wanted: AuditWanted) -> Part[AuditEntry]:
         """Deeds, the newest first."""
+
+
+class FlowViews(Protocol):
+    """How jobs flow; of one queue, or of all."""
+
+    async def flow(self, site: str | None = None, minutes: int = 5) -> FlowNow:
+        """All hops of the last minutes, beside those of the same hour a week ago."""
+
+    async def hops(self, site: str | None = None, minutes: int = 5) -> list[HopNow]:
+        """The hops alone."""
+
+    async def series(self, site: str | None = None, minutes: int = 60) -> Series:
+        """How many ended a second, well and badly, in each of the last whole minutes."""
+
+    async def states(self, site: str | None = None) -> dict[str, int]:
+        """How many jobs are in each state."""
 
 
 class Marks(Protocol):
@@ -29,5 +46,7 @@ class DashboardStore(Protocol):
 
     @property
     def audit(self) -> AuditReads: ...
+    @property
+    def flow(self) -> FlowViews: ...
     @property
     def marks(self) -> Marks: ...

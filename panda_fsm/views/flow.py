@@ -1,7 +1,7 @@
 """How jobs flow: how many make each step, how long it takes them, and whether that is worse than a week ago."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from math import ceil, log2
 
@@ -11,6 +11,7 @@ _LAST = 80
 _LEAST_JOBS = 20
 """Of fewer nobody can say that they are slower than others."""
 _WORSE_BY = 1.5
+_PARTS = (0.5, 0.95, 0.99)
 _NOTICED_S = 0.1
 """A hop that lasts no longer is well, whatever it was before."""
 
@@ -42,57 +43,26 @@ def percentile(counts: Mapping[int, int], part: float) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """How long a hop took. `jobs` made it; the times are of those of which it is known."""
-
-    jobs: int
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-    @classmethod
-    def of(cls, counts: Mapping[int, int]) -> "Times":
-        """Of jobs by bucket."""
-        return cls(sum(counts.values()), *(percentile(counts, part) for part in (0.5, 0.95, 0.99)))
-
-
-@dataclass(frozen=True, slots=True)
 class HopNow:
-    """All steps from one state to another: now, and in the same hour a week ago. `source` is None: jobs come in."""
+    """All steps from one state to another: now, and in the same time a week ago; times in seconds.
+
+    `source` is None: jobs come in. A time is None where nobody knows it. `factor`: so many times the p95 of a week ago.
+    """
 
     source: str | None
     destination: str
     per_s: float
-    now: Times
-    before: Times | None
-
-    @property
-    def jobs(self) -> int:
-        return self.now.jobs
-
-    @property
-    def p50(self) -> float | None:
-        return self.now.p50
-
-    @property
-    def p95(self) -> float | None:
-        return self.now.p95
-
-    @property
-    def p99(self) -> float | None:
-        return self.now.p99
-
-    @property
-    def factor(self) -> float | None:
-        """How many times the p95 of a week ago it is; None where one of them says nothing."""
-        before = self.before.p95 if self.before is not None else None
-        enough = self.before is not None and min(self.now.jobs, self.before.jobs) >= _LEAST_JOBS
-        return self.now.p95 / before if enough and before and self.now.p95 is not None else None
-
-    @property
-    def is_worse(self) -> bool:
-        """Slower than a week ago, so that it matters."""
-        return (self.factor or 0) >= _WORSE_BY and (self.now.p95 or 0) > _NOTICED_S
+    jobs: int
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    before_jobs: int = 0
+    before_p50: float | None = None
+    before_p95: float | None = None
+    before_p99: float | None = None
+    factor: float | None = None
+    is_worse: bool = False
+    """Slower than a week ago, so that it matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,35 +93,33 @@ class FlowNow:
         return more >= _LEAST_JOBS and self.into(state) > 1.1 * self.out_of(state)
 
 
-@dataclass(slots=True)
-class _Hop:
-    now: dict[int, int] = field(default_factory=dict)
-    before: dict[int, int] = field(default_factory=dict)
-
-
 Counted = tuple[str | None, str, bool, int, int]
 """Source, destination, whether it was a week ago, bucket, jobs."""
+_Counts = dict[int, int]
 
 
 def hops(rows: Iterable[Counted], seconds: float, order: Sequence[str]) -> tuple[HopNow, ...]:
     """The hops of counted steps, whatever triggered them, in the order of the states."""
-    found: dict[tuple[str | None, str], _Hop] = {}
+    found: dict[tuple[str | None, str], tuple[_Counts, _Counts]] = {}
     for source, destination, is_before, bucket, jobs in rows:
-        hop = found.setdefault((source, destination), _Hop())
-        counts = hop.before if is_before else hop.now
+        counts = found.setdefault((source, destination), ({}, {}))[is_before]
         counts[bucket] = counts.get(bucket, 0) + jobs
     places = {state: number for number, state in enumerate(order)}
-    last = len(places)
-    return tuple(
-        HopNow(source, destination, sum(hop.now.values()) / seconds, Times.of(hop.now), _times(hop.before))
-        for (source, destination), hop in sorted(
-            found.items(), key=lambda one: (places.get(one[0][0] or "", -1), places.get(one[0][1], last), one[0][1])
-        )
-    )
+
+    def place(hop: HopNow) -> tuple[int, int]:
+        return places.get(hop.source or "", -1), places.get(hop.destination, len(places))
+
+    return tuple(sorted((_hop(*pair, *counts, seconds) for pair, counts in found.items()), key=place))
 
 
-def _times(counts: Mapping[int, int]) -> Times | None:
-    return Times.of(counts) if counts else None
+def _hop(source: str | None, destination: str, now: _Counts, before: _Counts, seconds: float) -> HopNow:
+    jobs, before_jobs = sum(now.values()), sum(before.values())
+    times, before_times = ([percentile(counts, part) for part in _PARTS] for counts in (now, before))
+    p95, before_p95 = times[1], before_times[1]
+    enough = min(jobs, before_jobs) >= _LEAST_JOBS
+    factor = p95 / before_p95 if enough and p95 is not None and before_p95 else None
+    is_worse = (factor or 0) >= _WORSE_BY and (p95 or 0) > _NOTICED_S
+    return HopNow(source, destination, jobs / seconds, jobs, *times, before_jobs, *before_times, factor, is_worse)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ FROM (
     WHERE site = %(site)s AND span = %(span)s AND slot >= %(since)s
     UNION ALL
     SELECT transition_id, true, bucket, jobs FROM transition_count
-    WHERE site = %(site)s AND span = 3600 AND slot = %(before)s
+    WHERE site = %(site)s AND span = 3600 AND slot BETWEEN %(since_then)s AND %(until_then)s
 ) AS c JOIN job_transition t ON t.transition_id = c.transition_id
 GROUP BY t.source, t.destination, c.is_before, c.bucket
 

@@ -2,3 +2,5 @@
 -- A row a topic: whoever looks at a page of it looks again once its mark is another one. All are found in an index or
 -- in tables of few rows; a new topic is one row more.
 SELECT 'audit', coalesce(max(audit_id), 0)::text FROM audit
+UNION ALL
+SELECT 'flow', until::text FROM history_counted

@@ -10,6 +10,8 @@ from sql.queries import load
 _Q = load("views_flow")
 _FINE_MINUTES = 10
 """So far back steps of all sites are there in slots of ten seconds."""
+_MINUTES = 120
+"""For longer hours are enough."""
 _WEEK = timedelta(days=7)
 _ORDER = tuple(state.value for state in State)
 
@@ -23,11 +25,13 @@ class FlowViews:
     async def flow(self, site: str | None = None, minutes: int = 5) -> FlowNow:
         """All hops of the last minutes, of one queue or of all, beside those of the same hour a week ago."""
         as_of, behind_s = await self._pool.row(_Q["counted"])
-        span = 10 if not site and minutes <= _FINE_MINUTES else 60
+        span = 10 if not site and minutes <= _FINE_MINUTES else 60 if minutes <= _MINUTES else 3600
         since = as_of - timedelta(minutes=minutes)
         since -= timedelta(seconds=since.timestamp() % span)
-        before = (as_of - _WEEK).replace(minute=0, second=0, microsecond=0)
-        rows = await self._pool.rows(_Q["hops"], site=site or "", span=span, since=since, before=before)
+        until_then = (as_of - _WEEK).replace(minute=0, second=0, microsecond=0)
+        since_then = until_then - timedelta(hours=max(0, minutes // 60 - 1))
+        asked = {"site": site or "", "span": span, "since": since, "since_then": since_then, "until_then": until_then}
+        rows = await self._pool.rows(_Q["hops"], **asked)
         seconds = max(1.0, (as_of - since).total_seconds())
         return FlowNow(as_of, behind_s, seconds, hops(rows, seconds, _ORDER))
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from panda_fsm.views.causes import BadEnd, counted, masked
-from panda_fsm.views.flow import FIRST, FlowNow, HopNow, Times, bucket_of, hops, percentile
+from panda_fsm.views.flow import FIRST, FlowNow, HopNow, bucket_of, hops, percentile
 
 SECONDS = some.lists(some.floats(min_value=0.0015, max_value=10**7), min_size=1, max_size=60)
 NOW = datetime(2026, 11, 26, 14, 2, tzinfo=UTC)
@@ -49,26 +49,22 @@ def test_the_median_of_nothing_and_of_one_bucket(counts: dict[int, int], found: 
     assert percentile(counts, 0.5) == (found and pytest.approx(found))
 
 
-def hop(source: str | None, destination: str, per_s: float, jobs: int, p95: float | None, was: float | None) -> HopNow:
-    before = None if was is None else Times(jobs, was, was, was)
-    return HopNow(source, destination, per_s, Times(jobs, p95, p95, p95), before)
-
-
 @pytest.mark.parametrize(
-    ("jobs", "p95", "was", "worse"),
-    [
-        (50, 60.0, 20.0, True), (50, 60.0, 50.0, False), (19, 60.0, 1.0, False), (50, 0.09, 0.01, False),
-        (50, 60.0, None, False), (50, None, 20.0, False),
-    ],
+    ("jobs", "bucket", "was", "worse"),
+    [(50, 40, 36, True), (50, 40, 39, False), (19, 40, 20, False), (50, 13, 6, False), (50, 40, FIRST, False),
+     (50, FIRST, 20, False)],
 )  # fmt: skip
 def test_worse_is_said_where_enough_jobs_say_it_and_somebody_notices(
-    jobs: int, p95: float | None, was: float | None, worse: bool
+    jobs: int, bucket: int, was: int, worse: bool
 ) -> None:
-    assert hop("sent", "running", 1, jobs, p95, was).is_worse is worse
+    (one,) = hops([("sent", "running", False, bucket, jobs), ("sent", "running", True, was, 30)], 10, ())
+    assert one.is_worse is worse
+    assert (one.factor is not None) == (jobs >= 20 and FIRST not in (bucket, was))
 
 
 def test_a_state_grows_when_more_come_in_than_leave_by_more_than_chance() -> None:
-    into, out = hop("holding", "transferring", 2, 600, 1, 1), hop("transferring", "finished", 1, 300, 50, 9)
+    into = HopNow("holding", "transferring", 2, 600, factor=1.0)
+    out = HopNow("transferring", "finished", 1, 300, p95=50, factor=5.5, is_worse=True)
     assert FlowNow(NOW, 3, 300, (into, out)).is_growing("transferring")
     assert FlowNow(NOW, 3, 300, (into, out)).slow_hop("transferring") is out
     assert not FlowNow(NOW, 3, 5, (into, out)).is_growing("transferring"), "five jobs are chance"
@@ -84,8 +80,7 @@ def test_steps_of_one_pair_of_states_are_one_hop_in_the_order_of_life() -> None:
     assert [(one.source, one.destination, one.jobs, one.per_s) for one in found] == [
         (None, "defined", 9, 0.9), ("running", "holding", 5, 0.5), ("running", "failed", 1, 0.1),
     ]  # fmt: skip
-    assert found[1].before is not None
-    assert found[1].before.jobs == 4
+    assert [one.before_jobs for one in found] == [0, 4, 0]
 
 
 @pytest.mark.parametrize(
