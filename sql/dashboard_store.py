@@ -3,6 +3,7 @@
 from sql.pool import Pool
 from sql.views.audit import AuditReads
 from sql.views.flow import FlowViews
+from sql.views.job_list import JobListReads
 from sql.views.marks import Marks
 
 CONNECTIONS = 2
@@ -17,6 +18,7 @@ class DashboardStore:
         self._pool = Pool(database_url, name, CONNECTIONS, _TIMEOUT_S, by_index=False)
         self.audit = AuditReads(self._pool)
         self.flow = FlowViews(self._pool)
+        self.job_list = JobListReads(self._pool)
         self.marks = Marks(self._pool)
 
     async def open(self) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.flow import FlowNow, HopNow, Series
+from panda_fsm.views.job_list import JobPage, JobsWanted
 
 
 class AuditReads(Protocol):
@@ -32,6 +33,11 @@ class FlowViews(Protocol):
 
     async def states(self, site: str | None = None) -> dict[str, int]:
         """How many jobs are in each state."""
+class JobListReads(Protocol):
+    """Jobs in a list."""
+
+    async def page(self, wanted: JobsWanted) -> JobPage:
+        """Live ones before archived ones, the newest first; a page whose look was cut may have fewer rows, or none."""
 
 
 class Marks(Protocol):
@@ -48,5 +54,7 @@ class DashboardStore(Protocol):
     def audit(self) -> AuditReads: ...
     @property
     def flow(self) -> FlowViews: ...
+    @property
+    def job_list(self) -> JobListReads: ...
     @property
     def marks(self) -> Marks: ...

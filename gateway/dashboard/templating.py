@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.dashboard import charts
 from panda_fsm.views import words
+from panda_fsm.views.job_list import tone_of
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -32,7 +33,7 @@ def _environment() -> Environment:
     made.filters |= {
         "number": words.number, "short": words.short, "rate": words.rate, "share": words.share,
         "duration": words.duration, "size": words.size, "moment": words.moment, "clock": words.clock,
-        "counted": words.counted,
+        "counted": words.counted, "tone": tone_of,
     }  # fmt: skip
     made.globals |= {"spark": charts.spark, "meter": charts.meter, "looks": _looks()}
     return made

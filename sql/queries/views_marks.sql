@@ -4,3 +4,5 @@
 SELECT 'audit', coalesce(max(audit_id), 0)::text FROM audit
 UNION ALL
 SELECT 'flow', until::text FROM history_counted
+UNION ALL
+SELECT 'jobs', coalesce(max(at)::text, '') FROM job_count
