@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,15 +13,16 @@ from pika.spec import Basic, BasicProperties
 
 from broker.buffer import Batch, Buffer
 from broker.connection import BrokerThread
+from broker.deliveries import delivery
 from broker.leaderless import Streak, revive
 from broker.pace import Pace
 from broker.reasons import INTERNAL_ERROR
 from broker.watchdog import Watchdog
-from panda_fsm.bindings import DEAD_LETTERS, JEDI_REQUESTS, Further
-from panda_fsm.delays import as_sent
+from panda_fsm.bindings import Further
 from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.figures import RETRIES
 from panda_fsm.handler import Delivery
+from panda_fsm.progress import Progress
 from panda_fsm.trouble import Backoff, Condition
 
 log = structlog.get_logger()
@@ -50,9 +51,10 @@ class BatchConsumer(BrokerThread):
         condition: Condition | None = None,
         batch_limit_s: float = 300,
         further: Further = frozenset(),
+        progress: Progress | None = None,
     ) -> None:
         """`prefetch`: most deliveries held at a time, 2 * `size` unless they are heavy. `gathers_s`: so long it waits
-        until a batch is full.
+        until a batch is full. While `progress` is paused it finishes what it holds and takes nothing more.
 
         A call of `handle` that lasts longer than `batch_limit_s` ends the process.
         """
@@ -69,6 +71,9 @@ class BatchConsumer(BrokerThread):
         self._idle_since = 0.0
         self._watchdog = Watchdog(f"a batch of {queue}", batch_limit_s)
         self._leaderless = Streak()
+        self._tag: str | None = None
+        self._progress = progress or Progress()
+        self._progress.when_paused(lambda: self.call(self._take_or_rest))
 
     def run(self) -> None:
         """Consume until `end` is called; then finish the batch in hand, acknowledge it and close."""
@@ -113,6 +118,12 @@ class BatchConsumer(BrokerThread):
 
         It is let go when we end, or when its channel is gone: then the broker gives it to somebody else.
         """
+        self._progress.begin(len(batch.deliveries))
+        is_handled = self._try(batch, channel)
+        self._progress.end(len(batch.deliveries) if is_handled else 0)
+
+    def _try(self, batch: Batch, channel: Channel | None) -> bool:
+        """Whether it was handled in the end."""
         retry, retry_systemic = Backoff(*_RETRY_S), Backoff(*_RETRY_SYSTEMIC_S)
         tries = 0
         while channel is not None and channel is self.channel:
@@ -125,11 +136,12 @@ class BatchConsumer(BrokerThread):
                 with self._filled:
                     self._filled.wait_for(lambda: self._ending or self.channel is not channel, wait_s)
                     if self._ending:
-                        return
+                        return False
             else:
                 self.condition.note(self._queue, None)
                 self._acknowledge(batch, channel)
-                return
+                return True
+        return False
 
     def _watched(self, deliveries: list[Delivery]) -> None:
         self._watchdog.begin()
@@ -173,7 +185,24 @@ class BatchConsumer(BrokerThread):
     def on_ready(self, channel: Channel) -> None:
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.add_on_cancel_callback(self._cancelled)
-        channel.basic_consume(self._queue, self._received, callback=lambda _frame: self._consuming())
+        self._tag = None
+        self._take_or_rest()
+
+    def _take_or_rest(self) -> None:
+        """Consume unless paused, in the connection's thread. What is under way to us then goes back to the broker."""
+        channel = self.channel
+        if channel is None or not channel.is_open:
+            return
+        if not self._progress.is_paused:
+            if self._tag is None:
+                self._tag = channel.basic_consume(
+                    self._queue, self._received, callback=lambda _frame: self._consuming()
+                )
+        else:
+            if self._tag is not None:
+                channel.basic_cancel(self._tag)
+                self._tag = None
+            self.works()
 
     def _consuming(self) -> None:
         connection = self._connection
@@ -181,10 +210,10 @@ class BatchConsumer(BrokerThread):
             return
         self._leaderless.reset()
         self._idle_since = time.monotonic()
-        connection.ioloop.call_later(_IDLE_S, partial(self._consume_anew, self.channel))
+        connection.ioloop.call_later(_IDLE_S, partial(self._consume_anew, self._tag))
         self.works()
 
-    def _consume_anew(self, channel: Channel | None) -> None:
+    def _consume_anew(self, tag: str | None) -> None:
         """While nothing comes, consume anew every few seconds, for we may be deaf.
 
         Where a queue was deleted and at once declared again, RabbitMQ 3.10 does not say so. It may count us as a
@@ -192,14 +221,14 @@ class BatchConsumer(BrokerThread):
         channel helps: the old one gives them back.
         """
         connection = self._connection
-        if channel is None or channel is not self.channel or connection is None:
+        if tag is None or tag != self._tag or self.channel is None or connection is None:
             return
         with self._filled:
             idle_s = 0.0 if self._busy or len(self._buffer) else time.monotonic() - self._idle_since
         if idle_s >= _IDLE_S:
             self.renew_channel()
         else:
-            connection.ioloop.call_later(_IDLE_S - idle_s, partial(self._consume_anew, channel))
+            connection.ioloop.call_later(_IDLE_S - idle_s, partial(self._consume_anew, tag))
 
     def on_lost(self, reason: BaseException | str) -> None:
         with self._filled:
@@ -220,63 +249,12 @@ class BatchConsumer(BrokerThread):
         self.reconnect(f"queue {self._queue} was deleted")
 
     def _received(self, _channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        delivery = _delivery(self._queue, method, properties, body)
+        one = delivery(self._queue, method, properties, body)
         with self._filled:
             now = self._idle_since = time.monotonic()
-            if self._buffer.add(delivery, now):
+            if self._buffer.add(one, now):
                 self._filled.notify()
 
 
 def _is_internal(reason: BaseException | str) -> bool:
     return isinstance(reason, ConnectionClosedByBroker) and reason.reply_code == INTERNAL_ERROR
-
-
-def _delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery:
-    headers: Mapping[str, Any] = properties.headers or {}
-    if not headers and queue != DEAD_LETTERS:  # as most messages come, and each is worth its microseconds
-        return Delivery(
-            method.delivery_tag or 0, body, queue, method.exchange or "", str(method.routing_key), headers={},
-            user_id=properties.user_id, reply_to=properties.reply_to, content_encoding=properties.content_encoding,
-        )  # fmt: skip
-    # Who sent it first is in the headers of what comes back from a delay, which nobody else puts into a queue himself.
-    noted = {} if method.exchange else headers
-    return Delivery(
-        tag=method.delivery_tag or 0,
-        body=as_sent(body, headers),
-        queue=_died_in(method, headers) if queue == DEAD_LETTERS else queue,
-        exchange=method.exchange or "",
-        routing_key=str(headers.get("key") or method.routing_key),
-        retries=_count(headers, "retries"),
-        waiting_since=_seconds(headers.get("waiting_since")),
-        # RabbitMQ 4 counts apart how often it handed a message out and how often that failed.
-        deliveries=max(_count(headers, "x-delivery-count"), _count(headers, "x-acquired-count")),
-        headers={str(key): str(value) for key, value in headers.items()},
-        user_id=properties.user_id or _text(noted, "user_id"),
-        reply_to=properties.reply_to or _text(noted, "reply_to"),
-        content_encoding=properties.content_encoding or _text(noted, "content_encoding"),
-    )
-
-
-def _died_in(method: Basic.Deliver, headers: Mapping[str, Any]) -> str:
-    """What the broker gave up on belongs to the queue it died in last; or to the one that was missing."""
-    if method.exchange == JEDI_REQUESTS:  # it died nowhere yet, whatever its sender put into its headers
-        return JEDI_REQUESTS
-    deaths = headers.get("x-death")
-    return str(deaths[0].get("queue")) if isinstance(deaths, list) and deaths else DEAD_LETTERS
-
-
-def _text(headers: Mapping[str, Any], name: str) -> str | None:
-    value = headers.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _count(headers: Mapping[str, Any], name: str) -> int:
-    value = headers.get(name, 0)
-    return value if isinstance(value, int) else 0
-
-
-def _seconds(value: object) -> float | None:
-    try:
-        return float(value) if isinstance(value, str | int | float) else None
-    except ValueError:
-        return None

@@ -1,6 +1,7 @@
 """Asks the broker what is there, and how much waits in it, without changing anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,6 +29,10 @@ class Inspection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
         self._connection.close()
 
     def refusal(self, call: Callable[[BlockingChannel], object]) -> ChannelClosedByBroker | None:
@@ -42,15 +47,23 @@ class Inspection:
 
     def contents(self, queue: str) -> tuple[int, int] | None:
         """Messages that wait and consumers of a queue; None when there is no such queue."""
+        return self.all_contents([queue])[queue]
+
+    def all_contents(self, queues: Sequence[str]) -> dict[str, tuple[int, int] | None]:
+        """The same of many, by one channel: an answer that closes it costs another."""
+        found: dict[str, tuple[int, int] | None] = {}
         channel = self._connection.channel()
-        try:
-            found = channel.queue_declare(queue, passive=True).method
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
-            return None
+        for queue in queues:
+            try:
+                said = channel.queue_declare(queue, passive=True).method
+                found[queue] = said.message_count, said.consumer_count
+            except ChannelClosedByBroker as error:
+                if error.reply_code != NOT_FOUND:
+                    raise
+                found[queue] = None
+                channel = self._connection.channel()
         channel.close()
-        return found.message_count, found.consumer_count
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,31 @@ class Depth:
     def is_full(self) -> bool:
         """Whether it holds as many as our policy lets it: then the oldest go."""
         return self.messages >= MOST_MESSAGES
+
+
+class DepthReader:
+    """Asks again and again how much waits, by one connection that is kept; raises TransientError while it cannot."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        self._broker: Inspection | None = None
+
+    def depths(self, queues: Sequence[str]) -> dict[str, tuple[int, int] | None]:
+        """Messages that wait and consumers, by queue; None: there is no such queue."""
+        try:
+            if self._broker is None:
+                self._broker = Inspection(self._broker_url)
+            return self._broker.all_contents(queues)
+        except (AMQPError, OSError) as error:
+            self.close()
+            raise TransientError(f"the message broker does not say what waits: {reason_of(error)}") from error
+
+    def close(self) -> None:
+        """Give the connection back."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            with suppress(AMQPError, OSError):
+                broker.close()
 
 
 def depths_of_jedi(broker_url: str, further: Further) -> list[Depth]:

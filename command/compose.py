@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from command import sites
 from command.settings import Settings
 from panda_fsm.handler import Service
+from panda_fsm.progress import Progress
 from panda_fsm.trouble import Condition
 
 
@@ -135,15 +136,15 @@ NAMES = (GATEWAY, "relay", "clock", "jedi.status", *QUEUES)
 
 
 @contextmanager
-def work(name: str, config: Settings, condition: Condition) -> Iterator[Work]:
+def work(name: str, config: Settings, condition: Condition, progress: Progress) -> Iterator[Work]:
     """The work of the service `name`; its connections are given back afterwards."""
     made = {GATEWAY: _gateway, "relay": _relay, "clock": _clock, "jedi.status": _jedi_status}.get(name)
-    with made(config, condition) if made is not None else _consumer(name, config, condition) as found:
+    with made(config, condition) if made is not None else _consumer(name, config, condition, progress) as found:
         yield found
 
 
 @contextmanager
-def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Work]:
+def _consumer(queue: str, config: Settings, condition: Condition, progress: Progress) -> Iterator[Work]:
     """One queue: consumer thread, worker, store, publisher."""
     from broker.consume import BatchConsumer
     from broker.publish import BrokerPublisher
@@ -163,7 +164,7 @@ def _consumer(queue: str, config: Settings, condition: Condition) -> Iterator[Wo
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,
             prefetch=served.held, gathers_s=service.gathers_s, condition=condition, batch_limit_s=config.batch_limit_s,
-            further=config.further(),
+            further=config.further(), progress=progress,
         )  # fmt: skip
     finally:
         publisher.stop()

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from broker.inspection import DepthReader
 from command.settings import Settings
 from panda_fsm.repeats import KEY_DAYS
 from panda_fsm.trouble import Condition
+from panda_fsm.views.queues import watched
 from periodic import (
     activity,
     archive,
@@ -15,6 +17,7 @@ from periodic import (
     held_tasks,
     partitions,
     pulse,
+    queues,
     requests,
     retention,
     snapshots,
@@ -30,6 +33,7 @@ from sql.kept_requests import KeptRequests
 from sql.open_blocks import OpenBlocks, SettledBlocks
 from sql.partitions import Partitions
 from sql.pulse import Pulse
+from sql.queue_samples import QueueSamples
 from sql.retention import Retention, Sandboxes
 from sql.snapshots import Snapshots
 
@@ -57,6 +61,7 @@ def daily_work(config: Settings, condition: Condition) -> list[Duty]:
             Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
         ),
         snapshots.duty(Snapshots(*place), condition),
+        queues.duty(QueueSamples(*place), DepthReader(config.broker_url), watched(config.further())),
         activity.duty(Activity(*place, config.jedi_vos)),
         flow.duty(Flow(*place)),
     ]

@@ -24,6 +24,7 @@ KEYS: Mapping[str, type[Message]] = {
     "share": messages.SetShare,
     "kill": messages.KillJob,
     "tell": messages.TellPilot,
+    "pause": messages.SetPause,
     "report.{report}": messages.PilotReport,
     "heartbeat": messages.PilotReport,
     "large.report": messages.PilotReport,

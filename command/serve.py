@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
@@ -58,12 +59,15 @@ def serve(name: str, config: Settings) -> int:
     parent.follow()
     frozen.watch(2 * config.plugin_timeout_s, config.batch_limit_s)
     ending = Ending()
-    shown = Shown(Presence(config.database_url, name))
+    queue = name if name in compose.QUEUES else ""
+    shown = Shown(Presence(config.database_url, name, queue, version("panda-fsm")), queue)
     shown.start()
     try:
         # A gateway listens from the start: whoever looks whether it is ready gets an answer.
         if name == compose.GATEWAY or _is_ready(config.database_url, shown.condition, ending):
-            with compose.work(name, config, shown.condition) as work:
+            if queue:
+                shown.wait_until_heard()
+            with compose.work(name, config, shown.condition, shown.progress) as work:
                 _collect_seldom()
                 log.info("serving", name=name)
                 ending.run(work)

@@ -16,8 +16,17 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import sample
 from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import Trigger
-from panda_fsm.messages import DeadlinePassed, KillJob, PilotReport, SetPriority, SetShare, TellPilot, ThrottleJobs
-from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Record, Reject
+from panda_fsm.messages import (
+    DeadlinePassed,
+    KillJob,
+    PilotReport,
+    SetPause,
+    SetPriority,
+    SetShare,
+    TellPilot,
+    ThrottleJobs,
+)
+from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Pause, Record, Reject
 
 _BY_REPORT = {
     "starting": Trigger.PILOT_STARTING,
@@ -65,6 +74,8 @@ class Watcher(Service[None]):
                 return _set(job, Changes(priority=wanted.priority))
             case SetShare() as wanted, Job() as job:
                 return _set(job, Changes(gshare=wanted.gshare))
+            case SetPause() as wanted, _:
+                return Pause(wanted)
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:

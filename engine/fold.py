@@ -1,6 +1,7 @@
 """Folds outcomes into effects, in memory: what one transaction will write of each decision of a batch."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -11,7 +12,7 @@ from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.handler import SENDER, DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.machine import Ignored
-from panda_fsm.messages import cut, new_message_id
+from panda_fsm.messages import Message, cut, new_message_id
 from panda_fsm.outcomes import (
     Advance,
     CloseBlocks,
@@ -21,6 +22,7 @@ from panda_fsm.outcomes import (
     Ignore,
     MoveBlock,
     Outcome,
+    Pause,
     Record,
     Reject,
     Wait,
@@ -55,13 +57,13 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
         case MoveBlock(block, trigger), _:
             effects.moved_blocks[trigger].add(block)
         case Emit(messages), _:
-            for message in messages:
-                effects.send(message)
+            _send(messages, effects)
+        case Pause(request), _:
+            effects.pauses.append(request)
         case Ignore(reason), _:
             _ignore(effects, message_id=cause, reason=reason)
         case Wait(reason, give_up_s, messages), _:
-            for message in messages:
-                effects.send(message)
+            _send(messages, effects)
             put_off(item.delivery, reason, effects, give_up_s, message_id=cause)
         case Reject(reason), _:
             effects.dead_letters.append(to_dead_letter(item.delivery, reason, is_tried=False))
@@ -74,6 +76,11 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
 def _ignore(effects: Effects, **what: Any) -> None:
     effects.ignored += 1
     log.debug("ignored", **what)
+
+
+def _send(messages: Sequence[Message], effects: Effects) -> None:
+    for message in messages:
+        effects.send(message)
 
 
 def _answer(item: Item[Any], answer: Answer, effects: Effects) -> None:

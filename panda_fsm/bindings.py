@@ -30,6 +30,8 @@ DEAD_LETTERS = "dead_letters"
 JEDI_REQUESTS = "jedi.requests"
 """Exchange and queue of what JEDI asks for. It writes to the exchange: who may write to the default one may write into
 every queue."""
+PAUSES = (LARGE, "pause")
+"""Who hears what operators pause and resume. It is no queue of its own: nobody would serve it most of the time."""
 FOREIGN = frozenset({JEDI_REQUESTS})
 """Queues of messages that are not of our making: their services read them in their own way."""
 EVERYTHING = "#"
@@ -50,7 +52,7 @@ Further = frozenset[Binding]
 
 def bindings() -> dict[str, frozenset[str]]:
     """Routing keys by queue."""
-    pairs = [*JOB.bindings(), *BLOCK.bindings(), *((one.by, key) for one in COMMANDS for key in one.on)]
+    pairs = [*JOB.bindings(), *BLOCK.bindings(), *((one.by, key) for one in COMMANDS for key in one.on), PAUSES]
     keys: dict[str, set[str]] = defaultdict(set)
     for service, key in pairs:
         if service != GATEWAY:

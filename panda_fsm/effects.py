@@ -20,6 +20,7 @@ from panda_fsm.machine import Ignored
 from panda_fsm.messages.ddm import TransferRequested
 from panda_fsm.messages.envelope import Message, cut
 from panda_fsm.messages.facts import CheckBlock
+from panda_fsm.messages.operators import SetPause
 from panda_fsm.outcomes import Changes, FileChange, NewBlock
 from panda_fsm.steps import HistoryRow, JediMessage, JobStep, step_event
 from panda_fsm.transfers import merged
@@ -96,6 +97,7 @@ class Effects:
     deactivated: set[int] = field(default_factory=set)
     never_set_up: set[int] = field(default_factory=set)
     let_go: set[int] = field(default_factory=set)
+    pauses: list[SetPause] = field(default_factory=list)
     priorities: dict[int, int] = field(default_factory=dict)
     shares: dict[int, str] = field(default_factory=dict)
     vacated: dict[int, bool] = field(default_factory=dict)

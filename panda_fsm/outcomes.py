@@ -12,6 +12,7 @@ from panda_fsm.jobs.job import NewFile
 from panda_fsm.jobs.states import FileStatus
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages.envelope import Message
+from panda_fsm.messages.operators import SetPause
 
 NO_BLOCK = ""
 """Instead of a name: the file leaves the block that it is in."""
@@ -152,6 +153,13 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A queue or a site is paused from now on, or is not any more."""
+
+    request: SetPause
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     """Late or repeated: acknowledge, change nothing."""
 
@@ -189,7 +197,7 @@ class Reject:
     reason: str
 
 
-Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Ignore | Defer | Wait | Reject | Answer
+Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Pause | Ignore | Defer | Wait | Reject | Answer
 
 
 def fail(trigger: Trigger, component: Component, code: int, diagnostic: str) -> Advance:

@@ -2,11 +2,13 @@
 
 import os
 import socket
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 
+from panda_fsm.progress import Done, Snapshot
 from sql.queries import load
 from sql.session import Session
 
@@ -19,18 +21,35 @@ _NEW_FOR = timedelta(seconds=30)
 class Presence:
     """Writes and deletes the row of this process. Raises TransientError while the database is away or too old."""
 
-    def __init__(self, database_url: str, service: str) -> None:
+    def __init__(self, database_url: str, service: str, queue: str = "", program: str = "") -> None:
+        """`queue`: the one that it serves, if any. `program`: the version of this one."""
         self._session = Session(database_url, f"{service}.presence", _TIMEOUT_S)
         self._place = {"service": service, "host": socket.gethostname(), "pid": os.getpid()}
         self._started_at = datetime.now(UTC)
+        self._queue = queue
+        self._known = {"started_at": self._started_at, "queue": queue or None, "program": program}
+        self._added = Done()
 
-    def show(self, trouble: str | None) -> None:
-        """The process lives; `trouble` is what keeps it from working. Rows of the long gone are removed."""
+    def show(self, trouble: str | None, work: Snapshot) -> bool:
+        """The process lives; `trouble` is what keeps it from working, `work` what it does. Returns whether its queue is
+        paused. Rows of the long gone are removed."""
+        stands = asdict(work) | asdict(work.done) | {"trouble": trouble}
+        del stands["done"]
         with self._session.use() as connection:
-            connection.execute(_Q["show"], self._place | {"started_at": self._started_at, "trouble": trouble})
+            found = connection.execute(_Q["show"], self._place | self._known | stands).fetchone()
+            self._add(connection, work.done)
             connection.execute(_Q["forget_gone"])
             if datetime.now(UTC) - self._started_at < _NEW_FOR:
                 self._take_the_place_of_the_dead(connection)
+        return bool(found and found[0])
+
+    def _add(self, connection: psycopg.Connection, done: Done) -> None:
+        """What was done since the last time counts for the queue, whatever becomes of this process."""
+        if not self._queue or done == self._added:
+            return
+        since = {name: value - getattr(self._added, name) for name, value in asdict(done).items()}
+        connection.execute(_Q["add_work"], since | {"queue": self._queue})
+        self._added = done
 
     def _take_the_place_of_the_dead(self, connection: psycopg.Connection) -> None:
         """Who was killed on this machine is replaced by us: nobody need miss it for an hour."""
@@ -38,9 +57,10 @@ class Presence:
         dead = [pid for pid in others if not _lives(pid)]
         connection.execute(_Q["forget"], self._place | {"pids": dead})
 
-    def end(self) -> None:
+    def end(self, work: Snapshot) -> None:
         """The process ends as it should: nobody need miss it."""
         with self._session.use() as connection:
+            self._add(connection, work.done)
             connection.execute(_Q["forget"], self._place | {"pids": [self._place["pid"]]})
         self._session.close()
 

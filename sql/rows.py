@@ -191,6 +191,16 @@ def counts(effects: Effects) -> list[Row]:
     return [{"state": s, "site": site, "vo": vo, "jobs": n} for (s, site, vo), n in effects.counts.items() if n]
 
 
+def pauses(effects: Effects) -> list[Row]:
+    """What is paused and resumed; of each the newest word."""
+    newest: dict[tuple[str, str], Row] = {}
+    for said in sorted(effects.pauses, key=lambda one: one.message_id):
+        newest[said.kind, said.name] = said.model_dump(
+            mode="json", include={"kind", "name", "is_paused", "actor", "reason", "until", "message_id"}
+        )
+    return list(newest.values())
+
+
 def outbox(outgoing: Sequence[Outgoing]) -> list[Row]:
     """Messages to send."""
     return [

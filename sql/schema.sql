@@ -645,6 +645,17 @@ CREATE TABLE public.pilot_ask (
     jobs bigint NOT NULL
 )
 WITH (fillfactor='50');
+CREATE TABLE public.pause (
+    kind text NOT NULL,
+    name text NOT NULL,
+    is_paused boolean NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    until timestamp with time zone,
+    message_id uuid NOT NULL,
+    CONSTRAINT pause_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'site'::text])))
+);
 
 CREATE TABLE public.pilot_report (
     job_id bigint NOT NULL,
@@ -662,7 +673,18 @@ CREATE TABLE public.process (
     started_at timestamp with time zone NOT NULL,
     seen_at timestamp with time zone NOT NULL,
     trouble text,
-    trouble_since timestamp with time zone
+    trouble_since timestamp with time zone,
+    queue text,
+    program text DEFAULT ''::text NOT NULL,
+    handled bigint DEFAULT 0 NOT NULL,
+    batches bigint DEFAULT 0 NOT NULL,
+    buried bigint DEFAULT 0 NOT NULL,
+    put_off bigint DEFAULT 0 NOT NULL,
+    per_s real DEFAULT 0 NOT NULL,
+    in_hand integer DEFAULT 0 NOT NULL,
+    in_hand_since timestamp with time zone,
+    handled_at timestamp with time zone,
+    is_paused boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.pulse (
@@ -671,9 +693,29 @@ CREATE TABLE public.pulse (
     grace_until timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.queue_sample (
+    queue text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    ready bigint,
+    consumers integer NOT NULL,
+    handled bigint,
+    buried bigint DEFAULT 0 NOT NULL,
+    put_off bigint DEFAULT 0 NOT NULL,
+    oldest_at timestamp with time zone,
+    was_there boolean DEFAULT false NOT NULL,
+    of_minute boolean DEFAULT false NOT NULL
+);
+
 CREATE TABLE public.queue_start (
     site text NOT NULL,
     started_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.queue_work (
+    queue text NOT NULL,
+    handled bigint NOT NULL,
+    buried bigint NOT NULL,
+    put_off bigint NOT NULL
 );
 
 CREATE TABLE public.request (
@@ -901,6 +943,8 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.pilot_ask
     ADD CONSTRAINT pilot_ask_pkey PRIMARY KEY (site, fingerprint);
+ALTER TABLE ONLY public.pause
+    ADD CONSTRAINT pause_pkey PRIMARY KEY (kind, name);
 
 ALTER TABLE ONLY public.pilot_report
     ADD CONSTRAINT pilot_report_pkey PRIMARY KEY (job_id, attempt_nr);
@@ -911,8 +955,14 @@ ALTER TABLE ONLY public.process
 ALTER TABLE ONLY public.pulse
     ADD CONSTRAINT pulse_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.queue_sample
+    ADD CONSTRAINT queue_sample_pkey PRIMARY KEY (queue, at);
+
 ALTER TABLE ONLY public.queue_start
     ADD CONSTRAINT queue_start_pkey PRIMARY KEY (site);
+
+ALTER TABLE ONLY public.queue_work
+    ADD CONSTRAINT queue_work_pkey PRIMARY KEY (queue);
 
 ALTER TABLE ONLY public.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (message_id);
@@ -1042,6 +1092,8 @@ CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/':
 CREATE INDEX node_ended_slot ON public.node_ended USING btree (slot);
 
 CREATE INDEX pilot_report_received ON public.pilot_report USING btree (received_at);
+
+CREATE INDEX queue_sample_at ON public.queue_sample USING btree (at);
 
 CREATE INDEX request_waiting ON public.request USING btree (routing_key, accepted_at) WHERE (routing_key = ANY (ARRAY['report.running'::text, 'submit'::text]));
 

@@ -217,6 +217,7 @@ class PostgresTransaction:
         self._rows("write_history", history, service=self._store.service, host=_HOST)
         self._rows("tell_jedi", rows.jedi(effects), service=self._store.service)
         self._rows("count_jobs", rows.counts(effects))
+        self._rows("set_pauses", rows.pauses(effects))
         for letter in effects.dead_letters:
             self._connection.execute(_Q["bury"], rows.dead_letter(letter))
         if effects.handled:

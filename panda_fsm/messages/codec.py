@@ -10,6 +10,7 @@ from panda_fsm.errors import NewerSchemaError, UnreadableError, first_complaint
 from panda_fsm.messages.ddm import FilesArrived, FilesFailed, TransferRequested
 from panda_fsm.messages.envelope import SCHEMA, Foreign
 from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, JobEvent, OutputsAdded, SettleBlock
+from panda_fsm.messages.operators import SetPause
 from panda_fsm.messages.pilots import PilotReport
 from panda_fsm.messages.users import (
     KillJob,
@@ -23,7 +24,7 @@ from panda_fsm.messages.users import (
 )
 
 KEPT_REQUESTS = (
-    SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, SetPriority, SetShare, PilotReport, KillJob, TellPilot
+    SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, SetPriority, SetShare, PilotReport, KillJob, TellPilot, SetPause
 )  # fmt: skip
 """What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
 ACTS_ONCE = (ReassignJob,)
@@ -39,6 +40,7 @@ _Ours = Annotated[
     | PilotReport
     | KillJob
     | TellPilot
+    | SetPause
     | DeadlinePassed
     | FilesArrived
     | FilesFailed

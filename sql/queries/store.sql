@@ -575,3 +575,15 @@ FROM w WHERE r.message_id = w.message_id AND r.message_id = ANY(ARRAY(SELECT mes
 -- name: bury
 INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)
 VALUES (%(queue)s, %(exchange)s, %(routing_key)s, %(payload)s, %(headers)s, %(reason)s, %(error)s, %(fingerprint)s)
+
+-- name: set_pauses
+-- An older word that comes later says nothing any more. Who says again that it is paused begins a new pause.
+INSERT INTO pause AS p (kind, name, is_paused, actor, reason, until, message_id)
+SELECT r.kind, r.name, r.is_paused, r.actor, r.reason, r.until, r.message_id
+FROM json_to_recordset(%(rows)s::json) AS r (
+    kind text, name text, is_paused boolean, actor text, reason text, until timestamptz, message_id uuid)
+ORDER BY r.kind, r.name
+ON CONFLICT (kind, name) DO UPDATE
+SET is_paused = excluded.is_paused, actor = excluded.actor, reason = excluded.reason, since = now(),
+    until = excluded.until, message_id = excluded.message_id
+WHERE p.message_id < excluded.message_id

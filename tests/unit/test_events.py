@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -65,6 +66,15 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
     messages.TellPilot: sent(
         messages.TellPilot, job_id=ids, command=st.none() | names, debug=st.none() | st.booleans(), actor=names
     ),
+    messages.SetPause: sent(
+        messages.SetPause,
+        kind=st.sampled_from(["queue", "site"]),
+        name=st.just("adder"),
+        is_paused=st.booleans(),
+        actor=names,
+        reason=names,
+        until=st.none() | st.datetimes(timezones=st.just(UTC)),
+    ),
     messages.DeadlinePassed: sent(
         messages.DeadlinePassed, job_id=ids, state=st.sampled_from(State), version=st.integers(1, 2**31)
     ),
@@ -118,6 +128,7 @@ def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
         "submit", "release", "reassign", "throttle", "unthrottle", "priority", "share", "kill", "tell", "deadline",
         "heartbeat", "large.report", "job.outputs_added", "block.check", "block.settle", "block.requested",
         "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
+        "pause",
     }  # fmt: skip
     assert bound <= states | reports | others
 
