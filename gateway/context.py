@@ -12,6 +12,7 @@ from gateway.work.activity import Activity
 from gateway.work.claims import Claims
 from gateway.work.idempotency import Idempotency
 from gateway.work.ids import JobIds
+from gateway.work.paused import PausedSites
 from gateway.work.publishing import Publishing
 from gateway.work.pulse import Pulse
 from gateway.work.readiness import Readiness
@@ -36,6 +37,7 @@ class Gateway:
         self._pulse = Pulse(store.requests)
         self.activity = Activity(store.requests)
         self.claims = Claims(store.claims, self._publishing)
+        self.paused = PausedSites(store.claims)
         self.requests = Requests(store.requests, self._publishing)
         self.idempotency = Idempotency(store.repeats, self._publishing)
         self.sandboxes: Sandboxes = Directory(config.cache_dir)
@@ -52,6 +54,7 @@ class Gateway:
         await self.publisher.open()
         self._pulse.start()
         self.activity.start()
+        self.paused.start()
 
     def drain(self) -> None:
         """It was told to end: who asks whether it is ready hears so, and what has no end ends."""
@@ -64,6 +67,7 @@ class Gateway:
         await self.board.close()
         await self._pulse.stop()
         await self.activity.stop()
+        await self.paused.stop()
         await self.claims.drain()
         await self.idempotency.drain()
         await self._publishing.drain()

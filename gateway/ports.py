@@ -40,6 +40,9 @@ class ClaimStore(Protocol):
     async def forget_published(self, message_ids: Sequence[str]) -> None:
         """Delete outbox rows that the broker confirmed."""
 
+    async def paused_sites(self) -> frozenset[str]:
+        """Queues of sites whose pilots get no jobs now."""
+
 
 class JobRows(Protocol):
     """Jobs as access to them is decided."""

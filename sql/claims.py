@@ -146,6 +146,10 @@ class ClaimStore:
         """Delete outbox rows that the broker confirmed."""
         await self._pool.execute(_FORGET_PUBLISHED, message_ids=list(message_ids))
 
+    async def paused_sites(self) -> frozenset[str]:
+        """Queues of sites whose pilots get no jobs now."""
+        return frozenset(site for (site,) in await self._pool.rows(_Q["paused_sites"]))
+
     async def _claim_front(
         self, filters: Filters, seats: Sequence[Seat]
     ) -> tuple[list[Given], list[Outgoing], list[Given]]:

@@ -5,6 +5,8 @@ from sql.views.audit import AuditReads
 from sql.views.flow import FlowViews
 from sql.views.job_list import JobListReads
 from sql.views.marks import Marks
+from sql.views.queues import QueueReads
+from sql.views.workers import WorkerReads
 
 CONNECTIONS = 2
 _TIMEOUT_S = 2.0
@@ -19,6 +21,8 @@ class DashboardStore:
         self.audit = AuditReads(self._pool)
         self.flow = FlowViews(self._pool)
         self.job_list = JobListReads(self._pool)
+        self.queues = QueueReads(self._pool)
+        self.workers = WorkerReads(self._pool)
         self.marks = Marks(self._pool)
 
     async def open(self) -> None:

@@ -53,6 +53,9 @@ async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wa
     if queue is None:
         raise RefusalError(f"unknown queue {ask.site_name!r:.80}")
     gateway.activity.asked(ask.site_name)
+    if ask.site_name in gateway.paused:
+        ACQUIRES.add((ask.site_name, "no_job"))
+        return []
     facts = ask.model_dump(
         include={"harvester_id", "worker_id", "scheduler_id", "computing_element"}, exclude_none=True
     )

@@ -3,13 +3,16 @@
 Every method raises TransientError while the database is away or too slow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.job_list import JobPage, JobsWanted
+from panda_fsm.views.queues import Cause, Hour, QueueNow
+from panda_fsm.views.workers import WorkerNow
 
 
 class AuditReads(Protocol):
@@ -33,11 +36,39 @@ class FlowViews(Protocol):
 
     async def states(self, site: str | None = None) -> dict[str, int]:
         """How many jobs are in each state."""
+
+
 class JobListReads(Protocol):
     """Jobs in a list."""
 
     async def page(self, wanted: JobsWanted) -> JobPage:
         """Live ones before archived ones, the newest first; a page whose look was cut may have fewer rows, or none."""
+
+
+class QueueReads(Protocol):
+    """Queues, and what is paused."""
+
+    async def now(self) -> Sequence[QueueNow]:
+        """Every queue, judged; what needs somebody comes first."""
+
+    async def one(self, name: str) -> QueueNow | None:
+        """One of them; None: there is none of this name."""
+
+    async def pauses(self) -> Sequence[Pause]:
+        """All queues and sites that are paused now."""
+
+    async def hour(self, name: str) -> Hour:
+        """How a queue did in the last hour."""
+
+    async def died(self, name: str) -> Sequence[Cause]:
+        """Its dead letters that nobody has settled, by what went wrong."""
+
+
+class WorkerReads(Protocol):
+    """The processes."""
+
+    async def now(self) -> Sequence[WorkerNow]:
+        """Every process that gave a sign within the last hour."""
 
 
 class Marks(Protocol):
@@ -56,5 +87,8 @@ class DashboardStore(Protocol):
     def flow(self) -> FlowViews: ...
     @property
     def job_list(self) -> JobListReads: ...
+    def queues(self) -> QueueReads: ...
+    @property
+    def workers(self) -> WorkerReads: ...
     @property
     def marks(self) -> Marks: ...

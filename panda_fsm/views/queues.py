@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from panda_fsm import delays
 from panda_fsm.bindings import DEAD_LETTERS, JEDI_REQUESTS, Further, bindings
 from panda_fsm.pausing import Pause
+from panda_fsm.views import words
 from panda_fsm.views.workers import STUCK_S, WorkerNow
 
 Reader = Literal["service", "broker", "jedi"]
@@ -209,7 +210,8 @@ def _of_readers(seen: Looked) -> Iterator[Verdict]:
     stuck = [one for one in alive if (one.in_hand_s or 0) > STUCK_S]
     if stuck:
         one = max(stuck, key=lambda each: each.in_hand_s or 0)
-        what = f"{one.name} has had {one.in_hand} messages in hand for {(one.in_hand_s or 0) / 60:.0f} min"
+        messages = words.counted(one.in_hand, "message")
+        what = f"{one.name} has had {messages} in hand for {words.duration(one.in_hand_s)}"
         yield Verdict("bad" if len(stuck) == len(alive) else "warn", "stuck", f"{what}.")
     troubled = [one for one in alive if one.trouble]
     if troubled:
@@ -228,16 +230,17 @@ def _of_messages(seen: Looked, reader: Reader) -> Iterator[Verdict]:
     if newest is None or not newest.ready or reader == "broker":
         return
     if reader == "jedi" and not newest.consumers:
-        yield Verdict("warn", "nobody reads", f"{newest.ready:,} messages wait for JEDI: start its listener.")
+        waiting = words.counted(newest.ready, "message waits", "messages wait")
+        yield Verdict("warn", "nobody reads", f"{waiting} for JEDI: start its listener.")
     oldest_s = seen.oldest_s or 0.0
     if oldest_s > OLD_S:
         level: Level = "bad" if oldest_s > TOO_OLD_S and reader == "service" else "warn"
-        age = f"{oldest_s / 60:.0f} min" if oldest_s >= 120 else f"{oldest_s:.0f} s"
-        yield Verdict(level, "old messages", f"The oldest of {newest.ready:,} messages waits for {age}.")
+        which = "The one message" if newest.ready == 1 else f"The oldest of {words.number(newest.ready)} messages"
+        yield Verdict(level, "old messages", f"{which} has waited for {words.duration(oldest_s)}.")
     if before is not None and newest.ready >= max(_MANY, _GROWN * (before.ready or 0)):
         more = newest.ready - (before.ready or 0)
-        minutes = (newest.at - before.at).total_seconds() / 60
-        yield Verdict("warn", "growing", f"{more:,} messages more wait than {minutes:.0f} min ago.")
+        ago = words.duration((newest.at - before.at).total_seconds())
+        yield Verdict("warn", "growing", f"{words.number(more)} messages more wait than {ago} ago.")
 
 
 def worst_first(queues: Iterable[QueueNow]) -> list[QueueNow]:
@@ -263,6 +266,16 @@ class Hour:
     """The last hour of a queue, for charts."""
 
     steps: tuple[Step, ...]
+
+    @property
+    def ready(self) -> list[float | None]:
+        """The most that waited in each step."""
+        return [step.ready for step in self.steps]
+
+    @property
+    def oldest_s(self) -> list[float | None]:
+        """The oldest age in each step, where nothing waited none."""
+        return [None if step.ready is None else step.oldest_s or 0.0 for step in self.steps]
 
     @property
     def handled_per_s(self) -> list[float | None]:

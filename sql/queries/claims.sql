@@ -349,3 +349,6 @@ SELECT m.number, m.job_id, m.version, m.attempt_nr, m.vo, m.site, m.label, m.pri
     m.event_id::text, m.event, m.place IS NULL OR m.place IN (SELECT place FROM seated) AS noted
 FROM said m
 ORDER BY m.number
+
+-- name: paused_sites
+SELECT name FROM pause WHERE kind = 'site' AND is_paused AND coalesce(until > now(), true)

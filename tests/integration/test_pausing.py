@@ -11,15 +11,18 @@ import pytest
 
 from broker.publish import BrokerPublisher
 from consumers.watcher import Watcher
+from lab.site import QUEUE
 from panda_fsm.effects import Outgoing
 from panda_fsm.handler import Delivery
 from panda_fsm.messages import KillJob, SetPause
 from panda_fsm.progress import Progress
 from tests.broker_side import Consuming, consumers, kill, waiting
 from tests.driver import Database
+from tests.gateway_http import Caller
 from tests.inprocess import LIMITS, Serve
 from tests.polling import wait_until
 from tests.processes import Processes
+from tests.waiting_jobs import add_jobs
 
 
 @pytest.fixture
@@ -120,3 +123,22 @@ def test_a_pause_ends_by_itself(processes: Processes, serve: Serve, database: Da
     serve(Watcher(LIMITS)).handle(pause("watcher", True, until=soon))
     processes.start("watcher")
     wait_until(lambda: consumers(broker_url, "watcher") == 1, "it consumes once the time has come")
+
+
+def test_pilots_of_a_paused_site_get_no_jobs_until_it_is_resumed(
+    gateway: Processes, pilot: Caller, serve: Serve, database_url: str
+) -> None:
+    add_jobs(database_url, range(1, 3))
+    assert len(ask(pilot)) == 1
+    serve(Watcher(LIMITS)).handle(pause(QUEUE, True, kind="site"))
+    wait_until(lambda: "site_paused" in gateway.log("gateway"), "the gateway has heard of it")
+    assert ask(pilot) == []
+    assert pilot.post("/api/v1/pilot/update_job", {"job_id": 1, "job_status": "running"})["success"], "jobs go on"
+    serve(Watcher(LIMITS)).handle(pause(QUEUE, False, kind="site"))
+    wait_until(lambda: ask(pilot), "it goes on by itself")
+
+
+def ask(pilot: Caller) -> list[Any]:
+    """The jobs that a pilot is given."""
+    data = pilot.post("/api/v1/pilot/acquire_jobs", {"site_name": QUEUE, "prod_source_label": "user"})["data"]
+    return data["jobs"] if data else []
