@@ -5,9 +5,9 @@ from typing import Any
 
 from pika.spec import Basic, BasicProperties
 
-from panda_fsm.bindings import DEAD_LETTERS, JEDI_REQUESTS
+from panda_fsm.bindings import DEAD, DEAD_LETTERS, JEDI_REQUESTS
 from panda_fsm.delays import as_sent
-from panda_fsm.handler import Delivery
+from panda_fsm.handler import Delivery, letter_replayed
 
 
 def delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery:
@@ -34,7 +34,16 @@ def delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, bod
         user_id=properties.user_id or _text(noted, "user_id"),
         reply_to=properties.reply_to or _text(noted, "reply_to"),
         content_encoding=properties.content_encoding or _text(noted, "content_encoding"),
+        replay_of=None if _came_by(method, headers) else letter_replayed(headers),
     )
+
+
+def _came_by(method: Basic.Deliver, headers: Mapping[str, Any]) -> str:
+    """The exchange that its sender named. Who names none may write into every queue, so it is one of ours."""
+    deaths = headers.get("x-death")
+    if method.exchange == DEAD and isinstance(deaths, list) and deaths:
+        return str(deaths[0].get("exchange"))
+    return method.exchange or ""
 
 
 def _died_in(method: Basic.Deliver, headers: Mapping[str, Any]) -> str:

@@ -1,53 +1,100 @@
-"""`panda-fsm dead-letters`: what nobody could handle is listed, and replayed or discarded, alone or all of a kind."""
+"""`panda-fsm dead`: what nobody could handle is looked at, and replayed or discarded, alone or all of a kind."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from command.settings import settings
-from command.terminal import literal
+from command.terminal import harmless, literal
+from panda_fsm.views.words import moment, number, size
 
 if TYPE_CHECKING:  # else --help waits for the database's library
-    from sql.dead_letters import Choice, Fate
+    from panda_fsm.views.dead_letters import Choice, Fate, Group, Letter, Line
+    from panda_fsm.views.replaying import DryRun
+    from sql.dead_letters import DeadLetterBox
+    from sql.views.dead_letters import DeadLetterReads
 
 app = typer.Typer(help="Messages that could not be handled.", no_args_is_help=True)
 
+Found = TypeVar("Found")
 Ids = Annotated[list[int] | None, typer.Argument(help="numbers of dead letters")]
-Fingerprint = Annotated[str | None, typer.Option(help="those that failed alike: the fingerprint that `list` shows")]
+One = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="the number of a dead letter")]
+Fingerprint = Annotated[str | None, typer.Option(help="those that failed alike: the fingerprint that `ls` shows")]
 Queue = Annotated[str | None, typer.Option(help="those of this queue")]
 Everything = Annotated[bool, typer.Option("--all", help="all that are open")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="only say how many are meant")]
+DryRunOnly = Annotated[bool, typer.Option("--dry-run", help="only say what would become of them, and why")]
 Actor = Annotated[str, typer.Option(help="who does it, for the audit")]
+Reason = Annotated[str, typer.Option(help="why, for the audit")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of sentences")]
+_OF_GROUPS = ("fingerprint", "letters", "replays", "first", "last", "queue", "cause")
+_OF_LETTERS = ("id", "at", "queue", "reason", "fingerprint", "replayed")
+_CONSOLE = Console(highlight=False, emoji=False)
+_SHOWN_JUDGEMENTS = 20
 
 
-@app.command("list")
+@app.command("ls")
+@app.command("list", hidden=True)
 def list_letters(
     status: Annotated[str, typer.Option(help="open, replayed or discarded")] = "open",
     fingerprint: Fingerprint = None,
     queue: Queue = None,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    groups: Annotated[bool, typer.Option("--groups", help="what died alike as one line")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """Show dead letters with their reasons, oldest first."""
-    from sql.dead_letters import Choice, DeadLetterBox
+    """Show dead letters with their reasons, newest first."""
+    from gateway.dashboard.twins import plain
+    from panda_fsm.views.dead_letters import Group, Wanted
 
-    box = DeadLetterBox(settings().database_url)
-    rows = box.listed(status, Choice(fingerprint=fingerprint, queue=queue), limit)
-    box.close()
+    wanted = Wanted(status, fingerprint, queue, limit=limit)
+
+    async def look(reads: DeadLetterReads) -> list[Any]:
+        return await reads.groups(wanted) if groups else list((await reads.letters(wanted)).rows)
+
+    rows = _read(look)
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(_printable(row)))
+            typer.echo(json.dumps(plain(row)))
         return
-    table = Table("id", "at", "queue", "reason", "fingerprint")
+    table = Table(*(_OF_GROUPS if groups else _OF_LETTERS))
     for row in rows:
-        at = row["at"].isoformat(" ", "seconds")
-        table.add_row(str(row["dead_letter_id"]), at, row["queue"], literal(row["reason"]), row["fingerprint"])
-    Console().print(table if rows else "no dead letters")
+        table.add_row(*map(literal, _group(row) if isinstance(row, Group) else _line(row)))
+    _CONSOLE.print(table if rows else "no dead letters")
+
+
+@app.command()
+def show(
+    letter_id: One,
+    as_json: AsJson = False,
+    raw: Annotated[bool, typer.Option("--raw", help="its body alone, as it came, secrets included")] = False,
+    to_edit: Annotated[bool, typer.Option("--to-edit", help="its body as `replay --edited` takes it")] = False,
+) -> None:
+    """Show a dead letter: headers, body, what the handler said, what it was before. Secrets are hidden."""
+    from gateway.dashboard.twins import plain
+
+    if raw or to_edit:
+        with _box() as box:
+            body = box.body(letter_id) if raw else f"{box.to_edit(letter_id)}\n".encode()
+        sys.stdout.buffer.write(body)
+        return
+    letter = _read(lambda reads: reads.letter(letter_id))
+    if letter is None:
+        typer.echo(f"no dead letter {letter_id}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(json.dumps(plain(letter)))
+    else:
+        _show(letter)
 
 
 @app.command()
@@ -56,11 +103,21 @@ def replay(
     fingerprint: Fingerprint = None,
     queue: Queue = None,
     everything: Everything = False,
-    dry_run: DryRun = False,
+    edited: Annotated[Path | None, typer.Option(help="send this body instead, of one letter: `show --to-edit`")] = None,
+    dry_run: DryRunOnly = False,
     actor: Actor = "operator",
+    reason: Reason = "",
+    as_json: AsJson = False,
 ) -> None:
     """Send dead letters to their queues again; exit code 1 when not all could be."""
-    _settle(_choice(ids, fingerprint, queue, everything), "replayed", actor, dry_run)
+    if edited is not None:
+        _replay_edited(ids or [], edited, dry_run, actor, reason)
+        return
+    choice = _choice(ids, fingerprint, queue, everything)
+    if dry_run:
+        _tell(_read(lambda reads: reads.dry_run(choice)), as_json)
+    else:
+        _settle(choice, "replayed", actor, reason, as_json)
 
 
 @app.command()
@@ -69,40 +126,150 @@ def discard(
     fingerprint: Fingerprint = None,
     queue: Queue = None,
     everything: Everything = False,
-    dry_run: DryRun = False,
+    dry_run: DryRunOnly = False,
     actor: Actor = "operator",
+    reason: Reason = "",
+    as_json: AsJson = False,
 ) -> None:
     """Mark dead letters as not worth replaying; exit code 1 when not all could be."""
-    _settle(_choice(ids, fingerprint, queue, everything), "discarded", actor, dry_run)
+    choice = _choice(ids, fingerprint, queue, everything)
+    if dry_run:
+        with _box() as box:
+            meant = box.count(choice)
+        typer.echo(json.dumps({"meant": meant}) if as_json else f"{meant} open dead letters are meant")
+    else:
+        _settle(choice, "discarded", actor, reason, as_json)
 
 
 def _choice(ids: list[int] | None, fingerprint: str | None, queue: str | None, everything: bool) -> Choice:
     """What was named; nothing named is a mistake, not everything."""
-    from sql.dead_letters import Choice
+    from panda_fsm.views.dead_letters import Choice
 
     if not (ids or fingerprint or queue or everything):
         raise typer.BadParameter("name dead letters: by number, --fingerprint, --queue, or --all")
     return Choice(ids or None, fingerprint, queue)
 
 
-def _settle(choice: Choice, fate: Fate, actor: str, dry_run: bool) -> None:
-    from broker.topology import queues
-    from sql.dead_letters import DeadLetterBox
+def _settle(choice: Choice, fate: Fate, actor: str, reason: str, as_json: bool) -> None:
+    from panda_fsm.views.dead_letters import Deed
 
-    box = DeadLetterBox(settings().database_url, [queue.name for queue in queues()])
-    meant = box.count(choice)
-    typer.echo(f"{meant} open dead letters are meant")
-    if dry_run:
-        return
-    done = box.settle(choice, fate, actor)
-    box.close()
-    for number, reason in done.unreadable.items():
-        typer.echo(f"{number} stays: {reason}", err=True)
+    with _box() as box:
+        meant = box.count(choice)
+        if not as_json:
+            typer.echo(f"{meant} open dead letters are meant")
+        done = box.settle(choice, fate, Deed(actor, reason))
+    for letter_id, why in done.unreadable.items():
+        typer.echo(f"{letter_id} stays: {harmless(why)}", err=True)
     wanted = len(choice.ids) if choice.ids is not None else meant
-    typer.echo(f"{done.letters} of {wanted} {fate}")
+    if as_json:
+        stay = {str(letter_id): why for letter_id, why in done.unreadable.items()}
+        typer.echo(json.dumps({"meant": wanted, fate: done.letters, "stay": stay}))
+    else:
+        typer.echo(f"{done.letters} of {wanted} {fate}")
     if done.letters < wanted:
         raise typer.Exit(1)
 
 
-def _printable(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"at": row["at"].isoformat(), "payload": bytes(row["payload"]).decode(errors="replace")}
+def _replay_edited(ids: list[int], path: Path, dry_run: bool, actor: str, reason: str) -> None:
+    from panda_fsm.views.dead_letters import Deed
+
+    if len(ids) != 1:
+        raise typer.BadParameter("--edited needs the number of one dead letter")
+    try:
+        wanted = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}") from None
+    with _box() as box:
+        if dry_run:
+            difference = box.difference(ids[0], wanted)
+        else:
+            difference = box.replay_edited(ids[0], wanted, Deed(actor, reason))
+    typer.echo(harmless(difference))
+    if not dry_run:
+        typer.echo("1 of 1 replayed, edited")
+
+
+def _tell(found: DryRun, as_json: bool) -> None:
+    """What a dry run found; exit code 1 where not all would be sent."""
+    meant = len(found.judged)
+    if as_json:
+        counts = {prospect.name.lower(): count for prospect, count in found.counts.items()}
+        letters = [
+            {"dead_letter_id": str(one.letter_id), "prospect": one.prospect.name.lower(), "why": one.why}
+            for one in found.judged
+        ]
+        told = {"meant": meant, "is_whole": found.is_whole, "eligible": found.eligible, "counts": counts}
+        typer.echo(json.dumps(told | {"letters": letters}))
+    else:
+        typer.echo(f"{'' if found.is_whole else 'at least '}{meant} open dead letters are meant: {found.sentence}")
+        for one in found.exceptions[:_SHOWN_JUDGEMENTS]:
+            typer.echo(harmless(f"{one.letter_id} {one.prospect.value[0]}: {one.why}"))
+        if len(found.exceptions) > _SHOWN_JUDGEMENTS:
+            typer.echo(f"and {len(found.exceptions) - _SHOWN_JUDGEMENTS} more: --json names them")
+    if found.eligible < meant:
+        raise typer.Exit(1)
+
+
+def _show(letter: Letter) -> None:
+    """For people: what happened first, the body last."""
+    line, body = letter.line, letter.body
+    facts = {
+        "queue": line.queue, "at": moment(line.at), "status": line.status, "reason": line.reason, "way": letter.way,
+        "fingerprint": line.fingerprint, "sent as": f"{letter.exchange or 'to the queue'} {letter.routing_key}",
+        "jobs": ", ".join(map(str, letter.job_ids)),
+        "replayed before": number(line.times_replayed) if line.times_replayed else "",
+        "settled": f"{moment(line.settled_at)} by {line.settled_by or '?'}: {line.settle_reason or 'no reason given'}"
+        if line.settled_at else "",
+    }  # fmt: skip
+    for name, value in facts.items():
+        if value:
+            typer.echo(f"{name}: {harmless(value)}")
+    for title, kin in (("it was", letter.earlier), ("its replay became", letter.later)):
+        for one in kin:
+            typer.echo(harmless(f"{title} {one.dead_letter_id}, {moment(one.at)}, {one.status}: {one.reason}"))
+    for name, value in letter.headers.items():
+        typer.echo(harmless(f"header {name}: {value}"))
+    parts = {"what the handler said": letter.error, "what was edited": letter.edit_diff or ""}
+    how = f"{body.form} of {size(body.size)}{', its beginning' if body.is_cut else ''}, {body.hidden} hidden"
+    for title, text in (parts | {f"body, {how}": body.text}).items():
+        if text:
+            _CONSOLE.rule(title, align="left")
+            typer.echo(harmless(text))
+
+
+def _group(group: Group) -> tuple[str, ...]:
+    letters = f"at least {number(group.letters)}" if group.is_more else number(group.letters)
+    first, last = moment(group.first_at), moment(group.last_at)
+    return group.fingerprint, letters, number(group.replays), first, last, group.queue, group.cause
+
+
+def _line(line: Line) -> tuple[str, ...]:
+    replayed = number(line.times_replayed) if line.times_replayed else ""
+    return str(line.dead_letter_id), moment(line.at), line.queue, line.reason, line.fingerprint, replayed
+
+
+@contextmanager
+def _box() -> Iterator[DeadLetterBox]:
+    from broker.topology import queues
+    from sql.dead_letters import DeadLetterBox
+
+    box = DeadLetterBox(settings().database_url, [queue.name for queue in queues()])
+    try:
+        yield box
+    finally:
+        box.close()
+
+
+def _read(ask: Callable[[DeadLetterReads], Awaitable[Found]]) -> Found:
+    """What the dashboards read, by a connection that ends with the answer."""
+    from sql.dashboard_store import DashboardStore
+
+    async def asked() -> Found:
+        store = DashboardStore(settings().database_url, "look")
+        await store.open()
+        try:
+            return await ask(store.dead_letters)
+        finally:
+            await store.close()
+
+    return asyncio.run(asked())

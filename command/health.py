@@ -78,7 +78,7 @@ def troubles(found: Health, services: Sequence[str]) -> Iterator[str]:
     if found.requests:
         yield f"{_count(found.requests)} requests are not handled, the oldest for {found.oldest_request_s:.0f} s"
     if found.dead_letters:
-        yield f"{found.dead_letters} dead letters: panda-fsm dead-letters list"
+        yield f"{found.dead_letters} dead letters: panda-fsm dead ls --groups"
     if found.quarantined:
         yield f"{found.quarantined} jobs whose appointment cannot be kept: {found.quarantined_for}"
     for table, rows in found.in_default_partitions.items():

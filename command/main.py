@@ -16,7 +16,8 @@ from panda_fsm.errors import PandaError
 
 app = typer.Typer(help="A PanDA server as a state machine over RabbitMQ and PostgreSQL.", no_args_is_help=True)
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead")
+app.add_typer(dead_letters.app, name="dead-letters", hidden=True)
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
 app.command()(operate.health)

@@ -9,7 +9,7 @@ import structlog
 from panda_fsm import delays
 from panda_fsm.answers import Answer
 from panda_fsm.effects import Effects, Outgoing
-from panda_fsm.handler import SENDER, DeadLetter, Delivery, Item
+from panda_fsm.handler import REPLAY_OF, SENDER, DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
 from panda_fsm.machine import Ignored
 from panda_fsm.messages import Message, cut, new_message_id
@@ -128,6 +128,8 @@ def put_off(
     }
     body, how = delays.as_text(delivery.body)
     headers |= delivery.sender | how
+    if delivery.replay_of is not None:
+        headers[REPLAY_OF] = str(delivery.replay_of)
     effects.outgoing.append(Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, body, headers))
 
 
@@ -137,5 +139,5 @@ def to_dead_letter(delivery: Delivery, reason: str, error: str | None = None, *,
     headers |= delivery.sender
     return DeadLetter(
         delivery.queue, delivery.exchange, delivery.routing_key, delivery.body, headers, reason, error,
-        None if is_tried else delivery,
+        None if is_tried else delivery, delivery.replay_of,
     )  # fmt: skip

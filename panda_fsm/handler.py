@@ -1,7 +1,7 @@
 """What a service is: which messages it takes, what it asks outside beforehand, and how it decides."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -14,6 +14,16 @@ Prepared = TypeVar("Prepared")
 
 SENDER = ("user_id", "reply_to", "content_encoding")
 """What the broker says of a message's sender: properties of the message, and lost when we send it again."""
+REPLAY_OF = "x-replay-of"
+"""The header of a replay: the number of the dead letter that it was, so that it is known when it dies again."""
+_LONGEST_NUMBER = 18
+
+
+def letter_replayed(headers: Mapping[str, Any]) -> int | None:
+    """The number of the dead letter that a message with these headers is a replay of."""
+    number = headers.get(REPLAY_OF)
+    is_one = isinstance(number, str) and number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER
+    return int(str(number)) if is_one else None
 
 
 @dataclass(slots=True)
@@ -23,6 +33,7 @@ class Delivery:
     `retries` counts its delays so far, `waiting_since` (seconds since 1970) is when the first began; `deliveries`
     counts how often the broker handed it out before without an answer. `user_id` is the broker's user who sent it,
     where the sender says so: the broker vouches for it. `reply_to` and `content_encoding` are as the sender put them.
+    `replay_of` is the dead letter that it was before somebody replayed it.
     """
 
     tag: int
@@ -37,6 +48,7 @@ class Delivery:
     user_id: str | None = None
     reply_to: str | None = None
     content_encoding: str | None = None
+    replay_of: int | None = None
 
     @property
     def sender(self) -> dict[str, str]:
@@ -65,6 +77,7 @@ class DeadLetter:
     reason: str
     error: str | None = None
     untried: Delivery | None = None
+    replay_of: int | None = None
 
 
 @dataclass(slots=True)

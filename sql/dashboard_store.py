@@ -2,6 +2,7 @@
 
 from sql.pool import Pool
 from sql.views.audit import AuditReads
+from sql.views.dead_letters import DeadLetterReads
 from sql.views.flow import FlowViews
 from sql.views.job_list import JobListReads
 from sql.views.marks import Marks
@@ -23,6 +24,7 @@ class DashboardStore:
         self.job_list = JobListReads(self._pool)
         self.queues = QueueReads(self._pool)
         self.workers = WorkerReads(self._pool)
+        self.dead_letters = DeadLetterReads(self._pool)
         self.marks = Marks(self._pool)
 
     async def open(self) -> None:

@@ -1,17 +1,20 @@
-"""Dead letters as operators handle them: looked at, replayed or discarded, one by one or all of a kind."""
+"""Dead letters as operators settle them: replayed, edited and replayed, or discarded, one by one or all of a kind."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
-from psycopg.rows import dict_row
+import psycopg
+from psycopg.types.json import Jsonb
 
 from panda_fsm import delays
-from panda_fsm.bindings import FOREIGN
+from panda_fsm.bindings import DEAD_LETTERS, FOREIGN
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import PoisonError
-from panda_fsm.handler import SENDER
-from panda_fsm.messages import decode, new_message_id
+from panda_fsm.errors import PandaError, PoisonError
+from panda_fsm.handler import REPLAY_OF, SENDER
+from panda_fsm.messages import LARGEST_BODY, cut, decode, new_message_id
+from panda_fsm.views import payloads
+from panda_fsm.views.dead_letters import Choice, Deed, Fate, Settled
 from sql import outbox
 from sql.queries import load
 from sql.session import Session
@@ -21,25 +24,7 @@ _TIMEOUT_S = 60.0
 _CHUNK = 100
 _CHUNK_BYTES = 4_000_000
 """Letters in one transaction, and what they may weigh: one alone may weigh fifteen megabytes."""
-
-Fate = Literal["replayed", "discarded"]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which open dead letters are meant; None means any."""
-
-    ids: Sequence[int] | None = None
-    fingerprint: str | None = None
-    queue: str | None = None
-
-
-@dataclass(slots=True)
-class Settled:
-    """How many letters were settled, and why others cannot be replayed, by their numbers."""
-
-    letters: int = 0
-    unreadable: dict[int, str] = field(default_factory=dict)
+_DIFF_IN_AUDIT = 4000
 
 
 class DeadLetterBox:
@@ -47,16 +32,11 @@ class DeadLetterBox:
 
     def __init__(self, database_url: str, queues: Sequence[str] = ()) -> None:
         self._session = Session(database_url, "dead-letters", _TIMEOUT_S)
-        self._queues = frozenset(queues)
+        self._queues = frozenset(queues) - {DEAD_LETTERS}
 
     def close(self) -> None:
         """Give the connection back."""
         self._session.close()
-
-    def listed(self, status: str, choice: Choice, limit: int) -> list[dict[str, Any]]:
-        """Letters with that status, oldest first."""
-        with self._session.use() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(_Q["listed"], _meant(choice) | {"status": status, "limit": limit}).fetchall()
 
     def count(self, choice: Choice) -> int:
         """How many open letters are meant."""
@@ -64,46 +44,119 @@ class DeadLetterBox:
             found = connection.execute(_Q["count"], _meant(choice)).fetchone()
             return int(found[0]) if found else 0
 
-    def settle(self, choice: Choice, fate: Fate, actor: str) -> Settled:
+    def settle(self, choice: Choice, fate: Fate, deed: Deed, most: int | None = None) -> Settled:
         """Replay the open letters that are meant into their queues, or discard them; an audit row for each.
 
-        What no service can read would only come back: it is left as it is.
+        What no service can read would only come back: it is left as it is. At most `most` are looked at.
         """
-        done, after = Settled(), 0
-        while True:
+        done, after, seen = Settled(), 0, 0
+        while most is None or seen < most:
             with self._session.transaction() as connection:
-                page = _meant(choice) | {"after": after, "limit": _CHUNK, "bytes": _CHUNK_BYTES}
+                limit = _CHUNK if most is None else min(_CHUNK, most - seen)
+                page = _meant(choice) | {"after": after, "limit": limit, "bytes": _CHUNK_BYTES}
                 taken = [number for (number,) in connection.execute(_Q["open_letters"], page)]
                 if not taken:
-                    return done
-                after = taken[-1]
+                    break
+                after, seen = taken[-1], seen + len(taken)
                 if fate == "replayed":
                     letters = connection.execute(_Q["payloads"], {"ids": taken}).fetchall()
                     outbox.hand_over(connection, self._to_send(letters, done))
                 ids = [number for number in taken if number not in done.unreadable]
-                connection.execute(_Q["settle"], {"ids": ids, "status": fate, "actor": actor})
+                _note(connection, ids, fate, deed)
             done.letters += len(ids)
+        return done
 
-    def _to_send(self, rows: Sequence[tuple[int, str, bytes, dict[str, str]]], done: Settled) -> list[Outgoing]:
-        """Each goes to the queue that gave it up; where that is no more, to whoever takes such messages now.
+    def body(self, letter_id: int) -> bytes:
+        """The body of a letter as it came. Raises PandaError where there is none."""
+        with self._session.use() as connection:
+            found = connection.execute(_Q["body"], {"letter_id": letter_id}).fetchone()
+        if found is None:
+            raise PandaError(f"no dead letter {letter_id}")
+        return bytes(found[0])
 
-        One that is not of our making goes back as it came, with what the broker said of its sender.
+    def to_edit(self, letter_id: int) -> str:
+        """The body of an open letter as it is edited. Raises PandaError for one that cannot be."""
+        with self._session.use() as connection:
+            return payloads.to_edit(_open(connection, letter_id)[2])
+
+    def difference(self, letter_id: int, wanted: str) -> str:
+        """What an edited copy would change. Raises PandaError for what could not be sent."""
+        with self._session.use() as connection:
+            return self._edited(_open(connection, letter_id), wanted)[1]
+
+    def replay_edited(self, letter_id: int, wanted: str, deed: Deed) -> str:
+        """Send an edited copy of an open letter in its place, keep both, and answer the difference; an audit row.
+
+        Raises PandaError for what cannot be sent.
         """
+        with self._session.transaction() as connection:
+            letter = _open(connection, letter_id)
+            message, difference = self._edited(letter, wanted)
+            outbox.hand_over(connection, [message])
+            detail = {"edited": True, "difference": cut(difference, _DIFF_IN_AUDIT)}
+            copy = {"edited": delays.as_sent(message.body, message.headers or {}), "edit_diff": difference}
+            _note(connection, [letter_id], "replayed", deed, detail, copy)
+            return difference
+
+    def _edited(self, letter: tuple[int, str, bytes, dict[str, str], str], wanted: str) -> tuple[Outgoing, str]:
+        number, queue, payload, said, routing_key = letter
+        body, difference = payloads.edited(payload, wanted)
+        if not difference:
+            raise PandaError("nothing is edited: replay it as it is")
+        if len(body) > LARGEST_BODY:
+            raise PandaError("the edited copy is too large for a message")
+        try:
+            return self._outgoing(number, queue, body, said, routing_key), difference
+        except PoisonError as error:
+            raise PandaError(f"the edited copy would be refused: {error}") from None
+
+    def _to_send(self, rows: Sequence[tuple[int, str, bytes, dict[str, str], str]], done: Settled) -> list[Outgoing]:
         messages = []
-        for number, queue, payload, said in rows:
-            if queue in FOREIGN:
-                body, how = delays.as_text(bytes(payload))
-                sender = {name: said[name] for name in SENDER if name in said}
-                messages.append(Outgoing(new_message_id(), "", queue, body, sender | how))
-                continue
+        for number, queue, payload, said, routing_key in rows:
             try:
-                message = decode(bytes(payload))
+                messages.append(self._outgoing(number, queue, bytes(payload), said, routing_key))
             except PoisonError as error:
                 done.unreadable[number] = str(error)
-                continue
-            place = ("", queue) if queue in self._queues else (message.exchange, message.routing_key)
-            messages.append(Outgoing(new_message_id(), *place, bytes(payload)))
         return messages
+
+    def _outgoing(self, number: int, queue: str, payload: bytes, said: dict[str, str], routing_key: str) -> Outgoing:
+        """It goes to the queue that gave it up; where that is no more, to whoever takes such messages now.
+
+        One that is not of our making goes back as it came, with what the broker said of its sender. All say which
+        letter they were, and what their key was. Raises PoisonError for what nobody could read.
+        """
+        headers = {REPLAY_OF: str(number)}
+        if queue in FOREIGN:
+            body, how = delays.as_text(payload)
+            sender = {name: said[name] for name in SENDER if name in said}
+            return Outgoing(new_message_id(), "", queue, body, headers | sender | how)
+        message = decode(payload)
+        if queue not in self._queues:
+            return Outgoing(new_message_id(), message.exchange, message.routing_key, payload, headers)
+        return Outgoing(new_message_id(), "", queue, payload, headers | {"key": routing_key})
+
+
+def _open(connection: psycopg.Connection, letter_id: int) -> tuple[int, str, bytes, dict[str, str], str]:
+    """An open letter, locked while a transaction is under way. Raises PandaError where there is none."""
+    found = connection.execute(_Q["open_letter"], {"letter_id": letter_id}).fetchone()
+    if found is None:
+        raise PandaError(f"dead letter {letter_id} is not open: somebody has settled it, or there is none")
+    number, queue, payload, said, routing_key = found
+    return number, queue, bytes(payload), said, routing_key
+
+
+def _note(
+    connection: psycopg.Connection,
+    ids: Sequence[int],
+    fate: Fate,
+    deed: Deed,
+    detail: dict[str, Any] | None = None,
+    copy: dict[str, Any] | None = None,
+) -> None:
+    """Settle them, with an audit row for each."""
+    row = {"ids": list(ids), "status": fate, "actor": deed.actor, "reason": deed.reason or None}
+    more = {"detail": Jsonb(deed.detail | (detail or {}))}
+    connection.execute(_Q["settle"], row | more | (copy or {"edited": None, "edit_diff": None}))
 
 
 def _meant(choice: Choice) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import LiteralString
 import psycopg
 
 from panda_fsm.effects import Outgoing
-from panda_fsm.handler import DeadLetter
+from panda_fsm.handler import DeadLetter, letter_replayed
 from panda_fsm.ports import Unsent
 from sql import rows
 from sql.queries import load
@@ -68,7 +68,11 @@ class OutboxSlice:
         """Keep it among the dead letters, with where it was to go."""
         message = unsent.message
         queue = "" if message.exchange else message.routing_key
-        letter = DeadLetter(queue, message.exchange, message.routing_key, message.body, message.headers or {}, reason)
+        headers = message.headers or {}
+        letter = DeadLetter(
+            queue, message.exchange, message.routing_key, message.body, headers, reason,
+            replay_of=letter_replayed(headers),
+        )  # fmt: skip
         self._connection.execute(_BURY, rows.dead_letter(letter))
         self._execute(self._forget, [message.message_id])
 

@@ -221,6 +221,7 @@ def dead_letter(letter: DeadLetter) -> Row:
         "reason": _storable(letter.reason)[:2000],
         "error": letter.error and _storable(letter.error),
         "fingerprint": fingerprint(letter.queue, letter.reason),
+        "replay_of": letter.replay_of,
     }
 
 

@@ -141,6 +141,12 @@ CREATE TABLE public.dead_letter (
     fingerprint text NOT NULL,
     status text DEFAULT 'open'::text NOT NULL,
     settled_at timestamp with time zone,
+    replay_of bigint,
+    times_replayed integer DEFAULT 0 NOT NULL,
+    settled_by text,
+    settle_reason text,
+    edited bytea,
+    edit_diff text,
     CONSTRAINT dead_letter_status_check CHECK ((status = ANY (ARRAY['open'::text, 'replayed'::text, 'discarded'::text])))
 );
 
@@ -1021,7 +1027,13 @@ CREATE INDEX data_block_open_child ON public.data_block USING btree (parent) WHE
 
 CREATE INDEX data_block_parent ON public.data_block USING btree (parent) WHERE (parent <> ''::text);
 
+CREATE INDEX dead_letter_groups ON public.dead_letter USING btree (status, fingerprint, at, dead_letter_id) INCLUDE (replay_of);
+
+CREATE INDEX dead_letter_newest ON public.dead_letter USING btree (status, at, dead_letter_id);
+
 CREATE INDEX dead_letter_open ON public.dead_letter USING btree (fingerprint, at) WHERE (status = 'open'::text);
+
+CREATE INDEX dead_letter_replays ON public.dead_letter USING btree (replay_of) WHERE (replay_of IS NOT NULL);
 
 CREATE INDEX dead_letter_settled ON public.dead_letter USING btree (settled_at) WHERE (settled_at IS NOT NULL);
 

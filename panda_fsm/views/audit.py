@@ -16,6 +16,8 @@ DEEDS: Mapping[str, str] = {
     "reassign_requested": "asked to set jobs up anew",
     "pilot_told": "told a job's pilot",
     "sandbox_uploaded": "uploaded a sandbox",
+    "dead_letter_replayed": "replayed a dead letter",
+    "dead_letter_discarded": "discarded a dead letter",
 }
 """What is written down most, in an operator's words; the rest reads as it is called."""
 

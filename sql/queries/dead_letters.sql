@@ -1,13 +1,5 @@
 -- What operators do with dead letters.
 
--- name: listed
-SELECT dead_letter_id, at, queue, exchange, routing_key, reason, error, fingerprint, status, headers, payload
-FROM dead_letter
-WHERE status = %(status)s AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(ids)s))
-  AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
-  AND (%(queue)s::text IS NULL OR queue = %(queue)s)
-ORDER BY dead_letter_id LIMIT %(limit)s
-
 -- name: count
 SELECT count(*) FROM dead_letter
 WHERE status = 'open' AND (%(ids)s::bigint[] IS NULL OR dead_letter_id = ANY(%(ids)s))
@@ -31,12 +23,23 @@ WITH next AS MATERIALIZED (
 SELECT dead_letter_id FROM weighed WHERE place = 1 OR weight <= %(bytes)s ORDER BY 1
 
 -- name: payloads
-SELECT dead_letter_id, queue, payload, headers FROM dead_letter WHERE dead_letter_id = ANY(%(ids)s) ORDER BY 1
+SELECT dead_letter_id, queue, payload, headers, routing_key
+FROM dead_letter WHERE dead_letter_id = ANY(%(ids)s) ORDER BY 1
+
+-- name: body
+SELECT payload FROM dead_letter WHERE dead_letter_id = %(letter_id)s
+
+-- name: open_letter
+SELECT dead_letter_id, queue, payload, headers, routing_key
+FROM dead_letter WHERE dead_letter_id = %(letter_id)s AND status = 'open' FOR UPDATE
 
 -- name: settle
 WITH settled AS (
-    UPDATE dead_letter SET status = %(status)s, settled_at = now() WHERE dead_letter_id = ANY(%(ids)s)
+    UPDATE dead_letter SET status = %(status)s, settled_at = now(), settled_by = %(actor)s, settle_reason = %(reason)s,
+        edited = %(edited)s, edit_diff = %(edit_diff)s
+    WHERE dead_letter_id = ANY(%(ids)s)
     RETURNING dead_letter_id, queue
 )
 INSERT INTO audit (actor, action, object, detail)
-SELECT %(actor)s, 'dead_letter_' || %(status)s, dead_letter_id::text, jsonb_build_object('queue', queue) FROM settled
+SELECT %(actor)s, 'dead_letter_' || %(status)s, 'dead letter ' || dead_letter_id, jsonb_build_object('queue', queue) || %(detail)s
+FROM settled

@@ -573,8 +573,13 @@ UPDATE request r SET sent_at = now() + make_interval(secs => w.seconds)
 FROM w WHERE r.message_id = w.message_id AND r.message_id = ANY(ARRAY(SELECT message_id FROM back))
 
 -- name: bury
-INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)
-VALUES (%(queue)s, %(exchange)s, %(routing_key)s, %(payload)s, %(headers)s, %(reason)s, %(error)s, %(fingerprint)s)
+-- A replay that died again is linked to the letter that it was, if that was replayed: a header may say anything.
+INSERT INTO dead_letter
+    (queue, exchange, routing_key, payload, headers, reason, error, fingerprint, replay_of, times_replayed)
+VALUES (%(queue)s, %(exchange)s, %(routing_key)s, %(payload)s, %(headers)s, %(reason)s, %(error)s, %(fingerprint)s,
+    (SELECT dead_letter_id FROM dead_letter WHERE dead_letter_id = %(replay_of)s::bigint AND status = 'replayed'),
+    coalesce((SELECT times_replayed + 1 FROM dead_letter
+        WHERE dead_letter_id = %(replay_of)s::bigint AND status = 'replayed'), 0))
 
 -- name: set_pauses
 -- An older word that comes later says nothing any more. Who says again that it is paused begins a new pause.

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from panda_fsm.messages import CheckBlock
-from sql.dead_letters import Choice, DeadLetterBox
+from panda_fsm.views.dead_letters import Choice, Deed
+from sql.dead_letters import DeadLetterBox
 from sql.outbox import OutboxStore
 from tests.driver import Database
 
@@ -59,6 +60,6 @@ def test_large_dead_letters_are_replayed_a_few_at_a_time(database: Database, dat
     database.execute(query, (body,))
     box = DeadLetterBox(database_url, ["closer"])
     with taking_at_most(megabytes=35):
-        assert box.settle(Choice(fingerprint="f"), "replayed", "me").letters == ROWS
+        assert box.settle(Choice(fingerprint="f"), "replayed", Deed("me")).letters == ROWS
     box.close()
     assert database.value("SELECT count(*) FROM outbox WHERE routing_key = 'closer'") == ROWS

@@ -19,11 +19,12 @@ from panda_fsm.errors import HeldError
 from panda_fsm.jobs.plain import PlainReport
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import KillJob, PilotReport
+from panda_fsm.views.dead_letters import Choice, Deed
 from periodic import retention
 from sql import archive
 from sql.appointments import make_appointments_now
 from sql.counts import Counts
-from sql.dead_letters import Choice, DeadLetterBox
+from sql.dead_letters import DeadLetterBox
 from sql.gateway_store import GatewayStore
 from sql.retention import Retention
 from tests import factories
@@ -167,8 +168,8 @@ def test_other_dead_letters_are_settled(database: Database, database_url: str) -
     )
     box = DeadLetterBox(database_url)
     with held(database_url, "dead_letter WHERE dead_letter_id < 102"):
-        assert box.settle(Choice(), "discarded", "somebody").letters == 49
-    assert box.settle(Choice(), "discarded", "somebody").letters == 101
+        assert box.settle(Choice(), "discarded", Deed("somebody")).letters == 49
+    assert box.settle(Choice(), "discarded", Deed("somebody")).letters == 101
     box.close()
 
 

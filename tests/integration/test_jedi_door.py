@@ -14,7 +14,8 @@ import pytest
 from pika.exceptions import ChannelClosedByBroker
 
 from panda_fsm.bindings import JEDI_REQUESTS
-from sql.dead_letters import Choice, DeadLetterBox
+from panda_fsm.views.dead_letters import Choice, Deed
+from sql.dead_letters import DeadLetterBox
 from tests.driver import Database
 from tests.jedi_side import job, request, submission
 from tests.polling import wait_until
@@ -122,7 +123,7 @@ def test_a_dead_letter_comes_back_as_it_was_sent(
     database.execute("DELETE FROM jedi_request")
     processes.start("relay")
     box = DeadLetterBox(database_url)
-    assert box.settle(Choice(queue=JEDI_REQUESTS), "replayed", "me").letters == 2
+    assert box.settle(Choice(queue=JEDI_REQUESTS), "replayed", Deed("me")).letters == 2
     box.close()
     again = jedi.reply()
     assert (again["in_reply_to"], again["ok"], again["last"] - again["first"]) == ("used", True, 1)
