@@ -228,7 +228,7 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     chosen = GatewayConfig(
         config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest(),
         priority_limits=PriorityLimits(config.priority_limit, config.priority_limits),
-        describe_others=config.describe_others,
+        describe_others=config.describe_others, dashboard_read_only=config.dashboard_read_only,
         hosts=tuple(name.strip() for name in config.gateway_hosts.split(",") if name.strip()),
         most_requests=config.gateway_requests, longest_wait_s=config.gateway_wait_s, drain_s=config.gateway_drain_s,
         sandbox_quota=config.sandbox_quota_mb * 1024 * 1024, services=tuple(name for name in NAMES if name != GATEWAY),

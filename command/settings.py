@@ -60,6 +60,7 @@ class Settings(BaseSettings):
         default_factory=dict, description='the same for single VOs, as JSON: {"vo": 5000}; unset: all alike'
     )
     describe_others: bool = Field(True, description="everybody reads parameters and files of everybody's jobs")
+    dashboard_read_only: bool = Field(False, description="the dashboards show, and let nobody do anything")
     batch_size: int = Field(200, ge=1, le=5000, description="most deliveries in one transaction")
     batch_limit_s: float = Field(300, gt=0, description="a process whose batch takes longer is started again")
     plugin_timeout_s: float = Field(30, gt=0, description="an experiment's plugin that takes longer is asked later")

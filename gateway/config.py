@@ -12,7 +12,8 @@ class GatewayConfig:
     """Where it listens, where it keeps sandboxes, who says who a caller is.
 
     `needed_schema` is the schema version below which it is not ready. `describe_others`: what a job was told to do is
-    read by everybody, not only by its owner and by production managers. `hosts`: names by which it may be called,
+    read by everybody, not only by its owner and by production managers. `dashboard_read_only`: no form of a page does
+    anything. `hosts`: names by which it may be called,
     beside the loopback ones and `host`. No more than `most_requests` wait at once, none longer than `longest_wait_s`;
     told to end it serves on for `drain_s`. `sandbox_quota`: bytes of sandboxes that one owner may have. `services`:
     what must be served beside it, so that what it accepts is done. `name_check`: what is no name for
@@ -26,6 +27,7 @@ class GatewayConfig:
     needed_schema: str = ""
     priority_limits: PriorityLimits = field(default_factory=PriorityLimits)
     describe_others: bool = True
+    dashboard_read_only: bool = False
     hosts: tuple[str, ...] = ()
     most_requests: int = 1000
     longest_wait_s: float = 15

@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.access.identity import IdentityProvider
 from gateway.access.loopback import provider
+from gateway.access.sessions import Seals
 from gateway.config import GatewayConfig
 from gateway.dashboard.board import Board
 from gateway.dashboard.events import Events
@@ -33,6 +34,7 @@ class Gateway:
         self.draining = False
         """It was told to end, and serves those who have not heard of it."""
         self.identities: IdentityProvider = provider(config.identity_provider, config.host)
+        self.seals = Seals(store.keys)
         self._publishing = Publishing(publisher, store.requests.leave)
         self._pulse = Pulse(store.requests)
         self.activity = Activity(store.requests)

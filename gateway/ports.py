@@ -163,6 +163,13 @@ class RegisterStore(Protocol):
         """The owner's newest file with this content that is young enough to be used again; it is kept longer now."""
 
 
+class SharedKeyStore(Protocol):
+    """Keys that all gateways share."""
+
+    async def shared_key(self, name: str, proposed: bytes) -> bytes:
+        """The key called `name`: the proposed one, if there was none."""
+
+
 class Store(Protocol):
     """PostgreSQL as the gateway sees it, by what it is asked for."""
 
@@ -178,6 +185,8 @@ class Store(Protocol):
     def registers(self) -> RegisterStore: ...
     @property
     def dashboard(self) -> DashboardStore: ...
+    @property
+    def keys(self) -> SharedKeyStore: ...
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

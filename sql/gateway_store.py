@@ -11,6 +11,7 @@ from sql.reads import ReadStore
 from sql.registers import RegisterStore
 from sql.repeats import RepeatStore
 from sql.requests import RequestStore
+from sql.shared_keys import SharedKeys
 
 _PEOPLES_SHARE = 4
 _PEOPLES_TIMEOUT_S = 5.0
@@ -38,6 +39,7 @@ class GatewayStore:
         self.registers = RegisterStore(work, people)
         self.reads = ReadStore(people)
         self.dashboard = DashboardStore(database_url)
+        self.keys = SharedKeys(people)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""

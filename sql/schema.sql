@@ -766,6 +766,11 @@ CREATE TABLE public.site_ended (
     waited_s double precision NOT NULL
 )
 WITH (fillfactor='70');
+CREATE TABLE public.shared_key (
+    name text NOT NULL,
+    key bytea NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL
+);
 
 CREATE TABLE public.site_request (
     site text NOT NULL,
@@ -987,6 +992,8 @@ ALTER TABLE ONLY public.site_ended
 
 ALTER TABLE ONLY public.transition_count
     ADD CONSTRAINT transition_count_pkey PRIMARY KEY (site, span, slot, transition_id, bucket);
+ALTER TABLE ONLY public.shared_key
+    ADD CONSTRAINT shared_key_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.unanswered
     ADD CONSTRAINT unanswered_pkey PRIMARY KEY (request_id);

@@ -12,10 +12,11 @@ from gateway.access.loopback import TrustedLoopback
 NOBODY = Identity("", "", "anonymous", shown=Shown.NOTHING)
 
 
-def seen(headers: dict[str, str]) -> Identity:
+def seen(headers: dict[str, str], path: str = "/api/v1/job/kill") -> Identity:
     """Who the laboratory's provider takes the sender of these headers for."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return asyncio.run(TrustedLoopback("127.0.0.1").identify(HTTPConnection({"type": "http", "headers": raw})))
+    request = HTTPConnection({"type": "http", "headers": raw, "path": path})
+    return asyncio.run(TrustedLoopback("127.0.0.1").identify(request))
 
 
 def opaque(token: str) -> Identity:

@@ -8,7 +8,8 @@ from typing import Protocol
 from starlette.requests import HTTPConnection
 
 PILOT, PRODUCTION = "pilot", "production"
-"""The roles that decide something, as tokens name them."""
+VIEWER, SHIFTER, OPERATOR, ADMIN = LADDER = ("viewer", "shifter", "operator", "admin")
+"""The roles that decide something, as tokens name them; of those on the ladder each includes the ones before it."""
 
 VoRole = tuple[str, str]
 """A VO and a role in it. A role that came without a VO stands beside "", so it counts for jobs that name no VO."""
@@ -64,6 +65,22 @@ class Identity:
         """Whether it has the role in that VO."""
         return (vo, role) in self.roles
 
+    def operates(self, role: str, vo: str) -> bool:
+        """Whether it has that role of operators, or a higher one, in that VO; one that came without a VO counts
+        everywhere, and for what is nobody's VO's only such a one does."""
+        enough = LADDER[LADDER.index(role) :]
+        return any(held in enough and where in (vo, "") for where, held in self.roles)
+
+    def operates_in(self, role: str) -> frozenset[str]:
+        """The VOs in which it has that role of operators, or a higher one; "": everywhere."""
+        enough = LADDER[LADDER.index(role) :]
+        return frozenset(where for where, held in self.roles if held in enough)
+
+    @property
+    def rank(self) -> str:
+        """The highest role of operators that it has anywhere; whoever it is may look."""
+        return max((held for _, held in self.roles if held in LADDER), key=LADDER.index, default=VIEWER)
+
     def has_in_group(self, role: str, vo: str, group: str) -> bool:
         """Whether it has the role in that working group; jobs may name it with something before it: `AP_HIGG`."""
         named = group.casefold()
@@ -75,6 +92,10 @@ class Identity:
 
 class IdentityProvider(Protocol):
     """Says who sent a request."""
+
+    @property
+    def asks_for_names(self) -> bool:
+        """Whether somebody with a browser tells it by a form who they are, and is believed."""
 
     async def identify(self, request: HTTPConnection) -> Identity:
         """Raises UnauthenticatedError for credentials that are wrong, ForbiddenError for somebody who is shut out."""

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from gateway.access.identity import GroupRole, Identity, IdentityProvider, Shown, VoRole
+from gateway.access.sessions import PAGES, of_claim, session_of
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.drafts import Name
 
@@ -27,6 +28,8 @@ _ANONYMOUS = Identity("", "", "anonymous", shown=Shown.NOTHING, former_key=f"{_F
 class TrustedLoopback:
     """Believes what the caller says of itself. Only for addresses that nobody else can reach."""
 
+    asks_for_names = True
+
     def __init__(self, host: str) -> None:
         """Raises SettingsError unless `host` is a loopback address."""
         if not _is_loopback(host):
@@ -36,11 +39,13 @@ class TrustedLoopback:
             )
 
     async def identify(self, request: HTTPConnection) -> Identity:
-        """The identity that the bearer token claims; without a token, the anonymous one."""
+        """The identity that the bearer token claims, on pages the one of the browser's session; else the anonymous."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            return _ANONYMOUS
-        return _of_token(token.strip())
+        if scheme.lower() == "bearer" and token.strip():
+            return _of_token(token.strip())
+        if request.scope["path"].startswith(f"{PAGES}/"):
+            return of_claim(session_of(request)) or _ANONYMOUS
+        return _ANONYMOUS
 
 
 def provider(name: str, host: str) -> IdentityProvider:

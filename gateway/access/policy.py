@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from gateway.access.identity import PILOT, PRODUCTION, Identity, Shown
+from gateway.access.identity import ADMIN, LADDER, OPERATOR, PILOT, PRODUCTION, SHIFTER, Identity, Shown
 from gateway.http.refusal import ForbiddenError, UnauthenticatedError
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.kills import Killer, production_group
@@ -34,6 +34,20 @@ class Action(Enum):
     """Debug mode of a job on and off; a pilot may ask for it too."""
     COMMAND = auto()
     """What a pilot runs beside its payload, with its own rights, and shows."""
+    PRIORITY = auto()
+    RELEASE = auto()
+    """To let go a job that is held back."""
+    HOLD_TASK = auto()
+    PAUSE = auto()
+    """A queue of a service or a site, and to let it go on."""
+    BULK = auto()
+    """The same to all jobs that a filter finds."""
+    REPLAY_DEAD = auto()
+    DISCARD_DEAD = auto()
+    EDIT_DEAD = auto()
+    """What is in a dead letter, before it is replayed."""
+    THRESHOLDS = auto()
+    """From when on something is called stuck."""
 
     @property
     def who(self) -> str:
@@ -47,11 +61,19 @@ class Action(Enum):
 
 
 class Role(Enum):
-    """What somebody is; pilot and production are so in a VO."""
+    """What somebody is; pilot and production are so in a VO, those who operate the system there or everywhere."""
 
     ANYBODY = ""
     PILOT = PILOT
     PRODUCTION = PRODUCTION
+    SHIFTER = SHIFTER
+    OPERATOR = OPERATOR
+    ADMIN = ADMIN
+
+    @property
+    def operates(self) -> bool:
+        """Whether it is one of those of which a higher one includes the lower."""
+        return self.value in LADDER
 
 
 class Relation(Enum):
@@ -62,6 +84,8 @@ class Relation(Enum):
     HOLDER = auto()
     SAME_VO = auto()
     """The role is one in the job's VO."""
+    EVERYWHERE = auto()
+    """The role is one everywhere: what it acts upon is nobody's VO's."""
     SAME_GROUP = auto()
     """The role is one in the working group whose the job is."""
 
@@ -73,6 +97,11 @@ _HOLDER: Row = (Role.ANYBODY, Relation.HOLDER)
 _PILOT: Row = (Role.PILOT, Relation.SAME_VO)
 _PRODUCTION: Row = (Role.PRODUCTION, Relation.SAME_VO)
 _GROUP_PRODUCTION: Row = (Role.PRODUCTION, Relation.SAME_GROUP)
+_SHIFTER: Row = (Role.SHIFTER, Relation.SAME_VO)
+_OPERATOR: Row = (Role.OPERATOR, Relation.SAME_VO)
+_SHIFTERS: Row = (Role.SHIFTER, Relation.EVERYWHERE)
+_OPERATORS: Row = (Role.OPERATOR, Relation.EVERYWHERE)
+_ADMINS: Row = (Role.ADMIN, Relation.EVERYWHERE)
 
 TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.LOOK: (_ANYBODY,),
@@ -82,13 +111,22 @@ TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.SUBMIT_PRODUCTION: (_PRODUCTION,),
     Action.SUBMIT_URGENT: (_PRODUCTION,),
     Action.UPLOAD: (_ANYBODY,),
-    Action.KILL: (_OWNER, _PRODUCTION, _GROUP_PRODUCTION),
-    Action.REASSIGN: (_PRODUCTION,),
+    Action.KILL: (_OWNER, _PRODUCTION, _GROUP_PRODUCTION, _OPERATOR),
+    Action.REASSIGN: (_PRODUCTION, _OPERATOR),
     Action.ACQUIRE: (_ANYBODY,),
     Action.REPORT: (_HOLDER, _PILOT, _PRODUCTION),
     Action.REGISTER: (_ANYBODY,),
-    Action.DEBUG: (_OWNER, _HOLDER, _PILOT, _PRODUCTION, _GROUP_PRODUCTION),
+    Action.DEBUG: (_OWNER, _HOLDER, _PILOT, _PRODUCTION, _GROUP_PRODUCTION, _SHIFTER),
     Action.COMMAND: (_PRODUCTION, _GROUP_PRODUCTION),
+    Action.PRIORITY: (_OPERATOR,),
+    Action.RELEASE: (_OPERATOR,),
+    Action.HOLD_TASK: (_OPERATOR,),
+    Action.PAUSE: (_OPERATORS,),
+    Action.BULK: (_OPERATOR,),
+    Action.REPLAY_DEAD: (_SHIFTERS,),
+    Action.DISCARD_DEAD: (_OPERATORS,),
+    Action.EDIT_DEAD: (_ADMINS,),
+    Action.THRESHOLDS: (_ADMINS,),
 }
 """What is not here is refused."""
 
@@ -99,6 +137,11 @@ _WORDS: Mapping[Row, str] = {
     _PILOT: "pilots of the job's VO",
     _PRODUCTION: "production managers of the job's VO",
     _GROUP_PRODUCTION: "those of its working group (label managed or test)",
+    _SHIFTER: "shifters of the job's VO",
+    _OPERATOR: "operators of the job's VO",
+    _SHIFTERS: "shifters of all VOs",
+    _OPERATORS: "operators of all VOs",
+    _ADMINS: "administrators",
 }
 
 
@@ -140,12 +183,15 @@ def killer(identity: Identity, job: JobRow) -> Killer:
     """Who they are to a job that they want gone."""
     group = production_group(job.label, job.working_group)
     rows = {row for row in TABLE[Action.KILL] if _applies(row, identity, job.vo, job.owner, job.holder, group)}
-    return Killer(is_owner=_OWNER in rows, is_production=not rows.isdisjoint((_PRODUCTION, _GROUP_PRODUCTION)))
+    return Killer(is_owner=_OWNER in rows, is_production=bool(rows - {_OWNER}))
 
 
 def _may_apply(row: Row, identity: Identity) -> bool:
     """Whether there could be a job for which it applies."""
     role, relation = row
+    if role.operates:
+        where = identity.operates_in(role.value)
+        return "" in where or (bool(where) and relation is not Relation.EVERYWHERE)
     held = identity.group_roles if relation is Relation.SAME_GROUP else identity.roles
     return any(role.value == one[-1] for one in held)
 
@@ -154,6 +200,8 @@ def _applies(row: Row, identity: Identity, vo: str, owner: str | None, holder: s
     role, relation = row
     if relation is Relation.SAME_GROUP:
         return identity.has_in_group(role.value, vo, group)
+    if role.operates:
+        return identity.operates(role.value, "" if relation is Relation.EVERYWHERE else vo)
     if role is not Role.ANYBODY and not identity.has(role.value, vo):
         return False
     match relation:

@@ -69,7 +69,7 @@ async def _badge(path: str, look: Badge, gateway: Gateway) -> int:
     return await gateway.board.shared(("badge", path), lambda: look(gateway.board), _BADGES_S)
 
 
-def _bare() -> Frame:
+def bare() -> Frame:
     """Around a page that says no: nothing of it is looked up."""
     entries = (Entry(page.navigation, page.url, False) for page in PAGES if page.navigation is not None)
     return Frame(tuple(entries), "", datetime.now(UTC), program_version())
@@ -80,8 +80,8 @@ def routes_of(page: Page) -> Iterable[Route]:
     says = page.look.__doc__ or page.title
     html = Route(
         "GET", page.url, _named(_html, page), page.access, page.title, _HTML, page.filters, Convention.PAGE, tag=_TAG,
-        not_accepted=lambda reason: answers.away(reason, _bare()),
-        refused=lambda error: answers.refused(error, _bare()),
+        not_accepted=lambda reason: answers.away(reason, bare()),
+        refused=lambda error: answers.refused(error, bare()),
     )  # fmt: skip
     json = Route("GET", page.twin("json"), _named(_json, page), page.access, f"{page.title} as JSON", _JSON,
                  page.filters, tag=_TAG)  # fmt: skip
@@ -120,5 +120,5 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ui/static/{name}", _asset, Action.LOOK, "A part of the pages", _ASSET, tag=_TAG),
     Route("GET", "/ui/events", _events, Action.LOOK, "What changes", _STREAM, tag=_TAG),
     Route("GET", "/ui/{name}", _no_page, Action.LOOK, "No page", _HTML, None, Convention.PAGE, tag=_TAG,
-          refused=lambda error: answers.refused(error, _bare())),
+          refused=lambda error: answers.refused(error, bare())),
 )  # fmt: skip

@@ -14,8 +14,9 @@ from gateway.context import Gateway
 from gateway.http.answers import failure
 from gateway.http.bodies import Bodies
 from gateway.http.decode import query_fields
-from gateway.http.refusal import InternalError, RefusalError, TooManyError
+from gateway.http.refusal import ForbiddenError, InternalError, RefusalError, TooManyError
 from gateway.http.route import Call, Route
+from gateway.wire.forms import Form
 from gateway.work.waiting import Crowd, Waiting
 from panda_fsm.errors import TransientError, complaint
 
@@ -35,6 +36,8 @@ def endpoint(gateway: Gateway, route: Route, bodies: Bodies, crowd: Crowd) -> En
             if not is_open:
                 policy.admit(call.identity, route.access)
             ask = None if route.model is None else await _ask(bodies, route, route.model, request, waiting)
+            if isinstance(ask, Form):
+                await _check(gateway, request, ask)
             if not is_upload:  # as long as its body comes, that body has its own limits
                 crowd.enter(waiting, route.is_health)
             return await route.handler(gateway, call, ask)
@@ -61,6 +64,13 @@ async def _ask(bodies: Bodies, route: Route, model: type[BaseModel], request: Re
         return _validate(model, fields)
     body = await bodies.read(request, route.body_limit, waiting)
     return await bodies.decoded(body, route.body_limit, waiting, lambda sent: _validate(model, fields | sent))
+
+
+async def _check(gateway: Gateway, request: Request, form: Form) -> None:
+    """Raises ForbiddenError for what may not be sent from here, or was not made for this session."""
+    if form.changes and gateway.config.dashboard_read_only:
+        raise ForbiddenError("the dashboards of this system only show: PANDA_FSM_DASHBOARD_READ_ONLY is set")
+    await gateway.seals.check(request, form.seal)
 
 
 def _validate(model: type[BaseModel], fields: dict[str, Any]) -> Any:

@@ -1,9 +1,8 @@
-"""Who may do what: the table, row by row and by what is not in it, and how a refusal is told."""
+"""Who may do what with a job of whom, and how a refusal is told."""
 
 from __future__ import annotations
 
 import asyncio
-from itertools import product
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from gateway.access import audit, policy, submitting
 from gateway.access.identity import Identity, IdentityProvider
 from gateway.access.loopback import TrustedLoopback
-from gateway.access.policy import TABLE, Action
+from gateway.access.policy import Action
 from gateway.access.submitting import PriorityLimits
 from gateway.context import Gateway
 from gateway.http.answers import Convention, success
@@ -34,59 +33,6 @@ from tests.callers import NOBODY, opaque, seen
 from tests.gateway_http import bearer
 
 JOB_VO, OTHER_VO = "lab", "era"
-WHO = {
-    "nothing": set[tuple[str, str]](),
-    "pilot": {(JOB_VO, "pilot")},
-    "production": {(JOB_VO, "production")},
-    "pilot elsewhere": {(OTHER_VO, "pilot")},
-    "production elsewhere": {(OTHER_VO, "production")},
-    "production of no VO": {("", "production")},
-    "a role that means nothing": {(JOB_VO, "operator")},
-}
-RELATIONS = ("owner", "holder", "stranger")
-EVERYBODY = set(product(WHO, RELATIONS))
-
-
-def held_by(*names: str) -> set[tuple[str, str]]:
-    """Whoever is this, whatever their relation to the job."""
-    return set(product(names, RELATIONS))
-
-
-def related(*relations: str) -> set[tuple[str, str]]:
-    """Whoever is this to the job, whatever their roles."""
-    return set(product(WHO, relations))
-
-
-ALLOWED = {
-    Action.LOOK: EVERYBODY,
-    Action.DESCRIBE: EVERYBODY,
-    Action.DESCRIBE_WHOLLY: related("owner") | held_by("production"),
-    Action.SUBMIT: EVERYBODY,
-    Action.SUBMIT_PRODUCTION: held_by("production"),
-    Action.SUBMIT_URGENT: held_by("production"),
-    Action.UPLOAD: EVERYBODY,
-    Action.KILL: related("owner") | held_by("production"),
-    Action.REASSIGN: held_by("production"),
-    Action.ACQUIRE: EVERYBODY,
-    Action.REPORT: related("holder") | held_by("pilot", "production"),
-    Action.REGISTER: EVERYBODY,
-    Action.DEBUG: related("owner", "holder") | held_by("pilot", "production"),
-    Action.COMMAND: held_by("production"),
-}
-
-
-def test_each_action_has_its_rows() -> None:
-    assert set(TABLE) == set(Action) == set(ALLOWED)
-    assert all(action.who for action in Action)
-
-
-@pytest.mark.parametrize("action", Action, ids=lambda action: action.name)
-@pytest.mark.parametrize("roles", WHO)
-@pytest.mark.parametrize("relation", RELATIONS)
-def test_action_role_relation(action: Action, roles: str, relation: str) -> None:
-    who = Identity("iss", "me", "Me", frozenset(WHO[roles]))
-    parts = {part: who.key if part == relation else "s:other" for part in ("owner", "holder")}
-    assert policy.may(who, action, JOB_VO, **parts) is ((roles, relation) in ALLOWED[action])
 
 
 def test_a_role_without_a_vo_counts_for_jobs_without_one() -> None:
@@ -139,21 +85,10 @@ def test_jobs_of_the_release_before_keep_their_owner_and_holder() -> None:
     assert policy.may_report(who, before)
 
 
-def test_what_is_decided_before_a_job_is_known() -> None:
-    manager = Identity("iss", "m", "", frozenset({(OTHER_VO, "production")}))
-    for action in Action:
-        policy.admit(manager, action)
-        if policy.is_open(action):
-            policy.admit(NOBODY, action)
-            continue
-        with pytest.raises(UnauthenticatedError, match="production managers"):
-            policy.admit(NOBODY, action)
-        with pytest.raises(ForbiddenError, match="production managers"):
-            policy.admit(Identity("iss", "u", ""), action)
-
-
 class Refusing:
     """An identity provider that turns everybody away."""
+
+    asks_for_names = False
 
     def __init__(self, error: RefusalError) -> None:
         self._error = error

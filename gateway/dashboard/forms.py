@@ -1,0 +1,25 @@
+"""What the forms of the pages send, each with the action that says who may: no part of the API (ADR 0047)."""
+
+from gateway.access.policy import Action
+from gateway.dashboard import answers, session
+from gateway.dashboard.table import bare
+from gateway.http.answers import Convention
+from gateway.http.route import KB, Content, Handler, Route
+from gateway.wire.forms import Form, SignIn, SignOut
+
+_DONE = Content("The page that it leads back to.", ("text/html",))
+_LIMIT = 64 * KB
+
+
+def _form(path: str, access: Action, handler: Handler, summary: str, model: type[Form]) -> Route:
+    """Done, it leads back to a page; refused, to one that says why."""
+    return Route(
+        "POST", path, handler, access, summary, _DONE, model, Convention.PAGE, _LIMIT, "dashboard",
+        not_accepted=lambda reason: answers.away(reason, bare()), refused=lambda error: answers.refused(error, bare()),
+    )  # fmt: skip
+
+
+FORMS: tuple[Route, ...] = (
+    _form(session.SESSION, Action.LOOK, session.sign_in, "Say who you are", SignIn),
+    _form(f"{session.SESSION}/end", Action.LOOK, session.sign_out, "Sign out", SignOut),
+)
