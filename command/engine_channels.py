@@ -25,6 +25,7 @@ KEYS: Mapping[str, type[Message]] = {
     "kill": messages.KillJob,
     "tell": messages.TellPilot,
     "pause": messages.SetPause,
+    "hold": messages.HoldTask,
     "report.{report}": messages.PilotReport,
     "heartbeat": messages.PilotReport,
     "large.report": messages.PilotReport,

@@ -7,6 +7,7 @@ from typing import Any
 
 from panda_fsm.codes import Component, DispatcherCode, SupCode, error_of_kill
 from panda_fsm.handler import Item, Service
+from panda_fsm.held_tasks import TaskHold
 from panda_fsm.jobs import kills, pilot_commands
 from panda_fsm.jobs.appointments import overdue_by
 from panda_fsm.jobs.commands import may_be_told
@@ -18,6 +19,7 @@ from panda_fsm.jobs.states import Phase, State
 from panda_fsm.jobs.table import Trigger
 from panda_fsm.messages import (
     DeadlinePassed,
+    HoldTask,
     KillJob,
     PilotReport,
     SetPause,
@@ -26,7 +28,7 @@ from panda_fsm.messages import (
     TellPilot,
     ThrottleJobs,
 )
-from panda_fsm.outcomes import Advance, Changes, Ignore, JobError, Outcome, Pause, Record, Reject
+from panda_fsm.outcomes import Advance, Changes, Hold, Ignore, JobError, Outcome, Pause, Record, Reject
 
 _BY_REPORT = {
     "starting": Trigger.PILOT_STARTING,
@@ -76,6 +78,8 @@ class Watcher(Service[None]):
                 return _set(job, Changes(gshare=wanted.gshare))
             case SetPause() as wanted, _:
                 return Pause(wanted)
+            case HoldTask() as wanted, _:
+                return Hold(TaskHold(wanted.task_id, wanted.is_held, wanted.actor))
         return Reject(f"watcher does not handle {item.message.msg_type}")
 
     def _report(self, report: PilotReport, job: Job) -> Outcome:

@@ -19,6 +19,7 @@ from panda_fsm.outcomes import (
     Create,
     Defer,
     Emit,
+    Hold,
     Ignore,
     MoveBlock,
     Outcome,
@@ -60,6 +61,8 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             _send(messages, effects)
         case Pause(request), _:
             effects.pauses.append(request)
+        case Hold(task), _:
+            effects.holds.append((cause, task))
         case Ignore(reason), _:
             _ignore(effects, message_id=cause, reason=reason)
         case Wait(reason, give_up_s, messages), _:
@@ -91,6 +94,8 @@ def _answer(item: Item[Any], answer: Answer, effects: Effects) -> None:
     if answer.deed.jobs is not None:
         trigger, owner, drafts = answer.deed.jobs
         effects.created += [(owner, trigger, draft, item.message.message_id) for draft in drafts]
+    if answer.noted is not None and answer.deed.hold is not None:
+        effects.holds.append((None, answer.deed.hold))
     requests = [Outgoing.of(message) for message in answer.deed.requests]
     effects.kept += requests
     effects.outgoing += requests

@@ -32,6 +32,8 @@ JEDI_REQUESTS = "jedi.requests"
 every queue."""
 PAUSES = (LARGE, "pause")
 """Who hears what operators pause and resume. It is no queue of its own: nobody would serve it most of the time."""
+HOLDS = (LARGE, "hold")
+"""Who hears that a task is to be held or to go on: who throttles its jobs."""
 FOREIGN = frozenset({JEDI_REQUESTS})
 """Queues of messages that are not of our making: their services read them in their own way."""
 EVERYTHING = "#"
@@ -52,7 +54,8 @@ Further = frozenset[Binding]
 
 def bindings() -> dict[str, frozenset[str]]:
     """Routing keys by queue."""
-    pairs = [*JOB.bindings(), *BLOCK.bindings(), *((one.by, key) for one in COMMANDS for key in one.on), PAUSES]
+    of_commands = ((one.by, key) for one in COMMANDS for key in one.on)
+    pairs = [*JOB.bindings(), *BLOCK.bindings(), *of_commands, PAUSES, HOLDS]
     keys: dict[str, set[str]] = defaultdict(set)
     for service, key in pairs:
         if service != GATEWAY:

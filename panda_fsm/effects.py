@@ -11,6 +11,7 @@ from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.errors import IllegalTransitionError
 from panda_fsm.handler import DeadLetter
+from panda_fsm.held_tasks import TaskHold
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL, in_phases
 from panda_fsm.jobs.job import Job, NewFile, grown
@@ -61,7 +62,8 @@ class Effects:
     names jobs that their pilots lost, and whether for their silence, `started_at` queues at which jobs started to run.
     `never_set_up` are ended jobs whose destination blocks may not be there yet. `jedi` is what JEDI is to be told, in
     order, by job and version. `answers` are those to its requests, `kept` what is asked of other services for them.
-    Those `let_go` wait for a pilot if they are activated. `ignored` counts what came late or again.
+    Those `let_go` wait for a pilot if they are activated. `ignored` counts what came late or again. `holds` are tasks to
+    be held or not any more, each with the message that asks for it, if it is one of ours.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class Effects:
     outgoing: list[Outgoing] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     kept: list[Outgoing] = field(default_factory=list)
+    holds: list[tuple[str | None, TaskHold]] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     activated: set[int] = field(default_factory=set)
     deactivated: set[int] = field(default_factory=set)

@@ -7,6 +7,7 @@ from panda_fsm.answers import Answer
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.blocks.table import BlockTrigger
 from panda_fsm.codes import Component, Verdict
+from panda_fsm.held_tasks import TaskHold
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.job import NewFile
 from panda_fsm.jobs.states import FileStatus
@@ -160,6 +161,13 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A task is held from now on, or is not any more."""
+
+    task: TaskHold
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     """Late or repeated: acknowledge, change nothing."""
 
@@ -197,7 +205,9 @@ class Reject:
     reason: str
 
 
-Outcome = Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Pause | Ignore | Defer | Wait | Reject | Answer
+Outcome = (
+    Advance | Record | Create | CloseBlocks | MoveBlock | Emit | Pause | Hold | Ignore | Defer | Wait | Reject | Answer
+)
 
 
 def fail(trigger: Trigger, component: Component, code: int, diagnostic: str) -> Advance:

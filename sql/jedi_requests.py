@@ -12,11 +12,11 @@ from panda_fsm.effects import Effects
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
-from sql import held_tasks, rows
+from sql import rows
 from sql.queries import load
 from sql.session import Session
 
-_Q = {**load("jedi_requests"), "keep": load("requests")["keep"]}
+_Q = load("jedi_requests")
 _BLOCK = 1000
 """The increment of the sequence job_id_block."""
 
@@ -97,16 +97,10 @@ def write(connection: psycopg.Connection, effects: Effects) -> None:
     if notes and len(connection.execute(_Q["note"], {"rows": rows.as_json(notes)}).fetchall()) < len(notes):
         raise TransientError("a request of JEDI's was answered at this very moment")
     deeds = [deed for _, _, deed in new]
-    for deed in deeds:
-        if deed.hold is not None:
-            asked = held_tasks.change(connection, deed.hold)
-            effects.kept += asked
-            effects.outgoing += asked
     written = {
         "grant": [asdict(deed.grant) for deed in deeds if deed.grant is not None],
         "descend": [asdict(descent) for deed in deeds for descent in deed.descents],
         "audit": [asdict(row) for deed in deeds for row in deed.audit],
-        "keep": rows.outbox(effects.kept),
     }
     for query, values in written.items():
         if values:

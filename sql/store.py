@@ -17,14 +17,14 @@ from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.samples import MINUTES
 from panda_fsm.outcomes import KnownBlock
 from panda_fsm.ports import Said
-from sql import jedi_requests, rows
+from sql import held_tasks, jedi_requests, rows
 from sql.closing import close_blocks
 from sql.live_jobs import answered, ask, read_waits
 from sql.queries import load
 from sql.session import Session, to_lock_s
 from sql.waiting import wait_for_pilots
 
-_Q = load("store")
+_Q = {**load("store"), "keep": load("requests")["keep"]}
 _HOST = socket.gethostname()
 _LOCK_AGAIN_S = (0.01, 0.04)
 """A row that is locked is mostly free again at once; what is not is left out, so that nobody waits for it."""
@@ -198,6 +198,9 @@ class PostgresTransaction:
     def write(self, effects: Effects) -> None:
         if effects.answers:
             jedi_requests.write(self._connection, effects)
+        if effects.holds:
+            self._hold_tasks(effects)
+        self._rows("keep", rows.outbox(effects.kept))
         if effects.created:
             self._create(effects)
         self._move(effects)
@@ -225,6 +228,16 @@ class PostgresTransaction:
         self._rows("postpone_requests", rows.waiting(effects))
         effects.gather()
         self._rows("write_outbox", rows.outbox(effects.outgoing))
+
+    def _hold_tasks(self, effects: Effects) -> None:
+        """What was handled before is not done again: a task that was let go since would be held."""
+        asked = [cause for cause, _ in effects.holds if cause is not None]
+        new = self.remember(asked) if asked else set()
+        for cause, task in effects.holds:
+            if cause is None or cause in new:
+                messages = held_tasks.change(self._connection, task)
+                effects.kept += messages
+                effects.outgoing += messages
 
     def _create(self, effects: Effects) -> None:
         """New jobs only: a message handled before and ids that exist already, or did, create nothing."""

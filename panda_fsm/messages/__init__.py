@@ -8,6 +8,7 @@ from panda_fsm.messages.operators import SetPause
 from panda_fsm.messages.pilots import PilotReport, ReportState
 from panda_fsm.messages.users import (
     MOST_OF_TASK,
+    HoldTask,
     JobsOfTask,
     KillJob,
     ReassignJob,
@@ -21,8 +22,8 @@ from panda_fsm.messages.users import (
 
 __all__ = [
     "ACTS_ONCE", "EVENTS", "KEPT_REQUESTS", "LARGEST_BODY", "MOST_OF_TASK", "REQUESTS", "AnyMessage", "BlockClosed",
-    "CheckBlock", "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "JobEvent", "JobsOfTask",
-    "KillJob", "Message", "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState", "SetPause",
-    "SetPriority", "SetShare", "SettleBlock", "SubmitJobs", "TellPilot", "ThrottleJobs", "TransferRequested", "cut",
-    "decode", "id_of", "made_at", "new_message_id",
+    "CheckBlock", "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "HoldTask", "JobEvent",
+    "JobsOfTask", "KillJob", "Message", "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState",
+    "SetPause", "SetPriority", "SetShare", "SettleBlock", "SubmitJobs", "TellPilot", "ThrottleJobs", "TransferRequested",
+    "cut", "decode", "id_of", "made_at", "new_message_id",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from panda_fsm.messages.facts import BlockClosed, CheckBlock, DeadlinePassed, Jo
 from panda_fsm.messages.operators import SetPause
 from panda_fsm.messages.pilots import PilotReport
 from panda_fsm.messages.users import (
+    HoldTask,
     KillJob,
     ReassignJob,
     ReleaseJobs,
@@ -24,7 +25,8 @@ from panda_fsm.messages.users import (
 )
 
 KEPT_REQUESTS = (
-    SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, SetPriority, SetShare, PilotReport, KillJob, TellPilot, SetPause
+    SubmitJobs, ReleaseJobs, ReassignJob, ThrottleJobs, SetPriority, SetShare, PilotReport, KillJob, TellPilot,
+    SetPause, HoldTask,
 )  # fmt: skip
 """What the gateway keeps in the database until it is handled, so that an emptied broker loses no request."""
 ACTS_ONCE = (ReassignJob,)
@@ -41,6 +43,7 @@ _Ours = Annotated[
     | KillJob
     | TellPilot
     | SetPause
+    | HoldTask
     | DeadlinePassed
     | FilesArrived
     | FilesFailed

@@ -113,6 +113,22 @@ class SetShare(JobsOfTask):
         return "share"
 
 
+class HoldTask(Message):
+    """No job of the task shall go to a pilot from now on, or all shall again; the key says who it was (ADR 0041)."""
+
+    schema_version: Schema = 2
+    msg_type: Literal["hold_task"] = "hold_task"
+    task_id: Id
+    is_held: bool
+    actor: Name = ""
+    actor_key: Name | None = None
+    reason: Text = ""
+
+    @property
+    def routing_key(self) -> str:
+        return "hold"
+
+
 class KillJob(JobMessage):
     """A user or JEDI wants the job gone. Codes: docs/semantics.md §1.3. `actor` is a name, the key says who it was.
 

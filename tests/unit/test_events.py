@@ -75,6 +75,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
         reason=names,
         until=st.none() | st.datetimes(timezones=st.just(UTC)),
     ),
+    messages.HoldTask: sent(messages.HoldTask, task_id=ids, is_held=st.booleans(), actor=names, reason=names),
     messages.DeadlinePassed: sent(
         messages.DeadlinePassed, job_id=ids, state=st.sampled_from(State), version=st.integers(1, 2**31)
     ),
@@ -128,7 +129,7 @@ def test_every_key_that_a_service_waits_for_is_sent_by_somebody() -> None:
         "submit", "release", "reassign", "throttle", "unthrottle", "priority", "share", "kill", "tell", "deadline",
         "heartbeat", "large.report", "job.outputs_added", "block.check", "block.settle", "block.requested",
         "ddm.arrived.dispatch", "ddm.failed.dispatch", "ddm.arrived.sub", "ddm.failed.sub",
-        "pause",
+        "pause", "hold",
     }  # fmt: skip
     assert bound <= states | reports | others
 

@@ -39,7 +39,7 @@ LISTENS = {
         "report.failed", "kill", "deadline", "tell",
     },
     "watcher.heartbeats": {"heartbeat"},
-    "watcher.large": {"large.report", "throttle", "unthrottle", "priority", "share", "pause"},
+    "watcher.large": {"large.report", "throttle", "unthrottle", "priority", "share", "pause", "hold"},
     "adder": {"job.holding"},
     "finisher": {"job.outputs_added", "ddm.arrived.sub", "ddm.failed.sub", "job.merging"},
     "closer": {"job.failed", "job.closed", "job.cancelled", "block.check"},
