@@ -7,10 +7,10 @@ from starlette.applications import Starlette
 
 from gateway.config import GatewayConfig
 from gateway.context import Gateway
+from gateway.dashboard.forms import ASKING, FORMS
 from gateway.http.door import Door
 from gateway.http.openapi import document
 from gateway.ports import Publisher, Store
-from gateway.dashboard.forms import FORMS
 from gateway.table import ROUTES
 from panda_fsm.sites import Sites
 
@@ -31,5 +31,5 @@ def create_app(config: GatewayConfig, store: Store, publisher: Publisher, sites:
 
     app = Starlette(lifespan=lifespan)
     app.state.openapi = document(ROUTES)
-    door = Door(app, gateway, (*ROUTES, *FORMS))
+    door = Door(app, gateway, (*ROUTES, *ASKING, *FORMS))
     return door

@@ -163,6 +163,16 @@ class RegisterStore(Protocol):
         """The owner's newest file with this content that is young enough to be used again; it is kept longer now."""
 
 
+class OperatorStore(Protocol):
+    """What is needed for operators beside what any request needs."""
+
+    async def held_back(self, job_ids: Sequence[int]) -> set[int]:
+        """Those of these jobs whose task is held."""
+
+    async def vos_of_task(self, task_id: int) -> list[str]:
+        """The VOs of its live jobs; of very many, of some."""
+
+
 class SharedKeyStore(Protocol):
     """Keys that all gateways share."""
 
@@ -187,6 +197,8 @@ class Store(Protocol):
     def dashboard(self) -> DashboardStore: ...
     @property
     def keys(self) -> SharedKeyStore: ...
+    @property
+    def operators(self) -> OperatorStore: ...
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

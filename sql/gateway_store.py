@@ -5,6 +5,7 @@ from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
 from sql.claims import ClaimStore
 from sql.dashboard_store import DashboardStore
+from sql.operators import OperatorStore
 from sql.pool import Pool
 from sql.readiness import Readiness
 from sql.reads import ReadStore
@@ -40,6 +41,7 @@ class GatewayStore:
         self.reads = ReadStore(people)
         self.dashboard = DashboardStore(database_url)
         self.keys = SharedKeys(people)
+        self.operators = OperatorStore(people)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""

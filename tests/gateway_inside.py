@@ -94,7 +94,7 @@ class Store:
     def claims(self) -> Any:
         return self
 
-    requests = repeats = reads = registers = keys = claims
+    requests = repeats = reads = registers = keys = operators = claims
 
     @property
     def dashboard(self) -> Any:

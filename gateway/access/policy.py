@@ -174,6 +174,11 @@ def may_with(identity: Identity, action: Action, job: JobRow) -> bool:
     return may(identity, action, job.vo, job.owner, job.holder, production_group(job.label, job.working_group))
 
 
+def operates(identity: Identity, action: Action, vo: str = "") -> bool:
+    """Whether it may as one of those who operate the system, whatever else it is; of no VO: of what is nobody's."""
+    return any(role.operates and _applies((role, how), identity, vo, None, None, "") for role, how in TABLE[action])
+
+
 def may_report(identity: Identity, job: JobRow) -> bool:
     """Whether a report on this job may come from them; that attempt and batch fit is for others to judge."""
     return may_with(identity, Action.REPORT, job)

@@ -16,9 +16,9 @@ from gateway.work.idempotency import Made
 from gateway.work.job_rows import job_rows
 from gateway.work.reading import reading
 from panda_fsm.effects import Outgoing
-from panda_fsm.jobs.commands import may_be_told
+from panda_fsm.jobs.acts import untold
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.jobs.pilot_commands import DEBUG, SOFT_KILL, refusal
+from panda_fsm.jobs.pilot_commands import refusal
 from panda_fsm.messages import TellPilot
 
 
@@ -89,10 +89,9 @@ async def _made(gateway: Gateway, call: Call, action: Action, message: TellPilot
     if job is None:
         raise NotFoundError(f"job {message.job_id} is not known")
     _check(call, action, job)
-    if not may_be_told(job.state, job.has_report):
-        raise TooLateError(f"job {message.job_id} is {job.state}: its pilot is done")
-    if message.debug and job.command == SOFT_KILL:
-        raise TooLateError(f"job {message.job_id} is told {SOFT_KILL}: with it no pilot sees {DEBUG}")
+    why_not = untold(job, message.debug)
+    if why_not:
+        raise TooLateError(f"job {message.job_id} {why_not}")
     return Made([Outgoing.of(message)], audit.told(call.identity, message), None)
 
 

@@ -25,25 +25,19 @@ from gateway.work.reading import reading
 from gateway.work.reports import NO_COMMAND
 from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.acts import reassigned, unreassigned
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.kills import TO_BE_KILLED, is_forced, may_kill, production_group
 from panda_fsm.jobs.pilot_commands import for_last_words, spoken
-from panda_fsm.jobs.states import State
-from panda_fsm.jobs.table import JOB, Trigger
-from panda_fsm.messages import KillJob, ReassignJob, ReleaseJobs
+from panda_fsm.messages import KillJob
 
 _JOBS_AT_ONCE = 50
 _FILES_AS_A_JOB = 10
 """So many are as much to read as a job without any."""
 _LONG = 64 * 1024
 _MAX_REASON = 500
-_RELEASED_AT_ONCE = 1000
-_REASSIGNED = frozenset(
-    state for state in State if any(JOB.leads(trigger, state) for trigger in (Trigger.RELEASED, Trigger.REASSIGNED))
-)
-"""In any other state it is too late, or for nothing."""
 _WITHHELD: dict[str, Any] = {"jobParameters": None, "metadata": None, "Files": []}
 """What a job was told to do and with what, where that is not everybody's."""
 _WAIT_S = 2.0
@@ -181,22 +175,17 @@ async def reassign(gateway: Gateway, call: Call, ask: ReassignRequest) -> Respon
 async def _reassigns(gateway: Gateway, call: Call, ask: ReassignRequest) -> Made:
     found = await gateway.store.requests.jobs(ask.job_ids)
     actor = call.identity.name
-    released: list[int] = []
-    anew: list[int] = []
-    messages: list[Outgoing] = []
+    jobs: list[JobRow] = []
     for index, job in enumerate(found.values()):
         await _let_others_in(index)
-        if job.state not in _REASSIGNED or not policy.may_with(call.identity, Action.REASSIGN, job):
-            continue
-        if job.state is State.PENDING:
-            released.append(job.job_id)
-        elif not job.is_jedis:
-            anew.append(job.job_id)
-            messages.append(Outgoing.of(ReassignJob(job_id=job.job_id, actor=actor)))
-    for first in range(0, len(released), _RELEASED_AT_ONCE):
-        some = released[first : first + _RELEASED_AT_ONCE]
-        messages.append(Outgoing.of(ReleaseJobs(jobs=some, actor=actor)))
-    return Made(messages, audit.reassigned(call.identity, released + anew) if messages else None, None)
+        if unreassigned(job) is None and policy.may_with(call.identity, Action.REASSIGN, job):
+            jobs.append(job)
+    messages: list[Outgoing] = []
+    for index, message in enumerate(reassigned(jobs, actor)):
+        await _let_others_in(index)
+        messages.append(Outgoing.of(message))
+    row = audit.reassigned(call.identity, [job.job_id for job in jobs]) if messages else None
+    return Made(messages, row, None)
 
 
 async def _let_others_in(index: int) -> None:

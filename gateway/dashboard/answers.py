@@ -11,6 +11,7 @@ from gateway.dashboard import twins
 from gateway.dashboard.filters import FilterError
 from gateway.dashboard.page import Page
 from gateway.dashboard.templating import rendered
+from gateway.dashboard.visitor import DONE, Visitor
 from gateway.http.answers import RETRY_AFTER_S, Answer
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
@@ -40,7 +41,7 @@ class Frame:
     """What is around each page: the navigation, who looks, and as of when."""
 
     entries: tuple[Entry, ...]
-    who: str
+    visitor: Visitor | None
     at: datetime
     version: str
 
@@ -52,7 +53,7 @@ class Here:
         self._path: str = call.request.scope["path"]
         self._page = page
         self._name: str = call.request.path_params.get("name", "")
-        self.query = {name: value for name, value in call.request.query_params.multi_items() if value}
+        self.query = {name: value for name, value in call.request.query_params.multi_items() if value and name != DONE}
 
     def url(self, **changes: Any) -> str:
         """The same page with these filters changed; None: without it. Another filter begins with the first rows."""
@@ -88,19 +89,20 @@ def as_csv(page: Page, view: Any) -> Response:
 def refused(error: RefusalError, frame: Frame) -> Answer:
     """A page that says what was wrong with what was asked, and what may be asked."""
     allowed = error.allowed if isinstance(error, FilterError) else ()
-    answer = _page(error.status, "refused.html", frame, message=error.message, allowed=allowed)
+    answer = a_page(error.status, "refused.html", frame, message=error.message, allowed=allowed)
     answer.reason = error.message
     return answer
 
 
 def away(reason: str, frame: Frame) -> Answer:
     """A page that says that nothing can be shown now."""
-    answer = _page(503, "away.html", frame, reason=reason)
+    answer = a_page(503, "away.html", frame, reason=reason)
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     answer.reason = reason
     return answer
 
 
-def _page(status: int, template: str, frame: Frame, **context: Any) -> Answer:
+def a_page(status: int, template: str, frame: Frame, **context: Any) -> Answer:
+    """A page without twins."""
     text = rendered(template, frame=frame, status=status, **context)
     return Answer(text, status, SAFE, media_type="text/html")

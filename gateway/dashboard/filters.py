@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.dashboard.visitor import DONE
 from gateway.http.refusal import RefusalError
 from panda_fsm.errors import first_complaint
 from panda_fsm.specs.values import Repeated, text
@@ -45,7 +46,7 @@ class Filters(BaseModel):
     @classmethod
     def _or_told(cls, sent: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler({name: value for name, value in sent.items() if value != ""})
+            return handler({name: value for name, value in sent.items() if value != "" and name != DONE})
         except ValidationError as error:
             name, what = first_complaint(error)
             raise FilterError(_sentence(cls, name, what), tuple(_allowed(cls))) from None

@@ -1,7 +1,11 @@
 """What the forms of the pages send, each with the action that says who may: no part of the API (ADR 0047)."""
 
+from dataclasses import replace
+from functools import partial
+
 from gateway.access.policy import Action
 from gateway.dashboard import answers, session
+from gateway.dashboard.actions import ACTIONS, act
 from gateway.dashboard.table import bare
 from gateway.http.answers import Convention
 from gateway.http.route import KB, Content, Handler, Route
@@ -19,7 +23,14 @@ def _form(path: str, access: Action, handler: Handler, summary: str, model: type
     )  # fmt: skip
 
 
+def _page(path: str, handler: Handler, summary: str) -> Route:
+    """A page that asks for something: it has no twins."""
+    return replace(_form(path, Action.LOOK, handler, summary, Form), method="GET", model=None)
+
+
+ASKING: tuple[Route, ...] = (_page(session.SESSION, session.ask, "Who are you?"),)
 FORMS: tuple[Route, ...] = (
     _form(session.SESSION, Action.LOOK, session.sign_in, "Say who you are", SignIn),
     _form(f"{session.SESSION}/end", Action.LOOK, session.sign_out, "Sign out", SignOut),
+    *(_form(row.path, row.access, partial(act, row), row.says, row.model) for row in ACTIONS.values()),
 )

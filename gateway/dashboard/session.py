@@ -3,12 +3,27 @@
 from starlette.responses import RedirectResponse, Response
 
 from gateway.access import sessions
+from gateway.access.identity import LADDER
 from gateway.context import Gateway
+from gateway.dashboard.answers import a_page
+from gateway.dashboard.table import frame
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from gateway.wire.forms import SignIn, SignOut
 
 SESSION = f"{sessions.PAGES}/session"
+
+
+async def ask(gateway: Gateway, call: Call, _ask: None) -> Response:
+    """Who they are, and a form to say so; the form needs a session, so one begins that is nobody's."""
+    known = sessions.session_of(call.request)
+    session = known or sessions.claimed("", "", "")
+    seal = await gateway.seals.seal_of(session)
+    around = await frame(None, gateway, call)
+    answer = a_page(200, "session.html", around, visitor=around.visitor, seal=seal, roles=LADDER)
+    if not known:
+        sessions.begin(answer, session)
+    return answer
 
 
 async def sign_in(gateway: Gateway, _call: Call, ask: SignIn) -> Response:

@@ -9,13 +9,13 @@ from typing import Any
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
-from gateway.access.identity import Shown
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.dashboard import answers, audit, flow, jobs, queues, workers
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
+from gateway.dashboard.visitor import visitor
 from gateway.http.answers import Convention, File
 from gateway.http.openapi import program_version
 from gateway.http.refusal import NotFoundError
@@ -44,7 +44,7 @@ async def _view(page: Page, gateway: Gateway, call: Call, filters: Any) -> Any:
 
 async def _html(page: Page, gateway: Gateway, call: Call, filters: Any) -> Response:
     view = await _view(page, gateway, call, filters)
-    return answers.shown(page, view, call, filters, await _frame(page, gateway, call))
+    return answers.shown(page, view, call, filters, await frame(page, gateway, call))
 
 
 async def _json(page: Page, gateway: Gateway, call: Call, filters: Any) -> Response:
@@ -55,14 +55,14 @@ async def _csv(page: Page, gateway: Gateway, call: Call, filters: Any) -> Respon
     return answers.as_csv(page, await _view(page, gateway, call, filters))
 
 
-async def _frame(here: Page, gateway: Gateway, call: Call) -> Frame:
+async def frame(here: Page | None, gateway: Gateway, call: Call) -> Frame:
+    """Around a page; None: around one that has no place in the table."""
     entries = []
     for page in PAGES:
         if page.navigation is not None:
             badge = 0 if page.badge is None else await _badge(page.path, page.badge, gateway)
             entries.append(Entry(page.navigation, page.url, page is here, badge))
-    who = "viewer" if call.identity.shown is Shown.NOTHING else call.identity.name
-    return Frame(tuple(entries), who, datetime.now(UTC), program_version())
+    return Frame(tuple(entries), await visitor(gateway, call), datetime.now(UTC), program_version())
 
 
 async def _badge(path: str, look: Badge, gateway: Gateway) -> int:
@@ -72,7 +72,7 @@ async def _badge(path: str, look: Badge, gateway: Gateway) -> int:
 def bare() -> Frame:
     """Around a page that says no: nothing of it is looked up."""
     entries = (Entry(page.navigation, page.url, False) for page in PAGES if page.navigation is not None)
-    return Frame(tuple(entries), "", datetime.now(UTC), program_version())
+    return Frame(tuple(entries), None, datetime.now(UTC), program_version())
 
 
 def routes_of(page: Page) -> Iterable[Route]:

@@ -1,13 +1,16 @@
 """What forms of our own pages send: each brings the seal of its session, and where to go back to."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from gateway.access.identity import LADDER, VIEWER
-from panda_fsm.jobs.drafts import Name
+from gateway.wire.fields import Flag, JobId
+from panda_fsm.jobs.acts import CANCEL, CANCEL_NOW, GIVE_BACK
+from panda_fsm.jobs.drafts import Name, Priority
+from panda_fsm.specs.values import whole
 
-LONGEST_REASON = 300
+_LONGEST_REASON = 300
 _HOME = "/ui/"
 _OF_OURS = r"^/ui/[A-Za-z0-9_.~!*'(),;:@&=+$/?%\[\]-]*$"
 Back = Annotated[str, StringConstraints(max_length=4000, pattern=_OF_OURS)]
@@ -39,3 +42,48 @@ class SignOut(Form):
     """The session ends."""
 
     changes = False
+
+
+class ActForm(Form):
+    """Something is to be done. `key`: made with the page; sent twice with the same one it is done once."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,80}$")]
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_REASON,
+                               pattern=r"^[^\x00-\x1f\x7f]*$")
+    ]  # fmt: skip
+
+    @property
+    def bare(self) -> Self:
+        """What is asked: the same from another page of the same session."""
+        return self.model_copy(update={"seal": "", "back": ""})
+
+
+class JobForm(ActForm):
+    """With a job."""
+
+    job_id: JobId
+
+
+class KillForm(JobForm):
+    """It ends."""
+
+    code: Annotated[Literal[CANCEL, CANCEL_NOW, GIVE_BACK], BeforeValidator(whole)] = CANCEL  # type: ignore[valid-type]
+
+
+class PriorityForm(JobForm):
+    """It comes sooner, or later."""
+
+    priority: Annotated[Priority, BeforeValidator(whole)]
+
+
+class DebugForm(JobForm):
+    """Its pilot shows more, or no more than others."""
+
+    debug: Flag
+
+
+class TaskForm(ActForm):
+    """With a task."""
+
+    task_id: JobId

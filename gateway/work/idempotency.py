@@ -78,12 +78,15 @@ class Idempotency:
         self._settled: Coalescer[tuple[str, bool], None] = Coalescer(self._settle, 1000)
         self._settling: set[asyncio.Task[None]] = set()
 
-    async def answer(self, request: Request, owner: str, ask: BaseModel, make: Callable[[], Awaitable[Made]]) -> Any:
+    async def answer(
+        self, request: Request, owner: str, ask: BaseModel, make: Callable[[], Awaitable[Made]], key: str | None = None
+    ) -> Any:
         """The data of the answer: what `make` comes to, once it is kept, or what the same request was told before.
 
-        Raises KeyReusedError, TooLargeError; TransientError: nothing was kept.
+        Forms have no headers: of those `key` is a field. Raises KeyReusedError, TooLargeError; TransientError: nothing
+        was kept.
         """
-        key = read_key(request.headers.get(HEADER))
+        key = read_key(key or request.headers.get(HEADER))
         request_hash = await _hash_of(request.scope["path"], ask)
         if key is not None:
             earlier = await self._store.answer_to(owner, key)

@@ -41,6 +41,8 @@ class JobRow:
     is_jedis: bool = False
     working_group: str = ""
     """Read only for those who have a role in one."""
+    task_is_held: bool = False
+    """Looked up only where it is to be let go."""
 
     @property
     def returns(self) -> int:

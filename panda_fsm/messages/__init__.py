@@ -24,6 +24,6 @@ __all__ = [
     "ACTS_ONCE", "EVENTS", "KEPT_REQUESTS", "LARGEST_BODY", "MOST_OF_TASK", "REQUESTS", "AnyMessage", "BlockClosed",
     "CheckBlock", "DeadlinePassed", "FileToMove", "FilesArrived", "FilesFailed", "Foreign", "HoldTask", "JobEvent",
     "JobsOfTask", "KillJob", "Message", "OutputsAdded", "PilotReport", "ReassignJob", "ReleaseJobs", "ReportState",
-    "SetPause", "SetPriority", "SetShare", "SettleBlock", "SubmitJobs", "TellPilot", "ThrottleJobs", "TransferRequested",
-    "cut", "decode", "id_of", "made_at", "new_message_id",
+    "SetPause", "SetPriority", "SetShare", "SettleBlock", "SubmitJobs", "TellPilot", "ThrottleJobs",
+    "TransferRequested", "cut", "decode", "id_of", "made_at", "new_message_id",
 ]  # fmt: skip

@@ -18,6 +18,10 @@ DEEDS: Mapping[str, str] = {
     "sandbox_uploaded": "uploaded a sandbox",
     "dead_letter_replayed": "replayed a dead letter",
     "dead_letter_discarded": "discarded a dead letter",
+    "priority_set": "asked for another priority",
+    "release_requested": "asked to let jobs go",
+    "task_held": "held a task",
+    "task_resumed": "let a task go on",
 }
 """What is written down most, in an operator's words; the rest reads as it is called."""
 

@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from gateway.access import sessions
 from gateway.access.sessions import Seals
+from gateway.dashboard.forms import FORMS
 from gateway.dashboard.session import SESSION
 from gateway.http.door import Door
 from gateway.http.refusal import ForbiddenError
-from gateway.dashboard.forms import FORMS
 from gateway.wire.forms import Form
 from tests.callers import seen
 from tests.gateway_http import bearer

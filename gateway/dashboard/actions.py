@@ -1,0 +1,135 @@
+"""THE table of what operators do from the pages: who may, what the form asks, and what is made of it (ADR 0047).
+
+Pages name an action, the macro of `acts.html` makes its form. It needs no script: done, it leads back to the page.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from gateway.access import policy
+from gateway.access.policy import Action
+from gateway.context import Gateway
+from gateway.dashboard.visitor import DONE
+from gateway.http.refusal import ForbiddenError, NotFoundError, RefusalError
+from gateway.http.route import Call
+from gateway.wire.forms import ActForm, DebugForm, JobForm, KillForm, PriorityForm, TaskForm
+from gateway.work.idempotency import Made
+from panda_fsm.auditing import about_jobs
+from panda_fsm.descriptions import AuditRow
+from panda_fsm.effects import Outgoing
+from panda_fsm.jobs.acts import ACTS, CANCEL, CANCEL_NOW, GIVE_BACK, Order
+from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.messages import HoldTask
+
+
+class TooLateError(RefusalError):
+    """It is too late for that, or for nothing."""
+
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What the form asks beside the reason. `choices`: pairs of what is sent and what is read; none: a number."""
+
+    name: str
+    label: str
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorsAction:
+    """One row. `of`: the field that says with what it is done. `says`: what will happen, in a sentence."""
+
+    name: str
+    title: str
+    of: str
+    access: Action
+    says: str
+    model: type[ActForm]
+    make: Callable[["OperatorsAction", Gateway, Call, Any], Awaitable[Made]]
+    fields: tuple[Field, ...] = ()
+    is_grave: bool = False
+
+    @property
+    def path(self) -> str:
+        """Where its form goes."""
+        return f"/ui/act/{self.name}"
+
+
+async def act(action: OperatorsAction, gateway: Gateway, call: Call, ask: ActForm) -> Response:
+    """Keep what is asked, once however often it is sent, with who asked and why; then back to the page."""
+    make = partial(action.make, action, gateway, call, ask)
+    await gateway.idempotency.answer(call.request, call.identity.key, ask.bare, make, ask.key)
+    return back(ask)
+
+
+def back(ask: ActForm) -> Response:
+    """To the page of the form, which says what was done."""
+    page, _, query = ask.back.partition("?")
+    kept = "&".join(part for part in query.split("&") if part and not part.startswith(f"{DONE}="))
+    return RedirectResponse(f"{page}?{kept}{'&' if kept else ''}{urlencode({DONE: ask.key})}", 303)
+
+
+async def _on_job(action: OperatorsAction, gateway: Gateway, call: Call, ask: JobForm) -> Made:
+    row, who = ACTS[action.name], call.identity
+    job = (await gateway.store.requests.jobs([ask.job_id])).get(ask.job_id)
+    if job is None:
+        raise NotFoundError(f"job {ask.job_id} is not known")
+    if not policy.operates(who, action.access, job.vo):
+        raise ForbiddenError(f"only for {action.access.who}")
+    job.task_is_held = bool(await gateway.store.operators.held_back([ask.job_id]))
+    wishes = {name: getattr(ask, name) for name in row.wishes}
+    order = Order(row.name, who.name, who.key, ask.reason, **wishes)
+    why_not = row.why_not(job, order)
+    if why_not:
+        raise TooLateError(f"{action.title}: job {ask.job_id} {why_not}")
+    messages = [Outgoing.of(message) for message in row.messages([job], order)]
+    audit = about_jobs(who.key, who.name, row.audited_as, [ask.job_id], row.detail(order))
+    return Made(messages, audit, {"said": _accepted(action, job)})
+
+
+def _accepted(action: OperatorsAction, job: JobRow) -> str:
+    return f"{action.title}: asked for job {job.job_id}, which is {job.state}. The history shows what comes of it."
+
+
+async def _on_task(action: OperatorsAction, gateway: Gateway, call: Call, ask: TaskForm) -> Made:
+    who, is_held = call.identity, action.name == "hold_task"
+    vos = await gateway.store.operators.vos_of_task(ask.task_id)
+    if not all(policy.operates(who, action.access, vo) for vo in vos or [""]):
+        raise ForbiddenError(f"only for {action.access.who}")
+    message = HoldTask(task_id=ask.task_id, is_held=is_held, actor=who.name, actor_key=who.key, reason=ask.reason)
+    detail = {"name": who.name, "reason": ask.reason}
+    audit = AuditRow(who.key, "task_held" if is_held else "task_resumed", f"task {ask.task_id}", detail)
+    said = f"{action.title}: asked for task {ask.task_id}. Its jobs follow within seconds."
+    return Made([Outgoing.of(message)], audit, {"said": said})
+
+
+_HOW = (
+    (str(CANCEL), "cancel it; if it runs, its pilot is asked to stop"),
+    (str(CANCEL_NOW), "cancel it at once, without asking its pilot"),
+    (str(GIVE_BACK), "close it, so that its submitter makes another one"),
+)
+_ON_OFF = (("true", "on"), ("false", "off"))
+_ROWS = (
+    OperatorsAction("kill", "Kill", "job_id", Action.KILL, "The job ends and does not come back.", KillForm, _on_job,
+                    (Field("code", "How", _HOW),), is_grave=True),
+    OperatorsAction("reassign", "Reassign", "job_id", Action.REASSIGN,
+                    "A job that no pilot has had yet is set up anew; a pending one is let go.", JobForm, _on_job),
+    OperatorsAction("priority", "Priority", "job_id", Action.PRIORITY, "The highest of a queue goes to a pilot first.",
+                    PriorityForm, _on_job, (Field("priority", "New priority"),)),
+    OperatorsAction("release", "Release", "job_id", Action.RELEASE, "A job that is held back goes on.",
+                    JobForm, _on_job),
+    OperatorsAction("debug", "Debug mode", "job_id", Action.DEBUG, "Its pilot shows the end of its output.",
+                    DebugForm, _on_job, (Field("debug", "Debug mode", _ON_OFF),)),
+    OperatorsAction("hold_task", "Hold", "task_id", Action.HOLD_TASK,
+                    "No pilot gets a job of this task until it is resumed; what runs goes on.", TaskForm, _on_task),
+    OperatorsAction("resume_task", "Resume", "task_id", Action.HOLD_TASK,
+                    "Jobs of this task go to pilots again.", TaskForm, _on_task),
+)  # fmt: skip
+ACTIONS: Mapping[str, OperatorsAction] = {row.name: row for row in _ROWS}
