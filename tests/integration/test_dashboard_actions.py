@@ -20,8 +20,8 @@ from panda_fsm.messages import (
     ThrottleJobs,
     decode,
 )
-from tests.plain_browser import Browser
 from tests.driver import Database
+from tests.plain_browser import Browser
 from tests.processes import Processes
 from tests.waiting_jobs import add_jobs
 
