@@ -1,6 +1,6 @@
 """What the clock does: each duty put together with its database side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from broker.inspection import DepthReader
 from command.settings import Settings
@@ -14,6 +14,7 @@ from periodic import (
     counts,
     deadlines,
     flow,
+    figures,
     held_tasks,
     partitions,
     pulse,
@@ -28,6 +29,7 @@ from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.counts import Counts
 from sql.flow import Flow
+from sql.figures import SystemFigures
 from sql.held_tasks import HeldTasks
 from sql.kept_requests import KeptRequests
 from sql.open_blocks import OpenBlocks, SettledBlocks
@@ -65,6 +67,12 @@ def daily_work(config: Settings, condition: Condition) -> list[Duty]:
         activity.duty(Activity(*place, config.jedi_vos)),
         flow.duty(Flow(*place)),
     ]
+
+
+def showing(config: Settings, services: Iterable[str]) -> Iterator[Duty]:
+    """What is read for metrics, where they are shown."""
+    if config.metrics_port:
+        yield figures.duty(SystemFigures(config.database_url, config.statement_timeout_s), services)
 
 
 def forgetting(config: Settings) -> Iterator[Duty]:

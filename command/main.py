@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import dead_letters, jobs, log, look, operate
+from command import dead_letters, jobs, log, look, operate, targets
 from command.settings import settings
 from command.terminal import literal
 from panda_fsm.errors import PandaError
@@ -20,6 +20,7 @@ app.add_typer(dead_letters.app, name="dead")
 app.add_typer(dead_letters.app, name="dead-letters", hidden=True)
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
+app.add_typer(targets.app, name="metrics")
 app.command()(operate.health)
 app.command()(operate.replay)
 app.command()(look.task)

@@ -60,7 +60,9 @@ def serve(name: str, config: Settings) -> int:
     frozen.watch(2 * config.plugin_timeout_s, config.batch_limit_s)
     ending = Ending()
     queue = name if name in compose.QUEUES else ""
-    shown = Shown(Presence(config.database_url, name, queue, version("panda-fsm")), queue)
+    shown = Shown(
+        Presence(config.database_url, name, queue, version("panda-fsm"), metrics=_metrics(name, config)), queue
+    )
     shown.start()
     try:
         # A gateway listens from the start: whoever looks whether it is ready gets an answer.
@@ -79,6 +81,17 @@ def serve(name: str, config: Settings) -> int:
     shown.end()
     log.info("stopped")
     return 0
+
+
+def _metrics(name: str, config: Settings) -> str | None:
+    """Where this process shows what it counts, if it does. A gateway does at its own address."""
+    if not config.metrics_port:
+        return None
+    if name == compose.GATEWAY:
+        return f"{config.gateway_host}:{config.gateway_port}"
+    from command import metrics
+
+    return metrics.serve(config.metrics_host, config.metrics_port)
 
 
 def leave(code: int) -> NoReturn:

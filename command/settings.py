@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         (), description="VOs whose JEDI may connect before the first job of theirs, with commas"
     )
     jedi_shards: int = Field(4, ge=1, le=64, description="status queues of each VO; a task is always in the same one")
+    metrics_port: int = Field(
+        0, ge=0, le=65_000,
+        description="each process beside the gateways shows metrics on the next free port from this one on; 0: none",
+    )  # fmt: skip
+    metrics_host: str = Field("127.0.0.1", description="address on which they do")
     log_level: Level = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="log lines as JSON; false for people")
     log_files: str = Field(

@@ -1,5 +1,6 @@
 """What an installation chooses of the gateway."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class GatewayConfig:
     beside the loopback ones and `host`. No more than `most_requests` wait at once, none longer than `longest_wait_s`;
     told to end it serves on for `drain_s`. `sandbox_quota`: bytes of sandboxes that one owner may have. `services`:
     what must be served beside it, so that what it accepts is done. `name_check`: what is no name for
-    an output.
+    an output. `metrics`: what this process counted, as Prometheus reads it.
     """
 
     host: str
@@ -35,3 +36,4 @@ class GatewayConfig:
     sandbox_quota: int = 10 * 1024 * 1024 * 1024
     services: tuple[str, ...] = ()
     name_check: NameCheck = any_name
+    metrics: Callable[[], bytes] = bytes

@@ -40,6 +40,7 @@ _AFTER_SUBMISSION = tuple(
     for verb, name in (("POST", "get_description"), ("GET", "get_status"), ("POST", "kill"))
 )
 _JSON = Content("An object.", ("application/json",))
+_METRICS = Content("Prometheus' text format.", ("text/plain",))
 _PAGE = Content("A page.", ("text/html",))
 _ASSET = Content("A script, a style or an icon.", ("text/javascript", "text/css", "image/png", "*/*"), True)
 _SANDBOX = Content("Its bytes.", ("application/octet-stream",), True)
@@ -175,6 +176,7 @@ _FILES = (
 _SYSTEM = (
     _health(_open("/livez", system.livez, "The process answers", Alive)),
     _health(_open("/readyz", system.readyz, "Database, broker and schema are there", Ready)),
+    _health(_open("/metrics", system.metrics, "What this gateway counted, for Prometheus", _METRICS)),
     _open("/openapi.json", pages.openapi, "This document", _JSON),
     _open("/docs", pages.docs, "This document to read", _PAGE),
     _open("/docs/{name}", pages.docs_asset, "A part of the reader", _ASSET),

@@ -9,6 +9,8 @@ from pathlib import Path
 # Below the kernel's range for outgoing connections (32768 and up). A port inside it could be taken by
 # any client while its server restarts; on loopback a reconnecting client may even connect to itself.
 FIRST, LAST = 20000, 32000
+METRICS = 32100
+"""From here on processes of all clones show their metrics, each on the next free port."""
 
 
 def is_free(port: int) -> bool:

@@ -131,6 +131,7 @@ class System:
             "PANDA_FSM_BROKER_URL": self.services.broker_url,
             "PANDA_FSM_GATEWAY_HOST": "127.0.0.1",
             "PANDA_FSM_GATEWAY_PORT": str(ports.kept(self.run_dir, "gateway")),
+            "PANDA_FSM_METRICS_PORT": str(ports.METRICS),
             "PANDA_FSM_SITES_FILE": str(self.lab.sites_file),
             "PANDA_FSM_CACHE_DIR": str(self.run_dir / "cache"),
             "PANDA_FSM_JEDI_VOS": VO,

@@ -21,13 +21,18 @@ _NEW_FOR = timedelta(seconds=30)
 class Presence:
     """Writes and deletes the row of this process. Raises TransientError while the database is away or too old."""
 
-    def __init__(self, database_url: str, service: str, queue: str = "", program: str = "") -> None:
-        """`queue`: the one that it serves, if any. `program`: the version of this one."""
+    def __init__(
+        self, database_url: str, service: str, queue: str = "", program: str = "", metrics: str | None = None
+    ) -> None:
+        """`queue`: the one that it serves, if any. `program`: the version of this one. `metrics`: where it shows what it
+        counts."""
         self._session = Session(database_url, f"{service}.presence", _TIMEOUT_S)
         self._place = {"service": service, "host": socket.gethostname(), "pid": os.getpid()}
         self._started_at = datetime.now(UTC)
         self._queue = queue
-        self._known = {"started_at": self._started_at, "queue": queue or None, "program": program}
+        self._known = {
+            "started_at": self._started_at, "queue": queue or None, "program": program, "metrics": metrics
+        }  # fmt: skip
         self._added = Done()
 
     def show(self, trouble: str | None, work: Snapshot) -> bool:
@@ -63,6 +68,16 @@ class Presence:
             self._add(connection, work.done)
             connection.execute(_Q["forget"], self._place | {"pids": [self._place["pid"]]})
         self._session.close()
+
+
+def metrics_addresses(database_url: str) -> list[tuple[str, str, str]]:
+    """Service, host and address of each live process that shows its metrics. Raises TransientError."""
+    session = Session(database_url, "metrics", _TIMEOUT_S)
+    try:
+        with session.use() as connection:
+            return list(connection.execute(_Q["metrics_addresses"]))
+    finally:
+        session.close()
 
 
 def _lives(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """Is it alive, is it ready, who am I."""
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from gateway.context import Gateway
@@ -32,6 +33,11 @@ async def get_attributes(_gateway: Gateway, call: Call, _ask: Ask) -> Response:
 async def livez(_gateway: Gateway, _call: Call, _ask: None) -> Response:
     """The process answers."""
     return json_response({"status": "ok"})
+
+
+async def metrics(gateway: Gateway, _call: Call, _ask: None) -> Response:
+    """What this process counted, for Prometheus. Written down in a thread: who is served meanwhile does not wait."""
+    return Response(await run_in_threadpool(gateway.config.metrics), media_type="text/plain; version=0.0.4")
 
 
 async def readyz(gateway: Gateway, call: Call, _ask: None) -> Response:

@@ -24,7 +24,7 @@ class Load:
         self._clock = clock
         self._spent = spent
         self._ticked_at: float | None = None
-        self._seen: deque[tuple[float, float, float]] = deque(maxlen=_WINDOW + 1)
+        self._seen: deque[tuple[float, float, float]] = deque(maxlen=_WINDOW)
 
     def tick(self) -> None:
         """The loop came round; it had asked to be called after a tenth of a second."""
