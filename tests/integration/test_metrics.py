@@ -85,8 +85,7 @@ def test_the_gateway_counts_requests_and_answers_of_pilots(gateway: Processes, d
 
 def test_each_figure_of_the_system_has_its_query_with_its_labels(database_url: str, database: Database) -> None:
     database.execute(
-        "INSERT INTO job_count (state, site, vo, jobs)"
-        " VALUES ('running', 'S', 'v', 3), ('running', 'S', 'w', -1)"
+        "INSERT INTO job_count (state, site, vo, jobs) VALUES ('running', 'S', 'v', 3), ('running', 'S', 'w', -1)"
     )
     database.execute("INSERT INTO pulse (name, ticked_at) VALUES ('clock', now())")
     figures = SystemFigures(database_url, 30)
