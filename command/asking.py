@@ -1,4 +1,4 @@
-"""Asks the database what people want to see, by a connection that ends with the answer."""
+"""Asks the database what people want to see, as the dashboards do, by connections that end with the answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,22 +10,26 @@ Found = TypeVar("Found")
 
 
 class Store:
-    """All that is read for people."""
+    """All that is read for people: of jobs at length, and what the dashboards show."""
 
     def __init__(self) -> None:
+        from sql.dashboard_store import DashboardStore
         from sql.pool import Pool
         from sql.reads import ReadStore
 
         config = settings()
         self._pool = Pool(config.database_url, "look", 1, config.statement_timeout_s, by_index=False)
         self.reads = ReadStore(self._pool)
+        self.dashboards = DashboardStore(config.database_url, "look")
 
     async def open(self) -> None:
         """Start connecting."""
         await self._pool.open()
+        await self.dashboards.open()
 
     async def close(self) -> None:
         """Give the connections back."""
+        await self.dashboards.close()
         await self._pool.close()
 
 

@@ -13,8 +13,8 @@ from periodic import (
     blocks,
     counts,
     deadlines,
-    flow,
     figures,
+    flow,
     held_tasks,
     partitions,
     pulse,
@@ -28,8 +28,8 @@ from sql.activity import Activity
 from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.counts import Counts
-from sql.flow import Flow
 from sql.figures import SystemFigures
+from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.kept_requests import KeptRequests
 from sql.open_blocks import OpenBlocks, SettledBlocks

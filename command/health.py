@@ -111,16 +111,21 @@ def show(report: Report) -> None:
     if report.found.processes:
         columns = ("service", "host", "pid", "up s", "sign s", "trouble")
         terminal.show(columns, (_process(one) for one in report.found.processes))
-    found = report.found
     terminal.say(f"schema {report.schema or 'none'}, needed {latest()}")
-    terminal.say(
-        f"outbox {found.outbox}, oldest {found.oldest_outbox_s:.0f} s; requests older than a minute {found.requests};"
-        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s"
-    )
+    terminal.say(figures(report))
     if report.jedi:
         waiting = (f"{one.queue} {one.messages}, read by {one.consumers}" for one in report.jedi)
         terminal.say(f"JEDI's queues: {'; '.join(waiting)}")
     say_troubles(report.trouble)
+
+
+def figures(report: Report) -> str:
+    """What piles up when something is not well."""
+    found = report.found
+    return (
+        f"outbox {found.outbox}, oldest {found.oldest_outbox_s:.0f} s; requests older than a minute {found.requests};"
+        f" dead letters {found.dead_letters}; oldest transaction {found.oldest_transaction_s:.0f} s"
+    )
 
 
 def say_troubles(sentences: Sequence[str]) -> None:

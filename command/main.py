@@ -9,7 +9,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import dead_letters, jobs, log, look, operate, targets
+from command import dead_letters, jobs, log, look, operate, overview, targets
+from command.audit import audit
+from command.doctor import doctor
+from command.follow import tail
 from command.settings import settings
 from command.terminal import literal
 from panda_fsm.errors import PandaError
@@ -21,7 +24,11 @@ app.add_typer(dead_letters.app, name="dead-letters", hidden=True)
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
 app.add_typer(targets.app, name="metrics")
+app.command()(overview.status)
 app.command()(operate.health)
+app.command()(doctor)
+app.command()(tail)
+app.command()(audit)
 app.command()(operate.replay)
 app.command()(look.task)
 

@@ -7,6 +7,7 @@ from sql.views.flow import FlowViews
 from sql.views.job_list import JobListReads
 from sql.views.marks import Marks
 from sql.views.queues import QueueReads
+from sql.views.steps import StepReads
 from sql.views.workers import WorkerReads
 
 CONNECTIONS = 2
@@ -26,6 +27,7 @@ class DashboardStore:
         self.workers = WorkerReads(self._pool)
         self.dead_letters = DeadLetterReads(self._pool)
         self.marks = Marks(self._pool)
+        self.steps = StepReads(self._pool)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""

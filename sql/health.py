@@ -1,6 +1,7 @@
 """What an operator wants to know of a running system, in a few quick looks at the database."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.rows import class_row
@@ -56,5 +57,16 @@ def health(database_url: str) -> Health:
                 names = [column.name for column in cursor.description or ()]
                 values |= dict(zip(names, cursor.fetchone() or (), strict=False))
             return Health(processes=processes, in_default_partitions=in_default(connection), **values)
+    finally:
+        session.close()
+
+
+def now(database_url: str) -> datetime:
+    """The database's time. Raises TransientError when it is away."""
+    session = Session(database_url, "clock", _TIMEOUT_S)
+    try:
+        with session.use() as connection:
+            found: tuple[datetime] | None = connection.execute(_Q["now"]).fetchone()
+            return found[0] if found else datetime.now(UTC)
     finally:
         session.close()

@@ -37,3 +37,6 @@ FROM (
     UNION ALL
     SELECT prepared, 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE database = current_database()
 ) AS open (since, who)
+
+-- name: now
+SELECT clock_timestamp()
