@@ -11,10 +11,12 @@ from panda_fsm.answers import Answer
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.handler import REPLAY_OF, SENDER, DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
+from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Ignored
 from panda_fsm.messages import Message, cut, new_message_id
 from panda_fsm.outcomes import (
     Advance,
+    Changes,
     CloseBlocks,
     Create,
     Defer,
@@ -37,11 +39,7 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
     cause = item.message.message_id
     match outcome, item.job:
         case Advance(trigger, changes, detail), Job() as job:
-            step = effects.step(job, trigger, cause, detail)
-            if isinstance(step, Ignored):
-                _ignore(effects, job_id=job.job_id, trigger=trigger.value, state=job.state.value)
-            else:
-                effects.record(job, changes)
+            _advance(job, trigger, changes, effects, cause, detail)
         case Record(changes, renews), Job() as job:
             effects.record(job, changes, renews)
         case Defer(reason, after_s, changes), Job() as job:
@@ -74,6 +72,14 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             _answer(item, answer, effects)
         case _:
             raise TypeError(f"{outcome!r} needs a job")
+
+
+def _advance(job: Job, trigger: Trigger, changes: Changes, effects: Effects, cause: str, detail: str | None) -> None:
+    step = effects.step(job, trigger, cause, detail)
+    if isinstance(step, Ignored):
+        _ignore(effects, job_id=job.job_id, trigger=trigger.value, state=job.state.value)
+    else:
+        effects.record(job, changes)
 
 
 def _ignore(effects: Effects, **what: Any) -> None:

@@ -24,8 +24,8 @@ class Presence:
     def __init__(
         self, database_url: str, service: str, queue: str = "", program: str = "", metrics: str | None = None
     ) -> None:
-        """`queue`: the one that it serves, if any. `program`: the version of this one. `metrics`: where it shows what it
-        counts."""
+        """`queue`: the one that it serves, if any. `program`: the version of this one. `metrics`: where
+        it shows what it counts."""
         self._session = Session(database_url, f"{service}.presence", _TIMEOUT_S)
         self._place = {"service": service, "host": socket.gethostname(), "pid": os.getpid()}
         self._started_at = datetime.now(UTC)

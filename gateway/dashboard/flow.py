@@ -31,7 +31,7 @@ async def look(board: Board, _call: Call, filters: FlowFilters) -> FlowView:
     """Each transition with its rate and its times, now and a week ago."""
     flow = await board.store.flow.flow(filters.site, WINDOWS[filters.window])
     series = await board.store.flow.series(filters.site)
-    return flow_view(flow, await board.store.flow.states(filters.site), series, filters.site)
+    return flow_view(flow, await board.store.flow.states(filters.site), series)
 
 
 PAGE = Page("flow", "Flow", "flow.html", look, Action.LOOK, HopNow, FlowFilters, "Flow")

@@ -114,12 +114,15 @@ def hops(rows: Iterable[Counted], seconds: float, order: Sequence[str]) -> tuple
 
 def _hop(source: str | None, destination: str, now: _Counts, before: _Counts, seconds: float) -> HopNow:
     jobs, before_jobs = sum(now.values()), sum(before.values())
-    times, before_times = ([percentile(counts, part) for part in _PARTS] for counts in (now, before))
-    p95, before_p95 = times[1], before_times[1]
+    p50, p95, p99 = (percentile(now, part) for part in _PARTS)
+    before_p50, before_p95, before_p99 = (percentile(before, part) for part in _PARTS)
     enough = min(jobs, before_jobs) >= _LEAST_JOBS
     factor = p95 / before_p95 if enough and p95 is not None and before_p95 else None
     is_worse = (factor or 0) >= _WORSE_BY and (p95 or 0) > _NOTICED_S
-    return HopNow(source, destination, jobs / seconds, jobs, *times, before_jobs, *before_times, factor, is_worse)
+    return HopNow(
+        source, destination, jobs / seconds, jobs, p50, p95, p99, before_jobs, before_p50, before_p95, before_p99,
+        factor, is_worse,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

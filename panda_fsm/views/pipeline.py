@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
@@ -24,7 +23,6 @@ class Stage:
     rate: float | None
     tone: str
     note: str
-    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +52,14 @@ class FlowView:
         return tuple(sorted((hop for hop in self.rows if hop.is_worse), key=lambda hop: -(hop.factor or 0)))
 
 
-def flow_view(flow: FlowNow, states: Mapping[str, int], series: Series, site: str | None = None) -> FlowView:
+def flow_view(flow: FlowNow, states: Mapping[str, int], series: Series) -> FlowView:
     """The page of what was counted."""
     stages = tuple(
-        _stage(flow, state, states.get(state, 0), site)
+        _stage(flow, state, states.get(state, 0))
         for state in _LIVE
         if state in _ALWAYS or states.get(state) or flow.into(state) or flow.out_of(state)
     )
-    return FlowView(flow.as_of, flow.behind_s, flow.seconds, (*stages, _last(flow, states, site)), ended(flow), series,
+    return FlowView(flow.as_of, flow.behind_s, flow.seconds, (*stages, _last(flow, states)), ended(flow), series,
                     flow.hops)  # fmt: skip
 
 
@@ -72,7 +70,7 @@ def ended(flow: FlowNow) -> tuple[Ended, ...]:
     return tuple(Ended(state, rate, rate / total if total else None) for state, rate in rates.items())
 
 
-def _stage(flow: FlowNow, state: State, count: int, site: str | None) -> Stage:
+def _stage(flow: FlowNow, state: State, count: int) -> Stage:
     notes = []
     slow, more = flow.slow_hop(state), flow.into(state) - flow.out_of(state)
     if slow is not None:
@@ -82,14 +80,9 @@ def _stage(flow: FlowNow, state: State, count: int, site: str | None) -> Stage:
     piles_up = len(notes) == 2
     tone = "bad" if piles_up else "warn" if notes else ""
     note = f"▲ {'piles up: ' if piles_up else ''}{', '.join(notes)}" if notes else ""
-    return Stage(state, count, flow.out_of(state), tone, note, jobs_url(state=state, site=site))
+    return Stage(state, count, flow.out_of(state), tone, note)
 
 
-def _last(flow: FlowNow, states: Mapping[str, int], site: str | None) -> Stage:
+def _last(flow: FlowNow, states: Mapping[str, int]) -> Stage:
     state = State.FINISHED
-    return Stage(state, states.get(state, 0), flow.into(state), "ok", "", jobs_url(state=state, site=site))
-
-
-def jobs_url(**filters: str | None) -> str:
-    """Where these jobs are listed."""
-    return f"/ui/jobs?{urlencode({name: value for name, value in filters.items() if value})}"
+    return Stage(state, states.get(state, 0), flow.into(state), "ok", "")

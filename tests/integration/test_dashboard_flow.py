@@ -64,7 +64,6 @@ def test_where_it_piles_up_is_said(moved: Database) -> None:
         ((out,), "warn", "▲ p95 41 min, was 9 min"),
         ((into,), "warn", "▲ grows by 3.0/s"),
     ):
-        view = flow_view(FlowNow(as_of, 3, 300, hops), {"transferring": 7331}, series, "SITE")
+        view = flow_view(FlowNow(as_of, 3, 300, hops), {"transferring": 7331}, series)
         stage = next(stage for stage in view.stages if stage.name == State.TRANSFERRING)
         assert (stage.tone, stage.note, stage.count) == (tone, note, 7331)
-        assert stage.url == "/ui/jobs?state=transferring&site=SITE"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lab.site import QUEUE, VO
+from panda_fsm.views.job_list import CURSORS, JobsWanted
 from sql.views import job_list
 from tests.driver import Database
 from tests.gateway_http import Caller
@@ -82,11 +83,11 @@ def test_however_rare_the_look_is_bounded_and_goes_on(database_url: str, monkeyp
         pages: list[tuple[list[int], bool]] = []
         after = None
         while len(pages) < 20:
-            page = await store.dashboard.job_list.page(job_list.JobsWanted(user="Bo", state="finished", after=after))
+            page = await store.dashboard.job_list.page(JobsWanted(user="Bo", state="finished", after=after))
             pages.append(([row.job_id for row in page.rows], page.is_cut))
             if page.next is None:
                 break
-            after = job_list.CURSORS.key(page.next)
+            after = CURSORS.key(page.next)
         return pages
 
     assert with_store(database_url, scene) == [([5, 4, 3], True), ([2, 1], False)]
@@ -104,7 +105,7 @@ def test_what_is_no_filter_is_refused(user: Caller, name: str, value: str) -> No
 
 
 def test_a_place_beyond_all_times_is_none(user: Caller) -> None:
-    cursor = job_list.CURSORS.text((2**63 - 1, 2**63 - 1))
+    cursor = CURSORS.text((2**63 - 1, 2**63 - 1))
     assert user.get(LIST, after=cursor)["rows"] == []
 
 

@@ -24,11 +24,9 @@ from sql.views.dead_letters import DeadLetterReads
 from tests.clockwork import Clock, enter
 from tests.driver import Database
 from tests.inprocess import put
-from tests.integration.test_operate import Run, run
 from tests.letters import bury
+from tests.typed import Run
 from tests.waiting_jobs import add_jobs
-
-__all__ = ["run"]  # the fixture
 
 Read = Callable[[Callable[[DeadLetterReads], Awaitable[Any]]], Any]
 ME = Deed("me", "because")

@@ -51,6 +51,9 @@ class Jobs:
 
     async def forget_published(self, message_ids: Sequence[str]) -> None: ...
 
+    async def paused_sites(self) -> frozenset[str]:
+        return frozenset()
+
 
 async def nobody(_message_ids: Sequence[str]) -> None:
     """What is left is left."""

@@ -20,7 +20,8 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 def asked(**fields: Any) -> SetPause:
     """A request that is fine but for these fields."""
-    return SetPause(**{"kind": "queue", "name": "adder", "is_paused": True, "reason": "why", "actor": "ana"} | fields)
+    fine = {"kind": "queue", "name": "adder", "is_paused": True, "reason": "why", "actor": "ana"}
+    return SetPause.model_validate(fine | fields)
 
 
 @pytest.mark.parametrize("reason", REFUSED)

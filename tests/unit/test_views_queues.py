@@ -70,7 +70,8 @@ JUDGED: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
 @pytest.mark.parametrize("case", JUDGED)
 def test_the_worst_is_said(case: str) -> None:
     seen, (level, word) = JUDGED[case]
-    verdict = judge(Looked(**{"name": "adder", "now": NOW, "workers": [WORKER]} | seen))
+    usual: dict[str, Any] = {"name": "adder", "now": NOW, "workers": [WORKER]}
+    verdict = judge(Looked(**usual | seen))
     assert (verdict.level, verdict.word) == (level, word)
     assert verdict.says or level == "ok", "what is wrong is said in a sentence"
 
