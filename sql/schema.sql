@@ -642,15 +642,6 @@ CREATE TABLE public.outbox (
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0');
 
-CREATE TABLE public.pilot_ask (
-    site text NOT NULL,
-    fingerprint uuid NOT NULL,
-    filters jsonb NOT NULL,
-    last_at timestamp with time zone NOT NULL,
-    asks bigint NOT NULL,
-    jobs bigint NOT NULL
-)
-WITH (fillfactor='50');
 CREATE TABLE public.pause (
     kind text NOT NULL,
     name text NOT NULL,
@@ -662,6 +653,16 @@ CREATE TABLE public.pause (
     message_id uuid NOT NULL,
     CONSTRAINT pause_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'site'::text])))
 );
+
+CREATE TABLE public.pilot_ask (
+    site text NOT NULL,
+    fingerprint uuid NOT NULL,
+    filters jsonb NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    asks bigint NOT NULL,
+    jobs bigint NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.pilot_report (
     job_id bigint NOT NULL,
@@ -690,7 +691,7 @@ CREATE TABLE public.process (
     in_hand integer DEFAULT 0 NOT NULL,
     in_hand_since timestamp with time zone,
     handled_at timestamp with time zone,
-    is_paused boolean DEFAULT false NOT NULL
+    is_paused boolean DEFAULT false NOT NULL,
     metrics text
 );
 
@@ -748,6 +749,12 @@ CREATE TABLE public.seat (
 )
 WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000');
 
+CREATE TABLE public.shared_key (
+    name text NOT NULL,
+    key bytea NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.site_asked (
     site text NOT NULL,
     slot timestamp with time zone NOT NULL,
@@ -767,11 +774,6 @@ CREATE TABLE public.site_ended (
     waited_s double precision NOT NULL
 )
 WITH (fillfactor='70');
-CREATE TABLE public.shared_key (
-    name text NOT NULL,
-    key bytea NOT NULL,
-    made_at timestamp with time zone DEFAULT now() NOT NULL
-);
 
 CREATE TABLE public.site_request (
     site text NOT NULL,
@@ -953,10 +955,11 @@ ALTER TABLE ONLY public.node_ended
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (message_id);
 
-ALTER TABLE ONLY public.pilot_ask
-    ADD CONSTRAINT pilot_ask_pkey PRIMARY KEY (site, fingerprint);
 ALTER TABLE ONLY public.pause
     ADD CONSTRAINT pause_pkey PRIMARY KEY (kind, name);
+
+ALTER TABLE ONLY public.pilot_ask
+    ADD CONSTRAINT pilot_ask_pkey PRIMARY KEY (site, fingerprint);
 
 ALTER TABLE ONLY public.pilot_report
     ADD CONSTRAINT pilot_report_pkey PRIMARY KEY (job_id, attempt_nr);
@@ -985,6 +988,9 @@ ALTER TABLE ONLY public.schema_version
 ALTER TABLE ONLY public.seat
     ADD CONSTRAINT seat_pkey PRIMARY KEY (place);
 
+ALTER TABLE ONLY public.shared_key
+    ADD CONSTRAINT shared_key_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.site_asked
     ADD CONSTRAINT site_asked_pkey PRIMARY KEY (site, slot);
 
@@ -993,8 +999,6 @@ ALTER TABLE ONLY public.site_ended
 
 ALTER TABLE ONLY public.transition_count
     ADD CONSTRAINT transition_count_pkey PRIMARY KEY (site, span, slot, transition_id, bucket);
-ALTER TABLE ONLY public.shared_key
-    ADD CONSTRAINT shared_key_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.unanswered
     ADD CONSTRAINT unanswered_pkey PRIMARY KEY (request_id);

@@ -24,6 +24,12 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes and long codes may hold a clock or a throw of dice, and tests must be called alike in all processes."""
+    is_code = isinstance(val, str) and len(val) > 40 and " " not in val
+    return argname if is_code or isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test goes first: at the end the others would wait for it."""
     items.sort(key=lambda item: item.path.name != "test_api_document.py")

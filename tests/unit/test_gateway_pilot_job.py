@@ -110,6 +110,7 @@ def test_a_job_that_cannot_be_told_keeps_no_other_from_its_pilot() -> None:
         sites=SimpleNamespace(queues={"Q": SimpleNamespace(status="online", storage="S")}),
         claims=SimpleNamespace(acquire=claimed),
         activity=SimpleNamespace(asked=lambda _site: None, answered=lambda _filters, _jobs: None),
+        paused=frozenset(),
     )
     call: Any = SimpleNamespace(identity=SimpleNamespace(key="pilot"))
     answer = asyncio.run(acquire(gateway, call, AcquireRequest(site_name="Q", n_jobs=2)))
