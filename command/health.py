@@ -116,6 +116,8 @@ def show(report: Report) -> None:
     if report.jedi:
         waiting = (f"{one.queue} {one.messages}, read by {one.consumers}" for one in report.jedi)
         terminal.say(f"JEDI's queues: {'; '.join(waiting)}")
+    for pause in report.found.pauses:
+        terminal.say(f"paused: {pause.sentence()}", "yellow")
     say_troubles(report.trouble)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import dead_letters, jobs, log, look, operate, overview, targets
+from command import dead_letters, jobs, log, look, operate, overview, queues, targets
 from command.audit import audit
 from command.doctor import doctor
 from command.follow import tail
@@ -21,6 +21,8 @@ app = typer.Typer(help="A PanDA server as a state machine over RabbitMQ and Post
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead_letters.app, name="dead")
 app.add_typer(dead_letters.app, name="dead-letters", hidden=True)
+app.add_typer(queues.app, name="queues")
+app.command()(queues.workers)
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
 app.add_typer(targets.app, name="metrics")

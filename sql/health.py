@@ -6,11 +6,13 @@ from typing import Any
 
 from psycopg.rows import class_row
 
+from panda_fsm.pausing import Pause
 from sql.partitions import in_default
 from sql.queries import load
 from sql.session import Session
 
 _Q = load("health")
+_PAUSES = load("views_queues")["pauses"]
 _TIMEOUT_S = 10.0
 
 
@@ -41,6 +43,7 @@ class Health:
     quarantined: int = 0
     quarantined_for: str | None = None
     in_default_partitions: dict[str, int] = field(default_factory=dict)
+    pauses: list[Pause] = field(default_factory=list)
     oldest_transaction_s: float = 0.0
     oldest_transaction: str = ""
 
@@ -56,7 +59,8 @@ def health(database_url: str) -> Health:
                 cursor = connection.execute(_Q[query])
                 names = [column.name for column in cursor.description or ()]
                 values |= dict(zip(names, cursor.fetchone() or (), strict=False))
-            return Health(processes=processes, in_default_partitions=in_default(connection), **values)
+            pauses = [Pause(*row) for row in connection.execute(_PAUSES)]
+            return Health(processes=processes, pauses=pauses, in_default_partitions=in_default(connection), **values)
     finally:
         session.close()
 

@@ -1,0 +1,141 @@
+"""`panda-fsm queues` and `panda-fsm workers`: what waits, who takes it, who is alive; and how a queue is paused."""
+
+import asyncio
+import getpass
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from command import asking, terminal
+from command.settings import settings
+from command.terminal import AsJson
+from panda_fsm.views import words
+
+if TYPE_CHECKING:
+    from panda_fsm.messages import SetPause
+    from panda_fsm.views.queues import QueueNow
+    from panda_fsm.views.workers import WorkerNow
+
+app = typer.Typer(help="The broker's queues: what waits in them, who takes it, and which are paused.")
+Name = Annotated[str, typer.Argument(metavar="QUEUE", help="such as adder, as `panda-fsm queues` names it")]
+Reason = Annotated[str, typer.Option(help="why; others will ask")]
+Actor = Annotated[str | None, typer.Option(help="who does it, for the audit; else the user of this terminal")]
+Hours = Annotated[float | None, typer.Option(min=0.01, max=10_000, help="end the pause by itself after so many hours")]
+_COLUMNS = ("queue", "state", "ready", "oldest", "in", "out", "empty in", "in hand", "processes", "what")
+_OF_WORKERS = (
+    "service", "state", "host", "pid", "up", "sign", "handled", "rate", "in hand", "since", "version", "trouble",
+)  # fmt: skip
+
+
+@app.callback(invoke_without_command=True)
+def queues(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what waits in each queue, how old the oldest is and who takes it; exit code 1 when one is not well.
+
+    A queue that is paused is well.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found = asking.ask(lambda store: store.dashboards.queues.now())
+    if as_json:
+        terminal.say_json(_plain(found))
+    else:
+        terminal.show(_COLUMNS, [_cells(one) for one in found])
+    raise typer.Exit(1 if any(one.level != "ok" and one.pause is None for one in found) else 0)
+
+
+@app.command()
+def pause(name: Name, reason: Reason, hours: Hours = None, actor: Actor = None) -> None:
+    """Have its services take no more messages; they finish what they hold, and the messages stay in the broker."""
+    until = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
+    request_pause("queue", name, is_paused=True, reason=reason, until=until, actor=actor)
+
+
+@app.command()
+def resume(name: Name, reason: Reason = "", actor: Actor = None) -> None:
+    """Have its services take messages again."""
+    request_pause("queue", name, is_paused=False, reason=reason, actor=actor)
+
+
+def workers(as_json: AsJson = False) -> None:
+    """Show every process, what it has done and has in hand; exit code 1 when one is not well or none serves a queue."""
+    from command.compose import NAMES
+    from panda_fsm.views.workers import workers as judged
+
+    found = judged(asking.ask(lambda store: store.dashboards.workers.now()), NAMES)
+    if as_json:
+        terminal.say_json(_plain(found))
+    else:
+        terminal.show(_OF_WORKERS, [_of_worker(one) for one in found.rows])
+        if found.missing:
+            terminal.say(f"nobody serves {', '.join(found.missing)}", "red")
+        if len(found.programs) > 1:
+            terminal.say(f"versions side by side: {', '.join(found.programs)}", "yellow")
+    raise typer.Exit(0 if found.is_well else 1)
+
+
+def request_pause(kind: str, name: str, *, actor: str | None = None, **wanted: Any) -> None:
+    """Keep the request with its audit row; the relay sends it. Raises BadParameter for what cannot be paused."""
+    from command import sites
+    from command.compose import QUEUES
+    from panda_fsm.messages import SetPause
+    from panda_fsm.pausing import audited, refusal
+
+    config = settings()
+    who = actor or getpass.getuser()
+    try:
+        request = SetPause(kind=kind, name=name, actor=who, **wanted)  # type: ignore[arg-type]  # it is looked at
+    except ValueError as error:
+        raise typer.BadParameter(_complaint(error)) from None
+    why_not = refusal(request, QUEUES, sites.load(config.sites_file).queues if kind == "site" else ())
+    if why_not is not None:
+        raise typer.BadParameter(why_not)
+    asyncio.run(_keep(request, audited(request, who, by="command line")))
+    what = "is asked to pause" if request.is_paused else "is asked to go on"
+    terminal.say(f"{kind} {name} {what}: it hears of it within seconds of the relay")
+
+
+async def _keep(request: "SetPause", audit: Any) -> None:
+    from panda_fsm.effects import Outgoing
+    from sql.pool import Pool
+    from sql.requests import RequestStore
+
+    config = settings()
+    pool = Pool(config.database_url, "ask", 1, config.statement_timeout_s)
+    await pool.open()
+    try:
+        requests = RequestStore(pool)
+        await requests.keep([Outgoing.of(request)], (), [audit])
+        await requests.leave([request.message_id])
+    finally:
+        await pool.close()
+
+
+def _cells(one: "QueueNow") -> Sequence[Any]:
+    served = f"{one.alive} of {one.known}" if one.reader == "service" else f"{one.consumers} at {one.reader}"
+    age = words.duration(one.oldest_s)
+    rates = words.rate(one.in_per_s), words.rate(one.out_per_s)
+    older = "> " if one.was_there and one.ready else ""
+    figures = (one.ready, f"{older}{age}", *rates, words.duration(one.drain_s), one.in_hand)
+    return one.name, one.word, *figures, served, one.says
+
+
+def _of_worker(one: "WorkerNow") -> Sequence[Any]:
+    ages = words.duration(one.up_s), words.duration(one.silent_s)
+    work = one.handled, words.rate(one.per_s), one.in_hand, words.duration(one.in_hand_s)
+    return one.service, one.standing, one.host, one.pid, *ages, *work, one.program, one.trouble
+
+
+def _plain(view: Any) -> Any:
+    from gateway.dashboard.twins import plain
+
+    return plain(view)
+
+
+def _complaint(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    from panda_fsm.errors import complaint
+
+    return complaint(error) if isinstance(error, ValidationError) else str(error)
