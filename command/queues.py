@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from command import asking, terminal
+from command import asking, lists, terminal
 from command.settings import settings
 from command.terminal import AsJson
 from panda_fsm.views import words
 
 if TYPE_CHECKING:
+    from gateway.dashboard.queues import QueuesView
     from panda_fsm.messages import SetPause
     from panda_fsm.views.queues import QueueNow
     from panda_fsm.views.workers import WorkerNow
@@ -37,12 +38,12 @@ def queues(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    found = asking.ask(lambda store: store.dashboards.queues.now())
+    found = asking.ask(_queues)
     if as_json:
-        terminal.say_json(_plain(found))
+        lists.tell_json(found)
     else:
-        terminal.show(_COLUMNS, [_cells(one) for one in found])
-    raise typer.Exit(1 if any(one.level != "ok" and one.pause is None for one in found) else 0)
+        terminal.show(_COLUMNS, [_cells(one) for one in found.rows])
+    raise typer.Exit(1 if any(one.level != "ok" and one.pause is None for one in found.rows) else 0)
 
 
 @app.command()
@@ -65,7 +66,7 @@ def workers(as_json: AsJson = False) -> None:
 
     found = judged(asking.ask(lambda store: store.dashboards.workers.now()), NAMES)
     if as_json:
-        terminal.say_json(_plain(found))
+        lists.tell_json(found)
     else:
         terminal.show(_OF_WORKERS, [_of_worker(one) for one in found.rows])
         if found.missing:
@@ -112,6 +113,13 @@ async def _keep(request: "SetPause", audit: Any) -> None:
         await pool.close()
 
 
+async def _queues(store: asking.Store) -> "QueuesView":
+    from gateway.dashboard.queues import QueuesView
+
+    queues = store.dashboards.queues
+    return QueuesView(tuple(await queues.now()), tuple(await queues.pauses()))
+
+
 def _cells(one: "QueueNow") -> Sequence[Any]:
     served = f"{one.alive} of {one.known}" if one.reader == "service" else f"{one.consumers} at {one.reader}"
     age = words.duration(one.oldest_s)
@@ -125,12 +133,6 @@ def _of_worker(one: "WorkerNow") -> Sequence[Any]:
     ages = words.duration(one.up_s), words.duration(one.silent_s)
     work = one.handled, words.rate(one.per_s), one.in_hand, words.duration(one.in_hand_s)
     return one.service, one.standing, one.host, one.pid, *ages, *work, one.program, one.trouble
-
-
-def _plain(view: Any) -> Any:
-    from gateway.dashboard.twins import plain
-
-    return plain(view)
 
 
 def _complaint(error: ValueError) -> str:
