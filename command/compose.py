@@ -218,6 +218,7 @@ def _clock(config: Settings, condition: Condition) -> Iterator[Work]:
 def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     from broker.async_publisher import AsyncPublisher
     from command import metrics
+    from command.shown_settings import shown
     from gateway.access.submitting import PriorityLimits
     from gateway.config import GatewayConfig
     from gateway.serve import server
@@ -233,7 +234,7 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         hosts=tuple(name.strip() for name in config.gateway_hosts.split(",") if name.strip()),
         most_requests=config.gateway_requests, longest_wait_s=config.gateway_wait_s, drain_s=config.gateway_drain_s,
         sandbox_quota=config.sandbox_quota_mb * 1024 * 1024, services=tuple(name for name in NAMES if name != GATEWAY),
-        name_check=experiments.refusal, metrics=metrics.text,
+        name_check=experiments.refusal, metrics=metrics.text, settings=shown(config),
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s, config.further())

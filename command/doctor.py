@@ -136,10 +136,10 @@ def _partitions(config: Settings) -> Iterator[str]:
 
 def _services(config: Settings) -> Iterator[str]:
     from command.compose import NAMES
-    from command.health import troubles
+    from panda_fsm.views.health import troubles
     from sql.health import health
 
-    yield from troubles(health(config.database_url), NAMES)
+    yield from (one.says for one in troubles(health(config.database_url), NAMES))
 
 
 def _broker(config: Settings) -> Iterator[str]:

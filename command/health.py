@@ -6,18 +6,13 @@ from typing import Any
 
 from broker.inspection import Depth, depths_of_jedi
 from command import terminal
-from command.presence import SIGN_S
 from command.settings import Settings
 from panda_fsm.bindings import JEDI_REQUESTS
 from panda_fsm.errors import PandaError
-from sql.health import Health, ProcessRow, health
+from panda_fsm.views.health import Health, ProcessRow, troubles
+from sql.health import health
 from sql.migrate import latest
 from sql.required import Required
-
-_SILENT_S = 4 * SIGN_S
-_OLD_MESSAGE_S = 60.0
-_OLD_TRANSACTION_S = 300.0
-_COUNTED = 10_000
 
 
 @dataclass(slots=True)
@@ -51,40 +46,12 @@ def _look_at_database(database_url: str, services: Sequence[str]) -> Report:
             report.trouble = [missing]
         else:
             report.found = health(database_url)
-            report.trouble = list(troubles(report.found, services))
+            report.trouble = [one.says for one in troubles(report.found, services)]
     except PandaError as error:
         report.trouble = [str(error)]
     finally:
         required.close()
     return report
-
-
-def troubles(found: Health, services: Sequence[str]) -> Iterator[str]:
-    """What is not well."""
-    alive = [process for process in found.processes if process.silent_s <= _SILENT_S]
-    missing = sorted(set(services) - {process.service for process in alive})
-    if missing:
-        yield f"nobody serves {', '.join(missing)}"
-    for process in found.processes:
-        if process not in alive:
-            if not any(_replaces(one, process) for one in alive):
-                yield f"{_name(process)} gave no sign for {process.silent_s:.0f} s"
-        elif process.trouble is not None:
-            yield f"{_name(process)} for {process.trouble_s or 0:.0f} s: {process.trouble}"
-    if found.oldest_outbox_s > _OLD_MESSAGE_S:
-        yield f"{_count(found.outbox)} messages in the outbox, the oldest for {found.oldest_outbox_s:.0f} s"
-    if found.put_off:
-        yield f"{found.put_off} messages cannot be published now"
-    if found.requests:
-        yield f"{_count(found.requests)} requests are not handled, the oldest for {found.oldest_request_s:.0f} s"
-    if found.dead_letters:
-        yield f"{found.dead_letters} dead letters: panda-fsm dead ls --groups"
-    if found.quarantined:
-        yield f"{found.quarantined} jobs whose appointment cannot be kept: {found.quarantined_for}"
-    for table, rows in found.in_default_partitions.items():
-        yield f"{_count(rows)} rows in the default partition of {table}: panda-fsm partitions repair"
-    if found.oldest_transaction_s > _OLD_TRANSACTION_S:
-        yield f"a transaction is open for {found.oldest_transaction_s:.0f} s: {found.oldest_transaction}"
 
 
 def troubles_of_jedi(depths: Sequence[Depth]) -> Iterator[str]:
@@ -140,16 +107,3 @@ def say_troubles(sentences: Sequence[str]) -> None:
 
 def _process(one: ProcessRow) -> tuple[object, ...]:
     return one.service, one.host, one.pid, round(one.up_s), round(one.silent_s), one.trouble
-
-
-def _replaces(one: ProcessRow, process: ProcessRow) -> bool:
-    """Whether it was started after the other one fell silent: whoever killed that one, somebody saw to it."""
-    return (one.service, one.host) == (process.service, process.host) and one.up_s < process.silent_s
-
-
-def _name(process: ProcessRow) -> str:
-    return f"{process.service} ({process.host}, {process.pid})"
-
-
-def _count(rows: int) -> str:
-    return f"{rows}" if rows < _COUNTED else f"{_COUNTED} or more"

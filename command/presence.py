@@ -8,12 +8,10 @@ from panda_fsm.errors import PandaError
 from panda_fsm.figures import TROUBLE
 from panda_fsm.progress import Progress
 from panda_fsm.trouble import Condition
+from panda_fsm.views.health import SIGN_S
 from sql.presence import Presence
 
 log = structlog.get_logger()
-
-SIGN_S = 5.0
-"""A process shows itself so often, and at each change of its condition."""
 
 
 class Shown:

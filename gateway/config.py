@@ -18,7 +18,8 @@ class GatewayConfig:
     beside the loopback ones and `host`. No more than `most_requests` wait at once, none longer than `longest_wait_s`;
     told to end it serves on for `drain_s`. `sandbox_quota`: bytes of sandboxes that one owner may have. `services`:
     what must be served beside it, so that what it accepts is done. `name_check`: what is no name for
-    an output. `metrics`: what this process counted, as Prometheus reads it.
+    an output. `metrics`: what this process counted, as Prometheus reads it. `settings`: name, value and meaning of what
+    is in force, as operators may see it.
     """
 
     host: str
@@ -37,3 +38,4 @@ class GatewayConfig:
     services: tuple[str, ...] = ()
     name_check: NameCheck = any_name
     metrics: Callable[[], bytes] = bytes
+    settings: tuple[tuple[str, str, str], ...] = ()

@@ -46,7 +46,7 @@ class Gateway:
         self.readiness = Readiness(store, publisher, config.needed_schema, config.services)
         self.reports = Reports(store.requests, self.requests)
         self.job_ids = JobIds(store.requests)
-        self.board = Board(store.dashboard, config, sites)
+        self.board = Board(store.dashboard, publisher, config, sites)
         self.events = Events(store.dashboard.marks.now)
 
     async def open(self) -> None:

@@ -1,5 +1,6 @@
 """What people look at, by subject, over connections of its own: no page takes one from those who work."""
 
+from sql.health import HealthReads
 from sql.pool import Pool
 from sql.views.audit import AuditReads
 from sql.views.dead_letters import DeadLetterReads
@@ -8,6 +9,7 @@ from sql.views.job_list import JobListReads
 from sql.views.marks import Marks
 from sql.views.queues import QueueReads
 from sql.views.steps import StepReads
+from sql.views.system import SystemReads
 from sql.views.workers import WorkerReads
 
 CONNECTIONS = 2
@@ -22,12 +24,14 @@ class DashboardStore:
         self._pool = Pool(database_url, name, CONNECTIONS, _TIMEOUT_S, by_index=False)
         self.audit = AuditReads(self._pool)
         self.flow = FlowViews(self._pool)
+        self.health = HealthReads(self._pool)
         self.job_list = JobListReads(self._pool)
         self.queues = QueueReads(self._pool)
         self.workers = WorkerReads(self._pool)
         self.dead_letters = DeadLetterReads(self._pool)
         self.marks = Marks(self._pool)
         self.steps = StepReads(self._pool)
+        self.system = SystemReads(self._pool)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""

@@ -1,51 +1,21 @@
 """What an operator wants to know of a running system, in a few quick looks at the database."""
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.rows import class_row
-
 from panda_fsm.pausing import Pause
-from sql.partitions import in_default
+from panda_fsm.views.health import Health, ProcessRow
+from sql.partitions import IN_DEFAULT, MOST_COUNTED
+from sql.pool import Pool
 from sql.queries import load
 from sql.session import Session
 
 _Q = load("health")
 _PAUSES = load("views_queues")["pauses"]
 _TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessRow:
-    """A process as it shows itself; ages in seconds."""
-
-    service: str
-    host: str
-    pid: int
-    up_s: float
-    silent_s: float
-    trouble: str | None
-    trouble_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """The processes, and what waits, grew or got stuck."""
-
-    processes: list[ProcessRow] = field(default_factory=list)
-    outbox: int = 0
-    oldest_outbox_s: float = 0.0
-    put_off: int = 0
-    requests: int = 0
-    oldest_request_s: float = 0.0
-    dead_letters: int = 0
-    quarantined: int = 0
-    quarantined_for: str | None = None
-    in_default_partitions: dict[str, int] = field(default_factory=dict)
-    pauses: list[Pause] = field(default_factory=list)
-    oldest_transaction_s: float = 0.0
-    oldest_transaction: str = ""
+_MOST = {"most": MOST_COUNTED}
+_LOOKS = (_Q["processes"], _Q["figures"], IN_DEFAULT, _Q["oldest_transaction"], _PAUSES)
+Rows = list[tuple[Any, ...]]
 
 
 def health(database_url: str) -> Health:
@@ -53,14 +23,7 @@ def health(database_url: str) -> Health:
     session = Session(database_url, "health", _TIMEOUT_S)
     try:
         with session.use() as connection:
-            processes = connection.cursor(row_factory=class_row(ProcessRow)).execute(_Q["processes"]).fetchall()
-            values: dict[str, Any] = {}
-            for query in ("outbox", "requests", "dead_letters", "quarantined", "oldest_transaction"):
-                cursor = connection.execute(_Q[query])
-                names = [column.name for column in cursor.description or ()]
-                values |= dict(zip(names, cursor.fetchone() or (), strict=False))
-            pauses = [Pause(*row) for row in connection.execute(_PAUSES)]
-            return Health(processes=processes, pauses=pauses, in_default_partitions=in_default(connection), **values)
+            return _health(*(connection.execute(look, _MOST).fetchall() for look in _LOOKS))
     finally:
         session.close()
 
@@ -74,3 +37,26 @@ def now(database_url: str) -> datetime:
             return found[0] if found else datetime.now(UTC)
     finally:
         session.close()
+
+
+class HealthReads:
+    """The same, looked at again and again. Raises TransientError while the database is away or too slow."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def now(self) -> Health:
+        """Look once."""
+        async with self._pool.connection() as connection:
+            return _health(*[await (await connection.execute(look, _MOST)).fetchall() for look in _LOOKS])
+
+
+def _health(processes: Rows, figures: Rows, in_default: Rows, transactions: Rows, pauses: Rows) -> Health:
+    """Of the answers to the looks."""
+    ((outbox, oldest_outbox_s, put_off, requests, oldest_request_s, letters, quarantined, quarantined_for),) = figures
+    ((oldest_transaction_s, oldest_transaction),) = transactions
+    return Health(
+        [ProcessRow(*row) for row in processes], outbox, oldest_outbox_s, put_off, requests, oldest_request_s, letters,
+        quarantined, quarantined_for, {parent: rows for parent, rows in in_default if rows}, oldest_transaction_s,
+        oldest_transaction, [Pause(*row) for row in pauses],
+    )  # fmt: skip

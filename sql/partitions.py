@@ -18,11 +18,12 @@ KEYS = {
     "job_sample": "slot",
 }  # fmt: skip
 """The partitioned tables and the column by whose month."""
-_MOST_COUNTED = 10_000
-_IN_DEFAULT = sql.SQL(" UNION ALL ").join(
+MOST_COUNTED = 10_000
+IN_DEFAULT = sql.SQL(" UNION ALL ").join(
     sql.SQL(_Q["in_default"]).format(parent=sql.Literal(parent), default=sql.Identifier(f"{parent}_default"))
     for parent in KEYS
 )
+"""The tables, and how many rows their default partitions hold, as far as they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ def partitions(database_url: str) -> list[Partition]:
         session.close()
 
 
-def in_default(connection: psycopg.Connection, most: int = _MOST_COUNTED) -> dict[str, int]:
+def in_default(connection: psycopg.Connection, most: int = MOST_COUNTED) -> dict[str, int]:
     """The tables whose default partition holds rows, and how many, as far as they are counted."""
-    return {parent: rows for parent, rows in connection.execute(_IN_DEFAULT, {"most": most}) if rows}
+    return {parent: rows for parent, rows in connection.execute(IN_DEFAULT, {"most": most}) if rows}
 
 
 def repair(database_url: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway.config import GatewayConfig
-from gateway.dashboard.ports import DashboardStore
+from gateway.dashboard.ports import DashboardStore, Publisher
 from panda_fsm.sites import Sites
 
 Seen = TypeVar("Seen")
@@ -24,8 +24,9 @@ class _Look:
 class Board:
     """The parts that pages need, and the views of the last second."""
 
-    def __init__(self, store: DashboardStore, config: GatewayConfig, sites: Sites) -> None:
+    def __init__(self, store: DashboardStore, publisher: Publisher, config: GatewayConfig, sites: Sites) -> None:
         self.store = store
+        self.publisher = publisher
         self.config = config
         self.sites = sites
         self._looks: dict[Hashable, _Look] = {}

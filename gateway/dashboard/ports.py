@@ -10,8 +10,10 @@ from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.flow import FlowNow, HopNow, Series
+from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
 from panda_fsm.views.queues import Cause, Hour, QueueNow
+from panda_fsm.views.system import Database
 from panda_fsm.views.workers import WorkerNow
 
 
@@ -78,6 +80,31 @@ class Marks(Protocol):
         """Topic and mark; what is looked at has changed where the mark is another than before."""
 
 
+class HealthReads(Protocol):
+    """Whether it is well."""
+
+    async def now(self) -> Health:
+        """Look once."""
+
+
+class SystemReads(Protocol):
+    """The database itself."""
+
+    async def database(self) -> Database:
+        """What it says of itself."""
+
+
+class Publisher(Protocol):
+    """The broker, as this gateway meets it."""
+
+    @property
+    def is_connected(self) -> bool: ...
+    @property
+    def is_blocked(self) -> bool: ...
+    @property
+    def trouble(self) -> str | None: ...
+
+
 class DashboardStore(Protocol):
     """The reads of the dashboards, an attribute a subject."""
 
@@ -89,7 +116,14 @@ class DashboardStore(Protocol):
     def job_list(self) -> JobListReads: ...
     @property
     def queues(self) -> QueueReads: ...
+    def health(self) -> HealthReads: ...
     @property
-    def workers(self) -> WorkerReads: ...
+    def job_list(self) -> JobListReads: ...
     @property
     def marks(self) -> Marks: ...
+    @property
+    def queues(self) -> QueueReads: ...
+    @property
+    def system(self) -> SystemReads: ...
+    @property
+    def workers(self) -> WorkerReads: ...

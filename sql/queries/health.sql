@@ -8,22 +8,22 @@ SELECT service, host, pid,
     extract(epoch FROM now() - trouble_since)::float8 AS trouble_s
 FROM process ORDER BY service, host, pid
 
--- name: outbox
-SELECT count(*) AS outbox, count(*) FILTER (WHERE tries > 0) AS put_off,
-    coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_outbox_s
-FROM (SELECT tries, created_at FROM outbox ORDER BY message_id LIMIT 10000) AS oldest
-
--- name: requests
-SELECT count(*) AS requests, coalesce(extract(epoch FROM now() - min(accepted_at)), 0)::float8 AS oldest_request_s
-FROM (SELECT accepted_at FROM request ORDER BY message_id LIMIT 10000) AS oldest
-WHERE accepted_at < now() - interval '1 minute'
-
--- name: dead_letters
-SELECT count(*) AS dead_letters FROM dead_letter WHERE status = 'open'
-
--- name: quarantined
-SELECT count(*) AS quarantined, mode() WITHIN GROUP (ORDER BY trouble) AS quarantined_for
-FROM job_deadline WHERE trouble IS NOT NULL
+-- name: figures
+SELECT o.*, r.*, d.*, q.*
+FROM (
+    SELECT count(*) AS outbox, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_outbox_s,
+        count(*) FILTER (WHERE tries > 0) AS put_off
+    FROM (SELECT tries, created_at FROM outbox ORDER BY message_id LIMIT 10000) AS oldest
+) AS o, (
+    SELECT count(*) AS requests, coalesce(extract(epoch FROM now() - min(accepted_at)), 0)::float8 AS oldest_request_s
+    FROM (SELECT accepted_at FROM request ORDER BY message_id LIMIT 10000) AS oldest
+    WHERE accepted_at < now() - interval '1 minute'
+) AS r, (
+    SELECT count(*) AS dead_letters FROM dead_letter WHERE status = 'open'
+) AS d, (
+    SELECT count(*) AS quarantined, mode() WITHIN GROUP (ORDER BY trouble) AS quarantined_for
+    FROM job_deadline WHERE trouble IS NOT NULL
+) AS q
 
 -- name: oldest_transaction
 -- What keeps dead rows from being removed: the queue tables grow slow behind it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from broker.inspection import Depth
 from broker.policies import MOST_MESSAGES
-from command.health import troubles, troubles_of_jedi
-from sql.health import Health, ProcessRow
+from command.health import troubles_of_jedi
+from panda_fsm.views.health import Health, ProcessRow, troubles
 
 
 def process(service: str = "closer", pid: int = 1, *, up_s: float = 1000, silent_s: float = 1) -> ProcessRow:
@@ -15,7 +15,7 @@ def process(service: str = "closer", pid: int = 1, *, up_s: float = 1000, silent
 
 def judged(*processes: ProcessRow) -> list[str]:
     """What is not well with these, where only a closer is needed."""
-    return list(troubles(Health(list(processes)), ["closer"]))
+    return [one.says for one in troubles(Health(processes), ["closer"])]
 
 
 def test_one_that_shows_itself_is_well() -> None:
@@ -41,8 +41,8 @@ def test_one_of_another_host_replaces_nobody() -> None:
 
 
 def test_more_than_is_counted_is_said_so() -> None:
-    found = Health([process()], outbox=10_000, oldest_outbox_s=61)
-    assert list(troubles(found, [])) == ["10000 or more messages in the outbox, the oldest for 61 s"]
+    found = Health((process(),), outbox=10_000, oldest_outbox_s=61)
+    assert [one.says for one in troubles(found, [])] == ["10000 or more messages in the outbox, the oldest for 61 s"]
 
 
 def test_a_queue_of_jedi_that_nobody_reads_or_that_overflows_is_told() -> None:
