@@ -93,7 +93,7 @@ def forgetting(config: Settings) -> Iterator[Duty]:
         "jedi_jobs": config.retain_jedi_days,
         "transition_counts": FLOW_DAYS,
         "error_counts": FLOW_DAYS,
-        "sites_ended": 2,
+        "sites_ended": FLOW_DAYS,
         "nodes_ended": 2,
         "sites_asked": 2,
         "pilot_asks": 7,

@@ -766,6 +766,7 @@ WITH (fillfactor='70');
 
 CREATE TABLE public.site_ended (
     site text NOT NULL,
+    span smallint NOT NULL,
     slot timestamp with time zone NOT NULL,
     finished integer NOT NULL,
     failed integer NOT NULL,
@@ -995,7 +996,7 @@ ALTER TABLE ONLY public.site_asked
     ADD CONSTRAINT site_asked_pkey PRIMARY KEY (site, slot);
 
 ALTER TABLE ONLY public.site_ended
-    ADD CONSTRAINT site_ended_pkey PRIMARY KEY (site, slot);
+    ADD CONSTRAINT site_ended_pkey PRIMARY KEY (site, span, slot);
 
 ALTER TABLE ONLY public.transition_count
     ADD CONSTRAINT transition_count_pkey PRIMARY KEY (site, span, slot, transition_id, bucket);
@@ -1125,7 +1126,7 @@ CREATE INDEX seat_job ON public.seat USING btree (job_id);
 
 CREATE INDEX site_asked_slot ON public.site_asked USING btree (slot);
 
-CREATE INDEX site_ended_slot ON public.site_ended USING btree (slot);
+CREATE INDEX site_ended_slot ON public.site_ended USING btree (span, slot);
 
 CREATE INDEX transition_count_slot ON public.transition_count USING btree (span, slot);
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
+from panda_fsm.views.errors import ErrorsView, ErrorsWanted
 from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
@@ -22,6 +23,13 @@ class AuditReads(Protocol):
 
     async def entries(self, wanted: AuditWanted) -> Part[AuditEntry]:
         """Deeds, the newest first."""
+
+
+class ErrorViews(Protocol):
+    """Errors of jobs that ended badly."""
+
+    async def errors(self, wanted: ErrorsWanted) -> ErrorsView:
+        """The most frequent errors since the begin of an hour."""
 
 
 class FlowViews(Protocol):
@@ -110,6 +118,8 @@ class DashboardStore(Protocol):
 
     @property
     def audit(self) -> AuditReads: ...
+    @property
+    def errors(self) -> ErrorViews: ...
     @property
     def flow(self) -> FlowViews: ...
     @property

@@ -21,19 +21,20 @@ CREATE TABLE history_counted (
 );
 INSERT INTO history_counted (until) VALUES (now());
 
--- How jobs ended at a site, by minutes, and on a worker node, by ten minutes. `waited_s`: of those given to pilots, in
--- activated.
+-- How jobs ended at a site, by minutes and hours, and on a worker node, by ten minutes. `waited_s`: of those given to
+-- pilots, in activated.
 CREATE TABLE site_ended (
     site text NOT NULL,
+    span smallint NOT NULL,
     slot timestamptz NOT NULL,
     finished integer NOT NULL,
     failed integer NOT NULL,
     stopped integer NOT NULL,
     given integer NOT NULL,
     waited_s double precision NOT NULL,
-    PRIMARY KEY (site, slot)
+    PRIMARY KEY (site, span, slot)
 ) WITH (fillfactor = 70);
-CREATE INDEX site_ended_slot ON site_ended (slot);
+CREATE INDEX site_ended_slot ON site_ended (span, slot);
 CREATE TABLE node_ended (
     site text NOT NULL,
     slot timestamptz NOT NULL,

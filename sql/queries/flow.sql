@@ -61,12 +61,13 @@ WITH step AS MATERIALIZED (
     ON CONFLICT (site, span, slot, transition_id, bucket) DO UPDATE
     SET jobs = t.jobs + excluded.jobs, seconds = t.seconds + excluded.seconds
 ), ended AS (
-    INSERT INTO site_ended AS e (site, slot, finished, failed, stopped, given, waited_s)
-    SELECT site, date_bin('1 min', at, 'epoch'), count(*) FILTER (WHERE destination = 'finished'),
+    INSERT INTO site_ended AS e (site, span, slot, finished, failed, stopped, given, waited_s)
+    SELECT site, span, date_bin(make_interval(secs => span), at, 'epoch'), count(*) FILTER (WHERE destination = 'finished'),
         count(*) FILTER (WHERE destination = 'failed'), count(*) FILTER (WHERE destination IN ('closed', 'cancelled')),
         count(*) FILTER (WHERE destination = 'sent'), coalesce(sum(seconds) FILTER (WHERE destination = 'sent'), 0)
-    FROM known WHERE destination IN ('finished', 'failed', 'closed', 'cancelled', 'sent') GROUP BY 1, 2
-    ON CONFLICT (site, slot) DO UPDATE
+    FROM known CROSS JOIN (VALUES (60), (3600)) AS g(span)
+    WHERE destination IN ('finished', 'failed', 'closed', 'cancelled', 'sent') GROUP BY 1, 2, 3
+    ON CONFLICT (site, span, slot) DO UPDATE
     SET finished = e.finished + excluded.finished, failed = e.failed + excluded.failed,
         stopped = e.stopped + excluded.stopped, given = e.given + excluded.given, waited_s = e.waited_s + excluded.waited_s
 ), by_node AS (

@@ -129,8 +129,13 @@ DELETE FROM error_count WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM error_count WHERE hour < now() - make_interval(days => %(days)s) ORDER BY hour LIMIT %(limit)s))
 
 -- name: forget_sites_ended
+-- Minutes for two days.
 DELETE FROM site_ended WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM site_ended WHERE slot < now() - make_interval(days => %(days)s) ORDER BY slot LIMIT %(limit)s))
+    SELECT old.ctid FROM (VALUES (60, interval '2 days'), (3600, make_interval(days => %(days)s))) AS kept(span, age)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM site_ended WHERE span = kept.span AND slot < now() - kept.age ORDER BY slot
+        LIMIT %(limit)s) AS old
+    LIMIT %(limit)s))
 
 -- name: forget_nodes_ended
 DELETE FROM node_ended WHERE ctid = ANY(ARRAY(

@@ -119,7 +119,8 @@ def test_how_jobs_ended_is_counted_by_site_and_node_and_of_jobs_in_the_archive_t
     walk(jobs, 4, (90, 80, 60, 50, 40), LOST)
     count_from(jobs, clock)
     ended = "SELECT sum(finished)::int, sum(failed)::int, sum(given)::int, round(sum(waited_s))::int FROM site_ended"
-    assert jobs.rows(f"{ended} WHERE site = %s", (factories.QUEUE,)) == [(3, 1, 4, 80)]
+    for span in (60, 3600):
+        assert jobs.rows(f"{ended} WHERE site = %s AND span = %s", (factories.QUEUE, span)) == [(3, 1, 4, 80)]
     assert jobs.rows("SELECT node, sum(finished)::int, sum(failed)::int FROM node_ended GROUP BY 1") == [("wn-1", 2, 0)]
 
 

@@ -55,7 +55,8 @@ ROWS = {
     " ('78', 3600, now() - interval '8 days', 1, 1, 1, 1)",
     "error_counts": "INSERT INTO error_count VALUES ({old}, '', '77', '', 1, 1, now(), now(), '', 1),"
     " (now(), '', '78', '', 1, 1, now(), now(), '', 1)",
-    "sites_ended": "INSERT INTO site_ended VALUES ('77', {old}, 1, 1, 1, 1, 1), ('78', now(), 1, 1, 1, 1, 1)",
+    "sites_ended": "INSERT INTO site_ended VALUES ('77', 3600, {old}, 1, 1, 1, 1, 1),"
+    " ('77', 60, now() - interval '49 h', 1, 1, 1, 1, 1), ('78', 3600, now() - interval '8 days', 1, 1, 1, 1, 1)",
     "nodes_ended": "INSERT INTO node_ended VALUES ('77', {old}, '', 1, 1), ('78', now(), '', 1, 1)",
     "sites_asked": "INSERT INTO site_asked VALUES ('77', {old}, 1, 1, 1), ('78', now(), 1, 1, 1)",
     "pilot_asks": "INSERT INTO pilot_ask VALUES ('77', gen_random_uuid(), '{}', {old}, 1, 1),"
