@@ -159,7 +159,10 @@ def _consumer(queue: str, config: Settings, condition: Condition, progress: Prog
     publisher = BrokerPublisher(config.broker_url, queue, condition, config.further())
     publisher.start()
     try:
-        processor = Processor(service, store, publisher, config.confirm_timeout_s, condition=condition, queue=queue)
+        processor = Processor(
+            service, store, publisher, config.confirm_timeout_s, condition=condition, queue=queue,
+            log_steps=config.log_steps,
+        )  # fmt: skip
         size = min(filter(None, (served.held, service.batch_limit, config.batch_size)))
         yield BatchConsumer(
             config.broker_url, queue, size, processor.handle,
@@ -235,6 +238,7 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         most_requests=config.gateway_requests, longest_wait_s=config.gateway_wait_s, drain_s=config.gateway_drain_s,
         sandbox_quota=config.sandbox_quota_mb * 1024 * 1024, services=tuple(name for name in NAMES if name != GATEWAY),
         name_check=experiments.refusal, metrics=metrics.text, settings=shown(config),
+        access_log=config.access_log, log_steps=config.log_steps,
     )  # fmt: skip
     store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s, config.further())

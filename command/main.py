@@ -106,7 +106,7 @@ def docs(
         typer.echo(f"stale: {', '.join([*stale, *map(str, gone)])}; run `make docs`", err=True)
         raise typer.Exit(1)
     for name, text in stale.items():
-        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
         typer.echo(f"wrote {directory / name}")
     for path in gone:

@@ -106,6 +106,10 @@ class Settings(BaseSettings):
     )  # fmt: skip
     metrics_host: str = Field("127.0.0.1", description="address on which they do")
     log_level: Level = Field("info", description="debug, info, warning or error")
+    log_steps: bool = Field(False, description="each step of a job is a line of the log")
+    access_log: bool = Field(
+        False, description="each request to a gateway is a line of the log, but for health checks and metrics"
+    )
     log_json: bool = Field(True, description="log lines as JSON; false for people")
     log_files: str = Field(
         ".run/log/*.log",

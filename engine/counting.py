@@ -1,4 +1,4 @@
-"""What a worker's batches did, counted once a batch and only when it is committed."""
+"""What a worker's batches did: counted once a batch, when it is committed, and written down where it went wrong."""
 
 import time
 from collections import Counter
@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from engine import journal
 from engine.blame import Blame
 from engine.receive import Received
 from panda_fsm import figures
-from panda_fsm.effects import Effects
+from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import made_at
@@ -29,8 +30,12 @@ def handled(received: Sequence[Received], effects: Effects) -> int:
 class Counted:
     """The batches of one queue."""
 
-    def __init__(self, queue: str, blame: Blame, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, queue: str, blame: Blame, log_steps: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`log_steps`: each step is a line of the log, too."""
         self._queue = queue
+        self._log_steps = log_steps
         self._of_queue = (queue,)
         self._clock = clock
         figures.BREAKER.watch(blame, lambda its: its.is_open, self._of_queue)
@@ -54,12 +59,17 @@ class Counted:
         if effects.ignored:
             figures.IGNORED.add(self._of_queue, effects.ignored)
         self._note_age(received)
+        journal.went_wrong(effects)
         if effects.history:
             self._note_steps(effects)
+            if self._log_steps:
+                journal.steps(effects)
 
-    def left(self, messages: int) -> None:
-        """So many messages go to the broker by the relay."""
-        figures.LEFT.add(self._of_queue, messages)
+    def left(self, outgoing: Sequence[Outgoing], confirmed: Sequence[Outgoing]) -> None:
+        """What was not confirmed goes to the broker by the relay."""
+        figures.LEFT.add(self._of_queue, len(outgoing) - len(confirmed))
+        there = {message.message_id for message in confirmed}
+        journal.left([message.message_id for message in outgoing if message.message_id not in there])
 
     def _note_age(self, received: Sequence[Received]) -> None:
         now = time.time()

@@ -9,6 +9,7 @@ import structlog
 
 from panda_fsm import delays
 from panda_fsm.figures import RELAYED
+from panda_fsm.log_ids import few
 from panda_fsm.messages import cut
 from panda_fsm.ports import Published, Publisher, Unsent
 from panda_fsm.trouble import HOPELESS_FOR_S, UNSENT_FOR_S, Backoff, Breaker, Condition
@@ -106,7 +107,8 @@ class Relay:
                 self._condition.note("publishing", None)
             self._settle(part, published)
             RELAYED.add((name,), len(published.confirmed))
-            log.info("relayed", source=name, messages=len(published.confirmed), of=len(part.unsent))
+            ids = few(message.message_id for message in published.confirmed)
+            log.info("relayed", source=name, messages=len(published.confirmed), of=len(part.unsent), message_ids=ids)
         self._adapt(published, len(part.unsent))
         return bool(published.confirmed or published.refused or published.returned) or published.lost is not None
 

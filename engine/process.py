@@ -28,6 +28,7 @@ from panda_fsm.effects import Effects
 from panda_fsm.errors import PoisonError, TransientError
 from panda_fsm.handler import Delivery, Item, Service
 from panda_fsm.jobs.job import Job
+from panda_fsm.log_ids import few
 from panda_fsm.messages import KEPT_REQUESTS, cut, id_of
 from panda_fsm.outcomes import Defer
 from panda_fsm.ports import Publisher, Store, Transaction
@@ -62,6 +63,7 @@ class Processor:
         clock: Callable[[], float] = time.monotonic,
         condition: Condition | None = None,
         queue: str = "",
+        log_steps: bool = False,
     ) -> None:
         self._service = service
         self._store = store
@@ -71,7 +73,7 @@ class Processor:
         self._born = clock()
         self._condition = condition or Condition()
         self._blame = Blame(clock)
-        self._counted = Counted(queue or service.name, self._blame)
+        self._counted = Counted(queue or service.name, self._blame, log_steps)
         self._probes = 0
         self._held = 0
         self._asked: Sequence[Item[Any]] = ()
@@ -109,7 +111,8 @@ class Processor:
             if len(deliveries) == 1:
                 self._judge(deliveries[0], error, kind)
                 return
-            log.warning("batch_bisected", size=len(deliveries), error=repr(error))
+            ids = few(filter(None, map(id_of, (one.body for one in deliveries))))
+            log.warning("batch_bisected", size=len(deliveries), error=repr(error), message_ids=ids)
             middle = len(deliveries) // 2
             self._handle(deliveries[:middle])
             self._handle(deliveries[middle:])
@@ -275,15 +278,13 @@ class Processor:
             return
         confirmed = self._publisher.publish(effects.outgoing, self._confirm_timeout_s).confirmed
         if len(confirmed) < len(effects.outgoing):
-            log.warning("left_to_relay", messages=len(effects.outgoing) - len(confirmed))
-            self._counted.left(len(effects.outgoing) - len(confirmed))
+            self._counted.left(effects.outgoing, confirmed)
         if confirmed:
             with contextlib.suppress(TransientError):  # all is committed; the relay publishes again, harmlessly
                 self._store.forget_published([message.message_id for message in confirmed])
 
     def _bury(self, delivery: Delivery, reason: str, error: Exception | None = None) -> None:
         """Keep the message with its reason and traceback instead of blocking the queue."""
-        log.error("dead_letter", queue=delivery.queue, reason=reason)
         effects = Effects()
         trace = "".join(traceback.format_exception(error)) if error else None
         effects.dead_letters.append(to_dead_letter(delivery, reason, trace))

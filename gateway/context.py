@@ -38,7 +38,7 @@ class Gateway:
         self._publishing = Publishing(publisher, store.requests.leave)
         self._pulse = Pulse(store.requests)
         self.activity = Activity(store.requests)
-        self.claims = Claims(store.claims, self._publishing)
+        self.claims = Claims(store.claims, self._publishing, config.log_steps)
         self.paused = PausedSites(store.claims)
         self.requests = Requests(store.requests, self._publishing)
         self.idempotency = Idempotency(store.repeats, self._publishing)

@@ -46,15 +46,15 @@ def set_up() -> None:
             _once(client.stem, _digest(client), partial(_install_client, client))
 
 
-def system_packages(with_browser: bool) -> None:
+def system_packages(for_tests: bool) -> None:
     """Install the Debian packages that are missing: what running the system needs, and what its tests do."""
     needs = list(debian.PILOT_TOOLS)
     if "PANDA_FSM_DATABASE_URL" not in os.environ:
         needs.append(debian.POSTGRESQL)
     if "PANDA_FSM_BROKER_URL" not in os.environ:
         needs.append(debian.RABBITMQ)
-    if with_browser:
-        needs.append(debian.BROWSER)
+    if for_tests:
+        needs += [debian.BROWSER, debian.PROMETHEUS]
     debian.ensure(needs)
 
 

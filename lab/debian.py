@@ -68,6 +68,8 @@ POSTGRESQL = Need("postgresql", lambda: postgres_bin() is not None)
 RABBITMQ = Need("rabbitmq-server", lambda: rabbitmq_server() is not None)
 # Tests look at pages with it.
 BROWSER = Need("chromium", lambda: chromium() is not None)
+# Rules of alerts are tested with its promtool; its server is never started.
+PROMETHEUS = Need("prometheus", command("promtool"))
 # The pilot runs its payloads with unshare and transfers with curl; it looks at processes with ps.
 PILOT_TOOLS = (
     Need("util-linux", command("unshare")),

@@ -10,6 +10,7 @@ import structlog
 
 from panda_fsm.jobs.appointments import Appointed, Due, appoint
 from panda_fsm.jobs.facts import Limits
+from panda_fsm.log_ids import few
 from panda_fsm.trouble import Condition
 from periodic.schedule import Duty, Portion
 
@@ -95,7 +96,7 @@ class Deadlines:
         overdue = [due.jobs[job_id] for job_id, one in appointed.items() if one.overdue]
         if overdue:
             states = sorted({job.state.value for job in overdue})
-            log.info("deadlines_passed", jobs=len(overdue), states=states)
+            log.info("deadlines_passed", jobs=len(overdue), states=states, job_ids=few(job.job_id for job in overdue))
         if put_off:
             log.error("too_many_losses", put_off=put_off, waiting=self._losses.waiting)
 

@@ -149,6 +149,8 @@ class Door:
         route = _NO_ROUTE if served is None else served.route.path
         figures.REQUESTS.add((route, str(response.status_code)))
         figures.REQUEST_SECONDS.observe(time.monotonic() - began, (route,))
+        if self._gateway.config.access_log and not (served is not None and served.route.is_health):
+            JOURNAL.answered(scope, response.status_code, began)
 
 
 def _not_served(scope: Scope, methods: Mapping[str, _Served]) -> Answer:

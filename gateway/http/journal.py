@@ -27,6 +27,14 @@ class Journal:
             duration_ms=round((time.monotonic() - began) * 1000, 1),
         )  # fmt: skip
 
+    def answered(self, scope: MutableMapping[str, Any], status: int, began: float) -> None:
+        """Any request, where that is wanted; as many lines as there are requests."""
+        peer = scope.get("client")
+        log.info(
+            "request", method=scope.get("method", ""), path=str(scope.get("path", ""))[:200], status=status,
+            peer=f"{peer[0]}:{peer[1]}" if peer else "", duration_ms=round((time.monotonic() - began) * 1000, 1),
+        )  # fmt: skip
+
     def refused_in_part(self, scope: MutableMapping[str, Any], reason: str) -> None:
         """The same of a part of what was asked, where the answer as a whole is none."""
         path = str(scope.get("path", ""))[:200]

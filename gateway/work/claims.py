@@ -16,6 +16,7 @@ from panda_fsm.descriptions import JobDescription
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.figures import TRANSITIONS
+from panda_fsm.log_ids import few
 
 log = structlog.get_logger()
 
@@ -48,8 +49,10 @@ class Claims:
     What was claimed for somebody who has gone meanwhile is given back at once.
     """
 
-    def __init__(self, store: ClaimStore, publishing: Publishing) -> None:
+    def __init__(self, store: ClaimStore, publishing: Publishing, log_steps: bool = False) -> None:
+        """`log_steps`: each step is a line of the log."""
         self._store = store
+        self._log_steps = log_steps
         self._publishing = publishing
         self._lanes: Lanes[str, _Request, list[JobDescription]] = Lanes(self._claim, _MAX_REQUESTS)
         self._published: Coalescer[str, None] = Coalescer(self._forget, 1000, gather_s=_FORGET_AFTER_S)
@@ -128,6 +131,7 @@ class Claims:
         for (request, seat), job in zip(ordered, claim.jobs, strict=True):
             if job is not None:
                 request.given.append(Given(seat, job))
+                self._note(_CLAIMED, request.given[-1])
         empty = [place for place, job in zip(ordered, claim.jobs, strict=True) if job is None]
         for request, seat in empty:
             request.is_held = request.is_held or seat.cause in claim.held
@@ -149,17 +153,27 @@ class Claims:
             if not given:
                 return
             if pause is None or not all(isinstance(error, TransientError) for error in errors):
-                log.warning("jobs_not_given_back", error=str(errors[0]), jobs=[one.job.job_id for one in given])
+                log.warning("jobs_not_given_back", error=str(errors[0]), job_ids=[one.job.job_id for one in given])
                 return
             await asyncio.sleep(pause)
 
     async def _give_back(self, given: Sequence[Given]) -> list[Exception | None]:
         back = await self._store.give_back(given)
         TRANSITIONS.add(_GIVEN_BACK, len(back.events))
+        for one in given:
+            if one.job.job_id not in back.locked:
+                self._note(_GIVEN_BACK, one)
         self._publishing.publish(back.events, self._forget_confirmed)
-        log.info("jobs_given_back", jobs=len(back.events), asked=len(given), locked=len(back.locked))
+        job_ids = few(one.job.job_id for one in given)
+        log.info("jobs_given_back", jobs=len(back.events), asked=len(given), locked=len(back.locked), job_ids=job_ids)
         held = TransientError("somebody looks at it")
         return [held if one.job.job_id in back.locked else None for one in given]
+
+    def _note(self, step: tuple[str, str, str], given: Given) -> None:
+        if self._log_steps:
+            source, destination, _ = step
+            said = {"from": source, "to": destination, "version": given.job.columns["version"]}
+            log.info("step", job_id=given.job.job_id, message_id=given.seat.cause, **said)
 
     async def _forget_confirmed(self, events: Sequence[Outgoing]) -> None:
         """What was not confirmed stays in the outbox for the relay."""

@@ -162,7 +162,8 @@ def _sorted_out(request: TransferRequested, problems: dict[_Errand, tuple[Proble
             moved.problems[file.lfn] = problem
     if moved.problems:
         why = _reason(why for _, why in moved.problems.values())
-        log.warning("not_moved", block=request.block, files=len(moved.problems), of=len(request.files), why=why)
+        files = {"files": len(moved.problems), "of": len(request.files)}
+        log.warning("not_moved", block=request.block, **files, why=why, message_id=request.message_id)
     return moved
 
 

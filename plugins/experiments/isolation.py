@@ -235,7 +235,7 @@ class Isolated:
             self._say(next(iter(asked.troubles.values()), _NO_PLAN))
         if asked.troubles:
             why = cut(next(iter(asked.troubles.values())))
-            log.warning("jobs_put_off", experiment=self._name, jobs=len(asked.troubles), of=len(asked.jobs), why=why)
+            log.warning("jobs_put_off", experiment=self._name, jobs=[*asked.troubles][:50], of=len(asked.jobs), why=why)
 
     def _try_whether_it_hangs(self, jobs: Sequence[Job], question: Question) -> None:
         """One job a minute, in a thread that nobody waits for: an answer in time says that it works again."""

@@ -24,6 +24,18 @@ FROM (SELECT accepted_at FROM request ORDER BY message_id LIMIT 1000) AS oldest
 -- name: panda_dead_letters_open
 SELECT queue, count(*)::float8 FROM dead_letter WHERE status = 'open' GROUP BY queue
 
+-- name: panda_queue_messages
+SELECT queue, ready::float8 FROM queue_sample
+WHERE ready IS NOT NULL AND at = (SELECT max(at) FROM queue_sample WHERE at > now() - interval '1 minute')
+
+-- name: panda_queue_consumers
+SELECT queue, consumers::float8 FROM queue_sample
+WHERE ready IS NOT NULL AND at = (SELECT max(at) FROM queue_sample WHERE at > now() - interval '1 minute')
+
+-- name: panda_queue_oldest_seconds
+SELECT queue, coalesce(extract(epoch FROM now() - oldest_at), 0)::float8 FROM queue_sample
+WHERE ready IS NOT NULL AND at = (SELECT max(at) FROM queue_sample WHERE at > now() - interval '1 minute')
+
 -- name: panda_appointments_in_trouble
 SELECT count(*)::float8 FROM job_deadline WHERE trouble IS NOT NULL
 
