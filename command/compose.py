@@ -240,6 +240,8 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         name_check=experiments.refusal, metrics=metrics.text, settings=shown(config),
         access_log=config.access_log, log_steps=config.log_steps,
     )  # fmt: skip
-    store = GatewayStore(config.database_url, config.database_pool, config.statement_timeout_s, config.limits())
+    store = GatewayStore(
+        config.database_url, config.database_pool, config.statement_timeout_s, config.limits(), config.thresholds()
+    )
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s, config.further())
     yield server(chosen, store, publisher, sites.load(config.sites_file))

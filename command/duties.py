@@ -22,6 +22,7 @@ from periodic import (
     requests,
     retention,
     snapshots,
+    stuck,
 )
 from periodic.schedule import Duty
 from sql.activity import Activity
@@ -38,6 +39,7 @@ from sql.pulse import Pulse
 from sql.queue_samples import QueueSamples
 from sql.retention import Retention, Sandboxes
 from sql.snapshots import Snapshots
+from sql.stuck_walk import StuckWalk
 
 INBOX_DAYS = 7
 """What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
@@ -66,6 +68,7 @@ def daily_work(config: Settings, condition: Condition) -> list[Duty]:
         queues.duty(QueueSamples(*place), DepthReader(config.broker_url), watched(config.further())),
         activity.duty(Activity(*place, config.jedi_vos)),
         flow.duty(Flow(*place)),
+        stuck.duty(StuckWalk(*place), config.thresholds()),
     ]
 
 
@@ -80,6 +83,7 @@ def forgetting(config: Settings) -> Iterator[Duty]:
     days = {
         "reports": config.retain_reports_days,
         "stdout": config.retain_reports_days,
+        "ignored": config.retain_reports_days,
         "blocks": config.retain_blocks_days,
         "idle_blocks": config.retain_blocks_days,
         "dead_letters": config.retain_dead_letters_days,

@@ -14,6 +14,7 @@ from panda_fsm.bindings import Further, jedi_bindings
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.facts import FACTS, Limits, Replay, TableLimits
 from panda_fsm.jobs.states import State
+from panda_fsm.views.stuck import Thresholds, complaint
 
 Seconds = Annotated[int, Field(gt=0)]
 Days = Annotated[int, Field(ge=1)]
@@ -82,6 +83,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="seconds until the message of a state is said again, as JSON; unset: the table",
     )
+    stuck: dict[str, dict[str, int]] = Field(
+        default_factory=dict,
+        description="seconds until a rule calls jobs stuck, by state, @site or state@site, as JSON:"
+        ' {"sent_no_pilot": {"@SITE_B": 1800}}; unset: the table',
+    )
     losses_per_s: float = Field(100, gt=0, description="most jobs a second that the clock calls lost")
     archive_after_s: float = Field(600, ge=0, description="final jobs stay among the live ones this long, in seconds")
     retain_reports_days: Days = Field(
@@ -132,6 +138,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"nothing is said again of a job in {state}")
         return reminders
 
+    @field_validator("stuck")
+    @classmethod
+    def _are_rules(cls, stuck: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
+        wrong = complaint(stuck)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return stuck
+
     @model_validator(mode="after")
     def _relay_comes_last(self) -> Self:
         """Else a slow broker gets everything twice: from the service that still waits, and from the relay."""
@@ -145,6 +159,10 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The deadlines and reminders of the table with those of this installation over them."""
         return TableLimits(self.deadlines, self.reminders)
+
+    def thresholds(self) -> Thresholds:
+        """When something is stuck: the table's times with those of this installation over them."""
+        return Thresholds(self.stuck)
 
     def further(self) -> Further:
         """The bindings of this installation beyond the table."""

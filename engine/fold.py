@@ -11,12 +11,10 @@ from panda_fsm.answers import Answer
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.handler import REPLAY_OF, SENDER, DeadLetter, Delivery, Item
 from panda_fsm.jobs.job import Job
-from panda_fsm.jobs.table import Trigger
 from panda_fsm.machine import Ignored
 from panda_fsm.messages import Message, cut, new_message_id
 from panda_fsm.outcomes import (
     Advance,
-    Changes,
     CloseBlocks,
     Create,
     Defer,
@@ -39,7 +37,10 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
     cause = item.message.message_id
     match outcome, item.job:
         case Advance(trigger, changes, detail), Job() as job:
-            _advance(job, trigger, changes, effects, cause, detail)
+            if isinstance(effects.step(job, trigger, cause, detail), Ignored):
+                _ignore(item, effects, trigger=trigger.value, state=job.state.value)
+            else:
+                effects.record(job, changes)
         case Record(changes, renews), Job() as job:
             effects.record(job, changes, renews)
         case Defer(reason, after_s, changes), Job() as job:
@@ -62,7 +63,7 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
         case Hold(task), _:
             effects.holds.append((cause, task))
         case Ignore(reason), _:
-            _ignore(effects, message_id=cause, reason=reason)
+            _ignore(item, effects, reason=reason)
         case Wait(reason, give_up_s, messages), _:
             _send(messages, effects)
             put_off(item.delivery, reason, effects, give_up_s, message_id=cause)
@@ -74,17 +75,12 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             raise TypeError(f"{outcome!r} needs a job")
 
 
-def _advance(job: Job, trigger: Trigger, changes: Changes, effects: Effects, cause: str, detail: str | None) -> None:
-    step = effects.step(job, trigger, cause, detail)
-    if isinstance(step, Ignored):
-        _ignore(effects, job_id=job.job_id, trigger=trigger.value, state=job.state.value)
-    else:
-        effects.record(job, changes)
-
-
-def _ignore(effects: Effects, **what: Any) -> None:
+def _ignore(item: Item[Any], effects: Effects, **what: Any) -> None:
     effects.ignored += 1
-    log.debug("ignored", **what)
+    job_id = None if item.job is None else item.job.job_id
+    if job_id is not None:
+        effects.repeated[job_id, item.message.routing_key] += 1
+    log.debug("ignored", message_id=item.message.message_id, job_id=job_id, **what)
 
 
 def _send(messages: Sequence[Message], effects: Effects) -> None:

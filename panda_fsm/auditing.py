@@ -1,7 +1,8 @@
 """Rows of the audit that are about jobs: which they were, in few words however many."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from panda_fsm.descriptions import AuditRow
 
@@ -26,3 +27,15 @@ def _ranges(ids: Sequence[int]) -> Iterable[str]:
         if following is None or (one is not None and following > one + 1):
             yield f"{first}" if first == one else f"{first}-{one}"
             first = following if following is not None else first
+
+
+def names_job(detail: Mapping[str, Any] | None, job_id: int) -> bool:
+    """Whether a row with a job in its range is about it; of one that could not say all of its jobs, it may be."""
+    said = (detail or {}).get("job_ids")
+    if not isinstance(said, str) or "more_ranges" in (detail or {}):
+        return True
+    for part in said.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and int(first) <= job_id <= int(last if last.isdecimal() else first):
+            return True
+    return False

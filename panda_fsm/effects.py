@@ -62,8 +62,9 @@ class Effects:
     names jobs that their pilots lost, and whether for their silence, `started_at` queues at which jobs started to run.
     `never_set_up` are ended jobs whose destination blocks may not be there yet. `jedi` is what JEDI is to be told, in
     order, by job and version. `answers` are those to its requests, `kept` what is asked of other services for them.
-    Those `let_go` wait for a pilot if they are activated. `ignored` counts what came late or again. `holds` are tasks
-    to be held or not any more, each with the message that asks for it, if it is one of ours.
+    Those `let_go` wait for a pilot if they are activated. `ignored` counts what came late or again, `repeated` what of
+    it is about a job, by job and key. `holds` are tasks to be held or not any more, each with the message that asks for
+    it, if it is one of ours.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class Effects:
     vacated: dict[int, bool] = field(default_factory=dict)
     started_at: set[str] = field(default_factory=set)
     ignored: int = 0
+    repeated: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def step(self, job: Job, trigger: Trigger, cause: str, detail: str | None) -> JobStep | Ignored[Trigger, State]:
         """Move `job` in memory and note history, event, counts. Raises IllegalTransitionError."""

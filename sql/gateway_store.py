@@ -3,6 +3,7 @@
 from panda_fsm.descriptions import DatabaseState
 from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import Limits
+from panda_fsm.views.stuck import Thresholds
 from sql.claims import ClaimStore
 from sql.dashboard_store import DashboardStore
 from sql.operators import OperatorStore
@@ -26,7 +27,14 @@ class GatewayStore:
     The dashboards have theirs beside these.
     """
 
-    def __init__(self, database_url: str, pool_size: int, statement_timeout_s: float, limits: Limits) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        pool_size: int,
+        statement_timeout_s: float,
+        limits: Limits,
+        thresholds: Thresholds | None = None,
+    ) -> None:
         for_people = max(1, pool_size // _PEOPLES_SHARE)
         size = max(1, pool_size - for_people - 1)
         work = Pool(database_url, "gateway", size, statement_timeout_s, lock_timeout_s=_TO_LOCK_S)
@@ -39,9 +47,9 @@ class GatewayStore:
         self.repeats = RepeatStore(work)
         self.registers = RegisterStore(work, people)
         self.reads = ReadStore(people)
-        self.dashboard = DashboardStore(database_url)
         self.keys = SharedKeys(people)
         self.operators = OperatorStore(people)
+        self.dashboard = DashboardStore(database_url, limits=limits, thresholds=thresholds)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""

@@ -88,11 +88,14 @@ class ReadStore(JobRows):
     async def task_progress(self, task_id: int) -> TaskProgress:
         """Jobs of a task per state, and the time of each hop of its newest jobs."""
         states = {row[0]: row[1] for row in await self._pool.rows(_Q["task_states"], task_id=task_id)}
-        hops = [
+        return TaskProgress(states, await self.hops(task_id))
+
+    async def hops(self, task_id: int) -> list[Hop]:
+        """The time of each hop of a task's newest jobs."""
+        return [
             Hop(row[0], row[1], *(round(float(ms), 3) for ms in row[2:]))
             for row in await self._pool.rows(_Q["task_hops"], task_id=task_id, jobs=_HOPS_OF)
         ]
-        return TaskProgress(states, hops)
 
     async def list_jobs(self, wanted: Wanted) -> list[ListedJob]:
         """At most as many as wanted, the newest first, live ones before those that are archived.

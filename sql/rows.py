@@ -201,6 +201,11 @@ def pauses(effects: Effects) -> list[Row]:
     return list(newest.values())
 
 
+def repeated(effects: Effects) -> list[Row]:
+    """What came about jobs and changed nothing."""
+    return [{"job_id": job_id, "what": what, "times": n} for (job_id, what), n in sorted(effects.repeated.items())]
+
+
 def outbox(outgoing: Sequence[Outgoing]) -> list[Row]:
     """Messages to send."""
     return [

@@ -221,6 +221,7 @@ class PostgresTransaction:
         self._rows("tell_jedi", rows.jedi(effects), service=self._store.service)
         self._rows("count_jobs", rows.counts(effects))
         self._rows("set_pauses", rows.pauses(effects))
+        self._rows("count_repeated", rows.repeated(effects))
         for letter in effects.dead_letters:
             self._connection.execute(_Q["bury"], rows.dead_letter(letter))
         if effects.handled:

@@ -11,7 +11,8 @@ from panda_fsm.jobs.facts import FINAL, Limits
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage, DeadlinePassed, decode
 from panda_fsm.trouble import Condition
-from periodic import archive, blocks, deadlines, flow, held_tasks, pulse
+from panda_fsm.views.stuck import Thresholds
+from periodic import archive, blocks, deadlines, flow, held_tasks, pulse, stuck
 from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
@@ -19,6 +20,7 @@ from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.open_blocks import OpenBlocks, SettledBlocks
 from sql.pulse import Pulse
+from sql.stuck_walk import StuckWalk
 from tests.driver import Database
 from tests.inprocess import LIMITS
 
@@ -36,6 +38,7 @@ class Clock:
             "held_jobs": held_tasks.settling(HeldTasks(url, timeout_s)),
             "held_tasks": held_tasks.checking(HeldTasks(url, timeout_s)),
             "flow": flow.duty(Flow(url, timeout_s)),
+            "stuck": stuck.duty(StuckWalk(url, timeout_s), Thresholds({})),
             "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
         }
 

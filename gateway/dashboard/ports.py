@@ -13,8 +13,11 @@ from panda_fsm.views.errors import ErrorsView, ErrorsWanted
 from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
+from panda_fsm.views.jobs import JobLife
 from panda_fsm.views.queues import Cause, Hour, QueueNow
 from panda_fsm.views.system import Database
+from panda_fsm.views.stuck import Rule, StuckJob, StuckNow
+from panda_fsm.views.tasks import TaskLife, TaskRow, TasksWanted
 from panda_fsm.views.workers import WorkerNow
 
 
@@ -111,6 +114,31 @@ class Publisher(Protocol):
     def is_blocked(self) -> bool: ...
     @property
     def trouble(self) -> str | None: ...
+class JobViews(Protocol):
+    """One job."""
+
+    async def life(self, job_id: int) -> JobLife | None:
+        """All there is to see of a job; None: nobody knows it."""
+
+
+class StuckViews(Protocol):
+    """What has not moved."""
+
+    async def summary(self) -> Sequence[StuckNow]:
+        """What the rules find, in their order; those that find nothing are left out."""
+
+    async def jobs(self, rule: Rule, site: str | None = None, limit: int = 200) -> list[StuckJob]:
+        """Some of a rule's jobs, the oldest first; at one site where that is named."""
+
+
+class TaskViews(Protocol):
+    """Tasks."""
+
+    async def listed(self, wanted: TasksWanted) -> Part[TaskRow]:
+        """Tasks, the newest first."""
+
+    async def one(self, task_id: int) -> TaskLife | None:
+        """All there is to see of a task; None: nobody knows it."""
 
 
 class DashboardStore(Protocol):
@@ -137,3 +165,8 @@ class DashboardStore(Protocol):
     def system(self) -> SystemReads: ...
     @property
     def workers(self) -> WorkerReads: ...
+    def jobs(self) -> JobViews: ...
+    @property
+    def stuck(self) -> StuckViews: ...
+    @property
+    def tasks(self) -> TaskViews: ...

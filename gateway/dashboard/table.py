@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.dashboard import answers, audit, errors, flow, jobs, queues, system, workers
+from gateway.dashboard import answers, audit, errors, flow, job, jobs, queues, stuck, system, tasks, workers
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
@@ -22,6 +22,10 @@ from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call, Content, Route
 
 PAGES: tuple[Page, ...] = (queues.PAGE, queues.ONE, workers.PAGE, jobs.PAGE, flow.PAGE, audit.PAGE, system.PAGE, errors.PAGE)
+PAGES: tuple[Page, ...] = (
+    queues.PAGE, queues.ONE, workers.PAGE, jobs.PAGE, job.PAGE, tasks.PAGE, tasks.ONE, flow.PAGE, stuck.PAGE,
+    audit.PAGE,
+)  # fmt: skip
 
 _TAG = "dashboard"
 _HTML = Content("A page.", ("text/html",))

@@ -117,6 +117,18 @@ def first_end(
     return min(_ends(job, limits, grace_until, last_active), key=itemgetter(0), default=None)
 
 
+def sure_end(job: Job, limits: Limits) -> tuple[datetime, Deadline] | None:
+    """The same, whatever goes on around the job; None: it has ended."""
+    ends = ((at, one) for at, one in _ends(job, limits, None, _NOTHING_KNOWN) if one.unless is None)
+    return min(ends, key=itemgetter(0), default=None)
+
+
+def unless_active(job: Job, limits: Limits) -> tuple[datetime, Deadline] | None:
+    """From when on it may end because nothing goes on around it, and by which deadline, if it has one of that kind."""
+    ends = ((at, one) for at, one in _ends(job, limits, None, _NOTHING_KNOWN) if one.unless is not None)
+    return min(ends, key=itemgetter(0), default=None)
+
+
 def _ends(
     job: Job, limits: Limits, grace_until: datetime | None, last_active: Mapping[Activity, datetime]
 ) -> Iterator[tuple[datetime, Deadline]]:

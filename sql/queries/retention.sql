@@ -16,6 +16,11 @@ DELETE FROM job_stdout WHERE job_id = ANY(ARRAY(
         AND NOT EXISTS (SELECT FROM job j WHERE j.job_id = s.job_id OFFSET 0)
     ORDER BY s.at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
+-- name: forget_ignored
+DELETE FROM job_ignored WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM job_ignored WHERE last_at < now() - make_interval(days => %(days)s)
+    ORDER BY last_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
 -- name: forget_blocks
 -- Closed ones that no live job refers to, not even one whose outputs are in no block yet. Their destination blocks know
 -- how many files were in them; those of one that somebody holds stay until it is free.

@@ -475,6 +475,12 @@ INSERT INTO job_count (state, site, vo, jobs)
 SELECT r.state, r.site, r.vo, r.jobs
 FROM json_to_recordset(%(rows)s::json) AS r(state text, site text, vo text, jobs bigint)
 
+-- name: count_repeated
+-- The jobs are locked: nobody else counts for them now.
+INSERT INTO job_ignored AS i (job_id, what, times)
+SELECT r.job_id, r.what, r.times FROM json_to_recordset(%(rows)s::json) AS r(job_id bigint, what text, times int)
+ON CONFLICT (job_id, what) DO UPDATE SET times = i.times + excluded.times, last_at = now()
+
 -- name: lock_complete
 -- Blocks that seem complete, and the destination blocks that may close with them, locked in order: against other Closers,
 -- and against files that are just joining them.

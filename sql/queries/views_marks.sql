@@ -8,3 +8,5 @@ UNION ALL
 SELECT 'jobs', coalesce(max(at)::text, '') FROM job_count
 UNION ALL SELECT 'queues', coalesce(max(at)::text, '') || coalesce((SELECT max(since)::text FROM pause), '') FROM queue_sample
 UNION ALL SELECT 'workers', coalesce(max(seen_at)::text, '') FROM process
+UNION ALL
+SELECT 'stuck', walk::text FROM stuck_walk

@@ -32,6 +32,7 @@ ROWS = {
     " VALUES (1, 0, 'finished', '{}', {old}), (77, 0, 'finished', '{}', {old}), (78, 0, 'finished', '{}', now())",
     "stdout": "INSERT INTO job_stdout (job_id, stdout, metadata, at)"
     " VALUES (1, '', '{}', {old}), (77, '', '{}', {old}), (78, '', '{}', now())",
+    "ignored": "INSERT INTO job_ignored (job_id, what, times, last_at) VALUES (77, '', 1, {old}), (78, '', 1, now())",
     "dead_letters": "INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, fingerprint,"
     " status, settled_at) VALUES ('1', '', '', '', '{}', '', '', 'open', NULL), ('77', '', '', '', '{}', '', '',"
     " 'discarded', {old}), ('78', '', '', '', '{}', '', '', 'replayed', now())",
@@ -63,7 +64,8 @@ ROWS = {
     " ('78', gen_random_uuid(), '{}', now(), 1, 1)",
 }
 NAMES = {
-    "reports": "pilot_report.job_id", "stdout": "job_stdout.job_id", "dead_letters": "dead_letter.queue",
+    "reports": "pilot_report.job_id", "stdout": "job_stdout.job_id", "ignored": "job_ignored.job_id",
+    "dead_letters": "dead_letter.queue",
     "audit": "audit.object",
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
