@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from command.asking import Store, ask
 from command.settings import settings
-from command.terminal import harmless, literal
+from command.terminal import AsJson, aside, say, say_json, unknown
+from command.terminal import show as show_table
 from panda_fsm.views.words import moment, number, size
 
 if TYPE_CHECKING:  # else --help waits for the database's library
     from panda_fsm.views.dead_letters import Choice, Fate, Group, Letter, Line
     from panda_fsm.views.replaying import DryRun
     from sql.dead_letters import DeadLetterBox
-    from sql.views.dead_letters import DeadLetterReads
 
 app = typer.Typer(help="Messages that could not be handled.", no_args_is_help=True)
 
-Found = TypeVar("Found")
 Ids = Annotated[list[int] | None, typer.Argument(help="numbers of dead letters")]
 One = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="the number of a dead letter")]
 Fingerprint = Annotated[str | None, typer.Option(help="those that failed alike: the fingerprint that `ls` shows")]
@@ -35,10 +31,8 @@ Everything = Annotated[bool, typer.Option("--all", help="all that are open")]
 DryRunOnly = Annotated[bool, typer.Option("--dry-run", help="only say what would become of them, and why")]
 Actor = Annotated[str, typer.Option(help="who does it, for the audit")]
 Reason = Annotated[str, typer.Option(help="why, for the audit")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of sentences")]
 _OF_GROUPS = ("fingerprint", "letters", "replays", "first", "last", "queue", "cause")
 _OF_LETTERS = ("id", "at", "queue", "reason", "fingerprint", "replayed")
-_CONSOLE = Console(highlight=False, emoji=False)
 _SHOWN_JUDGEMENTS = 20
 
 
@@ -58,18 +52,19 @@ def list_letters(
 
     wanted = Wanted(status, fingerprint, queue, limit=limit)
 
-    async def look(reads: DeadLetterReads) -> list[Any]:
+    async def look(store: Store) -> list[Any]:
+        reads = store.dashboards.dead_letters
         return await reads.groups(wanted) if groups else list((await reads.letters(wanted)).rows)
 
-    rows = _read(look)
+    rows = ask(look)
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(plain(row)))
-        return
-    table = Table(*(_OF_GROUPS if groups else _OF_LETTERS))
-    for row in rows:
-        table.add_row(*map(literal, _group(row) if isinstance(row, Group) else _line(row)))
-    _CONSOLE.print(table if rows else "no dead letters")
+            say_json(plain(row))
+    elif rows:
+        shown = [_group(row) if isinstance(row, Group) else _line(row) for row in rows]
+        show_table(_OF_GROUPS if groups else _OF_LETTERS, shown)
+    else:
+        say("no dead letters")
 
 
 @app.command()
@@ -87,12 +82,11 @@ def show(
             body = box.body(letter_id) if raw else f"{box.to_edit(letter_id)}\n".encode()
         sys.stdout.buffer.write(body)
         return
-    letter = _read(lambda reads: reads.letter(letter_id))
+    letter = ask(lambda store: store.dashboards.dead_letters.letter(letter_id))
     if letter is None:
-        typer.echo(f"no dead letter {letter_id}", err=True)
-        raise typer.Exit(1)
+        raise unknown(f"dead letter {letter_id}")
     if as_json:
-        typer.echo(json.dumps(plain(letter)))
+        say_json(plain(letter))
     else:
         _show(letter)
 
@@ -115,7 +109,7 @@ def replay(
         return
     choice = _choice(ids, fingerprint, queue, everything)
     if dry_run:
-        _tell(_read(lambda reads: reads.dry_run(choice)), as_json)
+        _tell(ask(lambda store: store.dashboards.dead_letters.dry_run(choice)), as_json)
     else:
         _settle(choice, "replayed", actor, reason, as_json)
 
@@ -136,7 +130,10 @@ def discard(
     if dry_run:
         with _box() as box:
             meant = box.count(choice)
-        typer.echo(json.dumps({"meant": meant}) if as_json else f"{meant} open dead letters are meant")
+        if as_json:
+            say_json({"meant": meant})
+        else:
+            say(f"{meant} open dead letters are meant")
     else:
         _settle(choice, "discarded", actor, reason, as_json)
 
@@ -156,16 +153,16 @@ def _settle(choice: Choice, fate: Fate, actor: str, reason: str, as_json: bool) 
     with _box() as box:
         meant = box.count(choice)
         if not as_json:
-            typer.echo(f"{meant} open dead letters are meant")
+            say(f"{meant} open dead letters are meant")
         done = box.settle(choice, fate, Deed(actor, reason))
     for letter_id, why in done.unreadable.items():
-        typer.echo(f"{letter_id} stays: {harmless(why)}", err=True)
+        aside(f"{letter_id} stays: {why}")
     wanted = len(choice.ids) if choice.ids is not None else meant
     if as_json:
         stay = {str(letter_id): why for letter_id, why in done.unreadable.items()}
-        typer.echo(json.dumps({"meant": wanted, fate: done.letters, "stay": stay}))
+        say_json({"meant": wanted, fate: done.letters, "stay": stay})
     else:
-        typer.echo(f"{done.letters} of {wanted} {fate}")
+        say(f"{done.letters} of {wanted} {fate}")
     if done.letters < wanted:
         raise typer.Exit(1)
 
@@ -184,9 +181,9 @@ def _replay_edited(ids: list[int], path: Path, dry_run: bool, actor: str, reason
             difference = box.difference(ids[0], wanted)
         else:
             difference = box.replay_edited(ids[0], wanted, Deed(actor, reason))
-    typer.echo(harmless(difference))
+    say(difference)
     if not dry_run:
-        typer.echo("1 of 1 replayed, edited")
+        say("1 of 1 replayed, edited")
 
 
 def _tell(found: DryRun, as_json: bool) -> None:
@@ -199,13 +196,13 @@ def _tell(found: DryRun, as_json: bool) -> None:
             for one in found.judged
         ]
         told = {"meant": meant, "is_whole": found.is_whole, "eligible": found.eligible, "counts": counts}
-        typer.echo(json.dumps(told | {"letters": letters}))
+        say_json(told | {"letters": letters})
     else:
-        typer.echo(f"{'' if found.is_whole else 'at least '}{meant} open dead letters are meant: {found.sentence}")
+        say(f"{'' if found.is_whole else 'at least '}{meant} open dead letters are meant: {found.sentence}")
         for one in found.exceptions[:_SHOWN_JUDGEMENTS]:
-            typer.echo(harmless(f"{one.letter_id} {one.prospect.value[0]}: {one.why}"))
+            say(f"{one.letter_id} {one.prospect.value[0]}: {one.why}")
         if len(found.exceptions) > _SHOWN_JUDGEMENTS:
-            typer.echo(f"and {len(found.exceptions) - _SHOWN_JUDGEMENTS} more: --json names them")
+            say(f"and {len(found.exceptions) - _SHOWN_JUDGEMENTS} more: --json names them")
     if found.eligible < meant:
         raise typer.Exit(1)
 
@@ -223,18 +220,18 @@ def _show(letter: Letter) -> None:
     }  # fmt: skip
     for name, value in facts.items():
         if value:
-            typer.echo(f"{name}: {harmless(value)}")
+            say(f"{name}: {value}")
     for title, kin in (("it was", letter.earlier), ("its replay became", letter.later)):
         for one in kin:
-            typer.echo(harmless(f"{title} {one.dead_letter_id}, {moment(one.at)}, {one.status}: {one.reason}"))
+            say(f"{title} {one.dead_letter_id}, {moment(one.at)}, {one.status}: {one.reason}")
     for name, value in letter.headers.items():
-        typer.echo(harmless(f"header {name}: {value}"))
+        say(f"header {name}: {value}")
     parts = {"what the handler said": letter.error, "what was edited": letter.edit_diff or ""}
     how = f"{body.form} of {size(body.size)}{', its beginning' if body.is_cut else ''}, {body.hidden} hidden"
     for title, text in (parts | {f"body, {how}": body.text}).items():
         if text:
-            _CONSOLE.rule(title, align="left")
-            typer.echo(harmless(text))
+            say(f"--- {title}")
+            say(text)
 
 
 def _group(group: Group) -> tuple[str, ...]:
@@ -258,18 +255,3 @@ def _box() -> Iterator[DeadLetterBox]:
         yield box
     finally:
         box.close()
-
-
-def _read(ask: Callable[[DeadLetterReads], Awaitable[Found]]) -> Found:
-    """What the dashboards read, by a connection that ends with the answer."""
-    from sql.dashboard_store import DashboardStore
-
-    async def asked() -> Found:
-        store = DashboardStore(settings().database_url, "look")
-        await store.open()
-        try:
-            return await ask(store.dead_letters)
-        finally:
-            await store.close()
-
-    return asyncio.run(asked())
