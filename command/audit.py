@@ -1,6 +1,6 @@
 """`panda-fsm audit`: who did what, to what, when and why."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,13 +18,12 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Show who did what, the newest first."""
-    from gateway.dashboard.audit import AuditFilters
-    from panda_fsm.views.audit import AuditEntry, AuditWanted
+    from gateway.dashboard.audit import PAGE
 
     asked = {
         "actor": actor, "action": action, "object": about, "since": since, "after": after, "limit": limit,
     }  # fmt: skip
-    columns: tuple[lists.Column[AuditEntry], ...] = (
+    columns: tuple[lists.Column[Any], ...] = (
         ("at", lambda entry: entry.at),
         ("who", lambda entry: entry.who),
         ("did", lambda entry: entry.deed),
@@ -32,5 +31,4 @@ def audit(
         ("reason", lambda entry: entry.reason),
         ("told", lambda entry: ", ".join(f"{name} {value}" for name, value in entry.told)),
     )
-    found = lists.look(AuditFilters, asked, lambda store, wanted: store.audit.entries(AuditWanted(**dict(wanted))))
-    lists.tell(found, columns, as_json)
+    lists.tell(lists.look(PAGE, asked), columns, as_json)

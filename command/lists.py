@@ -1,19 +1,16 @@
-"""Lists as their pages have them: the same filters, the same reads, the same JSON."""
+"""The pages of the dashboards on a terminal: the same filters, the same look, the same JSON."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from command import asking, terminal
+from command import asking, sites, terminal
+from command.settings import settings
 
 if TYPE_CHECKING:
-    from gateway.dashboard.filters import Filters
-    from panda_fsm.views.cursors import Part
-    from sql.dashboard_store import DashboardStore
+    from gateway.dashboard.page import Page
 
-View = TypeVar("View")
 Row = TypeVar("Row")
 Column = tuple[str, Callable[[Row], Any]]
 """What stands over a column, and what a row has in it."""
@@ -23,31 +20,43 @@ After = Annotated[str | None, typer.Option(help="where the list goes on, as it w
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="so many rows")]
 
 
-def look(
-    filters: "type[Filters]", asked: Mapping[str, Any], read: "Callable[[DashboardStore, Any], Awaitable[View]]"
-) -> View:
-    """What the page shows that has these filters; `asked` is what was typed. Raises BadParameter."""
+def look(page: "Page", asked: Mapping[str, Any], name: str = "") -> Any:
+    """What the page shows; `asked` is what was typed, `name` the last part of its path where that has one.
+
+    Raises BadParameter for filters that say nothing, Exit where there is nothing of that name.
+    """
+    from gateway.dashboard import typed
     from gateway.dashboard.filters import FilterError
+    from gateway.http.refusal import NotFoundError
 
     try:
-        wanted = filters.model_validate({name: str(value) for name, value in asked.items() if value is not None})
+        wanted = typed.filters(page, asked)
+        known = sites.load(settings().sites_file)
+        return asking.ask(lambda store: typed.look(page, store.dashboards, known, wanted, name))
     except FilterError as error:
         raise typer.BadParameter(str(error)) from None
-    return asking.ask(lambda store: read(store.dashboards, wanted))
+    except NotFoundError as error:
+        terminal.aside(str(error))
+        raise typer.Exit(1) from None
 
 
 def tell_json(view: Any) -> None:
     """As the page's JSON twin has it: ids are texts."""
-    from gateway.dashboard.twins import as_json
+    from gateway.dashboard import typed
 
-    typer.echo(as_json(view, datetime.now(UTC)))
+    typer.echo(typed.as_json(view))
 
 
-def tell(part: "Part[Row]", columns: "Sequence[Column[Row]]", as_json: bool) -> None:
-    """A part of a list, and where it goes on."""
+def show(rows: Iterable[Row], columns: "Sequence[Column[Row]]", title: str = "") -> None:
+    """Rows of a view, as a table."""
+    terminal.show([name for name, _ in columns], ([value(row) for _, value in columns] for row in rows), title)
+
+
+def tell(view: Any, columns: "Sequence[Column[Any]]", as_json: bool) -> None:
+    """A list, and where it goes on."""
     if as_json:
-        tell_json(part)
+        tell_json(view)
         return
-    terminal.show([name for name, _ in columns], ([value(row) for _, value in columns] for row in part.rows))
-    if part.next is not None:
-        terminal.aside(f"there are more: --after {part.next}")
+    show(view.rows, columns)
+    if getattr(view, "next", None) is not None:
+        terminal.aside(f"there are more: --after {view.next}")

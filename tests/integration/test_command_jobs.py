@@ -34,3 +34,24 @@ def test_the_logs_of_all_processes_tell_of_a_job(run: Run, serve: Serve, databas
     shown = run(*arguments, PANDA_FSM_LOG_FILES=f"{tmp_path}/*.log").stdout
     assert "\N{REPLACEMENT CHARACTER}[2Jadder" in shown
     assert "no line is about it in nowhere" in run(*arguments, PANDA_FSM_LOG_FILES="nowhere").stdout
+
+
+def test_jobs_are_listed_as_the_page_has_them(run: Run, serve: Serve, database: Database) -> None:
+    """By its filters, page by page; what users wrote is shown as it is, and makes no further lines."""
+    serve(Creator()).handle(factories.submit(*(factories.draft(n, task_id=7 if n < 4 else 8) for n in range(1, 6))))
+    database.execute("UPDATE job SET name = E'[red]a\\x1b[2J\\nb', user_name = 'me' WHERE job_id = 3")
+    first = run("jobs", "ls", "--task", "7", "--limit", "2")
+    header, *rows = first.stdout.splitlines()
+    assert header.split()[:4] == ["job", "state", "since", "queue"]
+    assert [row.split()[0] for row in rows] == ["3", "2"]
+    assert "[red]a\N{REPLACEMENT CHARACTER}[2J b" in rows[0]
+    after = first.stderr.split()[-1]
+    assert [row.split()[0] for row in run("jobs", "ls", "--task", "7", "--after", after).stdout.splitlines()[1:]] == [
+        "1"
+    ]
+    mine = json.loads(run("jobs", "ls", "--user", "me", "--state", "defined", "--json").stdout)
+    assert [row["job_id"] for row in mine["rows"]] == ["3"]
+    assert run("jobs", "ls", "--state", "failed").stdout.split()[:2] == ["job", "state"]
+    for wrong in (["--after", "x"], ["--code", "pilot:x"], ["--since", "never"], ["--state", "lost"], ["--limit", "0"]):
+        done = run("jobs", "ls", *wrong)
+        assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (2, "", False), wrong
