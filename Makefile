@@ -15,7 +15,7 @@ BIN := .venv/bin
 CODE := panda_fsm engine consumers periodic plugins broker sql gateway jedi command lab bench tests examples/jedi/panda_fsm_jedi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system tested run demo up down traffic status test unit check fmt bench docs schema lock
+.PHONY: help setup system tested run demo up down traffic screenshots status test unit check fmt bench docs schema lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ down: setup ## stop what `make up` started
 
 traffic: setup ## simulated users and pilots for what `make up` started, with what goes wrong: RATE=50 MINUTES=10
 	@$(BIN)/python -m lab traffic --rate $(RATE) $(if $(MINUTES),--minutes $(MINUTES))
+
+screenshots: tested ## pictures of every page, of a private system with traffic: docs/operations/screenshots
+	@$(BIN)/python -m lab screenshots --rate $(RATE) $(if $(MINUTES),--minutes $(MINUTES))
 
 status: setup ## what of this clone runs
 	@$(BIN)/python -m lab status

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
 
@@ -86,6 +87,19 @@ def traffic(
     typer.echo(f"dashboards   {system.url}/ui/")
     port = int(system.url.rpartition(":")[2])
     simulated.run(port, system.services.broker_url, system.lab, rate, minutes, Console())
+
+
+@app.command()
+def screenshots(
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="jobs a second that users submit")] = 30,
+    minutes: Annotated[float, typer.Option(min=0.1, max=600, help="so long jobs flow first")] = 2,
+    place: Annotated[Path, typer.Option(help="where the pictures go")] = Path("docs/operations/screenshots"),
+) -> None:
+    """Take a picture of each page of the dashboards, of a private system with traffic in it."""
+    from lab.screenshots import take
+
+    with _interruptible():
+        take(place, rate, minutes, typer.echo)
 
 
 @app.command()

@@ -9,16 +9,14 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from lab import debian
+from lab.browser import browser
+
+__all__ = ["SCHEMES", "WIDTHS", "Window", "browser", "grave", "window"]
 
 WIDTHS = (1440, 360)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-_SWITCHES = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-)  # fmt: skip
 _GRAVE = ("serious", "critical")
 
 
@@ -53,18 +51,6 @@ def grave(page: Page) -> list[str]:
         for one in found
         if one["impact"] in _GRAVE
     ]
-
-
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """A browser of the test's own: its event loop ends with it, so that other tests may have theirs."""
-    debian.ensure([debian.BROWSER])
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=debian.chromium(), args=list(_SWITCHES))
-        try:
-            yield running
-        finally:
-            running.close()
 
 
 @contextmanager
