@@ -5,6 +5,7 @@ Pages name an action, the macro of `acts.html` makes its form. It needs no scrip
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -17,14 +18,16 @@ from gateway.context import Gateway
 from gateway.dashboard.visitor import DONE
 from gateway.http.refusal import ForbiddenError, NotFoundError, RefusalError
 from gateway.http.route import Call
-from gateway.wire.forms import ActForm, DebugForm, JobForm, KillForm, PriorityForm, TaskForm
+from gateway.wire.forms import ActForm, DebugForm, JobForm, KillForm, PauseForm, PriorityForm, TaskForm
 from gateway.work.idempotency import Made
 from panda_fsm.auditing import about_jobs
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.acts import ACTS, CANCEL, CANCEL_NOW, GIVE_BACK, Order
 from panda_fsm.jobs.judgement import JobRow
-from panda_fsm.messages import HoldTask
+from panda_fsm.messages import HoldTask, SetPause
+from panda_fsm.pausing import audited, refusal
+from panda_fsm.views.queues import watched
 
 
 class TooLateError(RefusalError):
@@ -55,6 +58,8 @@ class OperatorsAction:
     make: Callable[["OperatorsAction", Gateway, Call, Any], Awaitable[Made]]
     fields: tuple[Field, ...] = ()
     is_grave: bool = False
+    kind: str = "job"
+    """Of what it is: a page offers those of its kind."""
 
     @property
     def path(self) -> str:
@@ -110,6 +115,23 @@ async def _on_task(action: OperatorsAction, gateway: Gateway, call: Call, ask: T
     return Made([Outgoing.of(message)], audit, {"said": said})
 
 
+async def _on_place(action: OperatorsAction, gateway: Gateway, call: Call, ask: PauseForm) -> Made:
+    """A queue of a service, or a site."""
+    who, kind, is_paused = call.identity, action.kind, action.name.startswith("pause")
+    until = datetime.now(UTC) + timedelta(hours=ask.hours) if is_paused and ask.hours else None
+    request = SetPause(
+        kind="queue" if kind == "queue" else "site", name=ask.name, is_paused=is_paused, actor=who.name,
+        actor_key=who.key, reason=ask.reason, until=until,
+    )  # fmt: skip
+    queues = [queue.name for queue in watched() if queue.reader == "service"]
+    why_not = refusal(request, queues, gateway.sites.queues)
+    if why_not:
+        raise RefusalError(f"{action.title}: {why_not}")
+    said = f"{action.title}: asked for {kind} {ask.name}. It follows within seconds."
+    return Made([Outgoing.of(request)], audited(request, who.name), {"said": said})
+
+
+_FOR = (("0", "until it is resumed"), ("1", "1 hour"), ("4", "4 hours"), ("24", "a day"))
 _HOW = (
     (str(CANCEL), "cancel it; if it runs, its pilot is asked to stop"),
     (str(CANCEL_NOW), "cancel it at once, without asking its pilot"),
@@ -128,8 +150,19 @@ _ROWS = (
     OperatorsAction("debug", "Debug mode", "job_id", Action.DEBUG, "Its pilot shows the end of its output.",
                     DebugForm, _on_job, (Field("debug", "Debug mode", _ON_OFF),)),
     OperatorsAction("hold_task", "Hold", "task_id", Action.HOLD_TASK,
-                    "No pilot gets a job of this task until it is resumed; what runs goes on.", TaskForm, _on_task),
+                    "No pilot gets a job of this task until it is resumed; what runs goes on.", TaskForm, _on_task,
+                    kind="task"),
     OperatorsAction("resume_task", "Resume", "task_id", Action.HOLD_TASK,
-                    "Jobs of this task go to pilots again.", TaskForm, _on_task),
+                    "Jobs of this task go to pilots again.", TaskForm, _on_task, kind="task"),
+    OperatorsAction("pause_queue", "Pause", "name", Action.PAUSE,
+                    "Its service takes no more messages; they wait in the queue.", PauseForm, _on_place,
+                    (Field("hours", "For", _FOR),), kind="queue"),
+    OperatorsAction("resume_queue", "Resume", "name", Action.PAUSE, "Its service takes messages again.",
+                    PauseForm, _on_place, kind="queue"),
+    OperatorsAction("pause_site", "Pause", "name", Action.PAUSE,
+                    "Its pilots get no more jobs; what runs goes on.", PauseForm, _on_place,
+                    (Field("hours", "For", _FOR),), kind="site"),
+    OperatorsAction("resume_site", "Resume", "name", Action.PAUSE, "Its pilots get jobs again.",
+                    PauseForm, _on_place, kind="site"),
 )  # fmt: skip
 ACTIONS: Mapping[str, OperatorsAction] = {row.name: row for row in _ROWS}

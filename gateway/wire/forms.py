@@ -83,6 +83,13 @@ class DebugForm(JobForm):
     debug: Flag
 
 
+class PauseForm(ActForm):
+    """A queue or a site is paused, for some hours or until it is resumed."""
+
+    name: Annotated[Name, Field(min_length=1)]
+    hours: Annotated[Literal[0, 1, 4, 24], BeforeValidator(whole)] = 0
+
+
 class TaskForm(ActForm):
     """With a task."""
 

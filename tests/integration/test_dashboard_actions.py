@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 
 from gateway.dashboard.actions import ACTIONS
-from lab.site import VO
+from lab.site import QUEUE, VO
 from panda_fsm.messages import (
     AnyMessage,
     HoldTask,
     KillJob,
     ReassignJob,
     ReleaseJobs,
+    SetPause,
     SetPriority,
     TellPilot,
     ThrottleJobs,
     decode,
 )
+from panda_fsm.pausing import NEVER
 from tests.driver import Database
 from tests.plain_browser import Browser
 from tests.processes import Processes
@@ -38,14 +40,25 @@ ASKED: list[tuple[str, dict[str, Any], AnyMessage, str]] = [
     ("debug", {"job_id": 1, "debug": "true"}, TellPilot(job_id=1, debug=True), "pilot_told"),
     ("hold_task", {"task_id": 7}, HoldTask(task_id=7, is_held=True, reason="a test"), "task_held"),
     ("resume_task", {"task_id": 7}, HoldTask(task_id=7, is_held=False, reason="a test"), "task_resumed"),
-]
+    ("pause_queue", {"name": "adder"}, SetPause(kind="queue", name="adder", is_paused=True, reason="a test"),
+     "pause_requested"),
+    ("resume_queue", {"name": "adder"}, SetPause(kind="queue", name="adder", is_paused=False, reason="a test"),
+     "resume_requested"),
+    ("pause_site", {"name": QUEUE, "hours": 0}, SetPause(kind="site", name=QUEUE, is_paused=True, reason="a test"),
+     "pause_requested"),
+    ("resume_site", {"name": QUEUE}, SetPause(kind="site", name=QUEUE, is_paused=False, reason="a test"),
+     "resume_requested"),
+]  # fmt: skip
+OF_JOBS_AND_TASKS = {name for name, row in ACTIONS.items() if row.kind in ("job", "task")}
 REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("kill", {"job_id": 5}, 409, "is finished already"), ("kill", {"job_id": 10**12}, 404, "is not known"),
     ("kill", {"job_id": "x"}, 400, "job_id"), ("kill", {"job_id": 1, "code": 3}, 400, "code"),
     ("kill", {"job_id": 1, "reason": "  "}, 400, "reason"), ("kill", {"job_id": 1, "key": ""}, 400, "key"),
     ("reassign", {"job_id": 1}, 409, "no pilot has had"), ("release", {"job_id": 2}, 409, "nobody holds it back"),
     ("debug", {"job_id": 5, "debug": "true"}, 409, "its pilot is done"), ("priority", {"job_id": 1}, 400, "priority"),
-    ("priority", {"job_id": 1, "priority": "1e99"}, 400, "priority"),
+    ("priority", {"job_id": 1, "priority": "1e99"}, 400, "priority"), ("pause_queue", {"name": "x"}, 400, "adder"),
+    ("pause_site", {"name": "<b>"}, 400, "there is no site"), ("pause_queue", {"name": NEVER}, 400, "cannot be paused"),
+    ("pause_site", {"name": QUEUE, "hours": 9}, 400, "hours"),
 ]  # fmt: skip
 
 
@@ -76,7 +89,7 @@ def kept(database: Database) -> list[AnyMessage]:
 
 @pytest.mark.usefixtures("jobs")
 def test_what_is_asked_is_kept_once_with_who_and_why(person: Person, database: Database) -> None:
-    ana = person("ana", "operator", VO)
+    ana = person("ana", "operator")
     for number, (name, form, meant, audited) in enumerate(ASKED):
         form = {"key": f"the-key-{number}"} | form
         first, again = ana.act(name, **form), ana.act(name, **form)
@@ -91,6 +104,8 @@ def test_what_is_asked_is_kept_once_with_who_and_why(person: Person, database: D
             "SELECT action, object, detail FROM audit ORDER BY audit_id DESC LIMIT 1"
         )
         told = f"job {form['job_id']}" if "job_id" in form else "task 7"
+        if "name" in form:
+            told = f"{ACTIONS[name].kind} {form['name']}"
         assert (action, what, detail["name"], detail["reason"]) == (audited, told, "ana", "a test")
     assert ana.act("kill", job_id=2, key="the-key-1").status_code == 422, "the key of another request"
     page = ana.get("/ui/audit")
@@ -100,7 +115,7 @@ def test_what_is_asked_is_kept_once_with_who_and_why(person: Person, database: D
 
 @pytest.mark.usefixtures("jobs")
 def test_what_cannot_be_done_is_said_and_nothing_is_kept(person: Person, database: Database) -> None:
-    ana = person("ana", "operator", VO)
+    ana = person("ana", "operator")
     for name, form, status, why in REFUSED:
         answer = ana.act(name, **form)
         assert (answer.status_code, why in answer.text) == (status, True), (name, form, answer.text)
@@ -116,8 +131,8 @@ def test_what_cannot_be_done_is_said_and_nothing_is_kept(person: Person, databas
 @pytest.mark.parametrize(
     ("role", "vo", "may"),
     [
-        ("viewer", "", ()), ("shifter", VO, ("debug",)), ("operator", "another", ()), ("admin", VO, ACTIONS),
-        ("operator", "", ACTIONS), ("operator", VO, ACTIONS),
+        ("viewer", "", ()), ("shifter", VO, ("debug",)), ("operator", "another", ()),
+        ("admin", VO, OF_JOBS_AND_TASKS), ("operator", "", ACTIONS), ("operator", VO, OF_JOBS_AND_TASKS),
     ],
 )  # fmt: skip
 def test_who_may_not_is_refused(person: Person, database: Database, role: str, vo: str, may: Any) -> None:
