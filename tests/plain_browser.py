@@ -32,7 +32,7 @@ class Browser:
         """Send a form of a page of ours, and see where it leads."""
         return self.http.post(path, data={"seal": self.seal} | form)
 
-    def act(self, name: str, reason: str = "a test", **form: Any) -> httpx.Response:
+    def act(self, name: str, /, reason: str = "a test", **form: Any) -> httpx.Response:
         """Do something as the form of a page does."""
         return self.post(f"/ui/act/{name}", **({"key": str(uuid4()), "reason": reason, "back": "/ui/audit"} | form))
 
