@@ -49,11 +49,8 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
         case Create(trigger, owner, drafts), _:
             effects.inbox.add(cause)
             effects.created += [(owner, trigger, draft, cause) for draft in drafts]
-        case CloseBlocks(job_id, block), _:
-            if job_id is not None:
-                effects.close_blocks_of.add(job_id)
-            if block:
-                effects.close_blocks.add(block)
+        case CloseBlocks() as closing, _:
+            _close(closing, effects)
         case MoveBlock(block, trigger), _:
             effects.moved_blocks[trigger].add(block)
         case Emit(messages), _:
@@ -73,6 +70,13 @@ def fold(item: Item[Any], outcome: Outcome, effects: Effects) -> None:
             _answer(item, answer, effects)
         case _:
             raise TypeError(f"{outcome!r} needs a job")
+
+
+def _close(closing: CloseBlocks, effects: Effects) -> None:
+    if closing.job_id is not None:
+        effects.close_blocks_of.add(closing.job_id)
+    if closing.block:
+        effects.close_blocks.add(closing.block)
 
 
 def _ignore(item: Item[Any], effects: Effects, **what: Any) -> None:

@@ -19,8 +19,8 @@ class GatewayConfig:
     told to end it serves on for `drain_s`. `sandbox_quota`: bytes of sandboxes that one owner may have. `services`:
     what must be served beside it, so that what it accepts is done. `name_check`: what is no name for
     an output. `metrics`: what this process counted, as Prometheus reads it. `settings`: name, value and meaning of what
-    is in force, as operators may see it. `access_log`: each request is a line of the log, but for those that look at our
-    health; `log_steps`: each step of a job is one.
+    is in force, as operators may see it. `access_log`: each request is a line of the log, but for those that look at
+    our health; `log_steps`: each step of a job is one.
     """
 
     host: str

@@ -1,8 +1,8 @@
 """What people look at, by subject, over connections of its own: no page takes one from those who work."""
 
-from sql.health import HealthReads
 from panda_fsm.jobs.facts import Limits, TableLimits
 from panda_fsm.views.stuck import Thresholds
+from sql.health import HealthReads
 from sql.pool import Pool
 from sql.views.audit import AuditReads
 from sql.views.dead_letters import DeadLetterReads
@@ -13,8 +13,8 @@ from sql.views.jobs import JobViews
 from sql.views.marks import Marks
 from sql.views.queues import QueueReads
 from sql.views.steps import StepReads
-from sql.views.system import SystemReads
 from sql.views.stuck import StuckViews
+from sql.views.system import SystemReads
 from sql.views.tasks import TaskViews
 from sql.views.workers import WorkerReads
 

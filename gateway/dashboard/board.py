@@ -24,7 +24,8 @@ class _Look:
 class Board:
     """The parts that pages need, and the views of the last second."""
 
-    def __init__(self, store: DashboardStore, publisher: Publisher, config: GatewayConfig, sites: Sites) -> None:
+    def __init__(self, store: DashboardStore, publisher: Publisher | None, config: GatewayConfig, sites: Sites) -> None:
+        """`publisher`: None where nothing is published from, as in a terminal."""
         self.store = store
         self.publisher = publisher
         self.config = config

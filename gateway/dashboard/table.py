@@ -21,10 +21,16 @@ from gateway.http.openapi import program_version
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call, Content, Route
 
-PAGES: tuple[Page, ...] = (queues.PAGE, queues.ONE, workers.PAGE, jobs.PAGE, flow.PAGE, audit.PAGE, system.PAGE, errors.PAGE)
 PAGES: tuple[Page, ...] = (
-    queues.PAGE, queues.ONE, workers.PAGE, jobs.PAGE, job.PAGE, tasks.PAGE, tasks.ONE, flow.PAGE, stuck.PAGE,
+    queues.PAGE, queues.ONE,
+    workers.PAGE,
+    jobs.PAGE, job.PAGE,
+    tasks.PAGE, tasks.ONE,
+    flow.PAGE,
+    stuck.PAGE,
+    errors.PAGE,
     audit.PAGE,
+    system.PAGE,
 )  # fmt: skip
 
 _TAG = "dashboard"

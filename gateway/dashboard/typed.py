@@ -30,7 +30,7 @@ def filters(page: Page, asked: Mapping[str, object]) -> Any:
 def look(page: Page, store: DashboardStore, sites: Sites, wanted: Any, name: str) -> Awaitable[Any]:
     """What the page shows; `name` is the last part of its path, where it has one. Raises NotFoundError."""
     scope = {"type": "http", "path_params": {"name": name}, "query_string": b"", "headers": []}
-    return page.look(Board(store, _NOWHERE, sites), Call(_WHO, Request(scope)), wanted)
+    return page.look(Board(store, None, _NOWHERE, sites), Call(_WHO, Request(scope)), wanted)
 
 
 def as_json(view: Any) -> str:

@@ -1,6 +1,5 @@
 """Errors of jobs that ended badly, read for people: by code, or by queue and code."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from panda_fsm.views.errors import ErrorRow, ErrorsView, ErrorsWanted, judged
@@ -24,14 +23,14 @@ class ErrorViews:
         lately = _hour(datetime.now(UTC)) - timedelta(hours=1)
         asked = {"since": since, "lately": lately, "site": wanted.site, "vo": wanted.vo, "limit": _MOST + 1}
         found = await self._pool.rows(_QUERIES[wanted.by], **asked)
-        rows = [ErrorRow(*row[:7], tuple(row[7]), *row[8:]) for row in found]
+        rows = [ErrorRow(*known, tuple(sites), sample, job_id) for *known, sites, sample, job_id in found]
         # Which VO's jobs ended nobody counts.
-        ended = {} if wanted.vo else await self._ended(since, wanted.site)
+        ended: dict[str | None, int] = {} if wanted.vo else await self._ended(since, wanted.site)
         total = None if wanted.vo else sum(ended.values())
-        shares: Mapping[str | None, int] = ended if wanted.by == "site" else {None: total or 0}
+        shares: dict[str | None, int] = ended if wanted.by == "site" else {None: total or 0}
         return ErrorsView(since, wanted.by, total, judged(rows[:_MOST], shares), len(rows) > _MOST)
 
-    async def _ended(self, since: datetime, site: str | None) -> dict[str, int]:
+    async def _ended(self, since: datetime, site: str | None) -> dict[str | None, int]:
         return dict(await self._pool.rows(_Q["ended"], since=since, site=site))
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.broker_side import consumers, waiting
 from tests.driver import Database
-from tests.typed import Run
 from tests.polling import wait_until
 from tests.processes import Processes
+from tests.typed import Run
 
 
 def test_queues_and_workers_are_told_and_judged(
