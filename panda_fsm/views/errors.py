@@ -1,6 +1,6 @@
 """What fails, since when, and whose fault it is: the errors of jobs that ended badly."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
@@ -67,7 +67,7 @@ class ErrorRow:
     lately: int
     first_at: datetime
     last_at: datetime
-    sites: tuple[str, ...]
+    sites: Sequence[str]
     sample: str
     sample_job_id: int
     name: str = ""

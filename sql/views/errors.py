@@ -23,7 +23,7 @@ class ErrorViews:
         lately = _hour(datetime.now(UTC)) - timedelta(hours=1)
         asked = {"since": since, "lately": lately, "site": wanted.site, "vo": wanted.vo, "limit": _MOST + 1}
         found = await self._pool.rows(_QUERIES[wanted.by], **asked)
-        rows = [ErrorRow(*known, tuple(sites), sample, job_id) for *known, sites, sample, job_id in found]
+        rows = [ErrorRow(*row) for row in found]
         # Which VO's jobs ended nobody counts.
         ended: dict[str | None, int] = {} if wanted.vo else await self._ended(since, wanted.site)
         total = None if wanted.vo else sum(ended.values())
