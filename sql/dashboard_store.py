@@ -12,6 +12,7 @@ from sql.views.job_list import JobListReads
 from sql.views.jobs import JobViews
 from sql.views.marks import Marks
 from sql.views.queues import QueueReads
+from sql.views.sites import SiteViews
 from sql.views.steps import StepReads
 from sql.views.stuck import StuckViews
 from sql.views.system import SystemReads
@@ -44,6 +45,7 @@ class DashboardStore:
         self.workers = WorkerReads(self._pool)
         self.dead_letters = DeadLetterReads(self._pool)
         self.marks = Marks(self._pool)
+        self.sites = SiteViews(self._pool)
         self.steps = StepReads(self._pool)
         self.system = SystemReads(self._pool)
         self.jobs = JobViews(self._pool, limits or TableLimits({}, {}))

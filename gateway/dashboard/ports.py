@@ -15,6 +15,7 @@ from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
 from panda_fsm.views.jobs import JobLife
 from panda_fsm.views.queues import Cause, Hour, QueueNow
+from panda_fsm.views.sites import AskRow, NodeRow, SiteCounts
 from panda_fsm.views.stuck import Rule, StuckJob, StuckNow
 from panda_fsm.views.system import Database
 from panda_fsm.views.tasks import TaskLife, TaskRow, TasksWanted
@@ -82,6 +83,32 @@ class WorkerReads(Protocol):
 
     async def now(self) -> Sequence[WorkerNow]:
         """Every process that gave a sign within the last hour."""
+
+
+class SiteViews(Protocol):
+    """How queues do."""
+
+    async def counts(self, site: str | None = None) -> dict[str, SiteCounts]:
+        """Of each queue of which anything is counted, by its name; or of one."""
+
+    async def nodes(self, site: str) -> tuple[NodeRow, ...]:
+        """Its worker nodes on which jobs failed in the last hour, the worst first."""
+
+    async def asks(self, site: str) -> tuple[AskRow, ...]:
+        """The last who asked, by kind."""
+
+
+class SiteViews(Protocol):
+    """How queues do."""
+
+    async def counts(self, site: str | None = None) -> dict[str, SiteCounts]:
+        """Of each queue of which anything is counted, by its name; or of one."""
+
+    async def nodes(self, site: str) -> tuple[NodeRow, ...]:
+        """Its worker nodes on which jobs failed in the last hour, the worst first."""
+
+    async def asks(self, site: str) -> tuple[AskRow, ...]:
+        """The last who asked, by kind."""
 
 
 class Marks(Protocol):
@@ -158,6 +185,8 @@ class DashboardStore(Protocol):
     def job_list(self) -> JobListReads: ...
     @property
     def jobs(self) -> JobViews: ...
+    @property
+    def sites(self) -> SiteViews: ...
     @property
     def marks(self) -> Marks: ...
     @property

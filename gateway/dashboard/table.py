@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.dashboard import answers, audit, errors, flow, job, jobs, queues, stuck, system, tasks, workers
+from gateway.dashboard import answers, audit, errors, flow, job, jobs, queues, sites, stuck, system, tasks, workers
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
@@ -26,6 +26,7 @@ PAGES: tuple[Page, ...] = (
     workers.PAGE,
     jobs.PAGE, job.PAGE,
     tasks.PAGE, tasks.ONE,
+    sites.PAGE, sites.ONE,
     flow.PAGE,
     stuck.PAGE,
     errors.PAGE,

@@ -12,7 +12,10 @@ from tests.polling import wait_until
 from tests.processes import Processes
 
 JOBS = 12
-EXAMPLES: dict[str, str] = {"queues/{name}": "SELECT 'watcher.large'"}
+EXAMPLES: dict[str, str] = {
+    "queues/{name}": "SELECT 'watcher.large'",
+    "sites/{name}": "SELECT min(site) FROM job",
+}
 """What is looked at of each thing that has a page: a query for its name."""
 DEED = "INSERT INTO audit (actor, action, object, detail) VALUES ('s:1', %s, 'job 1', '{\"name\": \"Ana\"}')"
 

@@ -1,0 +1,33 @@
+-- How queues do, from what gateways and the clock have counted. Each statement is of all queues, or of one.
+
+-- name: states
+SELECT site, state, sum(jobs)::bigint FROM job_count WHERE %(site)s::text IS NULL OR site = %(site)s::text
+GROUP BY site, state HAVING sum(jobs) > 0
+
+-- name: asked
+SELECT site, sum(asks)::bigint, sum(jobs)::bigint, sum(empty)::bigint FROM site_asked
+WHERE slot >= now() - make_interval(mins => %(minutes)s) AND (%(site)s::text IS NULL OR site = %(site)s::text) GROUP BY site
+
+-- name: silent
+SELECT site, greatest(0, extract(epoch FROM now() - max(last_at)))::float8 FROM pilot_ask
+WHERE %(site)s::text IS NULL OR site = %(site)s::text GROUP BY site
+
+-- name: ended
+SELECT site, sum(finished)::bigint, sum(failed)::bigint, sum(stopped)::bigint, sum(given)::bigint, sum(waited_s)
+FROM site_ended WHERE span = 60 AND slot >= now() - make_interval(mins => %(minutes)s)
+    AND (%(site)s::text IS NULL OR site = %(site)s::text) GROUP BY site
+
+-- name: nodes
+SELECT site, node, sum(finished)::bigint, sum(failed)::bigint FROM node_ended
+WHERE slot >= now() - make_interval(mins => %(minutes)s) AND (%(site)s::text IS NULL OR site = %(site)s::text)
+GROUP BY site, node HAVING sum(failed) >= %(least)s ORDER BY sum(failed) DESC, node LIMIT %(limit)s
+
+-- name: errors
+-- Of this hour and the one before.
+SELECT site, component, code, sum(jobs)::bigint FROM error_count
+WHERE hour >= date_trunc('hour', now()) - interval '1 hour' AND (%(site)s::text IS NULL OR site = %(site)s::text)
+GROUP BY site, component, code
+
+-- name: asks
+SELECT filters, greatest(0, extract(epoch FROM now() - last_at))::float8, asks, jobs FROM pilot_ask
+WHERE site = %(site)s ORDER BY last_at DESC
