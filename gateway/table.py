@@ -180,8 +180,6 @@ _SYSTEM = (
     _open("/openapi.json", pages.openapi, "This document", _JSON),
     _open("/docs", pages.docs, "This document to read", _PAGE),
     _open("/docs/{name}", pages.docs_asset, "A part of the reader", _ASSET),
-    _open("/", pages.status_page, "Jobs per state", _PAGE),
-    _open("/ui/", pages.status_page, "Jobs per state", _PAGE),
 )
 
 _OTHER_VERB = {"GET": "POST", "POST": "GET"}

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gateway.config import GatewayConfig
 from gateway.dashboard.ports import DashboardStore, Publisher
 from panda_fsm.sites import Sites
+from panda_fsm.views.system import Broker
 
 Seen = TypeVar("Seen")
 _MOST = 500
@@ -31,6 +32,12 @@ class Board:
         self.config = config
         self.sites = sites
         self._looks: dict[Hashable, _Look] = {}
+
+    @property
+    def broker(self) -> Broker | None:
+        """The broker as this process meets it; None where it meets none."""
+        one = self.publisher
+        return None if one is None else Broker(one.is_connected, one.is_blocked, one.trouble)
 
     async def shared(self, key: Hashable, look: Callable[[], Awaitable[Seen]], age_s: float = AGE_S) -> Seen:
         """What `look` finds, or has found for somebody else at most `age_s` ago; who comes meanwhile waits with it.

@@ -9,6 +9,7 @@ from typing import Protocol
 from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
+from panda_fsm.views.dead_letters import Group, Wanted
 from panda_fsm.views.errors import ErrorsView, ErrorsWanted
 from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
@@ -57,6 +58,13 @@ class JobListReads(Protocol):
 
     async def page(self, wanted: JobsWanted) -> JobPage:
         """Live ones before archived ones, the newest first; a page whose look was cut may have fewer rows, or none."""
+
+
+class DeadLetterReads(Protocol):
+    """Messages that nobody could handle."""
+
+    async def groups(self, wanted: Wanted) -> Sequence[Group]:
+        """Those that died alike, the group with the newest letter first."""
 
 
 class QueueReads(Protocol):
@@ -175,6 +183,8 @@ class DashboardStore(Protocol):
 
     @property
     def audit(self) -> AuditReads: ...
+    @property
+    def dead_letters(self) -> DeadLetterReads: ...
     @property
     def errors(self) -> ErrorViews: ...
     @property

@@ -10,7 +10,7 @@ from gateway.dashboard.filters import Filters
 from gateway.dashboard.page import Page
 from gateway.http.openapi import program_version
 from gateway.http.route import Call
-from panda_fsm.views.system import Broker, Named, SystemView, TableRow, judged
+from panda_fsm.views.system import Named, SystemView, TableRow, judged
 
 _LIBRARIES = ("psycopg", "pika", "starlette", "uvicorn", "pydantic", "transitions")
 
@@ -18,10 +18,7 @@ _LIBRARIES = ("psycopg", "pika", "starlette", "uvicorn", "pydantic", "transition
 async def look(board: Board, _call: Call, _filters: Filters) -> SystemView:
     """The database and what is in it, the broker, versions, and the settings in force."""
     database, health = await board.store.system.database(), await board.store.health.now()
-    publisher, config = board.publisher, board.config
-    broker = Broker(False, False, "nothing is published from here")
-    if publisher is not None:
-        broker = Broker(publisher.is_connected, publisher.is_blocked, publisher.trouble)
+    broker, config = board.broker, board.config
     found = judged(database, broker, health, config.services, config.needed_schema, datetime.now(UTC).date())
     versions = (
         Named("panda-fsm", program_version()), Named("schema", database.schema), Named("PostgreSQL", database.version),

@@ -1,6 +1,7 @@
 """THE table of pages, in the order of the navigation; each is a page and its JSON and CSV twins."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.dashboard import answers, audit, errors, flow, job, jobs, queues, sites, stuck, system, tasks, workers
+from gateway.dashboard import answers, audit, errors, flow, job, jobs, now, queues, sites, stuck, system, tasks, workers
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
@@ -22,6 +23,7 @@ from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call, Content, Route
 
 PAGES: tuple[Page, ...] = (
+    now.PAGE,
     queues.PAGE, queues.ONE,
     workers.PAGE,
     jobs.PAGE, job.PAGE,
@@ -128,6 +130,7 @@ async def _no_page(_gateway: Gateway, call: Call, _ask: None) -> Response:
 
 ROUTES: tuple[Route, ...] = (
     *(route for page in PAGES for route in routes_of(page)),
+    replace(next(iter(routes_of(now.PAGE))), path="/"),
     Route("GET", "/ui/static/{name}", _asset, Action.LOOK, "A part of the pages", _ASSET, tag=_TAG),
     Route("GET", "/ui/events", _events, Action.LOOK, "What changes", _STREAM, tag=_TAG),
     Route("GET", "/ui/{name}", _no_page, Action.LOOK, "No page", _HTML, None, Convention.PAGE, tag=_TAG,

@@ -1,10 +1,7 @@
-"""Pages: the OpenAPI document and its reader from packaged files, and one page that shows the counts."""
+"""The OpenAPI document and its reader, from packaged files."""
 
-import html
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from string import Template
 
 from starlette.responses import HTMLResponse, Response
 from swagger_ui_bundle import swagger_ui_path
@@ -13,8 +10,6 @@ from gateway.context import Gateway
 from gateway.http.answers import File, json_response
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
-from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.states import State
 
 _HERE = Path(__file__).parent
 _AS_IT_IS = {"X-Content-Type-Options": "nosniff"}
@@ -23,7 +18,6 @@ _SAFE = _AS_IT_IS | {
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
 }
 """Nothing of others in our pages, and none of ours in pages of others, where a click could be stolen."""
-_QUEUES_SHOWN = 3
 
 
 async def docs(_gateway: Gateway, _call: Call, _ask: None) -> Response:
@@ -44,26 +38,6 @@ async def docs_asset(_gateway: Gateway, call: Call, _ask: None) -> Response:
 async def openapi(_gateway: Gateway, call: Call, _ask: None) -> Response:
     """The API document, made from the route table at start."""
     return json_response(call.request.app.state.openapi)
-
-
-async def status_page(gateway: Gateway, _call: Call, _ask: None) -> Response:
-    """Jobs per state in the order of a job's life, and where they are."""
-    jobs: dict[str, Counter[str]] = {state.value: Counter() for state in State}
-    for state, queue, count in await gateway.store.reads.job_counts():
-        jobs.setdefault(state, Counter())[queue] += count
-    totals = {state: sum(queues.values()) for state, queues in jobs.items()}
-    rows = "".join(_row(state, totals[state], max(totals.values()), queues) for state, queues in jobs.items())
-    final = sum(totals[state] for state in FINAL)
-    page = Template(_text("status.html")).substitute(rows=rows, live=sum(totals.values()) - final, final=final)
-    return HTMLResponse(page, headers=_SAFE)
-
-
-def _row(state: str, count: int, most: int, queues: Counter[str]) -> str:
-    shown = ", ".join(f"{html.escape(queue)} {n}" for queue, n in queues.most_common(_QUEUES_SHOWN))
-    more = ", …" if len(queues) > _QUEUES_SHOWN else ""
-    return Template(_text("status_row.html")).substitute(
-        kind="some" if count else "none", state=html.escape(state), jobs=count, most=most or 1, queues=shown + more
-    )
 
 
 @lru_cache(maxsize=8)

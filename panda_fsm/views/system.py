@@ -91,7 +91,7 @@ class SystemView:
     """All of it, and what is not well with it."""
 
     database: Database
-    broker: Broker
+    broker: Broker | None
     health: Health
     troubles: tuple[Trouble, ...]
     versions: tuple[Named, ...]
@@ -103,7 +103,7 @@ class SystemView:
 
 
 def judged(
-    database: Database, broker: Broker, health: Health, services: Sequence[str], needed_schema: str, today: date
+    database: Database, broker: Broker | None, health: Health, services: Sequence[str], needed_schema: str, today: date
 ) -> Iterator[Trouble]:
     """What is not well, the worst first."""
     found = [*_of_database(database, needed_schema, today), *_of_broker(broker), *troubles(health, services)]
@@ -133,7 +133,9 @@ def _of_database(database: Database, needed_schema: str, today: date) -> Iterato
             yield Trouble("dead rows", says)
 
 
-def _of_broker(broker: Broker) -> Iterator[Trouble]:
+def _of_broker(broker: Broker | None) -> Iterator[Trouble]:
+    if broker is None:
+        return
     if broker.is_blocked:
         says = "the broker takes no messages: its memory or disk is full; what is accepted is kept meanwhile"
         yield Trouble("broker", says, is_bad=True)
