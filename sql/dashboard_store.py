@@ -7,6 +7,7 @@ from sql.pool import Pool
 from sql.views.audit import AuditReads
 from sql.views.dead_letters import DeadLetterReads
 from sql.views.errors import ErrorViews
+from sql.views.finding import FindingReads
 from sql.views.flow import FlowViews
 from sql.views.job_list import JobListReads
 from sql.views.jobs import JobViews
@@ -38,6 +39,7 @@ class DashboardStore:
         self._pool = Pool(database_url, name, CONNECTIONS, _TIMEOUT_S, by_index=False)
         self.audit = AuditReads(self._pool)
         self.errors = ErrorViews(self._pool)
+        self.finding = FindingReads(self._pool)
         self.flow = FlowViews(self._pool)
         self.health = HealthReads(self._pool)
         self.job_list = JobListReads(self._pool)

@@ -52,7 +52,7 @@ def refused_in_its_convention(ctx: Any, response: Any, case: Any) -> bool | None
 def accepted_but_for_a_rule(ctx: Any, response: Any, case: Any) -> bool | None:
     """What the schema allows is taken, unless a rule says no."""
     label = case.operation.label
-    if response.status_code in ((400, 404) if label.startswith(_PAGES) else _RULES.get(label, ())):
+    if response.status_code in ((303, 400, 404) if label.startswith(_PAGES) else _RULES.get(label, ())):
         return None
     return positive_data_acceptance(ctx, response, case)
 

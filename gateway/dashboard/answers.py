@@ -74,6 +74,11 @@ def shown(page: Page, view: Any, call: Call, filters: Any, frame: Frame) -> Resp
     return Response(text, media_type="text/html", headers=SAFE)
 
 
+def led(url: str) -> Response:
+    """To another page."""
+    return Response(status_code=303, headers={**SAFE, "Location": url}, media_type="text/html")
+
+
 def as_json(view: Any) -> Response:
     """The view as JSON."""
     return Response(twins.as_json(view, datetime.now(UTC)), media_type="application/json", headers=SAFE)

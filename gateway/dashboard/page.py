@@ -20,6 +20,7 @@ class Page:
 
     `path` below /ui/, its last part may be `{name}`. `row`: the dataclass of the view's `rows`, which are its CSV twin.
     `navigation`: what it is called there; None: it is not there. `badge`: what stands beside that, where it is not 0.
+    `leads_to`: where a browser is sent instead of being shown the view; None: nowhere.
     `is_shared`: the same for whoever looks, so that one look serves all of them.
     """
 
@@ -33,6 +34,7 @@ class Page:
     navigation: str | None = None
     badge: Badge | None = None
     is_shared: bool = True
+    leads_to: Callable[[Any], str | None] | None = None
 
     @property
     def url(self) -> str:

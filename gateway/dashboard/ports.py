@@ -11,6 +11,7 @@ from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.dead_letters import Group, Wanted
 from panda_fsm.views.errors import ErrorsView, ErrorsWanted
+from panda_fsm.views.finding import Asked, Finding
 from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
@@ -35,6 +36,13 @@ class ErrorViews(Protocol):
 
     async def errors(self, wanted: ErrorsWanted) -> ErrorsView:
         """The most frequent errors since the begin of an hour."""
+
+
+class FindingReads(Protocol):
+    """Whatever an operator has of a thing."""
+
+    async def found(self, asked: Asked) -> Finding:
+        """All that is called so."""
 
 
 class FlowViews(Protocol):
@@ -187,6 +195,8 @@ class DashboardStore(Protocol):
     def dead_letters(self) -> DeadLetterReads: ...
     @property
     def errors(self) -> ErrorViews: ...
+    @property
+    def finding(self) -> FindingReads: ...
     @property
     def flow(self) -> FlowViews: ...
     @property

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.dashboard import answers, audit, errors, flow, job, jobs, now, queues, sites, stuck, system, tasks, workers
+from gateway.dashboard import answers, audit, errors, flow, go, job, jobs, now, queues, sites, stuck, system, tasks, workers
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
@@ -33,11 +33,13 @@ PAGES: tuple[Page, ...] = (
     stuck.PAGE,
     errors.PAGE,
     audit.PAGE,
+    go.PAGE,
     system.PAGE,
 )  # fmt: skip
 
 _TAG = "dashboard"
 _HTML = Content("A page.", ("text/html",))
+_LEADS = Content("A page.", ("text/html",), leads_on=True)
 _JSON = Content("What the page shows.", ("application/json",))
 _CSV = Content("The rows that the page shows.", ("text/csv",))
 _ASSET = Content("A style, a script or a drawing.", ("text/css", "text/javascript", "image/svg+xml", "*/*"), True)
@@ -57,6 +59,9 @@ async def _view(page: Page, gateway: Gateway, call: Call, filters: Any) -> Any:
 
 async def _html(page: Page, gateway: Gateway, call: Call, filters: Any) -> Response:
     view = await _view(page, gateway, call, filters)
+    elsewhere = None if page.leads_to is None else page.leads_to(view)
+    if elsewhere is not None:
+        return answers.led(elsewhere)
     return answers.shown(page, view, call, filters, await frame(page, gateway, call))
 
 
@@ -91,8 +96,9 @@ def bare() -> Frame:
 def routes_of(page: Page) -> Iterable[Route]:
     """The page, its JSON and its CSV."""
     says = page.look.__doc__ or page.title
+    answer = _HTML if page.leads_to is None else _LEADS
     html = Route(
-        "GET", page.url, _named(_html, page), page.access, page.title, _HTML, page.filters, Convention.PAGE, tag=_TAG,
+        "GET", page.url, _named(_html, page), page.access, page.title, answer, page.filters, Convention.PAGE, tag=_TAG,
         not_accepted=lambda reason: answers.away(reason, bare()),
         refused=lambda error: answers.refused(error, bare()),
     )  # fmt: skip

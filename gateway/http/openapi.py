@@ -94,6 +94,9 @@ class _Document:
         if isinstance(route.answer, Content) and route.answer.is_file:
             answers["206"] = {"description": "The part that was asked for.", "content": _bytes("*/*")}
             answers["416"] = {"description": _REASONS[416], "content": _bytes("text/plain")}
+        if isinstance(route.answer, Content) and route.answer.leads_on:
+            where = {"Location": {"schema": {"type": "string"}, "description": "the page"}}
+            answers["303"] = {"description": "It is on another page.", "content": _bytes("text/html"), "headers": where}
         answers |= {str(status): self._refusal(route, status) for status in _refusals(route)}
         operation: Schema = {
             "summary": route.summary,
