@@ -121,12 +121,12 @@ async def _queues(store: asking.Store) -> "QueuesView":
 
 
 def _cells(one: "QueueNow") -> Sequence[Any]:
-    served = f"{one.alive} of {one.known}" if one.reader == "service" else f"{one.consumers} at {one.reader}"
+    readers = {"service": f"{one.alive} of {one.known}", "jedi": words.counted(one.consumers, "reader"), "broker": ""}
     age = words.duration(one.oldest_s)
     rates = words.rate(one.in_per_s), words.rate(one.out_per_s)
     older = "> " if one.was_there and one.ready else ""
     figures = (one.ready, f"{older}{age}", *rates, words.duration(one.drain_s), one.in_hand)
-    return one.name, one.word, *figures, served, one.says
+    return one.name, one.word, *figures, readers[one.reader], one.says
 
 
 def _of_worker(one: "WorkerNow") -> Sequence[Any]:

@@ -29,7 +29,7 @@ class Pause:
         """In words."""
         end = f", until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else ""
         since = f"{self.since:%Y-%m-%d %H:%M} UTC"
-        return f"{self.kind} {self.name} is paused by {self.actor} since {since}{end}: {self.reason}"
+        return f"{self.kind.capitalize()} {self.name} is paused by {self.actor} since {since}{end}: {self.reason}"
 
 
 def refusal(request: SetPause, queues: Collection[str], sites: Collection[str]) -> str | None:

@@ -18,6 +18,8 @@ from panda_fsm.views.job_list import JobPage, JobsWanted
 from panda_fsm.views.jobs import JobLife
 from panda_fsm.views.queues import Cause, Hour, QueueNow
 from panda_fsm.views.sites import AskRow, NodeRow, SiteCounts
+from panda_fsm.views.queue_hours import Cause, Hour
+from panda_fsm.views.queues import QueueNow
 from panda_fsm.views.stuck import Rule, StuckJob, StuckNow
 from panda_fsm.views.system import Database
 from panda_fsm.views.tasks import TaskLife, TaskRow, TasksWanted

@@ -14,7 +14,8 @@ from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from panda_fsm.bindings import bindings
 from panda_fsm.pausing import NEVER, Pause
-from panda_fsm.views.queues import Cause, Hour, QueueNow
+from panda_fsm.views.queue_hours import Cause, Hour
+from panda_fsm.views.queues import QueueNow
 from panda_fsm.views.workers import WorkerNow
 
 READERS: Mapping[str, str] = {"service": "our services", "broker": "the broker, when a delay is over", "jedi": "JEDI"}

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from panda_fsm import delays
@@ -248,52 +247,3 @@ def worst_first(queues: Iterable[QueueNow]) -> list[QueueNow]:
     order = {"bad": 0, "warn": 1, "ok": 2}
     readers = {"service": 0, "broker": 1, "jedi": 2}
     return sorted(queues, key=lambda one: (order[one.level], readers[one.reader], one.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Half a minute of a queue: the most that waited and the oldest age in it, and what was handled until then."""
-
-    at: datetime
-    ready: int | None
-    oldest_s: float | None
-    handled: int | None
-    consumers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """The last hour of a queue, for charts."""
-
-    steps: tuple[Step, ...]
-
-    @property
-    def ready(self) -> list[float | None]:
-        """The most that waited in each step."""
-        return [step.ready for step in self.steps]
-
-    @property
-    def oldest_s(self) -> list[float | None]:
-        """The oldest age in each step, where nothing waited none."""
-        return [None if step.ready is None else step.oldest_s or 0.0 for step in self.steps]
-
-    @property
-    def handled_per_s(self) -> list[float | None]:
-        """Messages handled a second, from step to step."""
-        found: list[float | None] = []
-        for before, after in pairwise(self.steps):
-            seconds = (after.at - before.at).total_seconds()
-            is_known = before.handled is not None and after.handled is not None
-            found.append(max(0, (after.handled or 0) - (before.handled or 0)) / seconds if is_known else None)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Open dead letters that died alike."""
-
-    fingerprint: str
-    reason: str
-    letters: int
-    first_at: datetime
-    last_at: datetime

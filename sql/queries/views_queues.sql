@@ -1,15 +1,15 @@
 -- Queues and processes as operators see them.
 
 -- name: now
--- The newest sample of each queue, and beside it one of a minute before and one of five.
+-- The newest sample of each queue, and beside it one of a minute before (the first, in a young system) and one of five.
 SELECT s.queue, now(), ARRAY[s.at, m.at, f.at],
     ARRAY[s.ready, m.ready, f.ready], ARRAY[s.consumers, m.consumers, f.consumers], ARRAY[s.handled, m.handled, f.handled],
     s.buried, s.put_off, s.oldest_at, s.was_there
 FROM queue_sample s
 LEFT JOIN LATERAL (
     SELECT at, ready, consumers, handled FROM queue_sample
-    WHERE queue = s.queue AND at <= s.at - interval '55 seconds' AND at > s.at - interval '3 minutes'
-    ORDER BY at DESC LIMIT 1) AS m ON true
+    WHERE queue = s.queue AND at < s.at AND at > s.at - interval '65 seconds'
+    ORDER BY at LIMIT 1) AS m ON true
 LEFT JOIN LATERAL (
     SELECT at, ready, consumers, handled FROM queue_sample
     WHERE queue = s.queue AND at <= s.at - interval '5 minutes' AND at > s.at - interval '15 minutes'
@@ -29,9 +29,10 @@ FROM process ORDER BY service, host, pid
 
 -- name: hour
 -- An hour of one queue, in steps of 30 s: the most that waited, the oldest age, what was handled until then.
-SELECT date_bin('30 seconds', at, 'epoch') AS step, max(ready), max(extract(epoch FROM at - oldest_at))::float8,
-    max(handled), max(consumers)
-FROM queue_sample WHERE queue = %(queue)s AND at > now() - interval '1 hour'
+SELECT step, max(s.ready), max(extract(epoch FROM s.at - s.oldest_at))::float8, max(s.handled), max(s.consumers)
+FROM generate_series(
+    date_bin('30 seconds', now() - interval '1 hour', 'epoch'), now() - interval '5 seconds', '30 seconds') AS step
+LEFT JOIN queue_sample s ON s.queue = %(queue)s AND s.at >= step AND s.at < step + interval '30 seconds'
 GROUP BY step ORDER BY step
 
 -- name: died

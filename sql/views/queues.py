@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from panda_fsm.pausing import Pause
-from panda_fsm.views.queues import Cause, Hour, Looked, QueueNow, Sample, Step, queue_now, watched, worst_first
+from panda_fsm.views.queue_hours import Cause, Hour, Step
+from panda_fsm.views.queues import Looked, QueueNow, Sample, queue_now, watched, worst_first
 from sql.pool import Pool
 from sql.queries import load
 from sql.views.workers import WorkerReads

@@ -71,7 +71,8 @@ def test_one_queue_with_its_keys_processes_hour_and_dead_letters(user: Caller, d
     assert (found["queue"]["word"], found["keys"], found["may_be_paused"]) == ("stuck", ["job.holding"], True)
     assert [(one["host"], one["standing"]) for one in found["rows"]] == [("here", "stuck")]
     assert [(one["letters"], one["fingerprint"]) for one in found["causes"]] == [(3, "f1")]
-    assert [step["ready"] for step in found["hour"]["steps"]] == [400, 420]
+    assert [step["ready"] for step in found["hour"]["steps"] if step["ready"] is not None] == [400, 420]
+    assert len(found["hour"]["steps"]) >= 120
     page = user.http.get("/ui/queues/adder").text
     assert HOSTILE not in page
     assert page.count("<svg") == 3

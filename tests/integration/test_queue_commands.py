@@ -42,7 +42,7 @@ def test_a_queue_is_paused_and_resumed_from_the_terminal(
     wait_until(lambda: consumers(broker_url, "closer") == 1, "it consumes")
     assert run("queues", "pause", "closer", "--reason", "the storage is down", "--actor", "ana").returncode == 0
     wait_until(lambda: consumers(broker_url, "closer") == 0, "it does not")
-    assert "paused: queue closer is paused by ana since" in run("health").stdout
+    assert "paused: Queue closer is paused by ana since" in run("health").stdout
     assert json.loads(run("health", "--json").stdout)["pauses"][0]["reason"] == "the storage is down"
     assert run("queues", "resume", "closer", "--actor", "bo").returncode == 0
     wait_until(lambda: consumers(broker_url, "closer") == 1, "it consumes again")

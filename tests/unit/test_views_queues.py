@@ -80,7 +80,7 @@ def test_who_paused_it_and_why_is_said() -> None:
     pause = replace(PAUSE, until=NOW + timedelta(hours=2))
     verdict = judge(Looked("adder", NOW, WAITING, pause=pause))
     assert verdict.says == (
-        "queue adder is paused by ana since 2026-11-26 14:00 UTC, until 2026-11-26 16:00 UTC: storage is down"
+        "Queue adder is paused by ana since 2026-11-26 14:00 UTC, until 2026-11-26 16:00 UTC: storage is down"
     )
 
 
