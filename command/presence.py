@@ -8,7 +8,7 @@ from panda_fsm.errors import PandaError
 from panda_fsm.figures import TROUBLE
 from panda_fsm.progress import Progress
 from panda_fsm.trouble import Condition
-from panda_fsm.views.health import SIGN_S
+from panda_fsm.views.signs import SIGN_S
 from sql.presence import Presence
 
 log = structlog.get_logger()

@@ -4,10 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from panda_fsm.pausing import Pause
+from panda_fsm.views.signs import SILENT_S, replaces
 
-SIGN_S = 5.0
-"""A process shows itself so often, and at each change of its condition."""
-_SILENT_S = 4 * SIGN_S
 _OLD_MESSAGE_S = 60.0
 _OLD_TRANSACTION_S = 300.0
 _COUNTED = 10_000
@@ -79,22 +77,17 @@ def troubles(found: Health, services: Sequence[str]) -> Iterator[Trouble]:
 
 
 def _of_processes(processes: Sequence[ProcessRow], services: Sequence[str]) -> Iterator[Trouble]:
-    alive = [process for process in processes if process.silent_s <= _SILENT_S]
+    alive = [process for process in processes if process.silent_s <= SILENT_S]
     missing = sorted(set(services) - {process.service for process in alive})
     if missing:
         yield Trouble("service", f"nobody serves {', '.join(missing)}", is_bad=True)
     for process in processes:
         if process not in alive:
-            if not any(_replaces(one, process) for one in alive):
+            if not any(replaces(one, process) for one in alive):
                 yield Trouble("process", f"{_name(process)} gave no sign for {process.silent_s:.0f} s")
         elif process.trouble is not None:
             says = f"{_name(process)} for {process.trouble_s or 0:.0f} s: {process.trouble}"
             yield Trouble("process", says, is_bad=True)
-
-
-def _replaces(one: ProcessRow, process: ProcessRow) -> bool:
-    """Whether it was started after the other one fell silent: whoever killed that one, somebody saw to it."""
-    return (one.service, one.host) == (process.service, process.host) and one.up_s < process.silent_s
 
 
 def _name(process: ProcessRow) -> str:

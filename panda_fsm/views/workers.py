@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from panda_fsm.views.signs import SILENT_S, replaces
+
 Standing = Literal["alive", "paused", "in trouble", "stuck", "silent", "missing"]
-SILENT_S = 20.0
-"""A process shows itself every 5 s."""
 STUCK_S = 120.0
 """A batch that is in hand for so long does not get on; after the batch limit its process is ended."""
 _WELL = frozenset({"alive", "paused"})
@@ -83,12 +83,7 @@ def workers(found: Iterable[WorkerNow], expected: Collection[str]) -> Workers:
     """The processes, those that need somebody first; a silent one that another has replaced is no news."""
     rows = list(found)
     alive = [one for one in rows if one.is_alive]
-    shown = [one for one in rows if one.is_alive or not any(_replaces(other, one) for other in alive)]
+    shown = [one for one in rows if one.is_alive or not any(replaces(other, one) for other in alive)]
     shown.sort(key=lambda one: (one.is_well, one.service, one.host, one.pid))
     missing = sorted(set(expected) - {one.service for one in alive})
     return Workers(tuple(shown), tuple(missing), tuple(sorted({one.program for one in alive if one.program})))
-
-
-def _replaces(one: WorkerNow, silent: WorkerNow) -> bool:
-    """Whether it was started after the other one fell silent: whoever killed that one, somebody saw to it."""
-    return (one.service, one.host) == (silent.service, silent.host) and one.up_s < silent.silent_s
