@@ -1,7 +1,7 @@
 """What a worker's batches did: counted once a batch, when it is committed, and written down where it went wrong."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ from engine.receive import Received
 from panda_fsm import figures
 from panda_fsm.effects import Effects, Outgoing
 from panda_fsm.jobs.facts import FINAL
-from panda_fsm.jobs.states import State
 from panda_fsm.messages import made_at
+from panda_fsm.tally import Labels
 
 BORN = "none"
 """Where a job comes from that is created."""
@@ -72,24 +72,23 @@ class Counted:
         journal.left([message.message_id for message in outgoing if message.message_id not in there])
 
     def _note_age(self, received: Sequence[Received]) -> None:
-        now = time.time()
-        for one in received:
-            at = made_at(one.message.message_id)
-            if at is not None:
-                figures.MESSAGE_AGE.observe(max(0.0, now - at), self._of_queue)
+        """One a batch, for it costs as much as all else that is counted of a message."""
+        at = made_at(received[0].message.message_id) if received else None
+        if at is not None:
+            figures.MESSAGE_AGE.observe(max(0.0, time.time() - at), self._of_queue)
 
     def _note_steps(self, effects: Effects) -> None:
         now = datetime.now(UTC)
-        steps: Counter[tuple[State | None, State]] = Counter()
+        steps: dict[Labels, int] = defaultdict(int)
         for row in effects.history:
-            step = row.step
-            steps[step.source, step.destination] += 1
+            source, destination = row.step.source, row.step.destination
+            labels = (BORN if source is None else source.value, destination.value)
+            steps[labels] += 1
             job = effects.subjects.get(row.job_id)
-            if job is not None and step.source is not None and row.version == job.stored_version + 1:
-                stayed_s = max(0.0, (now - job.entered_at).total_seconds())
-                figures.STAYED.observe(stayed_s, (step.source.value, step.destination.value))
-        for (source, destination), many in steps.items():
-            figures.TRANSITIONS.add((source.value if source else BORN, destination.value, self._queue), many)
+            if job is not None and row.version == job.stored_version + 1:
+                figures.STAYED.observe(max(0.0, (now - job.entered_at).total_seconds()), labels)
+        for labels, many in steps.items():
+            figures.TRANSITIONS.add((*labels, self._queue), many)
         for (state, site, _vo), many in effects.counts.items():
             if state in FINAL:
                 figures.ENDED.add((site, str(state)), many)

@@ -38,7 +38,10 @@ IGNORED = TALLY.counter(
     "panda_ignored_total", "Decisions that changed nothing, for the message came late or again.", ("queue",)
 )
 MESSAGE_AGE = TALLY.histogram(
-    "panda_message_age_seconds", "Time from making a message until what it asks was committed.", ("queue",), _AGES_S
+    "panda_message_age_seconds",
+    "Time from making a message until what it asks was committed; of the first of each batch.",
+    ("queue",),
+    _AGES_S,
 )
 RETRIES = TALLY.counter(
     "panda_batch_retries_total", "Batches that could not be handled for the moment and are tried again.", ("queue",)

@@ -35,7 +35,7 @@ class Jobs:
             raise trouble
         claim = Claim([], [], doubled=self.doubled)
         for filters, seats in groups:
-            found = [JobDescription(self.left.pop(0), {}, {}, []) if self.left else None for _ in seats]
+            found = [JobDescription(self.left.pop(0), {"version": 4}, {}, []) if self.left else None for _ in seats]
             claim.jobs += found
             if None in found:
                 claim.more_waiting.add(filters)

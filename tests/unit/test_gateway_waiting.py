@@ -218,6 +218,23 @@ def test_a_line_for_each_refusal_without_what_is_secret() -> None:
     play(scene)
 
 
+def test_each_request_is_a_line_where_that_is_wanted_but_not_who_looks_at_our_health() -> None:
+    async def scene(door: Door, store: Store) -> None:
+        with structlog.testing.capture_logs() as lines:
+            await Client(door).ask("GET", "/api/v1/pilot/get_job_status", query=b"job_ids=1&token_key=secret")
+            await Client(door).ask("GET", "/no/such")
+            for path in ("/livez", "/readyz", "/metrics"):
+                await Client(door).ask("GET", path)
+        answered = [line for line in lines if line["event"] == "request"]
+        assert [(line["status"], line["path"]) for line in answered] == [
+            (200, "/api/v1/pilot/get_job_status"), (404, "/no/such"),
+        ]  # fmt: skip
+        assert all(line["peer"] == "127.0.0.1:5" and line["duration_ms"] >= 0 for line in answered)
+        assert "secret" not in str(lines)
+
+    play(scene, access_log=True)
+
+
 def test_a_flood_of_refusals_is_counted() -> None:
     async def scene(door: Door, store: Store) -> None:
         with structlog.testing.capture_logs() as lines:
