@@ -118,6 +118,7 @@ SITES = Board("PanDA: sites", [
     _course("Failed", _share('panda_jobs_ended_total{site=~"$site", state="failed"}',
                              'panda_jobs_ended_total{site=~"$site", state=~"finished|failed"}', "site"),
             "{{site}}", "percentunit"),
+    _course("Stuck", f"max by (rule, site) (panda_stuck_jobs{_OF_SITE})", "{{site}} {{rule}}"),
 ], by_site=True)  # fmt: skip
 
 BROKER_LINK = Board("PanDA: link to the broker", [

@@ -128,6 +128,7 @@ SYSTEM.gauge("panda_queue_messages", "Messages that wait in a queue, as the brok
 SYSTEM.gauge("panda_queue_consumers", "Who reads it.", ("queue",))
 SYSTEM.gauge("panda_queue_oldest_seconds", "How long its oldest message waits, by all that came and went.", ("queue",))
 SYSTEM.gauge("panda_dead_letters_open", "Messages that nobody could handle, by the queue they were in.", ("queue",))
+SYSTEM.gauge("panda_stuck_jobs", "Jobs that have not moved, by the rule that says so.", ("rule", "site"))
 SYSTEM.gauge("panda_appointments_in_trouble", "Jobs that the clock or the archive cannot read.")
 SYSTEM.gauge("panda_jedi_untold_messages", "What JEDI is to be told and was not yet, as far as it is counted.")
 SYSTEM.gauge("panda_jedi_untold_oldest_seconds", "How long the oldest of it waits.")

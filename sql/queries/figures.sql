@@ -36,6 +36,9 @@ WHERE ready IS NOT NULL AND at = (SELECT max(at) FROM queue_sample WHERE at > no
 SELECT queue, coalesce(extract(epoch FROM now() - oldest_at), 0)::float8 FROM queue_sample
 WHERE ready IS NOT NULL AND at = (SELECT max(at) FROM queue_sample WHERE at > now() - interval '1 minute')
 
+-- name: panda_stuck_jobs
+SELECT s.rule, s.site, s.jobs::float8 FROM stuck_walk w JOIN stuck_site s ON s.walk = w.walk - 1
+
 -- name: panda_appointments_in_trouble
 SELECT count(*)::float8 FROM job_deadline WHERE trouble IS NOT NULL
 
