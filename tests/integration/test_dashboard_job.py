@@ -16,6 +16,8 @@ from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.inprocess import Serve
 from tests.integration.test_process import Creator
+from tests.plain_browser import Browser
+from tests.processes import Processes
 
 HOSTILE = "<script>alert(1)</script>"
 EVIL = '"><img src=x onerror=alert(1)>'
@@ -134,3 +136,13 @@ def test_tasks_are_listed_and_one_is_shown(user: Caller, jobs: Database) -> None
     (task,) = user.get("/ui/tasks.json")["rows"]
     assert (task["task_id"], task["states"]) == ("7", {"defined": 4})
     assert user.get("/ui/tasks/7.json")["newest"][0]["job_id"] == "4"
+
+
+def test_who_may_act_finds_the_forms_on_the_page_and_a_viewer_none(gateway: Processes, jobs: Database) -> None:
+    enter(jobs, [2], State.FINISHED, 60)
+    for name, role, may in (("ana", "operator", True), ("eve", "viewer", False)):
+        browser = Browser(gateway.gateway_url, name, role)
+        assert ('action="/ui/act/kill"' in browser.get("/ui/jobs/1")) is may
+        assert ('action="/ui/act/hold_task"' in browser.get("/ui/tasks/7")) is may
+        assert 'action="/ui/act/' not in browser.get("/ui/jobs/2"), "it has ended"
+        browser.close()
