@@ -247,10 +247,9 @@ def _line(line: Line) -> tuple[str, ...]:
 
 @contextmanager
 def _box() -> Iterator[DeadLetterBox]:
-    from broker.topology import queues
     from sql.dead_letters import DeadLetterBox
 
-    box = DeadLetterBox(settings().database_url, [queue.name for queue in queues()])
+    box = DeadLetterBox(settings().database_url)
     try:
         yield box
     finally:

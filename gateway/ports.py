@@ -26,6 +26,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.plain import PlainReport, Taken
 from panda_fsm.repeats import Earlier, Once
+from panda_fsm.views.dead_letters import Choice, Deed, Fate, Settled
 
 
 class ClaimStore(Protocol):
@@ -173,6 +174,25 @@ class OperatorStore(Protocol):
         """The VOs of its live jobs; of very many, of some."""
 
 
+class DeadLetterStore(Protocol):
+    """What is done with dead letters, each deed with its audit row in one transaction."""
+
+    async def count(self, choice: Choice) -> int:
+        """How many open letters are meant."""
+
+    async def settle(self, choice: Choice, fate: Fate, deed: Deed, most: int) -> Settled:
+        """Replay or discard the open letters that are meant, at most so many."""
+
+    async def to_edit(self, letter_id: int) -> str:
+        """The body of an open letter as it is edited. Raises LetterError for one that cannot be."""
+
+    async def difference(self, letter_id: int, wanted: str) -> str:
+        """What an edited copy would change. Raises LetterError for what could not be sent."""
+
+    async def replay_edited(self, letter_id: int, wanted: str, deed: Deed) -> str:
+        """Send an edited copy in place of an open letter. Raises LetterError for what cannot be sent."""
+
+
 class SharedKeyStore(Protocol):
     """Keys that all gateways share."""
 
@@ -199,6 +219,8 @@ class Store(Protocol):
     def keys(self) -> SharedKeyStore: ...
     @property
     def operators(self) -> OperatorStore: ...
+    @property
+    def dead_letters(self) -> DeadLetterStore: ...
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

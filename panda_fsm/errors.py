@@ -31,6 +31,10 @@ class SystemicError(TransientError):
     """Nothing can be handled until somebody mends the system (schema, permissions): no message is to blame."""
 
 
+class LetterError(PandaError):
+    """A dead letter cannot be edited or settled so; the message says why."""
+
+
 class PoisonError(PandaError):
     """The message itself can never be handled: undecodable, unknown schema, unknown job."""
 

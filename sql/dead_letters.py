@@ -1,16 +1,17 @@
 """Dead letters as operators settle them: replayed, edited and replayed, or discarded, one by one or all of a kind."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from panda_fsm import delays
-from panda_fsm.bindings import DEAD_LETTERS, FOREIGN
+from panda_fsm.bindings import DEAD_LETTERS, FOREIGN, all_bindings
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import PandaError, PoisonError
+from panda_fsm.errors import LetterError, PoisonError
 from panda_fsm.handler import REPLAY_OF, SENDER
 from panda_fsm.messages import LARGEST_BODY, cut, decode, new_message_id
 from panda_fsm.views import payloads
@@ -19,20 +20,22 @@ from sql import outbox
 from sql.queries import load
 from sql.session import Session
 
+Answer = TypeVar("Answer")
 _Q = load("dead_letters")
 _TIMEOUT_S = 60.0
 _CHUNK = 100
 _CHUNK_BYTES = 4_000_000
 """Letters in one transaction, and what they may weigh: one alone may weigh fifteen megabytes."""
 _DIFF_IN_AUDIT = 4000
+_QUEUES = {one.queue for one in all_bindings()} - {DEAD_LETTERS}
+"""Where letters go back to. What came to the dead letters without having died goes to whoever takes it now."""
 
 
 class DeadLetterBox:
-    """The table of dead letters; `queues` are those that there are."""
+    """The table of dead letters, and what becomes of them."""
 
-    def __init__(self, database_url: str, queues: Sequence[str] = ()) -> None:
-        self._session = Session(database_url, "dead-letters", _TIMEOUT_S)
-        self._queues = frozenset(queues) - {DEAD_LETTERS}
+    def __init__(self, database_url: str, timeout_s: float = _TIMEOUT_S) -> None:
+        self._session = Session(database_url, "dead-letters", timeout_s)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -67,27 +70,27 @@ class DeadLetterBox:
         return done
 
     def body(self, letter_id: int) -> bytes:
-        """The body of a letter as it came. Raises PandaError where there is none."""
+        """The body of a letter as it came. Raises LetterError where there is none."""
         with self._session.use() as connection:
             found = connection.execute(_Q["body"], {"letter_id": letter_id}).fetchone()
         if found is None:
-            raise PandaError(f"no dead letter {letter_id}")
+            raise LetterError(f"no dead letter {letter_id}")
         return bytes(found[0])
 
     def to_edit(self, letter_id: int) -> str:
-        """The body of an open letter as it is edited. Raises PandaError for one that cannot be."""
+        """The body of an open letter as it is edited. Raises LetterError for one that cannot be."""
         with self._session.use() as connection:
             return payloads.to_edit(_open(connection, letter_id)[2])
 
     def difference(self, letter_id: int, wanted: str) -> str:
-        """What an edited copy would change. Raises PandaError for what could not be sent."""
+        """What an edited copy would change. Raises LetterError for what could not be sent."""
         with self._session.use() as connection:
             return self._edited(_open(connection, letter_id), wanted)[1]
 
     def replay_edited(self, letter_id: int, wanted: str, deed: Deed) -> str:
         """Send an edited copy of an open letter in its place, keep both, and answer the difference; an audit row.
 
-        Raises PandaError for what cannot be sent.
+        Raises LetterError for what cannot be sent.
         """
         with self._session.transaction() as connection:
             letter = _open(connection, letter_id)
@@ -102,13 +105,13 @@ class DeadLetterBox:
         number, queue, payload, said, routing_key = letter
         body, difference = payloads.edited(payload, wanted)
         if not difference:
-            raise PandaError("nothing is edited: replay it as it is")
+            raise LetterError("nothing is edited: replay it as it is")
         if len(body) > LARGEST_BODY:
-            raise PandaError("the edited copy is too large for a message")
+            raise LetterError("the edited copy is too large for a message")
         try:
             return self._outgoing(number, queue, body, said, routing_key), difference
         except PoisonError as error:
-            raise PandaError(f"the edited copy would be refused: {error}") from None
+            raise LetterError(f"the edited copy would be refused: {error}") from None
 
     def _to_send(self, rows: Sequence[tuple[int, str, bytes, dict[str, str], str]], done: Settled) -> list[Outgoing]:
         messages = []
@@ -131,16 +134,54 @@ class DeadLetterBox:
             sender = {name: said[name] for name in SENDER if name in said}
             return Outgoing(new_message_id(), "", queue, body, headers | sender | how)
         message = decode(payload)
-        if queue not in self._queues:
+        if queue not in _QUEUES:
             return Outgoing(new_message_id(), message.exchange, message.routing_key, payload, headers)
         return Outgoing(new_message_id(), "", queue, payload, headers | {"key": routing_key})
 
 
+class DeadLetterDesk:
+    """The box for the gateway: each deed in a thread, by a connection of its own, for they are few."""
+
+    def __init__(self, database_url: str, timeout_s: float) -> None:
+        self._database_url = database_url
+        self._timeout_s = timeout_s
+
+    async def count(self, choice: Choice) -> int:
+        """How many open letters are meant."""
+        return await self._do(lambda box: box.count(choice))
+
+    async def settle(self, choice: Choice, fate: Fate, deed: Deed, most: int) -> Settled:
+        """Replay or discard the open letters that are meant, at most so many."""
+        return await self._do(lambda box: box.settle(choice, fate, deed, most))
+
+    async def to_edit(self, letter_id: int) -> str:
+        """The body of an open letter as it is edited. Raises LetterError for one that cannot be."""
+        return await self._do(lambda box: box.to_edit(letter_id))
+
+    async def difference(self, letter_id: int, wanted: str) -> str:
+        """What an edited copy would change. Raises LetterError for what could not be sent."""
+        return await self._do(lambda box: box.difference(letter_id, wanted))
+
+    async def replay_edited(self, letter_id: int, wanted: str, deed: Deed) -> str:
+        """Send an edited copy in place of an open letter. Raises LetterError for what cannot be sent."""
+        return await self._do(lambda box: box.replay_edited(letter_id, wanted, deed))
+
+    async def _do(self, deal: Callable[[DeadLetterBox], Answer]) -> Answer:
+        def done() -> Answer:
+            box = DeadLetterBox(self._database_url, self._timeout_s)
+            try:
+                return deal(box)
+            finally:
+                box.close()
+
+        return await asyncio.to_thread(done)
+
+
 def _open(connection: psycopg.Connection, letter_id: int) -> tuple[int, str, bytes, dict[str, str], str]:
-    """An open letter, locked while a transaction is under way. Raises PandaError where there is none."""
+    """An open letter, locked while a transaction is under way. Raises LetterError where there is none."""
     found = connection.execute(_Q["open_letter"], {"letter_id": letter_id}).fetchone()
     if found is None:
-        raise PandaError(f"dead letter {letter_id} is not open: somebody has settled it, or there is none")
+        raise LetterError(f"dead letter {letter_id} is not open: somebody has settled it, or there is none")
     number, queue, payload, said, routing_key = found
     return number, queue, bytes(payload), said, routing_key
 

@@ -6,6 +6,7 @@ from panda_fsm.jobs.facts import Limits
 from panda_fsm.views.stuck import Thresholds
 from sql.claims import ClaimStore
 from sql.dashboard_store import DashboardStore
+from sql.dead_letters import DeadLetterDesk
 from sql.operators import OperatorStore
 from sql.pool import Pool
 from sql.readiness import Readiness
@@ -50,6 +51,7 @@ class GatewayStore:
         self.keys = SharedKeys(people)
         self.operators = OperatorStore(people)
         self.dashboard = DashboardStore(database_url, limits=limits, thresholds=thresholds)
+        self.dead_letters = DeadLetterDesk(database_url, _PEOPLES_TIMEOUT_S)
 
     async def open(self) -> None:
         """Start connecting; what is asked before there is a connection waits for it."""

@@ -15,10 +15,22 @@ from starlette.responses import RedirectResponse, Response
 from gateway.access import policy
 from gateway.access.policy import Action
 from gateway.context import Gateway
+from gateway.dashboard.letters import replay_edited, settle_group, settle_one
 from gateway.dashboard.visitor import DONE
 from gateway.http.refusal import ForbiddenError, NotFoundError, RefusalError
 from gateway.http.route import Call
-from gateway.wire.forms import ActForm, DebugForm, JobForm, KillForm, PauseForm, PriorityForm, TaskForm
+from gateway.wire.forms import (
+    ActForm,
+    DebugForm,
+    EditForm,
+    GroupForm,
+    JobForm,
+    KillForm,
+    LetterForm,
+    PauseForm,
+    PriorityForm,
+    TaskForm,
+)
 from gateway.work.idempotency import Made
 from panda_fsm.auditing import about_jobs
 from panda_fsm.descriptions import AuditRow
@@ -164,5 +176,22 @@ _ROWS = (
                     (Field("hours", "For", _FOR),), kind="site"),
     OperatorsAction("resume_site", "Resume", "name", Action.PAUSE, "Its pilots get jobs again.",
                     PauseForm, _on_place, kind="site"),
+    OperatorsAction("replay_dead", "Replay", "letter_id", Action.REPLAY_DEAD,
+                    "It goes to its queue again, as it came.", LetterForm, settle_one, kind="letter"),
+    OperatorsAction("discard_dead", "Discard", "letter_id", Action.DISCARD_DEAD,
+                    "It is marked as not worth a replay, and forgotten after a while.", LetterForm, settle_one,
+                    is_grave=True, kind="letter"),
+    OperatorsAction("replay_group", "Replay all", "fingerprint", Action.REPLAY_DEAD,
+                    "They go to their queue again, as they came; what nobody can read stays.", GroupForm, settle_group,
+                    kind="letters"),
+    OperatorsAction("discard_group", "Discard all", "fingerprint", Action.DISCARD_DEAD,
+                    "They are marked as not worth a replay, and forgotten after a while.", GroupForm, settle_group,
+                    is_grave=True, kind="letters"),
 )  # fmt: skip
+EDIT = OperatorsAction(
+    "edit_dead", "Send the copy", "letter_id", Action.EDIT_DEAD,
+    "The copy goes to the letter's queue; the letter keeps its body.", EditForm, replay_edited,
+    kind="copy",
+)  # fmt: skip
+"""Its form is shown with the difference that it makes."""
 ACTIONS: Mapping[str, OperatorsAction] = {row.name: row for row in _ROWS}

@@ -4,12 +4,12 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.access.policy import Action
-from gateway.dashboard import answers, session
-from gateway.dashboard.actions import ACTIONS, act
+from gateway.dashboard import answers, editing, session
+from gateway.dashboard.actions import ACTIONS, EDIT, act
 from gateway.dashboard.table import bare
 from gateway.http.answers import Convention
-from gateway.http.route import KB, Content, Handler, Route
-from gateway.wire.forms import Form, SignIn, SignOut
+from gateway.http.route import KB, MB, Content, Handler, Route
+from gateway.wire.forms import CopyForm, Form, SignIn, SignOut
 
 _DONE = Content("The page that it leads back to.", ("text/html",))
 _LIMIT = 64 * KB
@@ -28,9 +28,16 @@ def _page(path: str, handler: Handler, summary: str) -> Route:
     return replace(_form(path, Action.LOOK, handler, summary, Form), method="GET", model=None)
 
 
-ASKING: tuple[Route, ...] = (_page(session.SESSION, session.ask, "Who are you?"),)
+ASKING: tuple[Route, ...] = (
+    _page(session.SESSION, session.ask, "Who are you?"),
+    replace(_page(editing.EDITOR, editing.ask, "Edit a copy of a dead letter"), access=EDIT.access),
+)
 FORMS: tuple[Route, ...] = (
     _form(session.SESSION, Action.LOOK, session.sign_in, "Say who you are", SignIn),
     _form(f"{session.SESSION}/end", Action.LOOK, session.sign_out, "Sign out", SignOut),
+    replace(
+        _form(editing.DIFFERENCE, EDIT.access, editing.difference, "What a copy would change", CopyForm), body_limit=MB
+    ),
+    replace(_form(EDIT.path, EDIT.access, partial(act, EDIT), EDIT.says, EDIT.model), body_limit=MB),
     *(_form(row.path, row.access, partial(act, row), row.says, row.model) for row in ACTIONS.values()),
 )

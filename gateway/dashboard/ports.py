@@ -10,6 +10,8 @@ from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.dead_letters import Group, Wanted
+from panda_fsm.views.dead_letters import Choice, Group, Letter, Line
+from panda_fsm.views.dead_letters import Wanted as LettersWanted
 from panda_fsm.views.errors import ErrorsView, ErrorsWanted
 from panda_fsm.views.finding import Asked, Finding
 from panda_fsm.views.flow import FlowNow, HopNow, Series
@@ -20,6 +22,7 @@ from panda_fsm.views.queues import Cause, Hour, QueueNow
 from panda_fsm.views.sites import AskRow, NodeRow, SiteCounts
 from panda_fsm.views.queue_hours import Cause, Hour
 from panda_fsm.views.queues import QueueNow
+from panda_fsm.views.replaying import DryRun
 from panda_fsm.views.stuck import Rule, StuckJob, StuckNow
 from panda_fsm.views.system import Database
 from panda_fsm.views.tasks import TaskLife, TaskRow, TasksWanted
@@ -31,6 +34,25 @@ class AuditReads(Protocol):
 
     async def entries(self, wanted: AuditWanted) -> Part[AuditEntry]:
         """Deeds, the newest first."""
+
+
+class DeadLetterReads(Protocol):
+    """What nobody could handle. No secret is shown."""
+
+    async def groups(self, wanted: LettersWanted) -> list[Group]:
+        """Letters that died alike, the group with the newest letter first."""
+
+    async def open_letters(self) -> int:
+        """How many wait for somebody, up to a bound."""
+
+    async def letters(self, wanted: LettersWanted) -> Part[Line]:
+        """Single letters, the newest first."""
+
+    async def letter(self, letter_id: int) -> Letter | None:
+        """One letter with its kin, and the beginning of its body."""
+
+    async def dry_run(self, choice: Choice) -> DryRun:
+        """What would become of the open letters that are meant, were they replayed now."""
 
 
 class ErrorViews(Protocol):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.dashboard import answers, audit, errors, flow, go, job, jobs, now, queues, sites, stuck, system, tasks, workers
+from gateway.dashboard import answers, audit, dead, errors, flow, go, job, jobs, now, queues, sites, stuck, system, tasks, workers
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
@@ -32,6 +32,7 @@ PAGES: tuple[Page, ...] = (
     flow.PAGE,
     stuck.PAGE,
     errors.PAGE,
+    dead.PAGE, dead.ONE,
     audit.PAGE,
     go.PAGE,
     system.PAGE,

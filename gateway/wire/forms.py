@@ -18,6 +18,10 @@ Back = Annotated[str, StringConstraints(max_length=4000, pattern=_OF_OURS)]
 Vo = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{0,32}$")]
 
 
+EditedBody = Annotated[str, StringConstraints(max_length=300_000)]
+"""A dead letter's body as it was edited; whether it is too long is said by who reads it."""
+
+
 class Form(BaseModel):
     """A form of a page. Without the seal of the session it is refused before anything is done."""
 
@@ -94,3 +98,29 @@ class TaskForm(ActForm):
     """With a task."""
 
     task_id: JobId
+
+
+class LetterForm(ActForm):
+    """With a dead letter."""
+
+    letter_id: JobId
+
+
+class GroupForm(ActForm):
+    """With the open letters that died alike. `confirm`: how many they are, where they are many."""
+
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    confirm: Annotated[str, StringConstraints(strip_whitespace=True, max_length=20)] = ""
+
+
+class CopyForm(Form):
+    """An edited copy of a dead letter is to be looked at."""
+
+    letter_id: JobId
+    body: EditedBody
+
+
+class EditForm(LetterForm):
+    """It is sent in place of the letter."""
+
+    body: EditedBody

@@ -15,7 +15,14 @@ STATUSES = ("open", "replayed", "discarded")
 MOST_COUNTED = 5000
 """Letters of a group that are counted: then it is "at least" so many."""
 MOST_GROUPS = 100
+MOST_OPEN = 10_000
+"""Open letters that are counted for the navigation."""
+MOST_AT_ONCE = 1000
+"""Letters that are settled from a page at once: what is left is still open."""
 _LONGEST_COUNT = 10
+CONFIRMED_FROM = 101
+"""Who settles so many letters types how many they are."""
+_LONGEST_ID = 18
 Fate = Literal["replayed", "discarded"]
 
 
@@ -134,6 +141,11 @@ class Letter:
     edit_diff: str | None = None
     earlier: Sequence[Kin] = ()
     later: Sequence[Kin] = ()
+
+
+def letter_number(name: str) -> int | None:
+    """The number of a letter, as it stands in an address."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) <= _LONGEST_ID else None
 
 
 def way(headers: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import LetterError
 from panda_fsm.views.redaction import SHADE, Redaction, named
 
 SHOWN_BYTES = 64 * 1024
@@ -59,29 +59,29 @@ def show(beginning: bytes, size: int) -> Shown:
 
 
 def to_edit(body: bytes) -> str:
-    """A body as it is edited: its secrets hidden. Raises PandaError for what cannot be edited so."""
+    """A body as it is edited: its secrets hidden. Raises LetterError for what cannot be edited so."""
     return _laid_out_to_edit(body)[0]
 
 
 def edited(body: bytes, wanted: str) -> tuple[bytes, str]:
     """What is sent in place of `body`, and the difference as people read it.
 
-    What is hidden in `wanted` is what `body` has there. Raises PandaError where it is not, or would be shown.
+    What is hidden in `wanted` is what `body` has there. Raises LetterError where it is not, or would be shown.
     """
     before, redaction = _laid_out_to_edit(body)
     if len(wanted) > _LAID_OUT:
-        raise PandaError(f"an edited copy may have {_LAID_OUT >> 10} kB")
+        raise LetterError(f"an edited copy may have {_LAID_OUT >> 10} kB")
     wanted = wanted.replace("\r\n", "\n")
     if redaction is None:
         return wanted.encode(), difference(before, wanted)
     try:
         content = from_json(wanted)
     except ValueError as error:
-        raise PandaError(f"the edited copy is no JSON: {error}") from None
+        raise LetterError(f"the edited copy is no JSON: {error}") from None
     restored, again = redaction.restored(content), Redaction()
     again.shown(restored)
     if again.hidden < named(content):
-        raise PandaError("the edited copy would show what is hidden now: leave that under its name")
+        raise LetterError("the edited copy would show what is hidden now: leave that under its name")
     sent = json.dumps(restored, ensure_ascii=False, separators=(",", ":")).encode()
     return sent, difference(before, _laid_out(Redaction(redaction.hidden).shown(content)))
 
@@ -113,24 +113,24 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
 def _laid_out_to_edit(body: bytes) -> tuple[str, Redaction | None]:
     """The text to edit, and its secrets where it is JSON: in other texts nothing is hidden that must be put back."""
     if len(body) > SHOWN_BYTES:
-        raise PandaError(f"it has {len(body):,} bytes: only up to {SHOWN_BYTES >> 10} kB are edited here")
+        raise LetterError(f"it has {len(body):,} bytes: only up to {SHOWN_BYTES >> 10} kB are edited here")
     text = _text_of(body, is_cut=False)
     if text is None:
-        raise PandaError("it is no text: nothing of it can be edited here")
+        raise LetterError("it is no text: nothing of it can be edited here")
     try:
         content = from_json(body)
     except ValueError:
         content = None
     laid_out = text if content is None else _laid_out(content)
     if SHADE in laid_out:
-        raise PandaError(f"it holds {SHADE} itself, which stands for what is hidden: it cannot be edited here")
+        raise LetterError(f"it holds {SHADE} itself, which stands for what is hidden: it cannot be edited here")
     if len(laid_out) > _LAID_OUT:
-        raise PandaError("it holds too many values: it cannot be edited here")
+        raise LetterError("it holds too many values: it cannot be edited here")
     redaction = Redaction()
     if content is not None:
         return _laid_out(redaction.shown(content)), redaction
     if redaction.text(text) != text:
-        raise PandaError("it is no JSON and holds what must be hidden: it cannot be edited here")
+        raise LetterError("it is no JSON and holds what must be hidden: it cannot be edited here")
     return text, None
 
 

@@ -6,7 +6,7 @@ What is hidden reads `▒1▒`, `▒2▒`, ...: an edit may leave it, or write s
 import re
 from typing import Any
 
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import LetterError
 
 SHADE = "\N{MEDIUM SHADE}"
 _MARK = re.compile(rf"{SHADE}([1-9]\d{{0,5}}){SHADE}")
@@ -64,7 +64,7 @@ class Redaction:
         return _IN_URL.sub(lambda found: self._hide(found[0]), text)
 
     def restored(self, value: Any) -> Any:
-        """The value with the secrets that it names. Raises PandaError where it names one that there is not."""
+        """The value with the secrets that it names. Raises LetterError where it names one that there is not."""
         match value:
             case str():
                 return self._restored(value, self.hidden)
@@ -89,7 +89,7 @@ class Redaction:
 
     def _secret(self, number: int, most: int) -> Any:
         if number > most:
-            raise PandaError(f"{SHADE}{number}{SHADE} stands for nothing here: write what is meant")
+            raise LetterError(f"{SHADE}{number}{SHADE} stands for nothing here: write what is meant")
         secret = self._hidden[number - 1]
         return self._restored(secret, number - 1) if isinstance(secret, str) else secret
 

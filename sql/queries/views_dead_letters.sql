@@ -28,6 +28,9 @@ WHERE newest.at >= %(since)s AND (%(fingerprint)s::text IS NULL OR cause.fingerp
     AND (%(queue)s::text IS NULL OR newest.queue = %(queue)s)
 ORDER BY newest.at DESC, newest.dead_letter_id DESC
 
+-- name: open_letters
+SELECT count(*) FROM (SELECT FROM dead_letter WHERE status = 'open' LIMIT %(most)s) AS open
+
 -- name: letters
 SELECT dead_letter_id, at, queue, reason, fingerprint, status, octet_length(payload), replay_of, times_replayed,
     settled_at, settled_by, settle_reason, edited IS NOT NULL

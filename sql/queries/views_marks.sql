@@ -10,3 +10,5 @@ UNION ALL SELECT 'queues', coalesce(max(at)::text, '') || coalesce((SELECT max(s
 UNION ALL SELECT 'workers', coalesce(max(seen_at)::text, '') FROM process
 UNION ALL
 SELECT 'stuck', walk::text FROM stuck_walk
+UNION ALL SELECT 'dead', coalesce(max(dead_letter_id), 0) || coalesce((SELECT max(settled_at)::text FROM dead_letter
+    WHERE settled_at IS NOT NULL), '') FROM dead_letter

@@ -11,6 +11,7 @@ from panda_fsm.views.dead_letters import (
     CURSORS,
     MOST_COUNTED,
     MOST_GROUPS,
+    MOST_OPEN,
     Choice,
     Group,
     Kin,
@@ -57,6 +58,10 @@ class DeadLetterReads:
             since=wanted.since or _EVER, most_groups=MOST_GROUPS, most_counted=MOST_COUNTED,
         )  # fmt: skip
         return [Group(*_told(row, 2)) for row in rows]
+
+    async def open_letters(self) -> int:
+        """How many wait for somebody, up to a bound."""
+        return int((await self._pool.row(_Q["open_letters"], most=MOST_OPEN))[0])
 
     async def letters(self, wanted: Wanted) -> Part[Line]:
         """Single letters, the newest first."""

@@ -58,7 +58,7 @@ def test_large_dead_letters_are_replayed_a_few_at_a_time(database: Database, dat
     query = """INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, fingerprint)
                SELECT 'closer', '', '', convert_to(%s, 'UTF8'), '{}', 'no', 'f' FROM generate_series(1, 50)"""
     database.execute(query, (body,))
-    box = DeadLetterBox(database_url, ["closer"])
+    box = DeadLetterBox(database_url)
     with taking_at_most(megabytes=35):
         assert box.settle(Choice(fingerprint="f"), "replayed", Deed("me")).letters == ROWS
     box.close()

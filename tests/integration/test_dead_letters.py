@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import LetterError
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import KillJob, decode
 from panda_fsm.trouble import fingerprint
@@ -53,8 +53,8 @@ def reads(database_url: str) -> Read:
 
 @pytest.fixture
 def box(database_url: str) -> Iterator[DeadLetterBox]:
-    """It knows the queue of the Watcher, and no other."""
-    one = DeadLetterBox(database_url, ["watcher"])
+    """What operators do with them."""
+    one = DeadLetterBox(database_url)
     yield one
     one.close()
 
@@ -161,9 +161,9 @@ def test_an_edited_copy_is_sent_and_the_letter_kept(database: Database, box: Dea
     bad = SECRET.replace(b'"job_id":7', b'"job_id":-7')
     number = bury(database, bad, "job_id")
     wanted = box.to_edit(number).replace('"job_id": -7', '"job_id": 7').replace("▒2▒", "me:too")
-    with pytest.raises(PandaError, match="nothing is edited"):
+    with pytest.raises(LetterError, match="nothing is edited"):
         box.difference(number, box.to_edit(number))
-    with pytest.raises(PandaError, match="would be refused: not a message"):
+    with pytest.raises(LetterError, match="would be refused: not a message"):
         box.difference(number, wanted.replace('"job_id": 7', '"job_id": -8'))
     before = box.difference(number, wanted)
     assert '-  "job_id": -7' in before
@@ -178,7 +178,7 @@ def test_an_edited_copy_is_sent_and_the_letter_kept(database: Database, box: Dea
     ((actor, action, what, detail),) = database.rows("SELECT actor, action, object, detail FROM audit")
     assert (actor, action, what) == ("me", "dead_letter_replayed", f"dead letter {number}")
     assert detail == {"queue": "watcher", "reason": "because", "edited": True, "difference": before}
-    with pytest.raises(PandaError, match="is not open"):
+    with pytest.raises(LetterError, match="is not open"):
         box.replay_edited(number, wanted, ME)
     assert database.value("SELECT count(*) FROM outbox") == 1
 

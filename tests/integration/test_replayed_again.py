@@ -41,8 +41,8 @@ def publisher(broker_url: str) -> Iterator[BrokerPublisher]:
 
 @pytest.fixture
 def box(database_url: str) -> Iterator[DeadLetterBox]:
-    """It knows the queue of the Watcher in these tests, and no other."""
-    one = DeadLetterBox(database_url, ["watcher"])
+    """What operators do with them."""
+    one = DeadLetterBox(database_url)
     yield one
     one.close()
 

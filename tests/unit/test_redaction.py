@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import LetterError
 from panda_fsm.views import payloads
 from panda_fsm.views.redaction import Redaction, redacted
 
@@ -95,7 +95,7 @@ def test_an_edit_may_write_another_secret_and_does_not_show_it() -> None:
     ],
 )
 def test_an_edit_that_cannot_be(old: str, new: str, why: str) -> None:
-    with pytest.raises(PandaError, match=why):
+    with pytest.raises(LetterError, match=why):
         edit(old, new)
 
 
@@ -110,5 +110,5 @@ def test_an_edit_that_cannot_be(old: str, new: str, why: str) -> None:
     ],
 )
 def test_a_body_that_cannot_be_edited(body: bytes, why: str) -> None:
-    with pytest.raises(PandaError, match=why):
+    with pytest.raises(LetterError, match=why):
         payloads.to_edit(body)
