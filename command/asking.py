@@ -10,16 +10,20 @@ Found = TypeVar("Found")
 
 
 class Store:
-    """All that is read for people: of jobs at length, and what the dashboards show."""
+    """All that is read for people: of jobs at length, and what the dashboards show; and what they ask for."""
 
     def __init__(self) -> None:
         from sql.dashboard_store import DashboardStore
+        from sql.operators import OperatorStore
         from sql.pool import Pool
         from sql.reads import ReadStore
+        from sql.requests import RequestStore
 
         config = settings()
         self._pool = Pool(config.database_url, "look", 1, config.statement_timeout_s, by_index=False)
         self.reads = ReadStore(self._pool)
+        self.requests = RequestStore(self._pool)
+        self.operators = OperatorStore(self._pool)
         self.dashboards = DashboardStore(config.database_url, "look")
 
     async def open(self) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from command import lists, look
+from command import acting, lists, look
 from command.terminal import AsJson
 from panda_fsm.jobs.states import State
 
@@ -31,10 +31,7 @@ def ls(
     from gateway.dashboard.jobs import PAGE
     from panda_fsm.views import words
 
-    asked = {
-        "state": state and state.value, "site": site, "vo": vo, "task": task, "user": user, "code": code,
-        "since": since, "until": until, "after": after, "limit": limit,
-    }  # fmt: skip
+    asked = _filters(state, site, vo, task, user, code, since, until) | {"after": after, "limit": limit}
     columns: tuple[lists.Column[Any], ...] = (
         ("job", lambda job: job.job_id),
         ("state", lambda job: job.state),
@@ -47,3 +44,42 @@ def ls(
         ("error", lambda job: job.error),
     )
     lists.tell(lists.look(PAGE, asked), columns, as_json)
+
+
+@app.command()
+def kill(
+    reason: acting.Reason, actor: acting.Actor, ids: acting.Ids = None,
+    code: Annotated[int, typer.Option(min=0, max=999, help="91 by their pilots, 99 at once, 2 to be made anew")] = 91,
+    state: InState = None, site: Site = None, vo: OfVo = None, task: Task = None, user: User = None,
+    error: Annotated[str | None, typer.Option(help="only those with this error")] = None,
+    since: Since = None, until: Until = None, yes: acting.Yes = False, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """End jobs, by PandaID or by filters; without --yes only say with which it can be done, and why not with others."""
+    from panda_fsm.jobs.acts import Order
+
+    asked = _filters(state, site, vo, task, user, error, since, until)
+    acting.act(Order("kill", actor, f"local:{actor}", reason, code=code), ids, asked, yes, as_json)
+
+
+@app.command()
+def reassign(
+    reason: acting.Reason, actor: acting.Actor, ids: acting.Ids = None, state: InState = None, site: Site = None,
+    vo: OfVo = None, task: Task = None, user: User = None, since: Since = None, until: Until = None,
+    yes: acting.Yes = False, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Set jobs up anew that no pilot has had yet, or let pending ones go; without --yes only say with which."""
+    from panda_fsm.jobs.acts import Order
+
+    asked = _filters(state, site, vo, task, user, None, since, until)
+    acting.act(Order("reassign", actor, f"local:{actor}", reason), ids, asked, yes, as_json)
+
+
+def _filters(
+    state: State | None, site: str | None, vo: str | None, task: int | None, user: str | None, code: str | None,
+    since: str | None, until: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """As the page names them."""
+    return {
+        "state": state and state.value, "site": site, "vo": vo, "task": task, "user": user, "code": code,
+        "since": since, "until": until,
+    }  # fmt: skip

@@ -25,14 +25,15 @@ def look(page: "Page", asked: Mapping[str, Any], name: str = "") -> Any:
 
     Raises BadParameter for filters that say nothing, Exit where there is nothing of that name.
     """
+    from command.compose import GATEWAY, NAMES
     from gateway.dashboard import typed
     from gateway.dashboard.filters import FilterError
     from gateway.http.refusal import NotFoundError
 
     try:
         wanted = typed.filters(page, asked)
-        known = sites.load(settings().sites_file)
-        return asking.ask(lambda store: typed.look(page, store.dashboards, known, wanted, name))
+        known, services = sites.load(settings().sites_file), tuple(one for one in NAMES if one != GATEWAY)
+        return asking.ask(lambda store: typed.look(page, store.dashboards, known, services, wanted, name))
     except FilterError as error:
         raise typer.BadParameter(str(error)) from None
     except NotFoundError as error:

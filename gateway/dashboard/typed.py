@@ -16,8 +16,6 @@ from gateway.dashboard.ports import DashboardStore
 from gateway.http.route import Call
 from panda_fsm.sites import Sites
 
-_NOWHERE = GatewayConfig("127.0.0.1", 0, Path())
-"""Of the settings of a gateway, pages need none."""
 _WHO = Identity("command line", "operator", "operator")
 """Whoever reaches the database may see everything."""
 
@@ -27,10 +25,16 @@ def filters(page: Page, asked: Mapping[str, object]) -> Any:
     return page.filters.model_validate({name: str(value) for name, value in asked.items() if value is not None})
 
 
-def look(page: Page, store: DashboardStore, sites: Sites, wanted: Any, name: str) -> Awaitable[Any]:
-    """What the page shows; `name` is the last part of its path, where it has one. Raises NotFoundError."""
+def look(
+    page: Page, store: DashboardStore, sites: Sites, services: tuple[str, ...], wanted: Any, name: str
+) -> Awaitable[Any]:
+    """What the page shows; `name` is the last part of its path, where it has one. Raises NotFoundError.
+
+    `services` must be served beside the gateway.
+    """
     scope = {"type": "http", "path_params": {"name": name}, "query_string": b"", "headers": []}
-    return page.look(Board(store, None, _NOWHERE, sites), Call(_WHO, Request(scope)), wanted)
+    board = Board(store, None, GatewayConfig("127.0.0.1", 0, Path(), services=services), sites)
+    return page.look(board, Call(_WHO, Request(scope)), wanted)
 
 
 def as_json(view: Any) -> str:
