@@ -82,7 +82,7 @@ class Counted:
         steps: dict[Labels, int] = defaultdict(int)
         for row in effects.history:
             source, destination = row.step.source, row.step.destination
-            labels = (BORN if source is None else source.value, destination.value)
+            labels: Labels = (BORN if source is None else source.value, destination.value)
             steps[labels] += 1
             job = effects.subjects.get(row.job_id)
             if job is not None and row.version == job.stored_version + 1:

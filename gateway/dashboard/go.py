@@ -1,5 +1,8 @@
 """Search: paste any id, and be led to its page; or read of what it was looked for."""
 
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
 from pydantic import Field
 
 from gateway.access.policy import Action
@@ -8,6 +11,10 @@ from gateway.dashboard.filters import Filters, Text
 from gateway.dashboard.page import Page
 from gateway.http.route import Call
 from panda_fsm.views.finding import Finding, Hit, asked_for
+
+_PLACES: Mapping[str, str] = {
+    "job": "/ui/jobs/", "task": "/ui/tasks/", "dead letter": "/ui/dead/", "site": "/ui/sites/", "queue": "/ui/queues/",
+}  # fmt: skip
 
 
 class GoFilters(Filters):
@@ -23,9 +30,20 @@ async def look(board: Board, _call: Call, filters: GoFilters) -> Finding:
     return await board.store.finding.found(asked_for(filters.q))
 
 
+def place_of(hit: Hit) -> str:
+    """Its page, or the list where it is."""
+    if hit.kind == "user":
+        return f"/ui/jobs?{urlencode({'user': hit.name})}"
+    if hit.kind == "worker":
+        return f"/ui/jobs?{urlencode({'site': hit.says})}"
+    if hit.kind == "message":
+        return "/ui/system"
+    return f"{_PLACES[hit.kind]}{quote(hit.name, safe='')}"
+
+
 def only(found: Finding) -> str | None:
-    """Where to go."""
-    return found.only
+    """Where to go, if there is one thing only."""
+    return place_of(found.rows[0]) if len(found.rows) == 1 else None
 
 
 PAGE = Page("go", "Search", "go.html", look, Action.LOOK, Hit, GoFilters, leads_to=only)

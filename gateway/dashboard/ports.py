@@ -9,7 +9,6 @@ from typing import Protocol
 from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
-from panda_fsm.views.dead_letters import Group, Wanted
 from panda_fsm.views.dead_letters import Choice, Group, Letter, Line
 from panda_fsm.views.dead_letters import Wanted as LettersWanted
 from panda_fsm.views.errors import ErrorsView, ErrorsWanted
@@ -18,11 +17,10 @@ from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
 from panda_fsm.views.jobs import JobLife
-from panda_fsm.views.queues import Cause, Hour, QueueNow
-from panda_fsm.views.sites import AskRow, NodeRow, SiteCounts
 from panda_fsm.views.queue_hours import Cause, Hour
 from panda_fsm.views.queues import QueueNow
 from panda_fsm.views.replaying import DryRun
+from panda_fsm.views.sites import AskRow, NodeRow, SiteCounts
 from panda_fsm.views.stuck import Rule, StuckJob, StuckNow
 from panda_fsm.views.system import Database
 from panda_fsm.views.tasks import TaskLife, TaskRow, TasksWanted
@@ -92,13 +90,6 @@ class JobListReads(Protocol):
         """Live ones before archived ones, the newest first; a page whose look was cut may have fewer rows, or none."""
 
 
-class DeadLetterReads(Protocol):
-    """Messages that nobody could handle."""
-
-    async def groups(self, wanted: Wanted) -> Sequence[Group]:
-        """Those that died alike, the group with the newest letter first."""
-
-
 class QueueReads(Protocol):
     """Queues, and what is paused."""
 
@@ -123,19 +114,6 @@ class WorkerReads(Protocol):
 
     async def now(self) -> Sequence[WorkerNow]:
         """Every process that gave a sign within the last hour."""
-
-
-class SiteViews(Protocol):
-    """How queues do."""
-
-    async def counts(self, site: str | None = None) -> dict[str, SiteCounts]:
-        """Of each queue of which anything is counted, by its name; or of one."""
-
-    async def nodes(self, site: str) -> tuple[NodeRow, ...]:
-        """Its worker nodes on which jobs failed in the last hour, the worst first."""
-
-    async def asks(self, site: str) -> tuple[AskRow, ...]:
-        """The last who asked, by kind."""
 
 
 class SiteViews(Protocol):

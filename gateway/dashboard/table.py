@@ -12,7 +12,23 @@ from starlette.responses import Response
 
 from gateway.access.policy import Action
 from gateway.context import Gateway
-from gateway.dashboard import answers, audit, dead, errors, flow, go, job, jobs, now, queues, sites, stuck, system, tasks, workers
+from gateway.dashboard import (
+    answers,
+    audit,
+    dead,
+    errors,
+    flow,
+    go,
+    job,
+    jobs,
+    now,
+    queues,
+    sites,
+    stuck,
+    system,
+    tasks,
+    workers,
+)
 from gateway.dashboard.answers import Entry, Frame
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC

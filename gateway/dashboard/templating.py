@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.dashboard import charts
 from gateway.dashboard.actions import ACTIONS
+from gateway.dashboard.go import place_of
 from panda_fsm.views import words
 from panda_fsm.views.job_list import tone_of
 
@@ -34,7 +35,7 @@ def _environment() -> Environment:
     made.filters |= {
         "number": words.number, "short": words.short, "rate": words.rate, "share": words.share,
         "duration": words.duration, "size": words.size, "moment": words.moment, "clock": words.clock,
-        "counted": words.counted, "tone": tone_of,
+        "counted": words.counted, "tone": tone_of, "place": place_of,
     }  # fmt: skip
     made.globals |= {"spark": charts.spark, "meter": charts.meter, "looks": _looks(), "actions": ACTIONS}
     return made

@@ -4,15 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote, urlencode
 
 from panda_fsm.specs.values import MAX_BIGINT
 
 _NUMBER = re.compile(r"(?:[a-z ]*[ #])?([0-9]{1,19})", re.IGNORECASE)
 _MESSAGE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_PLACES = {
-    "job": "/ui/jobs/", "task": "/ui/tasks/", "dead letter": "/ui/dead/", "site": "/ui/sites/", "queue": "/ui/queues/",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +18,6 @@ class Hit:
     kind: str
     name: str
     says: str
-
-    @property
-    def url(self) -> str:
-        """Its page, or the list where it is."""
-        if self.kind == "user":
-            return f"/ui/jobs?{urlencode({'user': self.name})}"
-        if self.kind == "worker":
-            return f"/ui/jobs?{urlencode({'site': self.says})}"
-        if self.kind == "message":
-            return "/ui/system"
-        return f"{_PLACES[self.kind]}{quote(self.name, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +46,6 @@ class Finding:
     asked: str
     rows: tuple[Hit, ...]
     tried: tuple[str, ...]
-
-    @property
-    def only(self) -> str | None:
-        """Where to go, if there is one thing only."""
-        return self.rows[0].url if len(self.rows) == 1 else None
 
 
 def asked_for(text: str) -> Asked:

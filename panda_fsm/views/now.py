@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, urlencode
 
 from panda_fsm.views.dead_letters import Group
 from panda_fsm.views.health import Health, Trouble
@@ -92,7 +91,7 @@ def _of_trouble(trouble: Trouble) -> Need:
 
 def _of_queue(queue: QueueNow) -> Need:
     tone: Tone = "bad" if queue.level == "bad" else "warn"
-    return Need(tone, f"Queue {queue.name}: {queue.word}", queue.says, f"/ui/queues/{quote(queue.name)}", "see queue")
+    return Need(tone, f"Queue {queue.name}: {queue.word}", queue.says, f"/ui/queues/{queue.name}", "see queue")
 
 
 def _of_stuck(stuck: StuckNow) -> Need:
@@ -102,7 +101,7 @@ def _of_stuck(stuck: StuckNow) -> Need:
     since = "" if stuck.oldest_at is None else f" The oldest since {stuck.oldest_at:%Y-%m-%d %H:%M} UTC."
     hop = f"{stuck.rule.hop[:1].lower()}{stuck.rule.hop[1:].rstrip('.')}"
     says = f"{stuck.counted[:1].upper()}{stuck.counted[1:]}: {hop}"
-    url = f"/ui/stuck?{urlencode({'rule': stuck.rule.name})}"
+    url = f"/ui/stuck?rule={stuck.rule.name}"
     return Need("warn", says, f"{named}{more}.{since} {stuck.rule.suggests}", url, "see jobs")
 
 
@@ -114,7 +113,7 @@ def _of_letters(groups: Sequence[Group]) -> Iterator[Need]:
     says = f"{'At least ' if more else ''}{counted(letters, 'dead letter')}, {counted(len(groups), 'cause')}"
     since = f"since {min(group.first_at for group in groups):%Y-%m-%d %H:%M} UTC"
     one = len(groups) == 1
-    url = f"/ui/dead?{urlencode({'fingerprint': newest.fingerprint})}" if one else "/ui/dead"
+    url = f"/ui/dead?fingerprint={newest.fingerprint}" if one else "/ui/dead"
     yield Need("warn", f"{says}: {newest.cause[:200]}" if one else says,
                since if one else f"{since}; the newest: {newest.cause[:200]}", url, "inspect")  # fmt: skip
 

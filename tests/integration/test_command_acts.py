@@ -54,7 +54,7 @@ def test_what_a_filter_finds_is_set_up_anew(run: Run, jobs: Database) -> None:
     assert jobs.rows(AUDIT) == [("local:ana", "reassign_requested", "jobs 1-4", "moved")]
 
 
-WRONG = (
+WRONG: tuple[list[str], ...] = (
     [], ["1", "--task", "7"], ["--error", "pilot:x"], ["0"], ["1", "--actor", ""], ["1", "--reason", " "],
     ["1", "--reason", "x" * 501],
 )  # fmt: skip

@@ -17,7 +17,7 @@ TRIED = "It was looked for as"
 
 @pytest.fixture
 def message_id(database_url: str, database: Database) -> str:
-    """Of a step that job 4711 of task 7 made; job 8 of that task is archived, and task 4712 is a dead letter's number."""
+    """Of a step that job 4711 of task 7 made; job 8 of that task is archived, and task 4712 is a letter's number."""
     add_jobs(database_url, range(8, 9), state="finished", user_name="Bo")
     database.execute("UPDATE job SET ended_at = now()")
     database.execute("INSERT INTO job_archive SELECT * FROM job")
