@@ -36,4 +36,4 @@ UNION ALL
 UNION ALL
 (SELECT 'site', site, 'has jobs' FROM job_count WHERE site = %(text)s LIMIT 1)
 UNION ALL
-(SELECT 'queue', service, 'is served' FROM process WHERE service = %(text)s LIMIT 1)
+(SELECT 'queue', queue, 'is served' FROM process WHERE queue = %(text)s LIMIT 1)
