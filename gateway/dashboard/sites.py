@@ -1,6 +1,6 @@
 """Sites: is this queue asking, receiving, running, failing? And one of them, with what fails there and who asks."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 from gateway.access.policy import Action
@@ -10,6 +10,7 @@ from gateway.dashboard.page import Page
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from panda_fsm.jobs.states import State
+from panda_fsm.pausing import Pause
 from panda_fsm.views.errors import ErrorsWanted
 from panda_fsm.views.flow import HopNow
 from panda_fsm.views.sites import SiteCounts, SiteRow, SitesView, SiteView, site_row, worst_first
@@ -36,11 +37,13 @@ async def look_at_one(board: Board, call: Call, _filters: Filters) -> SiteView:
     counts = await board.store.sites.counts(name) if name.isprintable() else {}
     if name not in counts and name not in board.sites.queues:
         raise NotFoundError(f"there is no queue {name!r:.80}: no sites file has it, and no job or pilot named it")
-    one = _known(board, counts.get(name, SiteCounts(name)), await _paused(board))
+    paused = await _paused(board)
+    one = _known(board, counts.get(name, SiteCounts(name)), paused)
     store = board.store
     errors = await store.errors.errors(ErrorsWanted(datetime.now(UTC) - _SINCE, "site", name))
     return SiteView(
         site_row(one),
+        paused.get(name),
         tuple((state.value, one.states[state]) for state in State if state in one.states),
         await store.flow.series(name),
         errors.rows[:_ERRORS],
@@ -51,11 +54,11 @@ async def look_at_one(board: Board, call: Call, _filters: Filters) -> SiteView:
     )
 
 
-async def _paused(board: Board) -> frozenset[str]:
-    return frozenset(pause.name for pause in await board.store.queues.pauses() if pause.kind == "site")
+async def _paused(board: Board) -> dict[str, Pause]:
+    return {pause.name: pause for pause in await board.store.queues.pauses() if pause.kind == "site"}
 
 
-def _known(board: Board, counts: SiteCounts, paused: frozenset[str]) -> SiteCounts:
+def _known(board: Board, counts: SiteCounts, paused: Collection[str]) -> SiteCounts:
     queue = board.sites.queues.get(counts.name)
     counts.status = queue.status if queue is not None else None
     counts.is_paused = counts.name in paused

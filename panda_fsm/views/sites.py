@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from panda_fsm.jobs.states import State
+from panda_fsm.pausing import Pause
 from panda_fsm.views import words
 from panda_fsm.views.errors import ErrorRow, whose
 from panda_fsm.views.flow import HopNow, Series
@@ -121,6 +122,7 @@ class SiteView:
     """One queue: how it does, its hops (`rows`), what fails and where, who asks, and how it is set up."""
 
     site: SiteRow
+    pause: Pause | None
     states: tuple[tuple[str, int], ...]
     series: Series
     errors: tuple[ErrorRow, ...]

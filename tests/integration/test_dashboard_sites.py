@@ -84,3 +84,4 @@ def test_a_paused_queue_says_so(user: Caller, database: Database) -> None:
         (factories.QUEUE,),
     )
     assert user.get(f"/ui/sites/{factories.QUEUE}.json")["site"]["state"] == "paused"
+    assert "is paused by Ana" in user.http.get(f"/ui/sites/{factories.QUEUE}").text
