@@ -87,8 +87,8 @@ class Counted:
             job = effects.subjects.get(row.job_id)
             if job is not None and row.version == job.stored_version + 1:
                 figures.STAYED.observe(max(0.0, (now - job.entered_at).total_seconds()), labels)
-        for labels, many in steps.items():
-            figures.TRANSITIONS.add((*labels, self._queue), many)
+        for hop, many in steps.items():
+            figures.TRANSITIONS.add((*hop, self._queue), many)
         for (state, site, _vo), many in effects.counts.items():
             if state in FINAL:
                 figures.ENDED.add((site, str(state)), many)
