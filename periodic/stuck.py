@@ -1,5 +1,7 @@
 """What is stuck: all live jobs are gone over, a portion at a time, again and again; pages read what was found."""
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from panda_fsm.views.stuck import Thresholds
@@ -8,6 +10,8 @@ from periodic.schedule import Duty
 _PERIOD_S = 0.5
 _SLICE = 4000
 """8,000 jobs a second, some ten milliseconds of the database's time: a million jobs in two minutes."""
+_SHARE = 0.05
+"""Where many are stuck a portion takes longer: then the pause does too, so that no more of the time goes to it."""
 
 
 class StuckWalk(Protocol):
@@ -19,11 +23,19 @@ class StuckWalk(Protocol):
     def close(self) -> None: ...
 
 
-def duty(walk: StuckWalk, thresholds: Thresholds) -> Duty:
+def duty(
+    walk: StuckWalk, thresholds: Thresholds, share: float = _SHARE, clock: Callable[[], float] = time.monotonic
+) -> Duty:
     """A portion each time, and a pause even where more is due: nobody waits for it."""
+    rests_until = 0.0
 
     def run() -> bool:
-        walk.step(_SLICE, thresholds)
+        nonlocal rests_until
+        began = clock()
+        if began >= rests_until:
+            walk.step(_SLICE, thresholds)
+            ended = clock()
+            rests_until = ended + (ended - began) * (1 / share - 1)
         return False
 
     return Duty("stuck", _PERIOD_S, run, walk.close)

@@ -38,7 +38,7 @@ class Clock:
             "held_jobs": held_tasks.settling(HeldTasks(url, timeout_s)),
             "held_tasks": held_tasks.checking(HeldTasks(url, timeout_s)),
             "flow": flow.duty(Flow(url, timeout_s)),
-            "stuck": stuck.duty(StuckWalk(url, timeout_s), Thresholds({})),
+            "stuck": stuck.duty(StuckWalk(url, timeout_s), Thresholds({}), share=1),
             "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
         }
 

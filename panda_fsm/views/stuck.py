@@ -221,7 +221,8 @@ class StuckNow:
 
     @property
     def count(self) -> int:
-        return sum(place.count for place in self.places)
+        counts = [place.count for place in self.places]
+        return max(counts, default=0) if self.rule.name == "no_consumer" else sum(counts)
 
     @property
     def oldest_at(self) -> datetime | None:
@@ -230,6 +231,8 @@ class StuckNow:
     @property
     def counted(self) -> str:
         """How many, in words."""
+        if self.rule.name == "no_consumer":  # one job may wait for several
+            return counted(len(self.places), "service")
         each = {noun: sum(one.count for one in self.places if one.noun == noun) for noun in ("job", "message")}
         said = (counted(count, noun) for noun, count in each.items() if count)
         return f"{'at least ' if self.is_least else ''}{', '.join(said) or 'no job'}"

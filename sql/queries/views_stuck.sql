@@ -28,7 +28,7 @@ WHERE r.accepted_at < (SELECT at FROM after WHERE rule = 'unacked_old') AND r.se
 GROUP BY 3
 UNION ALL
 SELECT 'no_consumer', 'job', n.service, (
-    SELECT coalesce(sum(c.jobs), 0)::bigint FROM job_count c WHERE n.states ? c.state), max(p.seen_at), NULL
+    SELECT greatest(coalesce(sum(c.jobs), 0), 0)::bigint FROM job_count c WHERE n.states ? c.state), max(p.seen_at), NULL
 FROM jsonb_each(%(services)s::jsonb) AS n(service, states) LEFT JOIN process p ON p.service = n.service
 GROUP BY n.service, n.states
 HAVING coalesce(max(p.seen_at), '-infinity') < (SELECT at FROM after WHERE rule = 'no_consumer')

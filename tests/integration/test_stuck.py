@@ -147,6 +147,7 @@ def test_what_waits_elsewhere_is_found_where_it_waits(jobs: Database, database_u
         "upstream_silent": [("JEDI of lab", 1)],
         "state_disagrees": [(QUEUE, 2)],
     }
+    assert (stuck["no_consumer"].counted, stuck["upstream_silent"].counted) == ("1 service", "1 message")
     shown = with_views(database_url, lambda views: views.jobs(BY_NAME["state_disagrees"]))
     assert [(one.job_id, one.waits_for) for one in shown] == [(1, None), (2, "KeyError")]
 

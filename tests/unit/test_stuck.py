@@ -23,6 +23,7 @@ from panda_fsm.views.stuck import (
     judged,
     states_of,
 )
+from periodic import stuck
 
 NOW = datetime(2026, 11, 26, 14, tzinfo=UTC)
 TABLE = Thresholds({})
@@ -110,6 +111,28 @@ def test_a_threshold_that_means_nothing_is_refused_at_start(settings: dict[str, 
     assert word in (complaint(settings) or "")
     with pytest.raises(ValueError, match=word):
         Settings.model_validate({"database_url": "postgresql://x", "broker_url": "amqp://x", "stuck": settings})
+
+
+class SlowWalk:
+    """Each portion takes a second of this clock."""
+
+    now, steps = 0.0, 0
+
+    def step(self, limit: int, thresholds: Thresholds) -> bool:
+        self.now += 1
+        self.steps += 1
+        return True
+
+    def close(self) -> None: ...
+
+
+def test_the_walk_takes_no_more_than_its_share_of_the_time() -> None:
+    walk = SlowWalk()
+    duty = stuck.duty(walk, TABLE, share=0.1, clock=lambda: walk.now)
+    for second, steps in ((0.0, 1), (5.0, 1), (9.9, 1), (10.0, 2), (11.0, 2)):
+        walk.now = second
+        assert duty.run() is False
+        assert walk.steps == steps, second
 
 
 def test_each_rule_is_explained_in_its_runbook() -> None:
