@@ -89,15 +89,12 @@ def edited(body: bytes, wanted: str) -> tuple[bytes, str]:
 def difference(before: str, after: str) -> str:
     """The lines that differ, with those around them; "" where none do."""
     old, new = before.splitlines(), after.splitlines()
+    if max(len(old), len(new)) <= _MOST_LINES:
+        return "\n".join(islice(difflib.unified_diff(old, new, n=_AROUND, lineterm=""), 2, None))
     start = _alike(old, new)
     end = _alike(old[start:][::-1], new[start:][::-1])
-    first = max(0, start - _AROUND)
-    old, new = (lines[first : len(lines) - max(0, end - _AROUND)] for lines in (old, new))
-    if old == new:
-        return ""
-    if max(len(old), len(new)) > _MOST_LINES:
-        return "\n".join([*(f"-{line}" for line in old), *(f"+{line}" for line in new)])
-    return "\n".join(islice(difflib.unified_diff(old, new, n=_AROUND, lineterm=""), 2, None))
+    old, new = old[start : len(old) - end], new[start : len(new) - end]
+    return "\n".join([*(f"-{line}" for line in old), *(f"+{line}" for line in new)])
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:

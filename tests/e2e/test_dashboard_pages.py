@@ -15,6 +15,10 @@ JOBS = 12
 EXAMPLES: dict[str, str] = {
     "queues/{name}": "SELECT 'watcher.large'",
     "sites/{name}": "SELECT min(site) FROM job",
+    "dead/{name}": "INSERT INTO dead_letter"
+    " (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)"
+    """ VALUES ('watcher', '', 'kill', '{"token": 1}', '{"retries": "2"}', 'no', 'Traceback', 'f')"""
+    " RETURNING dead_letter_id",
 }
 """What is looked at of each thing that has a page: a query for its name."""
 DEED = "INSERT INTO audit (actor, action, object, detail) VALUES ('s:1', %s, 'job 1', '{\"name\": \"Ana\"}')"
