@@ -14,6 +14,8 @@ from tests.processes import Processes
 JOBS = 12
 EXAMPLES: dict[str, str] = {
     "queues/{name}": "SELECT 'watcher.large'",
+    "jobs/{name}": "SELECT min(job_id) FROM job",
+    "tasks/{name}": "SELECT min(task_id) FROM job",
     "sites/{name}": "SELECT min(site) FROM job",
     "dead/{name}": "INSERT INTO dead_letter"
     " (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)"
@@ -36,6 +38,10 @@ def test_nothing_is_wrong_with_any_page(processes: Processes, crowd: Crowd, data
     processes.start("all")
     processes.wait_until_ready()
     crowd.submit(JOBS)
+    database.execute(
+        "INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)"
+        " VALUES ('adder', '', 'adder', '{}', '{}', 'PoisonError', 'no such site', 'f1')"
+    )
     with crowd, browser() as running:
         wait_until(lambda: database.value("SELECT count(*) FROM job_history") > JOBS, "jobs move")
         complaints: list[str] = []
