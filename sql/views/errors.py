@@ -7,7 +7,7 @@ from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("views_errors")
-_QUERIES = {by: "\n".join((_Q["of_site"], _Q[f"by_{by}"])) for by in ("code", "site")}
+_QUERIES = {by: "\n".join((_Q["of_site"], _Q[f"by_{by}"], _Q["with_samples"])) for by in ("code", "site")}
 _MOST = 200
 
 

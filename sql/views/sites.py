@@ -9,7 +9,7 @@ from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("views_sites")
-_MOST_NODES = 1000
+_MOST_NODES = 200
 """Of all queues the nodes on which most jobs failed; of one as many as a page shows."""
 _NODES_SHOWN = 20
 
