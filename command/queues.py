@@ -1,7 +1,5 @@
 """`panda-fsm queues` and `panda-fsm workers`: what waits, who takes it, who is alive; and how a queue is paused."""
 
-import asyncio
-import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from command import asking, lists, terminal
+from command.acting import Actor
 from command.settings import settings
 from command.terminal import AsJson
 from panda_fsm.views import words
 
 if TYPE_CHECKING:
     from gateway.dashboard.queues import QueuesView
+    from panda_fsm.descriptions import AuditRow
     from panda_fsm.messages import SetPause
     from panda_fsm.views.queues import QueueNow
     from panda_fsm.views.workers import WorkerNow
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The broker's queues: what waits in them, who takes it, and which are paused.")
 Name = Annotated[str, typer.Argument(metavar="QUEUE", help="such as adder, as `panda-fsm queues` names it")]
 Reason = Annotated[str, typer.Option(help="why; others will ask")]
-Actor = Annotated[str | None, typer.Option(help="who does it, for the audit; else the user of this terminal")]
 Hours = Annotated[float | None, typer.Option(min=0.01, max=10_000, help="end the pause by itself after so many hours")]
 _COLUMNS = ("queue", "state", "ready", "oldest", "in", "out", "empty in", "in hand", "processes", "what")
 _OF_WORKERS = (
@@ -47,14 +46,14 @@ def queues(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def pause(name: Name, reason: Reason, hours: Hours = None, actor: Actor = None) -> None:
+def pause(name: Name, reason: Reason, actor: Actor, hours: Hours = None) -> None:
     """Have its services take no more messages; they finish what they hold, and the messages stay in the broker."""
     until = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
     request_pause("queue", name, is_paused=True, reason=reason, until=until, actor=actor)
 
 
 @app.command()
-def resume(name: Name, reason: Reason = "", actor: Actor = None) -> None:
+def resume(name: Name, actor: Actor, reason: Reason = "") -> None:
     """Have its services take messages again."""
     request_pause("queue", name, is_paused=False, reason=reason, actor=actor)
 
@@ -76,7 +75,7 @@ def workers(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if found.is_well else 1)
 
 
-def request_pause(kind: str, name: str, *, actor: str | None = None, **wanted: Any) -> None:
+def request_pause(kind: str, name: str, *, actor: str, **wanted: Any) -> None:
     """Keep the request with its audit row; the relay sends it. Raises BadParameter for what cannot be paused."""
     from command import sites
     from command.compose import QUEUES
@@ -84,33 +83,25 @@ def request_pause(kind: str, name: str, *, actor: str | None = None, **wanted: A
     from panda_fsm.pausing import audited, refusal
 
     config = settings()
-    who = actor or getpass.getuser()
     try:
-        request = SetPause(kind=kind, name=name, actor=who, **wanted)  # type: ignore[arg-type]  # it is looked at
+        request = SetPause(kind=kind, name=name, actor=actor, **wanted)  # type: ignore[arg-type]  # it is looked at
     except ValueError as error:
         raise typer.BadParameter(_complaint(error)) from None
     why_not = refusal(request, QUEUES, sites.load(config.sites_file).queues if kind == "site" else ())
     if why_not is not None:
         raise typer.BadParameter(why_not)
-    asyncio.run(_keep(request, audited(request, who, by="command line")))
+    audit = audited(request, actor, by="command line")
+    asking.ask(lambda store: _keep(store, request, audit))
     what = "is asked to pause" if request.is_paused else "is asked to go on"
-    terminal.say(f"{kind} {name} {what}: it hears of it within seconds of the relay")
+    terminal.say(f"{kind} {name} {what}: it follows within seconds, once the relay has sent that")
 
 
-async def _keep(request: "SetPause", audit: Any) -> None:
+async def _keep(store: asking.Store, request: "SetPause", audit: "AuditRow") -> None:
+    """Both in one transaction; the relay sends the request at once."""
     from panda_fsm.effects import Outgoing
-    from sql.pool import Pool
-    from sql.requests import RequestStore
 
-    config = settings()
-    pool = Pool(config.database_url, "ask", 1, config.statement_timeout_s)
-    await pool.open()
-    try:
-        requests = RequestStore(pool)
-        await requests.keep([Outgoing.of(request)], (), [audit])
-        await requests.leave([request.message_id])
-    finally:
-        await pool.close()
+    await store.requests.keep([Outgoing.of(request)], (), [audit])
+    await store.requests.leave([request.message_id])
 
 
 async def _queues(store: asking.Store) -> "QueuesView":
