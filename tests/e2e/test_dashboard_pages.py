@@ -14,13 +14,10 @@ from tests.processes import Processes
 JOBS = 12
 EXAMPLES: dict[str, str] = {
     "queues/{name}": "SELECT 'watcher.large'",
-    "jobs/{name}": "SELECT min(job_id) FROM job",
-    "tasks/{name}": "SELECT min(task_id) FROM job",
+    "jobs/{name}": "SELECT max(job_id) FROM job",
+    "tasks/{name}": "SELECT max(task_id) FROM job",
     "sites/{name}": "SELECT min(site) FROM job",
-    "dead/{name}": "INSERT INTO dead_letter"
-    " (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)"
-    """ VALUES ('watcher', '', 'kill', '{"token": 1}', '{"retries": "2"}', 'no', 'Traceback', 'f')"""
-    " RETURNING dead_letter_id",
+    "dead/{name}": "SELECT min(dead_letter_id) FROM dead_letter",
 }
 """What is looked at of each thing that has a page: a query for its name."""
 DEED = "INSERT INTO audit (actor, action, object, detail) VALUES ('s:1', %s, 'job 1', '{\"name\": \"Ana\"}')"
@@ -40,7 +37,7 @@ def test_nothing_is_wrong_with_any_page(processes: Processes, crowd: Crowd, data
     crowd.submit(JOBS)
     database.execute(
         "INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)"
-        " VALUES ('adder', '', 'adder', '{}', '{}', 'PoisonError', 'no such site', 'f1')"
+        " VALUES ('adder', '', 'adder', '{"token": 1}', '{"retries": "2"}', 'PoisonError', 'no such site', 'f1')"
     )
     with crowd, browser() as running:
         wait_until(lambda: database.value("SELECT count(*) FROM job_history") > JOBS, "jobs move")
