@@ -37,7 +37,7 @@ def test_nothing_is_wrong_with_any_page(processes: Processes, crowd: Crowd, data
     crowd.submit(JOBS)
     database.execute(
         "INSERT INTO dead_letter (queue, exchange, routing_key, payload, headers, reason, error, fingerprint)"
-        " VALUES ('adder', '', 'adder', '{"token": 1}', '{"retries": "2"}', 'PoisonError', 'no such site', 'f1')"
+        """ VALUES ('adder', '', 'adder', '{"token": 1}', '{"retries": "2"}', 'PoisonError', 'no such site', 'f1')"""
     )
     with crowd, browser() as running:
         wait_until(lambda: database.value("SELECT count(*) FROM job_history") > JOBS, "jobs move")
