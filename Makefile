@@ -68,7 +68,7 @@ fmt: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix $(CODE)
 
-bench: system ## measure throughput and latency on real services; PROFILE=steady: minutes of steady load, PROFILE=history: 5 million archived jobs
+bench: system ## measure throughput and latency on real services; PROFILE=steady: minutes of steady load, PROFILE=history: 5 million archived jobs, PROFILE=dashboard: people look at all pages
 	@$(BIN)/python -m bench $(ARGS) $(if $(PROFILE),--only $(PROFILE))
 
 docs: setup ## regenerate the pages derived from the code

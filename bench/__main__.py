@@ -37,12 +37,18 @@ def bench(
         float | None,
         typer.Option(min=1, help=f"jobs/s of steady load; else {STEADY_SHARE:.0%} of what this run reached before"),
     ] = None,
+    archived: Annotated[
+        int | None, typer.Option(min=10_000, max=50_000_000, help="archived jobs of --only dashboard; else 5 million")
+    ] = None,
+    viewers: Annotated[
+        int, typer.Option(min=1, max=500, help="people who look with --only dashboard, each at a page a second")
+    ] = 10,
 ) -> None:
     """Measure throughput and latency of panda-fsm on private, real services; in full it takes some minutes.
 
     Steady load takes ten minutes more and is measured only when it is named: --only steady. Archiving runs meanwhile
     (30 s after the end of a job), and probes show how late deadlines are acted on. So it is with --only history, which
-    fills the archive with 5 million jobs first, some 20 GB.
+    fills the archive with 5 million jobs first, some 20 GB, and with --only dashboard, beside a million live ones.
     """
     if context.invoked_subcommand is not None:
         return
@@ -52,7 +58,7 @@ def bench(
         signal.signal(number, _leave)
     try:
         with Plant() as plant:
-            run = Run(plant, Wishes(quick, minutes, rate))
+            run = Run(plant, Wishes(quick, minutes, rate, archived, viewers))
             run.take(names, _say)
     except (BenchError, DaemonError, MissingPackagesError) as error:
         raise _failed(error) from None

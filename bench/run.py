@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import (
     burst,
+    dashboard,
     empty_claims,
     footprint,
     history,
@@ -35,11 +36,14 @@ _VERSIONS = ("pika", "psycopg", "pydantic", "transitions", "uvicorn", "starlette
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What may be asked of a run: `quick` does a tenth of the work; the others are about steady load."""
+    """What may be asked of a run: `quick` does a tenth of the work; `minutes` and `rate` are about steady load,
+    `archived` and `viewers` about the dashboards."""
 
     quick: bool = False
     minutes: float | None = None
     rate: float | None = None
+    archived: int | None = None
+    viewers: int = 10
 
 
 class Run:
@@ -232,6 +236,17 @@ class Run:
             "history_list_p95_ms": max(outcome.p95_ms("list of a task"), outcome.p95_ms("list of a user")),
         }
 
+    def dashboard(self) -> None:
+        """Measure 16. A fifth as many jobs are live as archived."""
+        archived = self._wishes.archived or 5_000_000 // self._scale
+        size = dashboard.Size(archived, archived // 5, min(5000, archived // 40), self._wishes.viewers)
+        outcome = dashboard.measure(self._plant, size, self._say)
+        self._details["dashboard"] = outcome.as_json()
+        self.results |= {
+            "dashboard_claims_to_without": round(outcome.claims_to_without, 3),
+            "dashboard_page_p95_ms": round(outcome.slowest_p95_ms, 1),
+        }
+
     def jedi_lifecycles(self) -> None:
         """Measure 14."""
         outcome = jedi_lifecycles.measure(self._plant, 5000 // self._scale, max(1, 2 // self._scale), task_id=1000)
@@ -274,6 +289,7 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "footprint": Run.footprint,
     "steady": Run.steady,
     "history": Run.history,
+    "dashboard": Run.dashboard,
 }
-USUAL = tuple(name for name in MEASURES if name not in ("steady", "history"))
+USUAL = tuple(name for name in MEASURES if name not in ("steady", "history", "dashboard"))
 """All but those that take ten minutes each."""

@@ -10,6 +10,7 @@ from panda_fsm.jobs.states import State
 
 app = typer.Typer(help="Jobs, live and archived.", no_args_is_help=True)
 app.command()(look.show)
+app.command()(look.why)
 
 InState = Annotated[State | None, typer.Option(help="only those in this state")]
 Site = Annotated[str | None, typer.Option(metavar="QUEUE", help="only those at this PanDA queue")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from command import asking, job_logs, terminal
+from command import asking, job_logs, lists, terminal
 from command.settings import settings
 from command.terminal import AsJson
 
@@ -51,6 +51,26 @@ def show(
         terminal.say(parts["stdout"]["stdout"])
     if logs:
         _show_logs(parts["logs"])
+
+
+def why(job_id: JobId, as_json: AsJson = False) -> None:
+    """Say why a job is where it is, what comes by itself and what one could do."""
+    from gateway.dashboard.job import PAGE
+
+    found = lists.look(PAGE, {}, str(job_id))
+    if as_json:
+        lists.tell_json(found)
+        return
+    terminal.say(f"job {job_id} is {found.now.job.state} at {found.now.job.site}")
+    if found.why is None:
+        terminal.say("it has ended" if not found.errors else "it has ended, with errors")
+    else:
+        for sentence in (found.why.sentence, *found.why.more, *found.why.comes):
+            terminal.say(sentence)
+        for could in found.why.could:
+            terminal.say(f"could: {could}")
+    for error in found.errors:
+        terminal.say(f"error {error.component}:{error.code} {error.text}", "red")
 
 
 def _show_logs(lines: Sequence[Mapping[str, Any]]) -> None:

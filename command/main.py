@@ -9,12 +9,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import dead_letters, jobs, log, look, operate, overview, queues, targets
+from command import dead_letters, jobs, log, look, operate, overview, queues, targets, troubles
 from command.audit import audit
 from command.doctor import doctor
 from command.follow import tail
 from command.settings import settings
 from command.terminal import literal
+from command.top import top
 from panda_fsm.errors import PandaError
 
 app = typer.Typer(help="A PanDA server as a state machine over RabbitMQ and PostgreSQL.", no_args_is_help=True)
@@ -27,6 +28,10 @@ app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
 app.add_typer(targets.app, name="metrics")
 app.command()(overview.status)
+app.command()(top)
+app.command()(troubles.stuck)
+app.command()(troubles.errors)
+app.command()(troubles.sites)
 app.command()(operate.health)
 app.command()(doctor)
 app.command()(tail)

@@ -40,13 +40,12 @@ def literal(text: str, style: str = "") -> Text:
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """A table; columns of numbers are aligned on the right. In a pipe it is plain text."""
     found = [list(row) for row in rows]
-    right = [_is_numeric(row[place] for row in found) for place in range(len(columns))]
     if CONSOLE.is_terminal:
-        CONSOLE.print(_table(columns, found, right, title))
+        CONSOLE.print(table(columns, found, title))
         return
     if title:
         typer.echo(f"# {_line(title)}")
-    for line in _lines(columns, found, right):
+    for line in _lines(columns, found, _numeric(columns, found)):
         typer.echo(line)
 
 
@@ -84,7 +83,9 @@ def unknown(what: str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[bool], title: str) -> Table:
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> Table:
+    """The same for a terminal alone."""
+    right = _numeric(columns, rows)
     shown = Table(title=literal(title) if title else None, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for name, is_right in zip(columns, right, strict=True):
         shown.add_column(name, overflow="fold", justify="right" if is_right else "left")
@@ -107,6 +108,10 @@ def _lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequenc
 
 def _line(text: str) -> str:
     return harmless(" ".join(text.split()))
+
+
+def _numeric(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[bool]:
+    return [_is_numeric(row[place] for row in rows) for place in range(len(columns))]
 
 
 def _is_numeric(values: Iterable[Any]) -> bool:

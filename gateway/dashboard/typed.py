@@ -40,3 +40,8 @@ def look(
 def as_json(view: Any) -> str:
     """The page's JSON twin, as of now."""
     return twins.as_json(view, datetime.now(UTC)).decode()
+
+
+def plain(part: Any) -> Any:
+    """A part of a view, as JSON has it."""
+    return twins.plain(part)
