@@ -16,6 +16,7 @@ from periodic import (
     figures,
     flow,
     held_tasks,
+    operations,
     partitions,
     pulse,
     queues,
@@ -34,6 +35,7 @@ from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.kept_requests import KeptRequests
 from sql.open_blocks import OpenBlocks, SettledBlocks
+from sql.operations import Operations
 from sql.partitions import Partitions
 from sql.pulse import Pulse
 from sql.queue_samples import QueueSamples
@@ -61,6 +63,7 @@ def daily_work(config: Settings, condition: Condition) -> list[Duty]:
         requests.duty(KeptRequests(*place)),
         held_tasks.settling(HeldTasks(*place)),
         held_tasks.checking(HeldTasks(*place)),
+        operations.duty(Operations(*place)),
         partitions.duty(
             Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
         ),
@@ -88,6 +91,7 @@ def forgetting(config: Settings) -> Iterator[Duty]:
         "idle_blocks": config.retain_blocks_days,
         "dead_letters": config.retain_dead_letters_days,
         "audit": config.retain_audit_days,
+        "operations": config.retain_audit_days,
         "workers": config.retain_workers_days,
         "worker_nodes": config.retain_workers_days,
         "inbox": INBOX_DAYS,

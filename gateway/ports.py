@@ -27,6 +27,7 @@ from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.plain import PlainReport, Taken
 from panda_fsm.repeats import Earlier, Once
 from panda_fsm.views.dead_letters import Choice, Deed, Fate, Settled
+from panda_fsm.views.operations import Operation
 
 
 class ClaimStore(Protocol):
@@ -172,6 +173,12 @@ class OperatorStore(Protocol):
 
     async def vos_of_task(self, task_id: int) -> list[str]:
         """The VOs of its live jobs; of very many, of some."""
+
+    async def begin(self, operation: Operation) -> bool:
+        """From now on the clock works it off; False: it is there already. Who asked is written down with it."""
+
+    async def cancel(self, operation_id: str, actor: str, name: str, reason: str) -> bool:
+        """No more jobs are asked for; False: it is over already."""
 
 
 class DeadLetterStore(Protocol):

@@ -12,6 +12,7 @@ from sql.views.flow import FlowViews
 from sql.views.job_list import JobListReads
 from sql.views.jobs import JobViews
 from sql.views.marks import Marks
+from sql.views.operations import OperationReads
 from sql.views.queues import QueueReads
 from sql.views.sites import SiteViews
 from sql.views.steps import StepReads
@@ -43,6 +44,7 @@ class DashboardStore:
         self.flow = FlowViews(self._pool)
         self.health = HealthReads(self._pool)
         self.job_list = JobListReads(self._pool)
+        self.operations = OperationReads(self._pool)
         self.queues = QueueReads(self._pool)
         self.workers = WorkerReads(self._pool)
         self.dead_letters = DeadLetterReads(self._pool)

@@ -1,11 +1,15 @@
-"""What the gateway needs for operators: what a job or a task is beside what any request needs to know."""
+"""What the gateway needs for operators: what decides of jobs and tasks beside the usual, and operations to begin."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
+from panda_fsm.views.operations import Operation
+from sql import rows
 from sql.pool import Pool
 from sql.queries import load
 
-_Q = load("operators")
+_Q = {**load("operators"), **load("operations")}
+_ASKED = ("operation_id", "actor", "actor_name", "act", "filter", "wishes", "reason", "vos", "total", "is_at_least")
 
 
 class OperatorStore:
@@ -21,3 +25,13 @@ class OperatorStore:
     async def vos_of_task(self, task_id: int) -> list[str]:
         """The VOs of its live jobs; of very many, of some."""
         return [vo for (vo,) in await self._pool.rows(_Q["vos_of_task"], task_id=task_id)]
+
+    async def begin(self, operation: Operation) -> bool:
+        """From now on the clock works it off; False: it is there already. Who asked is written down with it."""
+        row = {name: value for name, value in asdict(operation).items() if name in _ASKED}
+        return bool((await self._pool.row(_Q["begin"], row=rows.as_json(row)))[0])
+
+    async def cancel(self, operation_id: str, actor: str, name: str, reason: str) -> bool:
+        """No more jobs are asked for; False: it is over already."""
+        found = await self._pool.row(_Q["cancel"], operation_id=operation_id, actor=actor, name=name, reason=reason)
+        return bool(found[0])

@@ -648,6 +648,31 @@ CREATE TABLE public.node_ended (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.operation (
+    operation_id uuid NOT NULL,
+    actor text NOT NULL,
+    actor_name text NOT NULL,
+    act text NOT NULL,
+    filter jsonb NOT NULL,
+    wishes jsonb NOT NULL,
+    reason text NOT NULL,
+    vos text[] NOT NULL,
+    status text DEFAULT 'running'::text NOT NULL,
+    total bigint NOT NULL,
+    is_at_least boolean NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    why_not jsonb DEFAULT '{}'::jsonb NOT NULL,
+    cursor bigint DEFAULT 0 NOT NULL,
+    last_job_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    worked_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    cancelled_by text,
+    trouble text,
+    CONSTRAINT operation_status_check CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
+);
+
 CREATE TABLE public.outbox (
     message_id uuid NOT NULL,
     exchange text NOT NULL,
@@ -1003,6 +1028,9 @@ ALTER TABLE ONLY public.job_waiting
 ALTER TABLE ONLY public.node_ended
     ADD CONSTRAINT node_ended_pkey PRIMARY KEY (site, slot, node);
 
+ALTER TABLE ONLY public.operation
+    ADD CONSTRAINT operation_pkey PRIMARY KEY (operation_id);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (message_id);
 
@@ -1178,6 +1206,10 @@ CREATE INDEX job_waiting_task ON public.job_waiting USING btree ((((site || '/':
 CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/'::text) || user_name)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 
 CREATE INDEX node_ended_slot ON public.node_ended USING btree (slot);
+
+CREATE INDEX operation_created ON public.operation USING btree (created_at, operation_id);
+
+CREATE INDEX operation_running ON public.operation USING btree (worked_at) WHERE (status = 'running'::text);
 
 CREATE INDEX pilot_report_received ON public.pilot_report USING btree (received_at);
 

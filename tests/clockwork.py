@@ -12,13 +12,14 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import AnyMessage, DeadlinePassed, decode
 from panda_fsm.trouble import Condition
 from panda_fsm.views.stuck import Thresholds
-from periodic import archive, blocks, deadlines, flow, held_tasks, pulse, stuck
+from periodic import archive, blocks, deadlines, flow, held_tasks, operations, pulse, stuck
 from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.open_blocks import OpenBlocks, SettledBlocks
+from sql.operations import Operations
 from sql.pulse import Pulse
 from sql.stuck_walk import StuckWalk
 from tests.driver import Database
@@ -39,6 +40,7 @@ class Clock:
             "held_tasks": held_tasks.checking(HeldTasks(url, timeout_s)),
             "flow": flow.duty(Flow(url, timeout_s)),
             "stuck": stuck.duty(StuckWalk(url, timeout_s), Thresholds({}), share=1),
+            "operations": operations.duty(Operations(url, timeout_s)),
             "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
         }
 

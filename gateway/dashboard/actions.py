@@ -27,6 +27,7 @@ from gateway.wire.forms import (
     JobForm,
     KillForm,
     LetterForm,
+    OperationForm,
     PauseForm,
     PriorityForm,
     TaskForm,
@@ -37,6 +38,7 @@ from panda_fsm.descriptions import AuditRow
 from panda_fsm.effects import Outgoing
 from panda_fsm.jobs.acts import ACTS, CANCEL, CANCEL_NOW, GIVE_BACK, Order
 from panda_fsm.jobs.judgement import JobRow
+from panda_fsm.jobs.states import State
 from panda_fsm.messages import HoldTask, SetPause
 from panda_fsm.pausing import audited, refusal
 from panda_fsm.views.queues import watched
@@ -143,6 +145,18 @@ async def _on_place(action: OperatorsAction, gateway: Gateway, call: Call, ask: 
     return Made([Outgoing.of(request)], audited(request, who.name), {"said": said})
 
 
+async def _on_operation(action: OperatorsAction, gateway: Gateway, call: Call, ask: OperationForm) -> Made:
+    """No more jobs are asked for; what is asked goes on."""
+    who, operation_id = call.identity, str(ask.operation_id)
+    operation = await gateway.board.store.operations.one(operation_id)
+    if operation is None:
+        raise NotFoundError(f"there is no operation {operation_id}")
+    if operation.actor != who.key and not all(policy.operates(who, action.access, vo) for vo in operation.vos):
+        raise ForbiddenError(f"only for {action.access.who}, and for who began it")
+    is_done = await gateway.store.operators.cancel(operation_id, who.key, who.name, ask.reason)
+    return Made((), None, {"said": "It asks for no more jobs." if is_done else "It was over already."})
+
+
 _FOR = (("0", "until it is resumed"), ("1", "1 hour"), ("4", "4 hours"), ("24", "a day"))
 _HOW = (
     (str(CANCEL), "cancel it; if it runs, its pilot is asked to stop"),
@@ -174,6 +188,9 @@ _ROWS = (
     OperatorsAction("pause_site", "Pause", "name", Action.PAUSE,
                     "Its pilots get no more jobs; what runs goes on.", PauseForm, _on_place,
                     (Field("hours", "For", _FOR),), kind="site"),
+    OperatorsAction("cancel_operation", "Cancel", "operation_id", Action.BULK,
+                    "No more jobs are asked for; what was asked goes on.", OperationForm, _on_operation,
+                    is_grave=True, kind="operation"),
     OperatorsAction("resume_site", "Resume", "name", Action.PAUSE, "Its pilots get jobs again.",
                     PauseForm, _on_place, kind="site"),
     OperatorsAction("replay_dead", "Replay", "letter_id", Action.REPLAY_DEAD,
@@ -195,3 +212,9 @@ EDIT = OperatorsAction(
 )  # fmt: skip
 """Its form is shown with the difference that it makes."""
 ACTIONS: Mapping[str, OperatorsAction] = {row.name: row for row in _ROWS}
+
+
+def offered(state: str) -> tuple[str, ...]:
+    """The actions that a job in this state has any use for."""
+    job = JobRow(0, State(state), 0, "", None, "", None, None, False)
+    return tuple(name for name, row in ACTS.items() if row.why_not(job, Order(name, "", "", "")) is None)

@@ -1,5 +1,6 @@
 """Answers of the dashboards: a view as page, JSON or CSV, and refusals and outages as pages that say what to do."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -60,6 +61,10 @@ class Here:
         kept = {name: value for name, value in self.query.items() if name != "after"}
         chosen = {name: value for name, value in (kept | changes).items() if value is not None}
         return f"{self._path}?{urlencode(chosen)}" if chosen else self._path
+
+    def query_string(self, without: Collection[str] = ()) -> str:
+        """The filters of this page, for another one that has them too."""
+        return urlencode({name: value for name, value in self.query.items() if name not in without})
 
     def twin(self, ending: str) -> str:
         """The same as JSON or CSV."""

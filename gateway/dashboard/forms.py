@@ -4,12 +4,12 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.access.policy import Action
-from gateway.dashboard import answers, editing, session
+from gateway.dashboard import answers, editing, operations, session
 from gateway.dashboard.actions import ACTIONS, EDIT, act
 from gateway.dashboard.table import bare
 from gateway.http.answers import Convention
 from gateway.http.route import KB, MB, Content, Handler, Route
-from gateway.wire.forms import CopyForm, Form, SignIn, SignOut
+from gateway.wire.forms import BulkForm, CopyForm, Form, SignIn, SignOut
 
 _DONE = Content("The page that it leads back to.", ("text/html",))
 _LIMIT = 64 * KB
@@ -39,5 +39,6 @@ FORMS: tuple[Route, ...] = (
         _form(editing.DIFFERENCE, EDIT.access, editing.difference, "What a copy would change", CopyForm), body_limit=MB
     ),
     replace(_form(EDIT.path, EDIT.access, partial(act, EDIT), EDIT.says, EDIT.model), body_limit=MB),
+    _form(operations.PATH, Action.BULK, operations.begin, "Do it to all of these jobs", BulkForm),
     *(_form(row.path, row.access, partial(act, row), row.says, row.model) for row in ACTIONS.values()),
 )

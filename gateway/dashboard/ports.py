@@ -6,6 +6,7 @@ Every method raises TransientError while the database is away or too slow.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from panda_fsm.jobs.acts import Order
 from panda_fsm.pausing import Pause
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
@@ -17,6 +18,7 @@ from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
 from panda_fsm.views.job_list import JobPage, JobsWanted
 from panda_fsm.views.jobs import JobLife
+from panda_fsm.views.operations import BulkRun, Operation, OperationsWanted
 from panda_fsm.views.queue_hours import Cause, Hour
 from panda_fsm.views.queues import QueueNow
 from panda_fsm.views.replaying import DryRun
@@ -129,6 +131,19 @@ class SiteViews(Protocol):
         """The last who asked, by kind."""
 
 
+class OperationReads(Protocol):
+    """One act on all jobs that a filter finds."""
+
+    async def page(self, wanted: OperationsWanted) -> Part[Operation]:
+        """The newest first."""
+
+    async def one(self, operation_id: str) -> Operation | None:
+        """The one of that id."""
+
+    async def dry_run(self, wanted: JobsWanted, order: Order, vos: frozenset[str]) -> BulkRun:
+        """With how many of these jobs the order would be done now, for somebody who operates in these VOs."""
+
+
 class Marks(Protocol):
     """What has changed."""
 
@@ -209,6 +224,8 @@ class DashboardStore(Protocol):
     def jobs(self) -> JobViews: ...
     @property
     def sites(self) -> SiteViews: ...
+    @property
+    def operations(self) -> OperationReads: ...
     @property
     def marks(self) -> Marks: ...
     @property

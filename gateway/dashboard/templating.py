@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.dashboard import charts
-from gateway.dashboard.actions import ACTIONS
+from gateway.dashboard.actions import ACTIONS, offered
 from gateway.dashboard.go import place_of
 from panda_fsm.views import words
 from panda_fsm.views.job_list import tone_of
@@ -37,7 +37,13 @@ def _environment() -> Environment:
         "duration": words.duration, "size": words.size, "moment": words.moment, "clock": words.clock,
         "counted": words.counted, "tone": tone_of, "place": place_of,
     }  # fmt: skip
-    made.globals |= {"spark": charts.spark, "meter": charts.meter, "looks": _looks(), "actions": ACTIONS}
+    made.globals |= {
+        "spark": charts.spark,
+        "meter": charts.meter,
+        "looks": _looks(),
+        "actions": ACTIONS,
+        "offered": offered,
+    }
     return made
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.access import policy
-from gateway.access.identity import Identity
+from gateway.access.identity import OPERATOR, Identity
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.http.route import Call
@@ -33,6 +33,11 @@ class Visitor:
     def may(self, action: str, vo: str = "") -> bool:
         """Whether what the policy calls so is offered, for a job of that VO; of no VO: for what is nobody's."""
         return bool(self.seal) and not self.is_read_only and policy.operates(self.identity, Action[action], vo)
+
+    @property
+    def may_bulk(self) -> bool:
+        """Whether they do something to many jobs at once, of one VO at least."""
+        return bool(self.seal) and not self.is_read_only and bool(self.identity.operates_in(OPERATOR))
 
     def new_key(self) -> str:
         """A name for what a form will ask, so that it is done once however often it is sent."""

@@ -1,6 +1,7 @@
 """What forms of our own pages send: each brings the seal of its session, and where to go back to."""
 
 from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -9,6 +10,7 @@ from gateway.wire.fields import Flag, JobId
 from panda_fsm.jobs.acts import CANCEL, CANCEL_NOW, GIVE_BACK
 from panda_fsm.jobs.drafts import Name, Priority
 from panda_fsm.specs.values import whole
+from panda_fsm.views.operations import BULK
 
 _LONGEST_REASON = 300
 _HOME = "/ui/"
@@ -124,3 +126,21 @@ class EditForm(LetterForm):
     """It is sent in place of the letter."""
 
     body: EditedBody
+
+
+class BulkForm(ActForm):
+    """With all jobs that a filter finds. `wanted`: the filter, as in an address; `eligible`: so many were shown, which
+    whoever asks for much types again."""
+
+    act: Literal[BULK]  # type: ignore[valid-type]
+    wanted: Annotated[str, StringConstraints(max_length=2000)]
+    eligible: Annotated[int, Field(ge=0), BeforeValidator(whole)]
+    typed: Annotated[str, StringConstraints(max_length=40)] = ""
+    code: Annotated[Literal[CANCEL, CANCEL_NOW, GIVE_BACK], BeforeValidator(whole)] = CANCEL  # type: ignore[valid-type]
+    priority: Annotated[Priority, BeforeValidator(whole)] = 0
+
+
+class OperationForm(ActForm):
+    """An operation is cancelled."""
+
+    operation_id: UUID

@@ -21,6 +21,8 @@ DEEDS: Mapping[str, str] = {
     "priority_set": "asked for another priority",
     "release_requested": "asked to let jobs go",
     "task_held": "held a task",
+    "operation_begun": "began an operation",
+    "operation_cancelled": "cancelled an operation",
     "task_resumed": "let a task go on",
 }
 """What is written down most, in an operator's words; the rest reads as it is called."""

@@ -62,6 +62,12 @@ DELETE FROM data_block WHERE block_id = ANY(ARRAY(
         AND NOT EXISTS (SELECT FROM data_block c WHERE c.parent = b.name AND c.parent <> '')
     ORDER BY b.created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
+-- name: forget_operations
+DELETE FROM operation WHERE operation_id = ANY(ARRAY(
+    SELECT operation_id FROM operation
+    WHERE created_at < now() - make_interval(days => %(days)s) AND status <> 'running'
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
 -- name: forget_dead_letters
 DELETE FROM dead_letter WHERE dead_letter_id = ANY(ARRAY(
     SELECT dead_letter_id FROM dead_letter

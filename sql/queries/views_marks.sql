@@ -7,6 +7,7 @@ SELECT 'flow', until::text FROM history_counted
 UNION ALL
 SELECT 'jobs', coalesce(max(at)::text, '') FROM job_count
 UNION ALL SELECT 'queues', coalesce(max(at)::text, '') || coalesce((SELECT max(since)::text FROM pause), '') FROM queue_sample
+UNION ALL SELECT 'operations', coalesce(max(worked_at)::text, '') FROM operation
 UNION ALL SELECT 'workers', coalesce(max(seen_at)::text, '') FROM process
 UNION ALL
 SELECT 'stuck', walk::text FROM stuck_walk

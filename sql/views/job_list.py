@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.views.cursors import Key
 from panda_fsm.views.job_list import CURSORS, LIVE, JobPage, JobRow, JobsWanted
+from sql.job_conditions import WHICH, conditioned, parameters, those
 from sql.pool import Pool
 from sql.queries import load
 
@@ -18,17 +19,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER = datetime(9000, 1, 1, tzinfo=UTC)
 _BEGIN: Key = (_LAST, LIVE)
 _BEGIN_ARCHIVE: Key = (_LAST, (_EVER - _EPOCH) // timedelta(microseconds=1))
-_WHOSE: Mapping[str, LiteralString] = {"task": "task_id = %(task)s", "user": "user_name = %(user)s"}
-"""What has an index of its own."""
-_WHICH: Mapping[str, LiteralString] = {"state": "state = %(state)s", "site": "site = %(site)s", "vo": "vo = %(vo)s"}
-_LIVE_TIMES: Mapping[str, LiteralString] = {
-    "since": "state_changed_at >= %(since)s", "until": "state_changed_at < %(until)s",
-}  # fmt: skip
-_ENDED_TIMES: Mapping[str, LiteralString] = {"since": "ended_at >= %(since)s", "until": "ended_at < %(until)s"}
-_OF_COMPONENT: LiteralString = "errors -> %(component)s ->> 'code' = %(code)s::text"
-_OF_ANYBODY: LiteralString = (
-    "jsonb_path_exists(errors, '$.*.code ? (@ == $code)', jsonb_build_object('code', %(code)s))"
-)
 
 
 class JobListReads:
@@ -39,7 +29,7 @@ class JobListReads:
 
     async def page(self, wanted: JobsWanted) -> JobPage:
         """Live ones before archived ones; a page whose look was cut may have fewer rows, or none."""
-        asked = _parameters(wanted)
+        asked = parameters(wanted)
         counts = await self._counts(asked)
         place = wanted.after or _BEGIN
         rows: list[JobRow] = []
@@ -63,7 +53,7 @@ class JobListReads:
         return JobPage(tuple(rows), None if cut is None else CURSORS.text(cut), cut is not None, counts)
 
     async def _counts(self, asked: Mapping[str, Any]) -> dict[str, int]:
-        which = _those(asked, {name: _WHICH[name] for name in ("site", "vo")})
+        which = those(asked, {name: WHICH[name] for name in ("site", "vo")})
         return dict(await self._pool.rows(_Q["counts"].replace(" /* which */", which), **asked))
 
     async def _look(self, query: str, asked: Mapping[str, Any], place: Key, wanted: int) -> list[JobRow]:
@@ -77,32 +67,8 @@ class JobListReads:
         return found[0] if found else None
 
 
-def _parameters(wanted: JobsWanted) -> dict[str, Any]:
-    names = ("state", "site", "vo", "task", "user", "since", "until")
-    code = wanted.code
-    return {name: getattr(wanted, name) for name in names} | {
-        "component": code and code.component,
-        "code": code and code.code,
-    }
-
-
 def _named(query: str, asked: Mapping[str, Any]) -> LiteralString:
-    """The statement for what is asked: what is not does not stand in it, so that it is planned for the rest."""
-    is_archived = query.startswith("archived")
-    which = dict(_WHICH)
-    if asked["code"] is not None:
-        which["code"] = _OF_ANYBODY if asked["component"] is None else _OF_COMPONENT
-    whose = {**_WHOSE, **(_ENDED_TIMES if is_archived else {})}
-    which |= {} if is_archived else _LIVE_TIMES
-    return _Q[query].replace(" /* whose */", _those(asked, whose)).replace(" /* which */", _those(asked, which))
-
-
-def _those(asked: Mapping[str, Any], conditions: Mapping[str, LiteralString]) -> LiteralString:
-    found: LiteralString = ""
-    for name, condition in conditions.items():
-        if asked[name] is not None:
-            found += " AND " + condition
-    return found
+    return conditioned(_Q[query], asked, is_archived=query.startswith("archived"))
 
 
 def _at(place: Key) -> dict[str, Any]:

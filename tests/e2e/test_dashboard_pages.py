@@ -16,6 +16,9 @@ EXAMPLES: dict[str, str] = {
     "queues/{name}": "SELECT 'watcher.large'",
     "jobs/{name}": "SELECT max(job_id) FROM job",
     "tasks/{name}": "SELECT max(task_id) FROM job",
+    "operations/{name}": "INSERT INTO operation (operation_id, actor, actor_name, act, filter, wishes, reason, vos,"
+    """ total, is_at_least, last_job_id, why_not) VALUES (gen_random_uuid(), 'a', 'Ana', 'kill', '{"site": "<b>"}',"""
+    """ '{"code": 91}', 'why', '{""}', 9, false, 0, '{"is finished already": 2}') RETURNING operation_id""",
     "sites/{name}": "SELECT min(site) FROM job",
     "dead/{name}": "SELECT min(dead_letter_id) FROM dead_letter",
 }

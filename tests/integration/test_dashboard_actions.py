@@ -146,6 +146,20 @@ def test_who_may_not_is_refused(person: Person, database: Database, role: str, v
 
 
 @pytest.mark.usefixtures("jobs")
+def test_pages_offer_what_would_be_done_and_only_to_who_may(person: Person) -> None:
+    ana, sam, viewer = person("ana", "operator", VO), person("sam", "shifter"), person("vic", "viewer")
+    offered = {1: "kill priority debug", 2: "kill reassign priority debug", 3: "kill reassign priority release debug",
+               4: "kill priority release debug", 5: ""}  # fmt: skip
+    for job_id, names in offered.items():
+        page = ana.get(f"/ui/jobs/{job_id}")
+        assert {name for name in ACTIONS if f'action="/ui/act/{name}"' in page} == set(names.split())
+        assert ('action="/ui/act/debug"' in sam.get(f"/ui/jobs/{job_id}")) is bool(names)
+        assert 'action="/ui/act/' not in viewer.get(f"/ui/jobs/{job_id}")
+    assert 'action="/ui/act/hold_task"' in ana.get("/ui/tasks/7")
+    assert 'action="/ui/act/' not in sam.get("/ui/tasks/7") + viewer.get("/ui/tasks/7")
+
+
+@pytest.mark.usefixtures("jobs")
 def test_a_form_of_another_session_does_nothing(person: Person, database: Database) -> None:
     ana, eve = person("ana", "operator"), person("eve", "operator")
     for seal in ("", eve.seal, "x"):
