@@ -51,8 +51,8 @@ def _spread(metric: str, by: str, legend: str, more: str = "") -> list[tuple[str
     ]
 
 
-def _p95(metric: str, by: str) -> str:
-    return f"histogram_quantile(0.95, {_rate(f'{metric}_bucket', f'{by}, le')})"
+def _p95(metric: str, by: str, more: str = "") -> str:
+    return f"histogram_quantile(0.95, {_rate(f'{metric}_bucket', f'{by}, le', more)})"
 
 
 def _figure(title: str, drawn: str, unit: str = "short", about: str = "") -> Panel:
@@ -65,6 +65,8 @@ def _course(title: str, drawn: str, legend: str, unit: str = "short", about: str
 
 _ENDED = 'panda_jobs_ended_total{state=~"finished|failed"}'
 _FAILED = 'panda_jobs_ended_total{state="failed"}'
+_NO_STREAM = '{route!="/ui/events"}'
+"""It lasts as long as somebody looks at a page."""
 _OF_SITE = '{site=~"$site"}'
 
 OVERVIEW = Board("PanDA: overview", [
@@ -81,7 +83,7 @@ OVERVIEW = Board("PanDA: overview", [
     _course("How busy workers are", _rate("panda_batch_seconds_sum", "queue"), "{{queue}}", "percentunit",
             "1 is one process that does nothing else."),
     _course("Requests per second", _rate("panda_requests_total", "status"), "{{status}}"),
-    _course("Time of requests, p95", _p95("panda_request_seconds", "route"), "{{route}}", "s"),
+    _course("Time of requests, p95", _p95("panda_request_seconds", "route", _NO_STREAM), "{{route}}", "s"),
     _course("A × R: how busy gateways are", "panda_gateway_busy_ratio", "{{instance}}", "percentunit"),
     Panel("Event loops: lag", _spread("panda_event_loop_lag_seconds", "instance", "{{instance}}"), "s"),
     _course("Waiting for a database connection", "max by (pool, instance) (panda_pool_waiting)", "{{pool}}"),
