@@ -17,6 +17,7 @@ from panda_fsm.views.dead_letters import (
     CONFIRMED_FROM,
     CURSORS,
     MOST_AT_ONCE,
+    MOST_GROUPS,
     Choice,
     Group,
     Letter,
@@ -80,9 +81,9 @@ class DeadLetters:
     expected: Expected | None
 
     @property
-    def letters(self) -> int:
-        """How many are in these groups, as far as they were counted."""
-        return sum(group.letters for group in self.groups)
+    def is_cut(self) -> bool:
+        """Whether there may be more groups than these."""
+        return len(self.groups) >= MOST_GROUPS
 
     def to_confirm(self, group: Group) -> int:
         """How many letters of a group are settled at once, where that must be typed; 0: they are few."""

@@ -14,7 +14,8 @@ CURSORS = Cursors("dead letters", datetime, int)
 STATUSES = ("open", "replayed", "discarded")
 MOST_COUNTED = 5000
 """Letters of a group that are counted: then it is "at least" so many."""
-MOST_GROUPS = 100
+MOST_GROUPS = 300
+"""Groups that are looked at: of more causes the others are seen once some of these are settled."""
 MOST_OPEN = 10_000
 """Open letters that are counted for the navigation."""
 MOST_AT_ONCE = 1000

@@ -3,7 +3,8 @@
 -- name: groups
 -- Each cause is found by one step in the index, and its letters are counted there, up to a bound.
 WITH RECURSIVE cause AS (
-    (SELECT fingerprint, 1 AS number FROM dead_letter WHERE status = %(status)s ORDER BY fingerprint LIMIT 1)
+    (SELECT fingerprint, 1 AS number FROM dead_letter
+     WHERE status = %(status)s AND fingerprint >= coalesce(%(fingerprint)s::text, '') ORDER BY fingerprint LIMIT 1)
     UNION ALL
     SELECT next.fingerprint, cause.number + 1 FROM cause CROSS JOIN LATERAL (
         SELECT fingerprint FROM dead_letter WHERE status = %(status)s AND fingerprint > cause.fingerprint

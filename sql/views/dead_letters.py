@@ -55,7 +55,8 @@ class DeadLetterReads:
         """Letters that died alike, the group with the newest letter first; at most `MOST_GROUPS` are looked at."""
         rows = await self._pool.rows(
             _Q["groups"], status=wanted.status, fingerprint=wanted.fingerprint, queue=wanted.queue,
-            since=wanted.since or _EVER, most_groups=MOST_GROUPS, most_counted=MOST_COUNTED,
+            since=wanted.since or _EVER, most_groups=MOST_GROUPS if wanted.fingerprint is None else 1,
+            most_counted=MOST_COUNTED,
         )  # fmt: skip
         return [Group(*_told(row, 2)) for row in rows]
 

@@ -16,7 +16,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import KillJob, decode
 from panda_fsm.trouble import fingerprint
 from panda_fsm.views.cursors import Part
-from panda_fsm.views.dead_letters import Choice, Deed, Line, Wanted
+from panda_fsm.views.dead_letters import MOST_GROUPS, Choice, Deed, Line, Wanted
 from panda_fsm.views.replaying import Prospect
 from sql.dashboard_store import DashboardStore
 from sql.dead_letters import DeadLetterBox
@@ -80,6 +80,16 @@ def test_letters_that_died_alike_are_a_group(database: Database, reads: Read) ->
     assert reads(lambda look: look.groups(Wanted(queue="adder"))) == [old]
     assert reads(lambda look: look.groups(Wanted(fingerprint=old.fingerprint))) == [old]
     assert reads(lambda look: look.groups(Wanted("discarded"))) == []
+
+
+def test_of_very_many_causes_each_is_found_by_its_fingerprint(database: Database, reads: Read) -> None:
+    numbers = {fingerprint("watcher", chr(97 + n // 26) + chr(97 + n % 26)): n for n in range(MOST_GROUPS + 20)}
+    for number in numbers.values():
+        bury(database, b"", chr(97 + number // 26) + chr(97 + number % 26))
+    assert len(reads(lambda look: look.groups(Wanted()))) == MOST_GROUPS
+    last = max(numbers)
+    (group,) = reads(lambda look: look.groups(Wanted(fingerprint=last)))
+    assert (group.fingerprint, group.letters) == (last, 1)
 
 
 async def _page(wanted: Wanted, look: DeadLetterReads) -> Part[Line]:
