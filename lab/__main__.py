@@ -94,12 +94,13 @@ def screenshots(
     rate: Annotated[float, typer.Option(min=0.1, max=500, help="jobs a second that users submit")] = 30,
     minutes: Annotated[float, typer.Option(min=0.1, max=600, help="so long jobs flow first")] = 2,
     place: Annotated[Path, typer.Option(help="where the pictures go")] = Path("docs/operations/screenshots"),
+    only: Annotated[list[str] | None, typer.Option(help="only the picture of this name; repeatable")] = None,
 ) -> None:
     """Take a picture of each page of the dashboards, of a private system with traffic in it."""
     from lab.screenshots import take
 
     with _interruptible():
-        take(place, rate, minutes, typer.echo)
+        take(place, rate, minutes, only or (), typer.echo)
 
 
 @app.command()
@@ -129,7 +130,7 @@ def _by(source: str, system: System) -> dict[str, Any]:
 
 
 def _print_addresses(system: System) -> None:
-    typer.echo(f"dashboard    {system.url}/")
+    typer.echo(f"dashboards   {system.url}/ui/")
     typer.echo(f"API          {system.url}/docs")
 
 

@@ -113,6 +113,7 @@ def _send_through(
     chain = _begin_chain(system, source, console, task_id + 1) if chained else None
     panda_ids = source.submit(plans)
     console.print(f"{source.name} submitted task {task_id}: PandaIDs {panda_ids[0]} to {panda_ids[-1]}")
+    console.print(f"the same jobs move at {system.url}/ui/", highlight=False)
     try:
         snapshot = _watch(system.url, task_id, pool, console, jobs + source.again(plans), chain)
     except StalledError as error:
@@ -180,7 +181,7 @@ def _watch(url: str, task_id: int, pool: PilotPool, console: Console, jobs: int,
 
 def _serve(system: RunningSystem, pool: PilotPool, console: Console) -> None:
     """Pilots run what users submit, until somebody presses Ctrl-C."""
-    console.print(f"dashboard    {system.url}/", highlight=False)
+    console.print(f"dashboards   {system.url}/ui/", highlight=False)
     console.print(f"API          {system.url}/docs", highlight=False)
     console.print(f"environment  source {system.run_dir / 'env'}", highlight=False, soft_wrap=True)
     console.print("serving, with pilots at work for what is submitted, until Ctrl-C")

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,11 @@ from lab.system import RUN_DIR, System
 
 DIRECTORY = RUN_DIR / "screenshots"
 LARGEST = 200_000
-_HEIGHTS = (2400, 1600, 1200, 900, 600)
+_HEIGHTS = (1200, 900, 600)
 _WIDE, _NARROW = 1440, 360
 _SETTLE_MS = 400
+_SEARCH = "go"
+"""It leads to what was found: there is nothing to see of its own."""
 _FOUND_AT: Mapping[str, str] = {
     "jobs/{name}": "/ui/jobs?state=failed", "sites/{name}": "/ui/sites", "queues/{name}": "/ui/queues",
     "tasks/{name}": "/ui/jobs", "dead/{name}": "/ui/dead",
@@ -55,14 +57,14 @@ class Shot:
 
 def shots() -> Iterator[Shot]:
     """Each page wide and light; a few as they are at night, and on a telephone."""
-    paths = [page.path for page in PAGES]
+    paths = [page.path for page in PAGES if page.path != _SEARCH]
     yield from (Shot(path) for path in paths)
     yield from (Shot(path, scheme="dark") for path in paths if path in ("", "jobs/{name}"))
     yield from (Shot(path, _NARROW, "dark") for path in paths if path in ("", "jobs"))
 
 
-def take(place: Path, rate: float, minutes: float, say: Callable[[str], None]) -> list[Path]:
-    """Start, let jobs flow for so long, take all pictures, stop everything. Returns the files."""
+def take(place: Path, rate: float, minutes: float, only: Collection[str], say: Callable[[str], None]) -> list[Path]:
+    """Start, let jobs flow for so long, take all pictures, or those that are named; stop everything. The files."""
     # An address of somebody else's service in the environment is not for us to fill with jobs.
     for name in [name for name in os.environ if name.startswith("PANDA_FSM_")]:
         del os.environ[name]
@@ -73,7 +75,8 @@ def take(place: Path, rate: float, minutes: float, say: Callable[[str], None]) -
             say(f"{system.url}/ui/ with traffic at {rate:g} jobs/s for {minutes:g} minutes")
             time.sleep(minutes * 60)
             with browser() as running:
-                return [_taken(running, system.url, shot, place, say) for shot in shots()]
+                wanted = [shot for shot in shots() if not only or shot.file.removesuffix(".png") in only]
+                return [_taken(running, system.url, shot, place, say) for shot in wanted]
     finally:
         system.down()
         system.services.remove()
