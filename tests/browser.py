@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +18,15 @@ __all__ = ["SCHEMES", "WIDTHS", "Window", "browser", "grave", "window"]
 WIDTHS = (1440, 360)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _GRAVE = ("serious", "critical")
+_TOO_WIDE = """() => {
+    const most = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= most) return "";
+    const scrolls = (one) => one && (getComputedStyle(one).overflowX !== "visible" || scrolls(one.parentElement));
+    const wide = [...document.querySelectorAll("main *")].find(
+        (one) => one.getBoundingClientRect().right > most + 1 && !scrolls(one.parentElement));
+    return wide ? wide.outerHTML.slice(0, 200) : "something";
+}"""
+"""What is beyond the edge of the screen, where the page itself would have to be moved."""
 
 
 @dataclass
@@ -35,17 +44,25 @@ class Window:
             self.complaints.append(f"{path}: {answer and answer.status}")
 
     def examine(self, path: str) -> None:
-        """Go there, and look for what keeps people from using it."""
+        """Go there, and look for what keeps people from using it: on large and small screens, light and dark."""
         self.open(path)
-        self.complaints += [f"{path}: {one}" for one in grave(self.page)]
-        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if wide > 0:
-            self.complaints.append(f"{path}: {wide} px wider than the screen")
+        self.page.evaluate(Axe().axe_script)
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 900})
+            wide = self.page.evaluate(_TOO_WIDE)
+            if wide:
+                self.complaints.append(f"{path}: wider than a screen of {width}: {wide}")
+            for scheme in SCHEMES:
+                self.page.emulate_media(color_scheme=scheme)
+                found = grave(self.page, () if scheme == SCHEMES[0] else ("color-contrast",))
+                self.complaints += [f"{path} {width} {scheme}: {one}" for one in found]
+        self.page.set_viewport_size({"width": WIDTHS[0], "height": 900})
 
 
-def grave(page: Page) -> list[str]:
-    """What axe finds that is serious."""
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+def grave(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    """What axe, which the page has already, finds that is serious, by these of its rules or by all."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found: list[dict[str, Any]] = page.evaluate("options => axe.run(options).then(found => found.violations)", options)
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]} ({one['nodes'][0]['failureSummary'][:200]})"
         for one in found
