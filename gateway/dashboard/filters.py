@@ -69,7 +69,8 @@ class Read:
     """What reads a field, and what the API document says of it: `Annotated[int, Read(whole_number, {...})]`."""
 
     def __init__(self, read: Callable[[Any], Any], schema: dict[str, Any]) -> None:
-        self._read, self._schema = read, schema
+        self._read: Callable[[Any], Any] = lambda sent: read(_single(sent))
+        self._schema = schema
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._read)
@@ -85,7 +86,7 @@ def _single(sent: Any) -> Any:
 
 
 def _text(sent: Any) -> str | None:
-    found = text(_single(sent))
+    found = text(sent)
     if found is not None and len(found) > _LONGEST_TEXT:
         raise ValueError(f"is longer than {_LONGEST_TEXT} characters")
     return found
@@ -93,7 +94,7 @@ def _text(sent: Any) -> str | None:
 
 def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
     def read(sent: Any) -> int:
-        shown = str(_single(sent)).strip()
+        shown = str(sent).strip()
         found = int(shown) if re.fullmatch(r"-?[0-9]{1,19}", shown) else lowest - 1
         if not lowest <= found <= highest:
             raise ValueError(f"must be a whole number from {lowest} to {highest}")
@@ -103,7 +104,7 @@ def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
 
 
 def _moment(sent: Any) -> datetime:
-    shown = str(_single(sent)).strip()
+    shown = str(sent).strip()
     if span := _SPAN.fullmatch(shown):
         return datetime.now(UTC) - timedelta(seconds=min(int(span[1]) * _UNIT[span[2]], 50 * 365 * 86_400))
     try:
@@ -122,7 +123,7 @@ def one_of(words: Sequence[str]) -> Any:
     """Beside `str` in an annotation: one of these words."""
 
     def read(sent: Any) -> str:
-        found = str(_single(sent)).strip()
+        found = str(sent).strip()
         if found not in words:
             raise ValueError(f"must be one of {', '.join(words)}")
         return found
@@ -134,7 +135,7 @@ def place(cursors: Cursors) -> Any:
     """Beside `Key` in an annotation: a place in that list."""
 
     def read(sent: Any) -> Key:
-        return cursors.key(str(_single(sent)))
+        return cursors.key(str(sent))
 
     return Read(read, {"type": "string", "maxLength": LONGEST})
 

@@ -39,6 +39,6 @@ FORMS: tuple[Route, ...] = (
         _form(editing.DIFFERENCE, EDIT.access, editing.difference, "What a copy would change", CopyForm), body_limit=MB
     ),
     replace(_form(EDIT.path, EDIT.access, partial(act, EDIT), EDIT.says, EDIT.model), body_limit=MB),
-    _form(operations.PATH, Action.BULK, operations.begin, "Do it to all of these jobs", BulkForm),
+    _form(operations.BEGIN, Action.BULK, operations.begin, "Do it to all of these jobs", BulkForm),
     *(_form(row.path, row.access, partial(act, row), row.says, row.model) for row in ACTIONS.values()),
 )

@@ -35,6 +35,8 @@ from panda_fsm.views.operations import (
 )
 
 PATH = "/ui/operations"
+BEGIN = "/ui/act/operation"
+"""Where the form goes that begins one: what a path takes by which method is in the API document, and forms are not."""
 _STATUSES = ("running", "done", "cancelled", "failed")
 _NOT_WHICH = ("act", "after", "limit")
 

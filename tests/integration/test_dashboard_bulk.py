@@ -31,14 +31,14 @@ def ana(gateway: Processes) -> Iterator[Browser]:
 
 def hidden(page: str) -> dict[str, str]:
     """What the form of the page sends by itself."""
-    form = page.partition('action="/ui/operations"')[2].partition("</form>")[0]
+    form = page.partition('action="/ui/act/operation"')[2].partition("</form>")[0]
     found = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
     return {name: unescape(value) for name, value in found}
 
 
 def ask(browser: Browser, page: str, **more: Any) -> httpx.Response:
     form = hidden(page) | {"reason": "bad inputs"} | {name: str(value) for name, value in more.items()}
-    return browser.http.post("/ui/operations", data=form)
+    return browser.http.post("/ui/act/operation", data=form)
 
 
 def test_a_few_jobs_are_killed_with_a_dry_run_before(
@@ -104,11 +104,11 @@ def test_who_may_not_looks_only(ana: Browser, gateway: Processes, database: Data
         sam = Browser(gateway.gateway_url, "sam", role, vo)
         assert "/ui/bulk" not in sam.get("/ui/jobs", **WHICH)
         page = sam.get("/ui/bulk", **WHICH)
-        assert ("where you are no operator" in page, 'action="/ui/operations"' in page) == (True, False)
-        assert sam.post("/ui/operations", **(form | {"seal": sam.seal, "reason": "x"})).status_code == 403
+        assert ("where you are no operator" in page, 'action="/ui/act/operation"' in page) == (True, False)
+        assert sam.post("/ui/act/operation", **(form | {"seal": sam.seal, "reason": "x"})).status_code == 403
         sam.close()
     of_another = Browser(gateway.gateway_url, "oda", "operator", "another")
-    assert of_another.post("/ui/operations", **(form | {"seal": of_another.seal, "reason": "x"})).status_code == 409
+    assert of_another.post("/ui/act/operation", **(form | {"seal": of_another.seal, "reason": "x"})).status_code == 409
     of_another.close()
     assert database.value("SELECT count(*) FROM operation") == 0
 
@@ -123,7 +123,7 @@ def test_who_may_not_looks_only(ana: Browser, gateway: Processes, database: Data
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(ana: Browser, database: Database, form: dict[str, str], status: int) -> None:
     sent = {"key": str(uuid4()), "reason": "x", "act": "kill", "eligible": "1"} | form
-    assert ana.post("/ui/operations", **sent).status_code == status
+    assert ana.post("/ui/act/operation", **sent).status_code == status
     assert database.value("SELECT count(*) FROM operation") == 0
 
 
@@ -132,4 +132,4 @@ def test_what_makes_no_sense_is_refused(ana: Browser, database: Database, form: 
 )
 def test_what_is_not_there_is_said(ana: Browser, path: str) -> None:
     assert ana.http.get(path).status_code == 404
-    assert 'action="/ui/operations"' not in ana.get("/ui/bulk"), "not all of all"
+    assert 'action="/ui/act/operation"' not in ana.get("/ui/bulk"), "not all of all"
