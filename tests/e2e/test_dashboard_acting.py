@@ -63,7 +63,7 @@ def test_what_an_operator_asks_is_done_and_written_down(
         looking.open("/ui/jobs?task=7&state=activated")
         page.click("text=all of these…")
         expect(page.locator("main")).to_contain_text("149 jobs")
-        form = page.locator('form[action="/ui/operations"]')
+        form = page.locator('form[action="/ui/act/operation"]')
         form.locator("input[name=reason]").fill("the whole task is wrong")
         form.locator("input[name=typed]").fill("149")
         form.locator("button").click()
