@@ -84,7 +84,7 @@ def test_an_event_that_nobody_awaits_is_published(broker_url: str) -> None:
 
 def test_a_broker_that_dies_fails_what_is_under_way_and_comes_back(services: Services, broker_url: str) -> None:
     async def scene(publisher: AsyncPublisher) -> None:
-        await publisher.publish(kill())
+        await publish_until_confirmed(publisher)  # to connect may take long where much goes on
         services.rabbitmq.kill()
         with pytest.raises(NotPublishedError):
             await publisher.publish(kill())

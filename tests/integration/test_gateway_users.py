@@ -133,7 +133,7 @@ def test_statistics_and_pages(pilot: Caller, database: Database, database_url: s
     for empty in ("", "NULL"):
         refused = pilot.http.get("/api/v1/statistics/job_states", params={"task_id": empty})
         assert (refused.status_code, refused.json()["success"]) == (400, False)
-    assert re.search(r"finished</th><td[^>]*>5</td>", pilot.http.get("/").text)
+    assert re.search(r"finished</span><strong>5</strong>", pilot.http.get("/").text)
 
 
 def test_the_api_document_and_its_reader(pilot: Caller) -> None:
