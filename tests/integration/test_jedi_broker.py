@@ -59,11 +59,11 @@ def vhost_of(broker_url: str) -> str:
     return broker_url.rpartition("/")[2]
 
 
-def test_jedi_connects_first_to_a_broker_that_has_just_started(services: Services, run_dir: Path) -> None:
+def test_jedi_connects_first_to_a_broker_that_has_just_started(private_services: Services, run_dir: Path) -> None:
     """No service of ours ever was on this virtual host: the private broker has it all before it takes connections."""
     bodies = [json.dumps({"number": number}) for number in range(3)]
-    panda_common(run_dir, "send", services.rabbitmq.stomp_url_of("%2F", JEDI), ASKS, bodies)
-    with channel_of(services.rabbitmq.url) as channel:
+    panda_common(run_dir, "send", private_services.rabbitmq.stomp_url_of("%2F", JEDI), ASKS, bodies)
+    with channel_of(private_services.rabbitmq.url) as channel:
         assert channel.queue_declare(status_queue(VO, 0), passive=True).method.message_count == 0
         found = [body for _, _, body in (next(channel.consume(JEDI_REQUESTS, auto_ack=True)) for _ in bodies)]
     assert found == [body.encode() for body in bodies]
