@@ -9,7 +9,8 @@ from command import terminal
 from command.settings import Settings
 from panda_fsm.bindings import JEDI_REQUESTS
 from panda_fsm.errors import PandaError
-from panda_fsm.views.health import Health, ProcessRow, troubles
+from panda_fsm.views.health import Health, troubles
+from panda_fsm.views.signs import ProcessRow
 from sql.health import health
 from sql.migrate import latest
 from sql.required import Required

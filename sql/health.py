@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from panda_fsm.pausing import Pause
-from panda_fsm.views.health import Health, ProcessRow
+from panda_fsm.views.health import Health
+from panda_fsm.views.signs import ProcessRow
 from sql.partitions import IN_DEFAULT, MOST_COUNTED
 from sql.pool import Pool
 from sql.queries import load

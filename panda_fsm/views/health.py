@@ -4,24 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from panda_fsm.pausing import Pause
-from panda_fsm.views.signs import SILENT_S, replaces
+from panda_fsm.views.signs import ProcessRow, replaces
 
 _OLD_MESSAGE_S = 60.0
 _OLD_TRANSACTION_S = 300.0
 _COUNTED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessRow:
-    """A process as it shows itself; ages in seconds."""
-
-    service: str
-    host: str
-    pid: int
-    up_s: float
-    silent_s: float
-    trouble: str | None
-    trouble_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +64,17 @@ def troubles(found: Health, services: Sequence[str]) -> Iterator[Trouble]:
 
 
 def _of_processes(processes: Sequence[ProcessRow], services: Sequence[str]) -> Iterator[Trouble]:
-    alive = [process for process in processes if process.silent_s <= SILENT_S]
+    alive = [process for process in processes if process.is_alive]
     missing = sorted(set(services) - {process.service for process in alive})
     if missing:
         yield Trouble("service", f"nobody serves {', '.join(missing)}", is_bad=True)
     for process in processes:
         if process not in alive:
             if not any(replaces(one, process) for one in alive):
-                yield Trouble("process", f"{_name(process)} gave no sign for {process.silent_s:.0f} s")
+                yield Trouble("process", f"{process.name} gave no sign for {process.silent_s:.0f} s")
         elif process.trouble is not None:
-            says = f"{_name(process)} for {process.trouble_s or 0:.0f} s: {process.trouble}"
+            says = f"{process.name} for {process.trouble_s or 0:.0f} s: {process.trouble}"
             yield Trouble("process", says, is_bad=True)
-
-
-def _name(process: ProcessRow) -> str:
-    return f"{process.service} ({process.host}, {process.pid})"
 
 
 def _count(rows: int) -> str:

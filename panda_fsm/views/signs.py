@@ -1,26 +1,36 @@
-"""Signs of life: when a process counts as silent, and when that is no news any more."""
+"""Signs of life: what a process shows, when it counts as silent, and when that is no news any more."""
 
-from typing import Protocol
+from dataclasses import dataclass
 
 SIGN_S = 5.0
 """A process shows itself so often, and at each change of its condition."""
-SILENT_S = 4 * SIGN_S
+_SILENT_S = 4 * SIGN_S
 """Who has shown nothing for so long is silent."""
 
 
-class Sign(Protocol):
-    """What a process shows of itself; ages in seconds."""
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process as it shows itself; ages in seconds."""
+
+    service: str
+    host: str
+    pid: int
+    up_s: float
+    silent_s: float
+    trouble: str | None = None
+    trouble_s: float | None = None
 
     @property
-    def service(self) -> str: ...
+    def name(self) -> str:
+        """Which process it is."""
+        return f"{self.service} ({self.host}, {self.pid})"
+
     @property
-    def host(self) -> str: ...
-    @property
-    def up_s(self) -> float: ...
-    @property
-    def silent_s(self) -> float: ...
+    def is_alive(self) -> bool:
+        """Whether it showed itself of late."""
+        return self.silent_s <= _SILENT_S
 
 
-def replaces(one: Sign, silent: Sign) -> bool:
+def replaces(one: ProcessRow, silent: ProcessRow) -> bool:
     """Whether it was started after the other one fell silent: whoever killed that one, somebody saw to it."""
     return (one.service, one.host) == (silent.service, silent.host) and one.up_s < silent.silent_s

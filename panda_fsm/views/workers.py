@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from panda_fsm.views.signs import SILENT_S, replaces
+from panda_fsm.views.signs import ProcessRow, replaces
 
 Standing = Literal["alive", "paused", "in trouble", "stuck", "silent", "missing"]
 STUCK_S = 120.0
@@ -14,16 +14,9 @@ _WELL = frozenset({"alive", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerNow:
+class WorkerNow(ProcessRow):
     """A process, as it showed itself last. Ages in seconds; numbers are of messages since its start."""
 
-    service: str
-    host: str
-    pid: int
-    up_s: float
-    silent_s: float
-    trouble: str | None = None
-    trouble_s: float | None = None
     queue: str | None = None
     program: str = ""
     handled: int = 0
@@ -37,16 +30,6 @@ class WorkerNow:
     is_paused: bool = False
     started_at: datetime | None = None
     standing: Standing = field(default="alive")
-
-    @property
-    def name(self) -> str:
-        """Which process it is."""
-        return f"{self.service} ({self.host}, {self.pid})"
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it showed itself of late."""
-        return self.silent_s <= SILENT_S
 
     @property
     def is_well(self) -> bool:

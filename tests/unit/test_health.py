@@ -5,7 +5,8 @@ from __future__ import annotations
 from broker.inspection import Depth
 from broker.policies import MOST_MESSAGES
 from command.health import troubles_of_jedi
-from panda_fsm.views.health import Health, ProcessRow, troubles
+from panda_fsm.views.health import Health, troubles
+from panda_fsm.views.signs import ProcessRow
 
 
 def process(service: str = "closer", pid: int = 1, *, up_s: float = 1000, silent_s: float = 1) -> ProcessRow:
