@@ -1,6 +1,6 @@
 -- Measure 5: the rows of one lifecycle with one input, one output and one log, written with the least effort:
 -- plain set-based statements for jobs first to last, the values made by the database itself.
--- One name is one transaction, as one service would make of a batch. Appointments are made once: the clock's first look
+-- One name is one transaction, as one service would make of a batch. Appointments are made once: the daemon's first look
 -- comes before any deadline, so no step moves them.
 
 -- name: submitted

@@ -1,4 +1,4 @@
-"""Measure 8: minutes of steady load with archiving on: does it stay as fast, and are relay and clock in time?"""
+"""Measure 8: minutes of steady load with archiving on: does it stay as fast, and are relay and daemon in time?"""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def plant_template(plant: Plant, pilots: PilotProcess, task_id: int) -> None:
         )
         names = statements.Identifier(f"{_KEPT}{table}"), statements.Identifier(table)
         plant.database.execute(keep.format(*names), (QUEUE,))
-    # They have waited for long: the clock has looked at them and will come back for their deadline.
+    # They have waited for long: the daemon has looked at them and will come back for their deadline.
     plant.database.execute("UPDATE template_job_deadline d SET deadline_at = j.deadline_at FROM template_job j")
 
 

@@ -2,7 +2,7 @@
 
 It looks well: it can be declared, bound and asked. But consuming it ends the connection with 541, and what is published
 to it is nacked; or, if it had been made, deleted and made again in that moment, neither is answered at all. What was in
-it is lost with it; the clock says the pending message of each job again.
+it is lost with it; the daemon says the pending message of each job again.
 """
 
 import threading

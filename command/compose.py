@@ -131,14 +131,14 @@ QUEUES = {
     "dead_letters": Served(_dead_letters),
 }
 GATEWAY = "gateway"
-NAMES = (GATEWAY, "relay", "clock", "jedi.status", *QUEUES)
+NAMES = (GATEWAY, "relay", "daemon", "jedi.status", *QUEUES)
 """Everything that is served, by name."""
 
 
 @contextmanager
 def work(name: str, config: Settings, condition: Condition, progress: Progress) -> Iterator[Work]:
     """The work of the service `name`; its connections are given back afterwards."""
-    made = {GATEWAY: _gateway, "relay": _relay, "clock": _clock, "jedi.status": _jedi_status}.get(name)
+    made = {GATEWAY: _gateway, "relay": _relay, "daemon": _daemon, "jedi.status": _jedi_status}.get(name)
     with made(config, condition) if made is not None else _consumer(name, config, condition, progress) as found:
         yield found
 
@@ -210,7 +210,7 @@ def _jedi_status(config: Settings, condition: Condition) -> Iterator[Work]:
 
 
 @contextmanager
-def _clock(config: Settings, condition: Condition) -> Iterator[Work]:
+def _daemon(config: Settings, condition: Condition) -> Iterator[Work]:
     from command.duties import daily_work, forgetting, showing
     from periodic.schedule import Schedule
 

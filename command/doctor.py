@@ -131,7 +131,7 @@ def _partitions(config: Settings) -> Iterator[str]:
     for parent in sorted({one.parent for one in found}):
         for month in _months():
             if f"{parent}_{month:%Y_%m}" not in names:
-                yield f"{parent} has no partition of {month:%Y-%m}: does the clock run?"
+                yield f"{parent} has no partition of {month:%Y-%m}: does the daemon run?"
 
 
 def _services(config: Settings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the clock does: each duty put together with its database side."""
+"""What the daemon does: each duty put together with its database side."""
 
 from collections.abc import Iterable, Iterator
 
@@ -30,6 +30,7 @@ from sql.activity import Activity
 from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.counts import Counts
+from sql.duty import WorkerSession
 from sql.figures import SystemFigures
 from sql.flow import Flow
 from sql.held_tasks import HeldTasks
@@ -52,33 +53,36 @@ FLOW_DAYS = 15
 
 def daily_work(config: Settings, condition: Condition) -> list[Duty]:
     """Everything that is done by time but forgetting."""
-    place = config.database_url, config.statement_timeout_s
+
+    def worker() -> WorkerSession:
+        return WorkerSession(config.database_url, config.statement_timeout_s)
+
     return [
-        pulse.duty(Pulse(*place), condition),
-        deadlines.duty(Appointments(*place), config.limits(), config.losses_per_s, condition),
-        archive.duty(Archive(*place)),
-        blocks.duty(OpenBlocks(*place)),
-        blocks.settling(SettledBlocks(*place)),
-        counts.duty(Counts(*place)),
-        requests.duty(KeptRequests(*place)),
-        held_tasks.settling(HeldTasks(*place)),
-        held_tasks.checking(HeldTasks(*place)),
-        operations.duty(Operations(*place)),
+        pulse.duty(Pulse(worker()), condition),
+        deadlines.duty(Appointments(worker()), config.limits(), config.losses_per_s, condition),
+        archive.duty(Archive(worker())),
+        blocks.duty(OpenBlocks(worker())),
+        blocks.settling(SettledBlocks(worker())),
+        counts.duty(Counts(worker())),
+        requests.duty(KeptRequests(worker())),
+        held_tasks.settling(HeldTasks(worker())),
+        held_tasks.checking(HeldTasks(worker())),
+        operations.duty(Operations(worker())),
         partitions.duty(
-            Partitions(*place), config.history_months, config.archive_months, config.sample_months, condition
+            Partitions(worker()), config.history_months, config.archive_months, config.sample_months, condition
         ),
-        snapshots.duty(Snapshots(*place), condition),
-        queues.duty(QueueSamples(*place), DepthReader(config.broker_url), watched(config.further())),
-        activity.duty(Activity(*place, config.jedi_vos)),
-        flow.duty(Flow(*place)),
-        stuck.duty(StuckWalk(*place), config.thresholds()),
+        snapshots.duty(Snapshots(worker()), condition),
+        queues.duty(QueueSamples(worker()), DepthReader(config.broker_url), watched(config.further())),
+        activity.duty(Activity(worker(), config.jedi_vos)),
+        flow.duty(Flow(worker())),
+        stuck.duty(StuckWalk(worker()), config.thresholds()),
     ]
 
 
 def showing(config: Settings, services: Iterable[str]) -> Iterator[Duty]:
     """What is read for metrics, where they are shown."""
     if config.metrics_port:
-        yield figures.duty(SystemFigures(config.database_url, config.statement_timeout_s), services)
+        yield figures.duty(SystemFigures(WorkerSession(config.database_url, config.statement_timeout_s)), services)
 
 
 def forgetting(config: Settings) -> Iterator[Duty]:
@@ -107,6 +111,6 @@ def forgetting(config: Settings) -> Iterator[Duty]:
         "pilot_asks": 7,
     }
     for kind, age in days.items():
-        yield retention.duty(kind, Retention(config.database_url, kind, config.statement_timeout_s), age)
-    files = Sandboxes(config.database_url, config.statement_timeout_s)
+        yield retention.duty(kind, Retention(WorkerSession(config.database_url, config.statement_timeout_s), kind), age)
+    files = Sandboxes(WorkerSession(config.database_url, config.statement_timeout_s))
     yield retention.sandboxes(files, config.retain_sandboxes_days, config.cache_dir)

@@ -59,7 +59,7 @@ def _told(error: PandaError) -> int:
 
 @app.command()
 def serve(
-    name: Annotated[str, typer.Argument(help="gateway, relay, clock, or a queue: setupper, watcher, ddm...")] = "",
+    name: Annotated[str, typer.Argument(help="gateway, relay, daemon, or a queue: setupper, watcher, ddm...")] = "",
     everything: Annotated[bool, typer.Option("--all", help="all of them, each a process, on this machine")] = False,
 ) -> None:
     """Run one service, or all of them, until SIGTERM (the batch in hand is finished and acknowledged)."""

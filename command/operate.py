@@ -33,7 +33,7 @@ def replay() -> None:
 
     config = settings()
     jobs, requests = make_appointments_now(config.database_url, config.statement_timeout_s)
-    typer.echo(f"{jobs} jobs and {requests} requests are due now: the clock and the relay send what they wait for")
+    typer.echo(f"{jobs} jobs and {requests} requests are due now: the daemon and the relay send what they wait for")
 
 
 @topology.command()

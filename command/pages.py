@@ -161,7 +161,7 @@ def _metrics() -> Iterator[str]:
     yield "## Of each process\n"
     yield from _metric_rows(TALLY)
     yield "\n## Of the whole system\n"
-    yield "Read in the database by each clock, every 15 s. Where several clocks run all show the same: take `max`.\n"
+    yield "Read in the database by each daemon, every 15 s. Where several daemons run all show the same: take `max`.\n"
     yield from _metric_rows(SYSTEM)
     yield "\n## Of the process, as the operating system says\n"
     found = ((f"`{one.samples[0].name}`", one.type, one.documentation) for one in of_the_system())

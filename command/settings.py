@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         description="seconds until a rule calls jobs stuck, by state, @site or state@site, as JSON:"
         ' {"sent_no_pilot": {"@SITE_B": 1800}}; unset: the table',
     )
-    losses_per_s: float = Field(100, gt=0, description="most jobs a second that the clock calls lost")
+    losses_per_s: float = Field(100, gt=0, description="most jobs a second that the daemon calls lost")
     archive_after_s: float = Field(600, ge=0, description="final jobs stay among the live ones this long, in seconds")
     retain_reports_days: Days = Field(
         30, description="pilots' final reports of ended jobs, and what pilots showed of them, are kept so many days"

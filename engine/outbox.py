@@ -17,7 +17,7 @@ from panda_fsm.trouble import HOPELESS_FOR_S, UNSENT_FOR_S, Backoff, Breaker, Co
 log = structlog.get_logger()
 
 _TICK_S = 0.5
-"""What the clock says waits for us so long at most."""
+"""What the daemon says waits for us so long at most."""
 _BACKOFF_S = (0.5, 5.0)
 _WINDOW = 1000
 _LONE_FAILURES = 3

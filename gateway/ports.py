@@ -175,7 +175,7 @@ class OperatorStore(Protocol):
         """The VOs of its live jobs; of very many, of some."""
 
     async def begin(self, operation: Operation) -> bool:
-        """From now on the clock works it off; False: it is there already. Who asked is written down with it."""
+        """From now on the daemon works it off; False: it is there already. Who asked is written down with it."""
 
     async def cancel(self, operation_id: str, actor: str, name: str, reason: str) -> bool:
         """No more jobs are asked for; False: it is over already."""

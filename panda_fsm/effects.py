@@ -219,7 +219,7 @@ class Effects:
             self.let_go.add(job.job_id)
 
     def defer(self, job: Job, reason: str, after_s: float) -> None:
-        """Make an appointment: the clock says the job's message again, and until then the job shows the reason."""
+        """Make an appointment: the daemon says the job's message again, and until then the job shows the reason."""
         row = self._row(job)
         row["look_s"], row["waits_for"] = after_s, cut(reason)
 

@@ -108,13 +108,13 @@ HEADROOM = TALLY.gauge(
     " all of them: count(panda_gateway_busy_ratio) / sum(panda_gateway_busy_ratio). Below 1.3 start another gateway.",
 )
 
-# The clock.
+# The daemon.
 DUTY_SECONDS = TALLY.histogram("panda_duty_seconds", "How long a slice of a duty took.", ("duty",), _QUICK_S)
 DUTY_FAILURES = TALLY.counter("panda_duty_failures_total", "Slices of duties that failed; they are tried again.",
                               ("duty",))  # fmt: skip
 
 SYSTEM = Tally()
-"""Of the whole installation: each clock reads them in the database. Where several clocks run, all show the same."""
+"""Of the whole installation: each daemon reads them in the database. Where several daemons run, all show the same."""
 
 SYSTEM.gauge("panda_jobs", "Live jobs, and those that ended and are not archived yet.", ("state", "site"), most=10_000)
 SYSTEM.gauge("panda_outbox_messages", "Messages that were decided and not confirmed yet, as far as they are counted.")
@@ -129,7 +129,7 @@ SYSTEM.gauge("panda_queue_consumers", "Who reads it.", ("queue",))
 SYSTEM.gauge("panda_queue_oldest_seconds", "How long its oldest message waits, by all that came and went.", ("queue",))
 SYSTEM.gauge("panda_dead_letters_open", "Messages that nobody could handle, by the queue they were in.", ("queue",))
 SYSTEM.gauge("panda_stuck_jobs", "Jobs that have not moved, by the rule that says so.", ("rule", "site"))
-SYSTEM.gauge("panda_appointments_in_trouble", "Jobs that the clock or the archive cannot read.")
+SYSTEM.gauge("panda_appointments_in_trouble", "Jobs that the daemon or the archive cannot read.")
 SYSTEM.gauge("panda_jedi_untold_messages", "What JEDI is to be told and was not yet, as far as it is counted.")
 SYSTEM.gauge("panda_jedi_untold_oldest_seconds", "How long the oldest of it waits.")
 SYSTEM.gauge("panda_partition_horizon_seconds", "How long there are month partitions for.", ("table",))
@@ -137,7 +137,7 @@ SERVICES = SYSTEM.gauge("panda_service_processes", "Processes of a service that 
 SYSTEM.gauge("panda_processes_in_trouble", "Of them, those that cannot do their work.", ("service",))
 SYSTEM.gauge("panda_gateways", "M × W: gateway processes, each with one event loop.")
 SYSTEM.gauge("panda_gateway_machines", "M: machines on which there are gateways.")
-SYSTEM.gauge("panda_pulse_silent_seconds", "Since when `gateway` or `clock` have not ticked.", ("name",))
+SYSTEM.gauge("panda_pulse_silent_seconds", "Since when `gateway` or `daemon` have not ticked.", ("name",))
 SYSTEM.gauge("panda_transaction_oldest_seconds", "Age of the oldest open transaction: until it ends dead rows stay.")
 SYSTEM.gauge(
     "panda_database_connections", "Connections to the database server: those `used`, and the `most` that there may be.",

@@ -176,7 +176,7 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """The job cannot go on now: the clock says its message again after `after_s`, and the job shows the reason.
+    """The job cannot go on now: the daemon says its message again after `after_s`, and the job shows the reason.
 
     `changes`: what is done already.
     """

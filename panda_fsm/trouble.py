@@ -1,6 +1,6 @@
 """The one policy for trouble: what is retried, put off, bisected or buried, and when a process stops taking messages.
 
-Consumers, relay, clock, publishers and plugin calls all use it: typed errors, bounds by age, and a breaker between the
+Consumers, relay, daemon, publishers and plugin calls all use it: typed errors, bounds by age, and a breaker between the
 trouble of one message and that of the whole system.
 """
 

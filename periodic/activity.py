@@ -17,10 +17,11 @@ class Activity(Protocol):
 
 
 def duty(activity: Activity) -> Duty:
-    """One clock tells."""
+    """One daemon tells."""
 
     def run() -> bool:
         activity.tell()
         return False
 
-    return Duty("site activity", _PERIOD_S, run, activity.close)
+    what = "Tells JEDI what pilots do at each queue, and what runs and waits there."
+    return Duty("activity", _PERIOD_S, what, run, alone=True, rest=activity.close)

@@ -25,7 +25,7 @@ class Archive(Protocol):
 
 
 def duty(archive: Archive) -> Duty:
-    """Every few seconds, and at once again while a whole slice was due. Any number of clocks may do it at once."""
+    """Every few seconds, and at once again while a whole slice was due. Any number of daemons may do it at once."""
     portion = Portion(_SLICE)
 
     def run() -> bool:
@@ -39,4 +39,5 @@ def duty(archive: Archive) -> Duty:
             log.error("cannot_be_archived", job_id=job_id, reason=reason)
         return done.due >= size
 
-    return Duty("archive", _PERIOD_S, run, archive.close)
+    what = "Moves jobs that ended a while ago from the live tables into the archive."
+    return Duty("archive", _PERIOD_S, what, run, alone=False, rest=archive.close)

@@ -32,7 +32,12 @@ class SettledBlocks(Protocol):
 
 def settling(blocks: SettledBlocks) -> Duty:
     """Every minute: what has been unused for half an hour, and what was asked for an hour ago."""
-    return Duty("settled_blocks", _PERIOD_S, lambda: blocks.settle(_SLICE, _UNUSED_S, _AGAIN_S) == _SLICE, blocks.close)
+    what = "Has blocks deleted that nobody uses any more, and asks the DDM again what it did not answer."
+
+    def run() -> bool:
+        return blocks.settle(_SLICE, _UNUSED_S, _AGAIN_S) == _SLICE
+
+    return Duty("settled_blocks", _PERIOD_S, what, run, alone=True, rest=blocks.close)
 
 
 def duty(blocks: OpenBlocks) -> Duty:
@@ -45,7 +50,8 @@ def duty(blocks: OpenBlocks) -> Duty:
         after = last or 0
         return last is not None
 
-    return Duty("blocks", _PERIOD_S, run, blocks.close)
+    what = "Asks again about blocks that are complete but open."
+    return Duty("blocks", _PERIOD_S, what, run, alone=True, rest=blocks.close)
 
 
 def about(block: str, job_id: int | None) -> Message:

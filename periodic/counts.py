@@ -21,4 +21,5 @@ class Counts(Protocol):
 
 def duty(counts: Counts) -> Duty:
     """Every minute, and at once again while it helps."""
-    return Duty("counts", _PERIOD_S, lambda: counts.fold(_SLICE, _TOLERATED), counts.close)
+    what = "Adds up the changes of the job counts."
+    return Duty("counts", _PERIOD_S, what, lambda: counts.fold(_SLICE, _TOLERATED), alone=True, rest=counts.close)

@@ -104,4 +104,5 @@ class Deadlines:
 def duty(appointments: Appointments, limits: Limits, losses_per_s: float, condition: Condition) -> Duty:
     """Twice a second, and at once again while a whole slice was due."""
     deadlines = Deadlines(appointments, limits, losses_per_s, condition)
-    return Duty("deadlines", _PERIOD_S, deadlines.run, appointments.close)
+    what = "Keeps the appointment with each job: says its pending message again, announces its deadline."
+    return Duty("deadlines", _PERIOD_S, what, deadlines.run, alone=True, rest=appointments.close)

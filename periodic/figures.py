@@ -20,7 +20,7 @@ class SystemFigures(Protocol):
 
 
 def duty(figures: SystemFigures, services: Iterable[str]) -> Duty:
-    """Every clock shows them. `services` are those that somebody must serve: one of which nobody does counts zero."""
+    """Every daemon shows them. `services` are those that somebody must serve: one of which nobody does counts zero."""
     missed = {(service,): 0.0 for service in services}
     gauges = {metric.name: metric for metric in SYSTEM if isinstance(metric, Gauge)}
 
@@ -35,4 +35,5 @@ def duty(figures: SystemFigures, services: Iterable[str]) -> Duty:
             gauges[name].replace(missed | dict(values) if name == SERVICES.name else values)
         return False
 
-    return Duty("figures", _PERIOD_S, run, figures.close)
+    what = "Reads the figures of the whole system for the metrics of this machine."
+    return Duty("figures", _PERIOD_S, what, run, alone=False, rest=figures.close)

@@ -37,4 +37,5 @@ def duty(flow: Flow) -> Duty:
             seconds = min(longest, seconds * 2)
         return more
 
-    return Duty("flow", _PERIOD_S, run, flow.close)
+    what = "Counts the new steps in the histories of jobs, for pages and rates."
+    return Duty("flow", _PERIOD_S, what, run, alone=True, rest=flow.close)

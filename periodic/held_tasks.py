@@ -22,9 +22,11 @@ class HeldTasks(Protocol):
 
 def settling(tasks: HeldTasks) -> Duty:
     """Every few seconds: no pilot gets these jobs meanwhile."""
-    return Duty("held_jobs", _SETTLE_S, lambda: tasks.settle(_SLICE), tasks.close)
+    what = "Throttles jobs that became activated while their task was held."
+    return Duty("held_jobs", _SETTLE_S, what, lambda: tasks.settle(_SLICE), alone=True, rest=tasks.close)
 
 
 def checking(tasks: HeldTasks) -> Duty:
     """Every minute: somebody may not have seen that a task is held."""
-    return Duty("held_tasks", _CHECK_S, lambda: tasks.check(_SLICE), tasks.close)
+    what = "Throttles jobs of held tasks that wait for pilots all the same."
+    return Duty("held_tasks", _CHECK_S, what, lambda: tasks.check(_SLICE), alone=True, rest=tasks.close)

@@ -19,4 +19,5 @@ class Operations(Protocol):
 
 def duty(operations: Operations) -> Duty:
     """Every second, and without a pause while there are jobs left and their services keep up."""
-    return Duty("operations", _PERIOD_S, lambda: operations.work(_SLICE), operations.close)
+    what = "Works off what operators asked of many jobs at once."
+    return Duty("operations", _PERIOD_S, what, lambda: operations.work(_SLICE), alone=True, rest=operations.close)

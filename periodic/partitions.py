@@ -62,7 +62,8 @@ def duty(
             log.info("partition_dropped", partition=gone)
         return gone is not None
 
-    return Duty("partitions", _PERIOD_S, run, partitions.close)
+    what = "Makes the month partitions to come and drops those that are old enough."
+    return Duty("partitions", _PERIOD_S, what, run, alone=True, rest=partitions.close)
 
 
 def _each(parts: Sequence[Callable[[], bool]]) -> bool:

@@ -34,7 +34,7 @@ class Round(Protocol):
         """Messages handled, buried and put off since ever, by queue."""
 
     def missed(self, after: datetime | None) -> Sequence[tuple[str, Sample]]:
-        """What was seen since, by whichever clock, in order."""
+        """What was seen since, by whichever daemon, in order."""
 
     def add(self, samples: Mapping[str, Sample]) -> None:
         """Remember what was seen; what is older is thinned out."""
@@ -44,13 +44,13 @@ class QueueSamples(Protocol):
     """The database side."""
 
     def turn(self, period_s: float) -> AbstractContextManager[Round | None]:
-        """A round; None while another clock does one, or did one just now."""
+        """A round; None while another daemon does one, or did one just now."""
 
     def close(self) -> None: ...
 
 
 class Sampler:
-    """What one clock knows of the queues."""
+    """What one daemon knows of the queues."""
 
     def __init__(self, samples: QueueSamples, broker: Broker, queues: Sequence[Watched]) -> None:
         self._samples = samples
@@ -103,4 +103,5 @@ def _sample(queue: Watched, depths: Mapping[str, Depth], turn: Round) -> Sample:
 def duty(samples: QueueSamples, broker: Broker, queues: Sequence[Watched]) -> Duty:
     """Every five seconds."""
     sampler = Sampler(samples, broker, queues)
-    return Duty("queues", _PERIOD_S, sampler.look, sampler.rest)
+    what = "Asks the broker what waits in each queue, for the age of the oldest message."
+    return Duty("queues", _PERIOD_S, what, sampler.look, alone=True, limit_s=120.0, rest=sampler.rest)

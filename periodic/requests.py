@@ -32,4 +32,5 @@ def duty(requests: KeptRequests) -> Duty:
             log.error("requests_expired", requests=expired, days=_DAYS)
         return expired >= _SLICE
 
-    return Duty("requests", _PERIOD_S, run, requests.close)
+    what = "Gives up accepted requests that nobody handled for days."
+    return Duty("requests", _PERIOD_S, what, run, alone=True, rest=requests.close)

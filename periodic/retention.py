@@ -48,7 +48,8 @@ def duty(kind: str, retention: Retention, days: int) -> Duty:
             log.info("forgotten", kind=kind, rows=gone)
         return gone >= size
 
-    return Duty(f"forget {kind}", _PERIOD_S, run, retention.close)
+    what = f"Forgets rows of the kind {kind} that are older than {days} days."
+    return Duty(f"forget_{kind}", _PERIOD_S, what, run, alone=True, rest=retention.close)
 
 
 def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
@@ -81,7 +82,8 @@ def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
             log.info("forgotten", kind="sandboxes", rows=len(gone))
         return gone
 
-    return Duty("forget sandboxes", _PERIOD_S, run, retention.close)
+    what = f"Removes uploaded sandboxes that are older than {days} days."
+    return Duty("forget_sandboxes", _PERIOD_S, what, run, alone=True, rest=retention.close)
 
 
 def _is_there(folder: Path, names: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import structlog
 
@@ -27,15 +27,21 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One thing that is done by time: every `period_s`, and without a pause while `run` says that more is due now.
+    """One thing that is done by time: `every` so many seconds, or by a cron expression (UTC).
 
-    `run` does one bounded slice in a transaction of its own. `rest` gives back what it holds, before a pause that is
-    worth it and at the end.
+    `run` does one bounded slice and says whether more is due now: then its turn comes again behind the others that are
+    due. `alone`: by one daemon at a time, wherever it runs; else by each machine for itself, and never twice on one. A
+    slice that takes longer than `limit_s` is ended with its process. `rest` gives back what it holds, at the end.
     """
 
     name: str
-    period_s: float
+    every: float | str
+    what: str
+    """One sentence for operators."""
     run: Callable[[], bool]
+    _: KW_ONLY
+    alone: bool
+    limit_s: float = 300.0
     rest: Callable[[], None] = _nothing
 
 
@@ -85,7 +91,7 @@ class Schedule:
         self._ending.set()
 
     def _live(self, duty: Duty) -> None:
-        """The life of a duty's thread. What ends it, ends them all: nobody would miss it in a clock that goes on."""
+        """The life of a duty's thread. What ends it, ends them all: nobody would miss it in a daemon that goes on."""
         try:
             self._loop(duty)
         except BaseException as error:
@@ -108,7 +114,7 @@ class Schedule:
                 failures = 0
                 self._condition.note(duty.name, None)
                 DUTY_SECONDS.observe(time.monotonic() - began, (duty.name,))
-                pause_s = 0.0 if more else duty.period_s
+                pause_s = 0.0 if more else float(duty.every)
             if pause_s >= _BACKOFF_S[1]:
                 self._rest(duty)
             self._ending.wait(pause_s)

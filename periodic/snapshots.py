@@ -27,4 +27,5 @@ def duty(snapshots: Snapshots, condition: Condition) -> Duty:
         condition.note("old transaction", old)
         return False
 
-    return Duty("snapshots", _PERIOD_S, run, snapshots.close)
+    what = "Looks for a transaction that stays open for too long: dead rows cannot go meanwhile."
+    return Duty("snapshots", _PERIOD_S, what, run, alone=False, rest=snapshots.close)

@@ -38,4 +38,5 @@ def duty(
             rests_until = ended + (ended - began) * (1 / share - 1)
         return False
 
-    return Duty("stuck", _PERIOD_S, run, walk.close)
+    what = "Goes over all live jobs, a portion at a time, for those that are stuck."
+    return Duty("stuck", _PERIOD_S, what, run, alone=True, rest=walk.close)

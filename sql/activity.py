@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("jedi_statuses")
@@ -11,8 +11,8 @@ _Q = load("jedi_statuses")
 class Activity:
     """Tells the JEDI of each of these VOs. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float, vos: Sequence[str]) -> None:
-        self._session = DutySession(database_url, "activity", statement_timeout_s)
+    def __init__(self, worker: WorkerSession, vos: Sequence[str]) -> None:
+        self._session = DutySession(worker, "activity")
         self._vos = list(vos)
 
     def close(self) -> None:

@@ -30,10 +30,10 @@ Decide = Callable[[Due], Mapping[int, Appointed]]
 
 
 class Appointments:
-    """The job_deadline table as the clock sees it. Raises TransientError while the database is away."""
+    """The job_deadline table as the daemon sees it. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = duty.DutySession(database_url, "deadlines", statement_timeout_s)
+    def __init__(self, worker: duty.WorkerSession) -> None:
+        self._session = duty.DutySession(worker, "deadlines")
 
     def close(self) -> None:
         """Give the connection back."""

@@ -27,8 +27,8 @@ WhenToGo = Callable[[Ended, datetime], datetime | None]
 class Archive:
     """The appointments of ended jobs. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = duty.DutySession(database_url, "archive", statement_timeout_s)
+    def __init__(self, worker: duty.WorkerSession) -> None:
+        self._session = duty.DutySession(worker, "archive")
 
     def close(self) -> None:
         """Give the connection back."""

@@ -1,6 +1,6 @@
 """The rollup counts of jobs: changes are appended by whoever makes steps, and folded here."""
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("counts")
@@ -9,8 +9,8 @@ _Q = load("counts")
 class Counts:
     """The job_count table. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "counts", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "counts")
 
     def close(self) -> None:
         """Give the connection back."""

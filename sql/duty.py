@@ -1,4 +1,4 @@
-"""The transactions of a duty of the clock: short, alone where need be, and one bad row does not stop the others."""
+"""The transactions of a duty of the daemon: short, alone where need be, and one bad row does not stop the others."""
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,28 +20,50 @@ _HELD_S = 10.0
 """A job of which a row was waited for in vain is looked at again later than one that was passed over."""
 
 
-class DutySession:
-    """One connection for one duty's thread."""
+class WorkerSession:
+    """The one connection of a worker, which all its duties share: it does them one after the other."""
 
-    def __init__(self, database_url: str, name: str, statement_timeout_s: float) -> None:
+    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
         lock_timeout_s = min(_MOST_TO_LOCK_S, to_lock_s(statement_timeout_s))
-        self._session = Session(database_url, f"clock.{name}", statement_timeout_s, lock_timeout_s)
-        self._name = name
+        self._session = Session(database_url, "daemon", statement_timeout_s, lock_timeout_s)
+        self._known_as: tuple[psycopg.Connection, str] | None = None
 
     def close(self) -> None:
         """Give the connection back."""
         self._session.close()
 
     @contextmanager
+    def slice(self, name: str) -> Iterator[psycopg.Connection]:
+        """A transaction of the duty `name`; who looks at the database's sessions sees whose it is."""
+        with self._session.use() as connection:
+            if self._known_as != (connection, name):
+                connection.execute(_Q["be_known"], {"name": f"daemon.{name}"})
+                self._known_as = connection, name
+            with connection.transaction():
+                yield connection
+
+
+class DutySession:
+    """The worker's connection in the hands of one duty."""
+
+    def __init__(self, worker: WorkerSession, name: str) -> None:
+        self._worker = worker
+        self._name = name
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._worker.close()
+
+    @contextmanager
     def slice(self) -> Iterator[psycopg.Connection]:
-        """A transaction for a duty that any number of clocks may do at once."""
-        with self._session.transaction() as connection:
+        """A transaction for a duty that any number of daemons may do at once."""
+        with self._worker.slice(self._name) as connection:
             yield connection
 
     @contextmanager
     def slice_alone(self) -> Iterator[psycopg.Connection | None]:
-        """The same for a duty that one clock does at a time; None while another one does."""
-        with self._session.transaction() as connection:
+        """The same for a duty that one daemon does at a time; None while another one does."""
+        with self._worker.slice(self._name) as connection:
             row = connection.execute(_Q["be_alone"], {"name": self._name}).fetchone()
             yield connection if row and row[0] else None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("figures")
@@ -13,8 +13,8 @@ Values = Mapping[tuple[str, ...], float]
 class SystemFigures:
     """Looks when asked. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "figures", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "figures")
 
     def close(self) -> None:
         """Give the connection back."""

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 
 from panda_fsm.views.causes import BadEnd, counted
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 from sql.rows import as_json
 
@@ -19,8 +19,8 @@ month has become, and the months that it does not lie in are left out of the pla
 class Flow:
     """The rollups of the flow. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "flow", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "flow")
 
     def close(self) -> None:
         """Give the connection back."""

@@ -8,13 +8,13 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.held_tasks import TaskHold, throttles
 from panda_fsm.messages import Message
 from sql import rows
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.outbox import hand_over
 from sql.queries import load
 
 _Q = load("held_tasks")
 _KEEP = load("requests")["keep"]
-_CLOCK = "clock"
+_DAEMON = "daemon"
 
 
 def share_tasks(connection: psycopg.Connection, task_ids: Collection[int]) -> None:
@@ -36,10 +36,10 @@ def change(connection: psycopg.Connection, hold: TaskHold) -> list[Outgoing]:
 
 
 class HeldTasks:
-    """The clock's side. Raises TransientError while the database is away."""
+    """The daemon's side. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "held_tasks", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "held_tasks")
 
     def close(self) -> None:
         """Give the connection back."""
@@ -57,7 +57,7 @@ class HeldTasks:
             taken = connection.execute(_Q["take_held"], {"task_ids": task_ids, "limit": limit}).fetchall()
             for is_held in (True, False):
                 job_ids = sorted(job_id for job_id, held in taken if held is is_held)
-                _send(connection, list(throttles(job_ids, is_held=is_held, actor=_CLOCK)))
+                _send(connection, list(throttles(job_ids, is_held=is_held, actor=_DAEMON)))
             return len(taken) == limit
 
     def check(self, limit: int) -> bool:
@@ -65,7 +65,7 @@ class HeldTasks:
         with self._session.slice_alone() as connection:
             if connection is not None:
                 found = connection.execute(_Q["waiting_though_held"], {"limit": limit})
-                _send(connection, list(throttles([job_id for (job_id,) in found], is_held=True, actor=_CLOCK)))
+                _send(connection, list(throttles([job_id for (job_id,) in found], is_held=True, actor=_DAEMON)))
             return False
 
 

@@ -1,6 +1,6 @@
 """Requests that were accepted and never handled: in the end they are given up, and that is written down."""
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("kept_requests")
@@ -9,8 +9,8 @@ _Q = load("kept_requests")
 class KeptRequests:
     """The request table. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "requests", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "requests")
 
     def close(self) -> None:
         """Give the connection back."""

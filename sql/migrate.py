@@ -104,7 +104,7 @@ def _note_starts(connection: psycopg.Connection) -> None:
 
 
 def _make_partitions(connection: psycopg.Connection) -> None:
-    """As far ahead as the clock makes them (periodic/partitions.py)."""
+    """As far ahead as the daemon makes them (periodic/partitions.py)."""
     connection.execute("SELECT ensure_partitions(now() + n * interval '1 month') FROM generate_series(0, 3) n")
 
 

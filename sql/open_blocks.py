@@ -6,7 +6,7 @@ from panda_fsm.blocks.states import BlockStatus
 from panda_fsm.effects import Outgoing
 from panda_fsm.messages import Message, SettleBlock
 from sql import outbox
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("open_blocks")
@@ -17,8 +17,8 @@ About = Callable[[str, int | None], Message]
 class OpenBlocks:
     """The blocks that take files. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "blocks", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "blocks")
 
     def close(self) -> None:
         """Give the connection back."""
@@ -46,8 +46,8 @@ class OpenBlocks:
 class SettledBlocks:
     """The blocks that the DDM is to close or to delete. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "settled_blocks", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "settled_blocks")
 
     def close(self) -> None:
         """Give the connection back."""

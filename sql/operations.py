@@ -1,4 +1,4 @@
-"""Operations as the clock works them off: a slice of jobs a transaction, with its requests, audit and the cursor."""
+"""Operations as the daemon works them off: a slice of jobs a transaction, with its requests, audit and the cursor."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import cut
 from panda_fsm.views.operations import Operation, why_not
 from sql import rows
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.job_conditions import conditioned, parameters
 from sql.outbox import hand_over
 from sql.queries import load
@@ -32,8 +32,8 @@ _LOOKED = 20_000
 class Operations:
     """Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "operations", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "operations")
 
     def close(self) -> None:
         """Give the connection back."""

@@ -27,7 +27,7 @@ class OperatorStore:
         return [vo for (vo,) in await self._pool.rows(_Q["vos_of_task"], task_id=task_id)]
 
     async def begin(self, operation: Operation) -> bool:
-        """From now on the clock works it off; False: it is there already. Who asked is written down with it."""
+        """From now on the daemon works it off; False: it is there already. Who asked is written down with it."""
         row = {name: value for name, value in asdict(operation).items() if name in _ASKED}
         return bool((await self._pool.row(_Q["begin"], row=rows.as_json(row)))[0])
 

@@ -1,4 +1,4 @@
-"""The month partitions: made ahead and dropped by the clock, seen and repaired by operators."""
+"""The month partitions: made ahead and dropped by the daemon, seen and repaired by operators."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 from sql.session import Session
 
@@ -73,10 +73,10 @@ def repair(database_url: str) -> dict[str, int]:
 
 
 class Partitions:
-    """The same tables for the clock. Raises TransientError while the database is away, or a table is busy for long."""
+    """The same tables for the daemon. Raises TransientError while the database is away, or a table is busy for long."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "partitions", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "partitions")
 
     def close(self) -> None:
         """Give the connection back."""

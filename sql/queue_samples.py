@@ -1,4 +1,4 @@
-"""What waited in each queue, every few seconds: written by the clock, the first of each minute kept for a day."""
+"""What waited in each queue, every few seconds: written by the daemon, the first of each minute kept for a day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ import psycopg
 
 from panda_fsm.views.queues import Sample
 from sql import rows
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("queue_samples")
 _TOGETHER = 0.8
-"""A round sooner than this part of the period after the last one is another clock's."""
+"""A round sooner than this part of the period after the last one is another daemon's."""
 
 
 class SampleRound:
@@ -27,7 +27,7 @@ class SampleRound:
         }
 
     def missed(self, after: datetime | None) -> Sequence[tuple[str, Sample]]:
-        """What was seen since, by whichever clock, in order."""
+        """What was seen since, by whichever daemon, in order."""
         found = self._connection.execute(_Q["missed"], {"after": after})
         return [(queue, Sample(*values)) for queue, *values in found]
 
@@ -47,8 +47,8 @@ class SampleRound:
 class QueueSamples:
     """The table queue_sample. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "queues", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "queues")
 
     def close(self) -> None:
         """Give the connection back."""
@@ -56,7 +56,7 @@ class QueueSamples:
 
     @contextmanager
     def turn(self, period_s: float) -> Iterator[SampleRound | None]:
-        """A round; None while another clock does one, or did one just now."""
+        """A round; None while another daemon does one, or did one just now."""
         with self._session.slice_alone() as connection:
             found = connection and connection.execute(_Q["turn"], {"seconds": period_s * _TOGETHER}).fetchone()
             yield SampleRound(connection, found[0]) if connection is not None and found else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("retention")
@@ -11,8 +11,8 @@ _Q = load("retention")
 class Retention:
     """Forgets rows of one kind. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, kind: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, f"forget_{kind}", statement_timeout_s)
+    def __init__(self, worker: WorkerSession, kind: str) -> None:
+        self._session = DutySession(worker, f"forget_{kind}")
         self._query = _Q[f"forget_{kind}"]
 
     def close(self) -> None:
@@ -30,8 +30,8 @@ class Retention:
 class Sandboxes:
     """Forgets uploaded sandboxes. Raises TransientError while the database is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "forget_sandboxes", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "forget_sandboxes")
 
     def close(self) -> None:
         """Give the connection back."""

@@ -1,6 +1,6 @@
 """The oldest open transaction: as long as it lasts, no dead row is removed and queue tables grow slow."""
 
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 
 _Q = load("health")
@@ -9,8 +9,8 @@ _Q = load("health")
 class Snapshots:
     """The sessions of this database. Raises TransientError while it is away."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "snapshots", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "snapshots")
 
     def close(self) -> None:
         """Give the connection back."""

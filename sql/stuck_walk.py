@@ -12,7 +12,7 @@ import psycopg
 from panda_fsm.jobs.states import State
 from panda_fsm.views.flow import percentile
 from panda_fsm.views.stuck import NEARLY_ALL, Candidate, Found, Thresholds, judged
-from sql.duty import DutySession
+from sql.duty import DutySession, WorkerSession
 from sql.queries import load
 from sql.rows import as_json
 
@@ -25,10 +25,10 @@ _USUAL_FOR_S = 600.0
 
 
 class StuckWalk:
-    """How far it is stands in the database: any clock goes on where another one stopped. Raises TransientError."""
+    """How far it is stands in the database: any daemon goes on where another one stopped. Raises TransientError."""
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
-        self._session = DutySession(database_url, "stuck", statement_timeout_s)
+    def __init__(self, worker: WorkerSession) -> None:
+        self._session = DutySession(worker, "stuck")
         self._usual: Mapping[str, float] = {}
         self._usual_at = -inf
 

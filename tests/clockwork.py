@@ -16,6 +16,7 @@ from periodic import archive, blocks, deadlines, flow, held_tasks, operations, p
 from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
+from sql.duty import WorkerSession
 from sql.flow import Flow
 from sql.held_tasks import HeldTasks
 from sql.open_blocks import OpenBlocks, SettledBlocks
@@ -32,16 +33,18 @@ class Clock:
     def __init__(self, url: str, limits: Limits = LIMITS, losses_per_s: float = 1000, timeout_s: float = 30) -> None:
         self.condition = Condition()
         self._duties = {
-            "deadlines": deadlines.duty(Appointments(url, timeout_s), limits, losses_per_s, self.condition),
-            "archive": archive.duty(Archive(url, timeout_s)),
-            "blocks": blocks.duty(OpenBlocks(url, timeout_s)),
-            "settled_blocks": blocks.settling(SettledBlocks(url, timeout_s)),
-            "held_jobs": held_tasks.settling(HeldTasks(url, timeout_s)),
-            "held_tasks": held_tasks.checking(HeldTasks(url, timeout_s)),
-            "flow": flow.duty(Flow(url, timeout_s)),
-            "stuck": stuck.duty(StuckWalk(url, timeout_s), Thresholds({}), share=1),
-            "operations": operations.duty(Operations(url, timeout_s)),
-            "pulse": pulse.duty(Pulse(url, timeout_s), self.condition),
+            "deadlines": deadlines.duty(
+                Appointments(WorkerSession(url, timeout_s)), limits, losses_per_s, self.condition
+            ),
+            "archive": archive.duty(Archive(WorkerSession(url, timeout_s))),
+            "blocks": blocks.duty(OpenBlocks(WorkerSession(url, timeout_s))),
+            "settled_blocks": blocks.settling(SettledBlocks(WorkerSession(url, timeout_s))),
+            "held_jobs": held_tasks.settling(HeldTasks(WorkerSession(url, timeout_s))),
+            "held_tasks": held_tasks.checking(HeldTasks(WorkerSession(url, timeout_s))),
+            "flow": flow.duty(Flow(WorkerSession(url, timeout_s))),
+            "stuck": stuck.duty(StuckWalk(WorkerSession(url, timeout_s)), Thresholds({}), share=1),
+            "operations": operations.duty(Operations(WorkerSession(url, timeout_s))),
+            "pulse": pulse.duty(Pulse(WorkerSession(url, timeout_s)), self.condition),
         }
 
     def slice(self, name: str) -> bool:

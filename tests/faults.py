@@ -127,7 +127,7 @@ def command(processes: Processes, *arguments: str, expect: int | None = 0) -> st
 def age(database: Database, seconds: float, job_ids: Sequence[int] | None = None) -> None:
     """Move the clock, by moving back all times that are kept of jobs (of all jobs, if none are named).
 
-    Named jobs alone were silent for so long; of all jobs, nobody was there for so long, not even the clock.
+    Named jobs alone were silent for so long; of all jobs, nobody was there for so long, not even the daemon.
     """
     past = {"job_ids": None if job_ids is None else list(job_ids), "by": f"{seconds} s"}
     for table, columns in _TIMES_OF_JOBS.items():

@@ -1,4 +1,4 @@
-"""Histories as tests want them: jobs that made their steps some time ago, and the clock that counts them."""
+"""Histories as tests want them: jobs that made their steps some time ago, and the daemon that counts them."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class World:
             self._wait(life)
 
     def _wait(self, life: Life) -> None:
-        """What it merges has ended for long too, if it has; and the clock looks."""
+        """What it merges has ended for long too, if it has; and the daemon looks."""
         ended = [one.job_id for one in life.merges if one.is_final]
         age(self._database, _LONG_DAYS * 86_400.0, [life.job_id, *ended])
         life.entered += _LONG_DAYS
@@ -252,7 +252,7 @@ class World:
             if self.lives and all(life.is_final for life in self.lives.values()):
                 break
             self._move_on()
-        # Blocks that the last open file left, for another one or by a reassign, are the clock's to find.
+        # Blocks that the last open file left, for another one or by a reassign, are the daemon's to find.
         self._database.execute("UPDATE data_block SET created_at = created_at - interval '1 h'")
         self._clock.round("blocks")
         self._drain()
@@ -261,7 +261,7 @@ class World:
         check_books(self._database, self.task_id)
 
     def _move_on(self) -> None:
-        """What pilots, the DDM and the clock do when nothing else is to come."""
+        """What pilots, the DDM and the daemon do when nothing else is to come."""
         held = [life.job_id for life in self.lives.values() if life.state == "throttled"]
         self.broker.publish([ThrottleJobs(jobs=[job_id], throttle=False) for job_id in held])
         for _ in self.lives:

@@ -99,7 +99,7 @@ async def look_before(board: Board, call: Call, filters: BulkFilters) -> BulkVie
 
 
 async def begin(gateway: Gateway, call: Call, ask: BulkForm) -> Response:
-    """The clock works it off from now on; sent twice it is the same operation."""
+    """The daemon works it off from now on; sent twice it is the same operation."""
     who = call.identity
     vos = who.operates_in(OPERATOR)
     if not vos:

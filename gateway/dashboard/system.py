@@ -1,4 +1,4 @@
-"""System: are database, broker and clock well, what runs here, and with which settings?"""
+"""System: are database, broker and daemon well, what runs here, and with which settings?"""
 
 import platform
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The gateway's pulse: while nobody listens, no pilot is silent; the clock reads here that somebody does."""
+"""The gateway's pulse: while nobody listens, no pilot is silent; the daemon reads here that somebody does."""
 
 import asyncio
 

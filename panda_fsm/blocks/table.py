@@ -48,7 +48,7 @@ BLOCK: Lifecycle[BlockTrigger, BlockStatus] = Lifecycle(
         row(T.ALL_SETTLED, B.CLOSED, B.CLOSED, "closer", CLOSED_AFTER, "came_late"),
         row(T.REOPENED, B.CLOSED, B.RUNNING, "setupper", "job.defined job.waiting", _TOP),
         row(T.REGISTERED, B.TO_BE_CLOSED, B.COMPLETED, "ddm.blocks", "block.settle"),
-        row(T.USED_UP, B.COMPLETED, B.CLEANUP, "clock", ""),
+        row(T.USED_UP, B.COMPLETED, B.CLEANUP, "daemon", ""),
         row(T.DELETED, B.CLEANUP, B.DELETED, "ddm.blocks", "block.settle"),
     ),
     ignored={

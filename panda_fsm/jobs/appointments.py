@@ -1,4 +1,4 @@
-"""Appointments: what the clock does about a job when its time has come; the one rule for deadlines and reminders."""
+"""Appointments: what the daemon does about a job when its time has come; the one rule for deadlines and reminders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -159,7 +159,7 @@ def _passes_at(job: Job, deadline: Deadline, lasts: timedelta, grace_until: date
 
 
 def overdue_by(job: Job, now: datetime, limits: Limits, missed: frozenset[Activity] = frozenset()) -> Deadline | None:
-    """The deadline that has passed, if one has. What is `missed` around the job is the clock's to say."""
+    """The deadline that has passed, if one has. What is `missed` around the job is the daemon's to say."""
     all_ends = _ends(job, limits, None, _NOTHING_KNOWN)
     ends = ((at, one) for at, one in all_ends if one.unless is None or one.unless.activity in missed)
     end = min(ends, key=itemgetter(0), default=None)

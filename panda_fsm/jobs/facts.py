@@ -15,7 +15,7 @@ P = Phase
 
 
 class Replay(Enum):
-    """What the clock says again of a job that stays in a state: the message that somebody may have lost."""
+    """What the daemon says again of a job that stays in a state: the message that somebody may have lost."""
 
     NOTHING = "nobody but the outside can move it"
     EVENT = "its event"
@@ -203,7 +203,7 @@ class TableLimits:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Seconds from entry into a state: until the deadline there, and until the clock must look at the job, whatever
+    """Seconds from entry into a state: until the deadline there, and until the daemon must look at the job, whatever
     comes first. `age_s`: how old it may be by then, counted from its creation."""
 
     deadline_s: float

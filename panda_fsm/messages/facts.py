@@ -1,4 +1,4 @@
-"""Facts: what was committed, and what the clock found."""
+"""Facts: what was committed, and what the daemon found."""
 
 import time
 from typing import ClassVar, Literal
@@ -78,7 +78,7 @@ class DeadlinePassed(JobMessage):
 
 
 class CheckBlock(Message):
-    """Look whether this block can be closed; said again by the clock. Programs before know it by one of its jobs."""
+    """Look whether this block can be closed; said again by the daemon. Programs before know it by one of its jobs."""
 
     exchange: ClassVar[str] = EVENTS
     msg_type: Literal["check_block"] = "check_block"

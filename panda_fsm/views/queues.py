@@ -36,7 +36,7 @@ _OF_JEDI = "What JEDI is told; it reads this itself."
 OLD_S, TOO_OLD_S = 60.0, 300.0
 """Age of the oldest message: worth a look, and something is wrong."""
 UNSEEN_S = 30.0
-"""The clock asks the broker every 5 s; older figures say nothing of now."""
+"""The daemon asks the broker every 5 s; older figures say nothing of now."""
 _MANY, _GROWN = 1000, 1.2
 """So many messages wait, and so much more than some minutes before: it grows."""
 
@@ -51,7 +51,7 @@ class Watched(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A queue as the clock found it. `ready` is None where there is no such queue; `handled`, of all messages since
+    """A queue as the daemon found it. `ready` is None where there is no such queue; `handled`, of all messages since
     ever, where others read it. The oldest message came at `oldest_at`, or before where it `was_there` at first."""
 
     at: datetime
@@ -193,10 +193,10 @@ def judge(seen: Looked) -> Verdict:
 def _of_broker(seen: Looked) -> Iterator[Verdict]:
     newest = seen.newest
     if newest is None:
-        yield Verdict("warn", "not looked at", "The clock has not asked the broker yet: is a clock running?")
+        yield Verdict("warn", "not looked at", "The daemon has not asked the broker yet: is a daemon running?")
         return
     if (seen.now - newest.at).total_seconds() > UNSEEN_S:
-        yield Verdict("warn", "old figures", f"The clock asked the broker last at {newest.at:%H:%M:%S} UTC.")
+        yield Verdict("warn", "old figures", f"The daemon asked the broker last at {newest.at:%H:%M:%S} UTC.")
     if newest.ready is None:
         yield Verdict("bad", "missing", "The broker has no such queue: the next process that connects declares it.")
 

@@ -58,7 +58,7 @@ RULES = (
     Rule("no_consumer", "No process of this service lives: what is sent to it stays in its queue.",
          "Start the service; its queue keeps everything until then.", "operators", {}, elsewhere_s=20),
     Rule("unacked_old", "A service was sent this and has not answered.",
-         "Look at the service's queue and at what keeps it from working; the clock says the message again.",
+         "Look at the service's queue and at what keeps it from working; the daemon says the message again.",
          "operators", {S.DEFINED: 10 * _MINUTE, S.HOLDING: 10 * _MINUTE}, elsewhere_s=2 * _MINUTE, waits=False),
     Rule("put_off", "Its experiment's plugin or the catalogue says: not now.",
          "Read what the jobs wait for; it names the storage or the plugin.", "experiment",
@@ -77,7 +77,7 @@ RULES = (
          "Ask the DDM (assigned) or JEDI (pending, merging, or messages that it does not read).", "DDM or JEDI",
          {S.PENDING: 30 * _MINUTE, S.ASSIGNED: 3 * _HOUR, S.MERGING: 24 * _HOUR}, elsewhere_s=5 * _MINUTE),
     Rule("state_disagrees", "Its appointment has passed and nobody kept it.",
-         "Look at the clock: its process, or the trouble that the job shows.", "operators", {},
+         "Look at the daemon: its process, or the trouble that the job shows.", "operators", {},
          elsewhere_s=2 * _MINUTE),
 )  # fmt: skip
 BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}

@@ -8,7 +8,7 @@ from panda_fsm.views.health import Health, Trouble, troubles
 from panda_fsm.views.words import counted
 
 HORIZON_DAYS = 14
-"""Partitions are made months ahead: with fewer days left somebody has to look at the clock."""
+"""Partitions are made months ahead: with fewer days left somebody has to look at the daemon."""
 _NEARLY_ALL = 0.8
 _MANY_DEAD, _MORE_DEAD_THAN = 100_000, 0.5
 """Dead rows of a table that are many, and the part of the living ones that they exceed."""
@@ -125,7 +125,7 @@ def _of_database(database: Database, needed_schema: str, today: date) -> Iterato
     for one in database.horizons:
         left = (one.until - today).days
         if left < HORIZON_DAYS:
-            says = f"{one.table} has partitions for {counted(max(0, left), 'day')} more: is the clock served?"
+            says = f"{one.table} has partitions for {counted(max(0, left), 'day')} more: is the daemon served?"
             yield Trouble("partitions", says, is_bad=left <= 1)
     for table in database.tables:
         if table.is_bloated:

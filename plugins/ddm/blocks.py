@@ -105,7 +105,7 @@ class BlockRegister:
 class LocalBlocks(Service[str]):
     """Closes and deletes blocks in the register; a block that is asked about twice is closed already, or gone.
 
-    What cannot be done for one block is not answered, so the clock asks again.
+    What cannot be done for one block is not answered, so the daemon asks again.
     """
 
     name = "ddm.blocks"

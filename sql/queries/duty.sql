@@ -1,4 +1,7 @@
--- What the duties of the clock share.
+-- What the duties of the daemon share.
+
+-- name: be_known
+SELECT set_config('application_name', %(name)s, false)
 
 -- name: be_alone
 -- Until the transaction ends; one key a duty.

@@ -70,7 +70,7 @@ SELECT count(*)::float8 FROM process WHERE seen_at > now() - interval '20 s' AND
 SELECT count(DISTINCT host)::float8 FROM process WHERE seen_at > now() - interval '20 s' AND service = 'gateway'
 
 -- name: panda_pulse_silent_seconds
-SELECT name, greatest(0, extract(epoch FROM now() - ticked_at))::float8 FROM pulse
+SELECT CASE name WHEN 'clock' THEN 'daemon' ELSE name END, greatest(0, extract(epoch FROM now() - ticked_at))::float8 FROM pulse
 
 -- name: panda_transaction_oldest_seconds
 SELECT coalesce(extract(epoch FROM now() - min(xact_start)), 0)::float8 FROM pg_stat_activity

@@ -86,7 +86,7 @@ FROM (
 ORDER BY j.job_id
 
 -- name: tell_activity
--- By the clock, once a minute: reads through all that was heard of, and the counts. Nothing while JEDI was not told for
+-- By the daemon, once a minute: reads through all that was heard of, and the counts. Nothing while JEDI was not told for
 -- long: what is old is of no use to it, and would only grow in number.
 WITH asked AS (
     DELETE FROM site_request RETURNING site, getjob
@@ -99,7 +99,7 @@ WITH asked AS (
     FROM job_count WHERE state IN ('running', 'activated') GROUP BY vo, site HAVING sum(jobs) > 0
 )
 INSERT INTO jedi_message (kind, vo, task_id, service, body)
-SELECT 'site_activity', s.vo, 0, 'clock', jsonb_build_object('site', s.site,
+SELECT 'site_activity', s.vo, 0, 'daemon', jsonb_build_object('site', s.site,
     'getjob', coalesce((SELECT sum(getjob) FROM asked a WHERE a.site = s.site), 0),
     'updatejob', coalesce((SELECT jobs FROM heard h WHERE h.vo = s.vo AND h.site = s.site), 0),
     'running', coalesce(t.running, 0), 'activated', coalesce(t.activated, 0))

@@ -6,6 +6,6 @@ WITH gone AS (
     RETURNING message_id, routing_key, body, accepted_at
 )
 INSERT INTO audit (actor, action, object, detail)
-SELECT 'clock', 'request_expired', message_id::text,
+SELECT 'daemon', 'request_expired', message_id::text,
     jsonb_build_object('routing_key', routing_key, 'accepted_at', accepted_at, 'body', body)
 FROM gone

@@ -1,4 +1,4 @@
--- Samples of queues: written by the clock, a row a queue and round; all of a round have one time.
+-- Samples of queues: written by the daemon, a row a queue and round; all of a round have one time.
 
 -- name: turn
 SELECT now() WHERE NOT EXISTS (SELECT FROM queue_sample WHERE at > now() - make_interval(secs => %(seconds)s))
@@ -7,7 +7,7 @@ SELECT now() WHERE NOT EXISTS (SELECT FROM queue_sample WHERE at > now() - make_
 SELECT queue, handled, buried, put_off FROM queue_work
 
 -- name: missed
--- Once when a clock begins it is all that there is, of two hours.
+-- Once when a daemon begins it is all that there is, of two hours.
 SELECT queue, at, ready, consumers, handled, buried, put_off
 FROM queue_sample
 WHERE at > greatest(coalesce(%(after)s::timestamptz, '-infinity'), now() - interval '2 hours')

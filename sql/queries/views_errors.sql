@@ -1,4 +1,4 @@
--- Errors of jobs that ended badly, by whole hours, as the clock has counted them (flow.sql).
+-- Errors of jobs that ended badly, by whole hours, as the daemon has counted them (flow.sql).
 
 -- name: of_site
 -- A part of the others.

@@ -1,4 +1,4 @@
--- The flow of jobs, from what the clock has counted (flow.sql).
+-- The flow of jobs, from what the daemon has counted (flow.sql).
 
 -- name: counted
 SELECT until, greatest(0, extract(epoch FROM clock_timestamp() - until))::float8 FROM history_counted

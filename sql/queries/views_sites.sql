@@ -1,4 +1,4 @@
--- How queues do, from what gateways and the clock have counted. Each statement is of all queues, or of one.
+-- How queues do, from what gateways and the daemon have counted. Each statement is of all queues, or of one.
 
 -- name: states
 SELECT site, state, sum(jobs)::bigint FROM job_count WHERE %(site)s::text IS NULL OR site = %(site)s::text

@@ -1,7 +1,7 @@
 -- What is stuck, for people. Each part is bounded, and found by an index or read from a small table.
 
 -- name: summary
--- What each rule finds, by place: what the clock found when it went over all jobs last (ADR 0046), and bounded looks at
+-- What each rule finds, by place: what the daemon found when it went over all jobs last (ADR 0046), and bounded looks at
 -- what waits elsewhere, each with the seconds of its rule. From queue to queue of those where jobs wait it goes by the
 -- index; the one that is next there says for how long.
 WITH RECURSIVE after AS MATERIALIZED (

@@ -12,7 +12,7 @@ _MOST = 200
 
 
 class ErrorViews:
-    """What the clock has counted. Raises TransientError while the database is away or too slow."""
+    """What the daemon has counted. Raises TransientError while the database is away or too slow."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

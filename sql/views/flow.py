@@ -17,7 +17,7 @@ _ORDER = tuple(state.value for state in State)
 
 
 class FlowViews:
-    """What the clock has counted. Raises TransientError while the database is away or too slow."""
+    """What the daemon has counted. Raises TransientError while the database is away or too slow."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""Queues, as the clock saw them last, with who serves them and what is paused; and one queue's last hour."""
+"""Queues, as the daemon saw them last, with who serves them and what is paused; and one queue's last hour."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

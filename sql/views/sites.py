@@ -15,7 +15,7 @@ _NODES_SHOWN = 20
 
 
 class SiteViews:
-    """What gateways and the clock have counted. Raises TransientError while the database is away or too slow."""
+    """What gateways and the daemon have counted. Raises TransientError while the database is away or too slow."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""What is stuck, rule by rule: what the clock's walk found, and bounded looks at what waits elsewhere."""
+"""What is stuck, rule by rule: what the daemon's walk found, and bounded looks at what waits elsewhere."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _Q = load("views_stuck")
 _FRESH_S = 5.0
 """Whoever looks at a page within so long sees the same."""
 _QUEUES = 2000
-_MISSED = sorted({service for services in NEXT.values() for service in services} | {"relay", "clock"})
+_MISSED = sorted({service for services in NEXT.values() for service in services} | {"relay", "daemon"})
 _SERVICES = orjson.dumps({service: states_of(service) for service in _MISSED}).decode()
 """A service is missed by the jobs that wait for it; some by everybody."""
 

@@ -15,7 +15,7 @@ from tests.processes import Processes
 CONSUMERS = (
     "setupper", "setupper.submissions", "activator", "watcher", "adder", "closer", "finisher", "ddm", "ddm.blocks",
 )  # fmt: skip
-ENGINE = (*CONSUMERS, "relay", "clock")
+ENGINE = (*CONSUMERS, "relay", "daemon")
 """What jobs of the tests go through; heartbeats and large reports have queues of their own, which few tests use."""
 APART = ("watcher.heartbeats", "watcher.large", "dead_letters")
 

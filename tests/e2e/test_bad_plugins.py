@@ -27,7 +27,7 @@ class Keeps(GenericPlugin):
     def setup(self, jobs):
         re.match("(a+)+$", "a" * 60 + "b")
 """
-SERVICES = ("setupper", "setupper.submissions", "relay", "clock")
+SERVICES = ("setupper", "setupper.submissions", "relay", "daemon")
 """The last two bring a job back that was asked about before its plugin was loaded, as on a busy machine."""
 
 

@@ -68,5 +68,5 @@ def test_queues_that_vanish_with_their_messages_heal_unattended(
             wait_until(lambda: all(consumers(broker_url).get(name) for name in CONSUMERS), "a consumer on each queue")
             minute_passes(database)
             crowd.wait_for_end(database)
-    processes.restart("clock")  # it looks at open blocks every minute, and first at its start
+    processes.restart("daemon")  # it looks at open blocks every minute, and first at its start
     check_all(database, broker_url, listener, crowd.expected(database))

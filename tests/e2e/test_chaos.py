@@ -197,7 +197,7 @@ def test_queues_are_deleted_and_events_replayed(
     driver.submit(defined, bunch=100)
     wait_until(lambda: database.states().get("defined", 0) > 0, "defined jobs")
     assert delete_queues(broker_url) > 300
-    for name in ("activator", "closer", "finisher", "ddm", "ddm.blocks", "clock"):
+    for name in ("activator", "closer", "finisher", "ddm", "ddm.blocks", "daemon"):
         processes.start(name)
     processes.restart("adder")
     command(processes, "replay")

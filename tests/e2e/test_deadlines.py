@@ -17,9 +17,9 @@ WITHIN_S = 2.0
 
 
 def test_overdue_jobs_end_within_two_seconds(processes: Processes, database: Database, database_url: str) -> None:
-    for service in ("watcher", "relay", "clock"):
+    for service in ("watcher", "relay", "daemon"):
         processes.start(service)
-    wait_until(lambda: database.value("SELECT count(*) FROM pulse WHERE name = 'clock'"), "the clock")
+    wait_until(lambda: database.value("SELECT count(*) FROM pulse WHERE name = 'clock'"), "the daemon")
     wait_until(lambda: database.value("SELECT count(DISTINCT service) FROM process") == 3, "all three")
     add_jobs(database_url, range(1, JOBS + 1), state="running", label="user")
     add_jobs(database_url, range(JOBS + 1, 2 * JOBS + 1), state="activated", label="managed")

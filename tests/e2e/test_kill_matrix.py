@@ -92,7 +92,7 @@ def test_kill_in_every_state(processes: Processes, driver: Driver, listener: Lis
     driver.publish([factories.report(i, "failed") for i in (OBEYS, *jobs("running"))])
     driver.publish([factories.report(FINISHES, "finished")])
     age(database, LOST_HEARTBEAT_S, [DIES])
-    for name in ("activator", "adder", "closer", "finisher", "ddm", "ddm.blocks", "clock"):
+    for name in ("activator", "adder", "closer", "finisher", "ddm", "ddm.blocks", "daemon"):
         processes.start(name)
     ends |= dict.fromkeys((OBEYS, *jobs("running")), "cancelled") | {FINISHES: "finished", DIES: "failed"}
     wait_until(lambda: dict(database.rows("SELECT job_id, state FROM job")) == ends, "all jobs ended")

@@ -51,7 +51,7 @@ def test_a_network_that_loses_the_database(
 
                 def trouble(fault: Callable[[], None] = fault) -> None:
                     # These look at the database every second; who has nothing to do need not notice.
-                    all_know = noticed(processes, ("relay", "clock"), "did not answer in time")
+                    all_know = noticed(processes, ("relay", "daemon"), "did not answer in time")
                     fault()
                     wait_until(all_know, "the database missed by those who ask it")
                     proxy.passes()
@@ -76,7 +76,7 @@ def test_a_network_that_loses_the_broker(
         for number, name in enumerate(names):
             processes.start(name, PANDA_FSM_BROKER_URL=proxies[number % len(proxies)].url)
         processes.wait_until_ready()
-        consuming = [name for name in names if name != "clock"]
+        consuming = [name for name in names if name != "daemon"]
 
         def trouble() -> None:
             all_know = noticed(processes, consuming, '"broker_away"')

@@ -42,7 +42,7 @@ def test_services_that_sleep_hold_up_nobody_and_do_no_harm_when_they_wake(
     They sleep until all is done, not for a minute: what they had in hand among it, so the broker and the database have
     given them up by then, and they wake up to connections that are gone.
     """
-    names = [engine_name for engine_name in ENGINE if engine_name != "clock"]
+    names = [engine_name for engine_name in ENGINE if engine_name != "daemon"]
     for name in names:
         engine.start(name, name=f"{name}-2")
     wait_until(lambda: all(consumers(broker_url).get(name) == 2 for name in CONSUMERS), "two consumers a queue")

@@ -62,7 +62,7 @@ def jedi(database_url: str, serve: Serve) -> Iterator[JediDoor]:
 
 @pytest.fixture
 def clock(database_url: str) -> Iterator[Clock]:
-    """The clock's duties, a slice at a time."""
+    """The daemon's duties, a slice at a time."""
     one = Clock(database_url)
     yield one
     one.close()

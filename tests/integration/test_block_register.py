@@ -43,7 +43,7 @@ def statuses(database: Database) -> dict[str, int]:
 
 
 def asked(clock: Clock, database: Database) -> list[str]:
-    """What the DDM is asked by the clock."""
+    """What the DDM is asked by the daemon."""
     clock.round("settled_blocks")
     messages = said(database)
     assert all(isinstance(message, SettleBlock) for message in messages)

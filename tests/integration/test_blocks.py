@@ -20,6 +20,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import BlockClosed, CheckBlock, KillJob
 from panda_fsm.outcomes import NewBlock
 from plugins.experiments.registry import IsolatedExperiments
+from sql.duty import WorkerSession
 from sql.retention import Retention
 from tests import factories
 from tests.clockwork import Clock, said
@@ -55,8 +56,8 @@ WRITTEN: dict[frozenset[BlockTrigger], tuple[frozenset[BlockKind], Any]] = {
 
 
 def test_every_step_of_the_table_is_written_by_a_statement() -> None:
-    by_the_clock = {trigger for step in BLOCK.table if step.by == "clock" for trigger in [step.trigger]}
-    assert frozenset[BlockTrigger]().union(*WRITTEN) | by_the_clock == set(T)
+    by_the_daemon = {trigger for step in BLOCK.table if step.by == "daemon" for trigger in [step.trigger]}
+    assert frozenset[BlockTrigger]().union(*WRITTEN) | by_the_daemon == set(T)
 
 
 @pytest.mark.parametrize("triggers", WRITTEN, ids=lambda triggers: "+".join(sorted(triggers)))
@@ -183,7 +184,7 @@ def test_a_destination_block_counts_the_files_of_sub_blocks_that_are_forgotten(
     ended(serve, registry, database, 1)
     to_archive(database, clock, 1)
     database.execute("UPDATE data_block SET closed_at = now() - interval '31 days' WHERE closed_at IS NOT NULL")
-    forgetting = Retention(database_url, "blocks", 30)
+    forgetting = Retention(WorkerSession(database_url, 30), "blocks")
     assert forgetting.forget(30, 100) == 2
     forgetting.close()
     assert told(ended(serve, registry, database, 51))[TOP] == ("destination", "closed", 2)

@@ -46,7 +46,7 @@ PENDING: dict[str, tuple[State, dict[str, Any], tuple[str, str] | None, type]] =
 
 @pytest.mark.parametrize("case", PENDING)
 def test_a_message_that_was_lost_is_said_again_and_again(jobs: Database, clock: Clock, case: str) -> None:
-    """The broker was emptied, and what the clock said too: in every state the job is helped on within minutes."""
+    """The broker was emptied, and what the daemon said too: in every state the job is helped on within minutes."""
     state, fields, files, kind = PENDING[case]
     enter(jobs, [1], state, 60, **fields)
     if files:

@@ -93,12 +93,12 @@ def test_workers_who_needs_somebody_and_who_is_missing(user: Caller, database: D
     found = user.get("/ui/workers.json")
     standing = [(row["service"], row["standing"]) for row in found["rows"]]
     assert standing == [("adder", "stuck"), ("setupper", "silent"), ("closer", "paused"), ("gateway", "alive")]
-    assert {"clock", "setupper", "ddm"} <= set(found["missing"])
+    assert {"daemon", "setupper", "ddm"} <= set(found["missing"])
     assert not {"gateway", "adder", "closer"} & set(found["missing"])
     assert {"1.0", "1.1"} < set(found["programs"])
     assert [row["service"] for row in user.get("/ui/workers.json", standing="paused")["rows"]] == ["closer"]
     page = user.http.get("/ui/workers").text
     assert HOSTILE not in page
-    assert "Nobody serves clock" in page
+    assert "Nobody serves daemon" in page
     assert "side by side" in page
     assert user.http.get("/ui/workers", params={"standing": "asleep"}).status_code == 400

@@ -11,6 +11,7 @@ import pytest
 from panda_fsm.blocks.states import BlockKind
 from panda_fsm.effects import Effects
 from panda_fsm.outcomes import NewBlock
+from sql.duty import WorkerSession
 from sql.retention import Retention
 from tests import factories
 from tests.driver import Database
@@ -73,7 +74,7 @@ def test_a_block_that_a_job_is_to_be_set_up_for_is_not_forgotten(database: Datab
     database.execute("UPDATE data_block SET created_at = now() - interval '31 days'")
     database.execute("UPDATE data_block SET closed_at = created_at WHERE name = ANY(%s)", ([LOG_TOP, "closed"],))
     for kind in ("blocks", "idle_blocks"):
-        forgetting = Retention(database_url, kind, 30)
+        forgetting = Retention(WorkerSession(database_url, 30), kind)
         assert forgetting.forget(30, 100) == 1
         forgetting.close()
     assert [name for name, *_ in database.rows(BLOCKS)] == [LOG_TOP, TOP]

@@ -119,7 +119,7 @@ def test_trouble_of_experiments_is_their_jobs_own(
     assert database.value("SELECT count(*) FROM dead_letter") == 0
     soon = "SELECT count(*) FROM job_deadline JOIN job USING (job_id) WHERE state = 'defined' AND {}"
     soon = soon.format("job_deadline.deadline_at < now() + interval '2 s'")
-    assert database.value(soon) == 4, "the clock asks again, ever later; the deadline of the state is the end"
+    assert database.value(soon) == 4, "the daemon asks again, ever later; the deadline of the state is the end"
 
 
 def test_a_forgotten_job_ends_after_a_day_and_its_block_closes(

@@ -1,4 +1,4 @@
-"""What is new in job_history is counted once and whole: late commits, crashes, two clocks, jobs in the archive."""
+"""What is new in job_history is counted once and whole: late commits, crashes, two daemons, jobs in the archive."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from panda_fsm.jobs.facts import HANDED_OUT_AGAIN, TableLimits
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import DeadlinePassed
 from sql.archive import Archive
+from sql.duty import WorkerSession
 from sql.gateway_store import GatewayStore
 from tests import factories
 from tests.driver import Database
@@ -133,7 +134,7 @@ def test_the_archive_takes_the_seats_with_the_jobs(database_url: str, database: 
     past = "state = 'failed', ended_at = now(), deadline_at = now() - interval '1 s'"
     database.execute(f"UPDATE job SET {past} WHERE job_id = 1")  # noqa: S608
     database.execute("UPDATE job_deadline SET ended = true, deadline_at = now() - interval '1 s' WHERE job_id = 1")
-    archive = Archive(database_url, 20)
+    archive = Archive(WorkerSession(database_url, 20))
     assert archive.keep(10, archive_at).gone == 1
     archive.close()
     assert database.value("SELECT array_agg(job_id) FROM seat") == [2]

@@ -91,7 +91,7 @@ def test_after_an_outage_of_two_hours_nobody_is_lost_for_the_silence_that_was_ou
 
 
 def test_while_no_gateway_listens_nobody_is_lost(jobs: Database, clock: Clock) -> None:
-    """The clock was never down; but pilots had nobody to speak to."""
+    """The daemon was never down; but pilots had nobody to speak to."""
     enter(jobs, IDS, S.RUNNING, deadline_at="-1 s")
     enter(jobs, [1], S.ACTIVATED, deadline_at="-1 s")
     jobs.rows("INSERT INTO pulse (name, ticked_at) VALUES ('gateway', now() - interval '2 min') RETURNING 1")

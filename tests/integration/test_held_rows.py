@@ -25,6 +25,7 @@ from sql import archive
 from sql.appointments import make_appointments_now
 from sql.counts import Counts
 from sql.dead_letters import DeadLetterBox
+from sql.duty import WorkerSession
 from sql.gateway_store import GatewayStore
 from sql.retention import Retention
 from tests import factories
@@ -135,7 +136,7 @@ def test_other_blocks_are_forgotten(database: Database, database_url: str) -> No
            SELECT parent || n, 'sub', 'closed', parent, now() - interval '200 days', 2
            FROM unnest(ARRAY['held', 'free', 'gone', '']) AS parent, generate_series(1, 2) n RETURNING 1"""
     )
-    duty = retention.duty("blocks", Retention(database_url, "blocks", SHORT_S), 90)
+    duty = retention.duty("blocks", Retention(WorkerSession(database_url, SHORT_S), "blocks"), 90)
     with held(database_url, "data_block WHERE name = 'held'"):
         duty.run()
         names = [name for (name,) in database.rows("SELECT name FROM data_block ORDER BY 1")]
@@ -147,7 +148,7 @@ def test_other_blocks_are_forgotten(database: Database, database_url: str) -> No
 
 def test_other_counts_are_folded(database: Database, database_url: str) -> None:
     database.rows("INSERT INTO job_count SELECT 'running', 's', 'v', 1 FROM generate_series(1, 30) RETURNING 1")
-    counts = Counts(database_url, SHORT_S)
+    counts = Counts(WorkerSession(database_url, SHORT_S))
     with held(database_url, "job_count WHERE ctid = '(0,1)'"):
         counts.fold(1000, 10)
         assert database.rows("SELECT jobs FROM job_count ORDER BY 1") == [(1,), (29,)]

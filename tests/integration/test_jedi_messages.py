@@ -15,6 +15,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.jobs.table import JOB, Trigger
 from panda_fsm.outcomes import NewBlock
 from sql.activity import Activity
+from sql.duty import WorkerSession
 from sql.gateway_store import GatewayStore
 from sql.store import PostgresStore
 from tests import factories
@@ -176,7 +177,7 @@ def test_each_minute_the_activity_of_sites_is_told_and_not_while_nobody_listens(
         await gateway.requests.count_asked({QUEUE: SiteAsks(asks=2), "OTHER": SiteAsks(asks=1)})
 
     with_store(database_url, scene)
-    activity = Activity(database_url, 30, ["lab"])
+    activity = Activity(WorkerSession(database_url, 30), ["lab"])
     activity.tell()
     told = database.rows("SELECT vo, task_id, body FROM jedi_message WHERE kind = 'site_activity' ORDER BY seq")
     here = {"site": QUEUE, "getjob": 5, "updatejob": 1, "running": 4, "activated": 0}

@@ -1,4 +1,4 @@
-"""How jobs end that somebody or the clock wants gone, on real services: many at once, at the wrong moment, in time."""
+"""How jobs end that somebody or the daemon wants gone, on real services: many at once, at the wrong moment, in time."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_killed_jobs_give_up_their_inputs_and_the_last_one_closes_the_dispatch_b
 
 
 def reminded(database: Database, clock: Clock) -> list[AnyMessage]:
-    """What the clock says of job 1 once the time for it has come."""
+    """What the daemon says of job 1 once the time for it has come."""
     assert said(database) == []
     database.rows("UPDATE job SET state_changed_at = state_changed_at - interval '10 min' RETURNING 1")
     database.rows("UPDATE job_deadline SET deadline_at = now() RETURNING 1")
@@ -107,7 +107,7 @@ def lost() -> Outlet:
 def test_a_job_whose_every_message_is_lost_is_finished_by_reminders(
     serve: Serve, registry: IsolatedExperiments, database: Database, database_url: str
 ) -> None:
-    """The broker and the outbox lose all that any service says, from the first to the last: the clock is enough."""
+    """The broker and the outbox lose all that any service says, from the first to the last: the daemon is enough."""
     clock = Clock(database_url)
     serve(Setupper(registry), lost()).handle(factories.submit(factories.draft(1)))
     said(database)

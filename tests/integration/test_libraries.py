@@ -52,7 +52,7 @@ def submit(setupper: InProcess, *drafts: JobDraft, owner: str = factories.OWNER)
 
 
 def woken(setupper: InProcess, database: Database, clock: Clock) -> set[int]:
-    """Those that the clock speaks of now are looked at."""
+    """Those that the daemon speaks of now are looked at."""
     said(database)
     clock.round("deadlines")
     events = [message for message in said(database) if isinstance(message, JobEvent)]

@@ -162,7 +162,7 @@ def test_the_end_of_a_job_that_merges_is_known_when_it_is_in_the_archive(
 
 
 def announced(database: Database, clock: Clock, state: State = State.ACTIVATED) -> list[DeadlinePassed]:
-    """What the clock says of job 10, half an hour after it came to a state."""
+    """What the daemon says of job 10, half an hour after it came to a state."""
     enter(database, [10], state, 1800, deadline_at="1 day")
     clock.round("deadlines")
     return [message for message in said(database) if isinstance(message, DeadlinePassed)]
@@ -207,7 +207,7 @@ def test_a_job_that_merges_nothing_is_not_looked_at_for_it(
 
 
 def asked_again(database: Database, clock: Clock, ago_s: int = 7200) -> list[tuple[str, str, int, int]]:
-    """What the clock says of blocks while the two jobs have waited for so long."""
+    """What the daemon says of blocks while the two jobs have waited for so long."""
     enter(database, UNMERGED, State.MERGING, ago_s, has_report=True, deadline_at="1 day")
     clock.round("deadlines")
     return [(m.block, m.status, m.number_files, m.task_id) for m in said(database) if isinstance(m, BlockClosed)]

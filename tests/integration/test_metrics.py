@@ -1,4 +1,4 @@
-"""Metrics of real processes: each shows its own where it says it does, and the clock those of the whole system."""
+"""Metrics of real processes: each shows its own where it says it does, and the daemon those of the whole system."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from lab import ports
 from lab.site import QUEUE
 from panda_fsm.figures import SYSTEM
+from sql.duty import WorkerSession
 from sql.figures import SystemFigures
 from tests.driver import Database
 from tests.gateway_http import Caller
@@ -48,21 +49,23 @@ def targets(processes: Processes) -> dict[str, list[str]]:
 
 def test_every_process_shows_what_it_counts_and_is_found(processes: Processes) -> None:
     port = str(ports.pick())
-    for name in ("gateway", "clock", "watcher"):
+    for name in ("gateway", "daemon", "watcher"):
         processes.start(name, PANDA_FSM_METRICS_PORT=port)
     processes.start("watcher", name="watcher 2", PANDA_FSM_METRICS_PORT=port)
     processes.start("activator")
     wait_until(lambda: {name: len(shown) for name, shown in targets(processes).items()} == {
-        "gateway": 1, "clock": 1, "watcher": 2
+        "gateway": 1, "daemon": 1, "watcher": 2
     }, "all that show metrics are found")  # fmt: skip
     found = targets(processes)
     assert found["gateway"] == [f"127.0.0.1:{processes.gateway_port}"]
     assert found["watcher"][0] != found["watcher"][1]
     for address in found["watcher"]:
         assert read(address)["panda_breaker_open"] == {("watcher",): 0}
-    (clock,) = found["clock"]
-    wait_until(lambda: read(clock).get("panda_service_processes", {}).get(("activator",)) == 1, "the clock has looked")
-    assert read(clock)["panda_service_processes"]["adder",] == 0
+    (daemon,) = found["daemon"]
+    wait_until(
+        lambda: read(daemon).get("panda_service_processes", {}).get(("activator",)) == 1, "the daemon has looked"
+    )
+    assert read(daemon)["panda_service_processes"]["adder",] == 0
 
 
 def test_the_gateway_counts_requests_and_answers_of_pilots(gateway: Processes, database_url: str) -> None:
@@ -88,7 +91,7 @@ def test_each_figure_of_the_system_has_its_query_with_its_labels(database_url: s
         "INSERT INTO job_count (state, site, vo, jobs) VALUES ('running', 'S', 'v', 3), ('running', 'S', 'w', -1)"
     )
     database.execute("INSERT INTO pulse (name, ticked_at) VALUES ('clock', now())")
-    figures = SystemFigures(database_url, 30)
+    figures = SystemFigures(WorkerSession(database_url, 30))
     found = figures.look()
     figures.close()
     assert found.keys() == {metric.name for metric in SYSTEM}

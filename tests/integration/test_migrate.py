@@ -196,7 +196,7 @@ def test_a_table_that_is_held_for_long_is_said(
 
 @pytest.mark.usefixtures("hurry")
 def test_the_archive_takes_jobs_while_a_migration_waits_for_live_ones(empty_url: str) -> None:
-    """The clock takes live jobs first and the archive then: a migration that did otherwise would meet it."""
+    """The daemon takes live jobs first and the archive then: a migration that did otherwise would meet it."""
     older(empty_url, 7, _JOB.format(table="job", job_id=1, state="failed", ended_at="now()"))
     with ThreadPoolExecutor(1) as pool, psycopg.connect(empty_url) as clock:
         clock.execute("DELETE FROM job WHERE job_id = 1")

@@ -67,7 +67,7 @@ def reached(broker_url: str) -> bool:
 
 
 def test_what_is_handed_over_need_not_grow_old(database_url: str, database: Database) -> None:
-    """Nobody else publishes what the clock says: a deadline would come as late as a slow service is waited for."""
+    """Nobody else publishes what the daemon says: a deadline would come as late as a slow service is waited for."""
     database.rows(
         "INSERT INTO outbox (message_id, exchange, routing_key, body) VALUES (%s, %s, %s, %s) RETURNING message_id",
         (new_message_id(), EVENTS, "block.check", "on its way"),

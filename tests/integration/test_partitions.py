@@ -8,6 +8,7 @@ import pytest
 from panda_fsm.errors import TransientError
 from panda_fsm.trouble import Condition
 from periodic import partitions
+from sql.duty import WorkerSession
 from sql.health import health
 from sql.partitions import KEYS, Partitions, repair
 from sql.partitions import partitions as all_partitions
@@ -57,7 +58,7 @@ def test_partitions_are_made_three_months_ahead_and_migrate_makes_as_many(jobs: 
     before = {parent: months(jobs, parent) for parent in KEYS}
     assert {len(found) for found in before.values()} == {4}
     condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, condition)
+    duty = partitions.duty(Partitions(WorkerSession(database_url, 30)), 0, 0, 0, condition)
     assert not duty.run()
     assert {parent: months(jobs, parent) for parent in KEYS} == before
     for parent in KEYS:
@@ -72,7 +73,7 @@ def test_partitions_that_are_there_are_left_alone_while_the_tables_are_in_use(
     jobs: Database, database_url: str
 ) -> None:
     """Else each look would wait for the oldest transaction, and everybody else behind it."""
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, Condition())
+    duty = partitions.duty(Partitions(WorkerSession(database_url, 30)), 0, 0, 0, Condition())
     with psycopg.connect(database_url) as busy:
         busy.execute("LOCK TABLE job_history IN ROW EXCLUSIVE MODE")
         duty.run()
@@ -88,7 +89,7 @@ def test_rows_beside_the_months_are_an_alarm_and_can_be_put_right(jobs: Database
     """If tidying was off for months, all rows of two of them lie in the default partitions."""
     put_history(database_url, "0 s", "5 months", "5 months 1 day", "6 months", "-3 months")
     condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, condition)
+    duty = partitions.duty(Partitions(WorkerSession(database_url, 30)), 0, 0, 0, condition)
     duty.run()
     assert "job_archive, job_file_archive, job_spec_archive, job_sample: panda-fsm partitions repair" in (
         condition.trouble or ""
@@ -119,7 +120,7 @@ def test_a_month_that_is_in_the_default_keeps_no_other_from_being_made(jobs: Dat
     execute(database_url, f"DROP TABLE {last}", f"DROP TABLE {last.replace('history', 'archive')}")
     put_history(database_url, "3 months")
     execute(database_url, "DELETE FROM job_archive_default")
-    duty = partitions.duty(Partitions(database_url, 30), 0, 0, 0, Condition())
+    duty = partitions.duty(Partitions(WorkerSession(database_url, 30)), 0, 0, 0, Condition())
     duty.run()
     assert last not in months(jobs, "job_history")
     assert last.replace("history", "archive") in months(jobs, "job_archive")
@@ -129,7 +130,7 @@ def test_a_month_that_is_in_the_default_keeps_no_other_from_being_made(jobs: Dat
 def test_old_months_are_dropped_when_that_is_wanted(jobs: Database, database_url: str) -> None:
     execute(database_url, *(f"SELECT ensure_partitions(now() - interval '{n} months')" for n in range(1, 6)))
     before = months(jobs, "job_history")
-    duty = partitions.duty(Partitions(database_url, 30), 0, 3, 1, Condition())
+    duty = partitions.duty(Partitions(WorkerSession(database_url, 30)), 0, 3, 1, Condition())
     while duty.run():
         pass
     assert months(jobs, "job_history") == before, "0 keeps all"
@@ -149,7 +150,7 @@ def test_a_table_in_use_keeps_no_other_from_the_alarm_and_from_being_dropped(job
     )
     old = {parent: min(months(jobs, parent)) for parent in KEYS}
     condition = Condition()
-    duty = partitions.duty(Partitions(database_url, 30), 1, 1, 1, condition)
+    duty = partitions.duty(Partitions(WorkerSession(database_url, 30)), 1, 1, 1, condition)
     with psycopg.connect(database_url) as busy:
         busy.execute("LOCK TABLE job_history IN ROW EXCLUSIVE MODE")
         with pytest.raises(TransientError, match="lock timeout"):

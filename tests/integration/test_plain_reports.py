@@ -87,7 +87,7 @@ def test_what_it_keeps_is_news_and_the_usual_is_kept(database_url: str, database
 
 @pytest.mark.parametrize(("states", "waits"), [(["running"], "off"), (["running", "finished"], "on")])
 def test_only_news_waits_for_the_disk(database_url: str, states: list[Any], waits: str) -> None:
-    """Heartbeats by themselves do not: the clock gives grace after a crash."""
+    """Heartbeats by themselves do not: the daemon gives grace after a crash."""
     add_jobs(database_url, range(1, 4), state="running", holder=PILOT.key)
     reports = [PilotReport(job_id=number, state=state) for number, state in enumerate(states, 1)]
     with psycopg.connect(database_url) as connection:

@@ -21,8 +21,8 @@ def test_queues_and_workers_are_told_and_judged(
     assert (looked.returncode, rows["adder"]["word"]) == (1, "nobody serves it")
     processes.start("relay")
     wait_until(lambda: waiting(broker_url, "adder") == 0, "the queues are declared")
-    processes.start("clock")
-    wait_until(lambda: database.rows("SELECT 1 FROM queue_sample"), "the clock asks the broker by itself")
+    processes.start("daemon")
+    wait_until(lambda: database.rows("SELECT 1 FROM queue_sample"), "the daemon asks the broker by itself")
     table = run("queues")
     assert table.returncode == 1
     assert table.stdout.splitlines()[0].startswith("queue")
@@ -31,7 +31,7 @@ def test_queues_and_workers_are_told_and_judged(
     assert workers.returncode == 1
     assert "nobody serves activator, adder" in workers.stdout
     found = json.loads(run("workers", "--json").stdout)
-    assert [(row["service"], row["standing"]) for row in found["rows"]] == [("clock", "alive"), ("relay", "alive")]
+    assert [(row["service"], row["standing"]) for row in found["rows"]] == [("daemon", "alive"), ("relay", "alive")]
 
 
 def test_a_queue_is_paused_and_resumed_from_the_terminal(

@@ -1,4 +1,4 @@
-"""The clock asks the real broker what waits, and the views tell how old the oldest is and who serves it."""
+"""The daemon asks the real broker what waits, and the views tell how old the oldest is and who serves it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from panda_fsm.bindings import jedi_bindings
 from panda_fsm.errors import TransientError
 from panda_fsm.views.queues import QueueNow, watched
 from periodic.queues import Sampler
+from sql.duty import WorkerSession
 from sql.pool import Pool
 from sql.queue_samples import QueueSamples
 from sql.views.queues import QueueReads
@@ -35,7 +36,7 @@ def publisher(broker_url: str) -> Iterator[BrokerPublisher]:
 
 
 class Look:
-    """A clock's sampler, time that goes by, and what is seen then."""
+    """A daemon's sampler, time that goes by, and what is seen then."""
 
     def __init__(self, database_url: str, broker_url: str, database: Database) -> None:
         self.url = database_url
@@ -44,7 +45,7 @@ class Look:
         self.broker_url = broker_url
 
     def clock(self, broker_url: str) -> Sampler:
-        return Sampler(QueueSamples(self.url, 30), DepthReader(broker_url), watched(JEDIS))
+        return Sampler(QueueSamples(WorkerSession(self.url, 30)), DepthReader(broker_url), watched(JEDIS))
 
     def passes(self, seconds: float) -> None:
         """Everything that was seen was seen earlier."""

@@ -1,4 +1,4 @@
-"""Relay and clock as processes, the delay queues, and the end of a process, on a real broker."""
+"""Relay and daemon as processes, the delay queues, and the end of a process, on a real broker."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_two_of_each_share_the_outbox_and_the_appointments(serve: Serve, sent: D
     serve(Watcher(LIMITS), Outlet(silent=True)).handle(*(factories.report(number, "running") for number in IDS))
     overdue(sent)
     processes.start("watcher")
-    for name in ("relay", "clock"):
+    for name in ("relay", "daemon"):
         processes.start(name)
         processes.start(name, name=f"{name}2")
     wait_until(lambda: sent.states() == {"failed": JOBS}, "lost jobs")
     wait_until(lambda: sent.value("SELECT count(*) FROM outbox") == 0, "an empty outbox")
     assert all(len(steps(sent, number)) == 3 for number in IDS)
     assert dead_letters(sent) == []
-    for name in ("clock", "clock2"):
+    for name in ("daemon", "daemon2"):
         processes.stop(name)
         assert '"event": "stopped"' in processes.log(name)
 
@@ -95,7 +95,7 @@ def test_deadlines_can_be_set_and_a_heartbeat_in_time_keeps_the_job(
 ) -> None:
     """Every other job is silent after its first report; the others report on until those are lost."""
     short = json.dumps({"running": 3})
-    for name in ("watcher", "watcher.heartbeats", "clock"):
+    for name in ("watcher", "watcher.heartbeats", "daemon"):
         processes.start(name, PANDA_FSM_DEADLINES=short)
     processes.start("relay")
     driver.publish(factories.report(number, "running") for number in IDS)

@@ -16,6 +16,7 @@ from panda_fsm.errors import SystemicError
 from panda_fsm.trouble import Condition
 from periodic import counts, requests, retention, snapshots
 from sql.counts import Counts
+from sql.duty import WorkerSession
 from sql.kept_requests import KeptRequests
 from sql.queries import load
 from sql.retention import Retention, Sandboxes
@@ -97,9 +98,9 @@ def execute(database_url: str, *statements: str) -> None:
 def forget(database_url: str, kind: str, days: int = 30, folder: Path = Path("/usr")) -> None:
     """All slices of one duty."""
     if kind == "sandboxes":
-        duty = retention.sandboxes(Sandboxes(database_url, 30), days, folder)
+        duty = retention.sandboxes(Sandboxes(WorkerSession(database_url, 30)), days, folder)
     else:
-        duty = retention.duty(kind, Retention(database_url, kind, 30), days)
+        duty = retention.duty(kind, Retention(WorkerSession(database_url, 30), kind), days)
     try:
         while duty.run():
             pass
@@ -126,7 +127,7 @@ def test_old_rows_go_and_what_is_needed_stays(jobs: Database, database_url: str,
 def test_more_rows_go_than_fit_into_a_slice(jobs: Database, database_url: str) -> None:
     query = "INSERT INTO audit (actor, action, object, at) SELECT '', '', n, {old} FROM generate_series(1, 1200) n"
     execute(database_url, query.replace("{old}", OLD))
-    duty = retention.duty("audit", Retention(database_url, "audit", 30), 30)
+    duty = retention.duty("audit", Retention(WorkerSession(database_url, 30), "audit"), 30)
     assert [duty.run() for _ in range(3)] == [True, True, False]
     assert jobs.value("SELECT count(*) FROM audit") == 0
     duty.rest()
@@ -193,7 +194,7 @@ def test_no_sandbox_is_forgotten_while_its_folder_is_not_there(
 
 
 class Dying(Sandboxes):
-    """Its clock dies when the files are gone, and before their rows are."""
+    """Its daemon dies when the files are gone, and before their rows are."""
 
     def forget(self, days: int, limit: int, after: str, remove: Callable[[Sequence[str]], list[str]]) -> list[str]:
         def die(names: Sequence[str]) -> list[str]:
@@ -209,7 +210,7 @@ def test_a_folder_whose_last_sandbox_went_is_there(jobs: Database, database_url:
     cache = run_dir / "cache"
     cache.mkdir()
     (cache / "77").write_text("sources")
-    duty = retention.sandboxes(Dying(database_url, 30), 30, cache)
+    duty = retention.sandboxes(Dying(WorkerSession(database_url, 30)), 30, cache)
     with pytest.raises(KeyboardInterrupt):
         duty.run()
     duty.rest()
@@ -240,14 +241,14 @@ def test_counts_are_folded_and_add_up_to_the_same(jobs: Database, database_url: 
     )
     totals = "SELECT state, site, vo, sum(jobs) FROM job_count GROUP BY 1, 2, 3 HAVING sum(jobs) <> 0 ORDER BY 1, 2, 3"
     before = jobs.rows(totals)
-    duty = counts.duty(Counts(database_url, 30))
+    duty = counts.duty(Counts(WorkerSession(database_url, 30)))
     assert not duty.run(), "all at once, and nothing more to do"
     assert jobs.rows(totals) == before
     assert jobs.value("SELECT count(*) FROM job_count") == len(before)
     execute(database_url, "INSERT INTO job_count (state, site, vo, jobs) VALUES ('running', 's1', 'v', 1)")
     duty.run()
     assert jobs.value("SELECT count(*) FROM job_count") == len(before) + 1, "so few are no trouble to anybody"
-    small = Counts(database_url, 30)
+    small = Counts(WorkerSession(database_url, 30))
     execute(database_url, "INSERT INTO job_count (state, site, vo, jobs) SELECT 'a', 's', 'v', 1 FROM"
                           " generate_series(1, 100)")  # fmt: skip
     assert small.fold(50, 10)
@@ -262,11 +263,11 @@ def test_a_request_that_nobody_handled_is_given_up_and_written_down(jobs: Databa
         " ('00000000-0000-0000-0000-000000000001', 'kill', '{\"job_id\": 1}', now() - interval '6 days'),"
         " ('00000000-0000-0000-0000-000000000002', 'kill', '{}', now() - interval '4 days')",
     )
-    duty = requests.duty(KeptRequests(database_url, 30))
+    duty = requests.duty(KeptRequests(WorkerSession(database_url, 30)))
     assert not duty.run()
     assert [str(row[0])[-1] for row in jobs.rows("SELECT message_id FROM request")] == ["2"]
     ((actor, action, what, detail),) = jobs.rows("SELECT actor, action, object, detail FROM audit")
-    assert (actor, action, what[-1]) == ("clock", "request_expired", "1")
+    assert (actor, action, what[-1]) == ("daemon", "request_expired", "1")
     assert (detail["routing_key"], detail["body"]) == ("kill", '{"job_id": 1}'), "with all that it asked"
     duty.rest()
 
@@ -281,7 +282,7 @@ class OldSnapshots(Snapshots):
 
 def test_a_transaction_that_stays_open_is_an_alarm(database_url: str) -> None:
     condition = Condition()
-    duty = snapshots.duty(OldSnapshots(database_url, 30), condition)
+    duty = snapshots.duty(OldSnapshots(WorkerSession(database_url, 30)), condition)
     duty.run()
     assert condition.trouble is None
     with psycopg.connect(database_url, application_name="forgotten") as other:

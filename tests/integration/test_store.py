@@ -23,6 +23,7 @@ from periodic import deadlines
 from plugins.experiments.registry import IsolatedExperiments
 from sql.appointments import Appointments
 from sql.archive import Archive
+from sql.duty import WorkerSession
 from tests import factories
 from tests.driver import Database
 from tests.inprocess import LIMITS, InProcess, Serve, put, steps
@@ -180,12 +181,12 @@ def test_a_block_with_an_unknown_file_stays_open(
 
 
 def archive(database: Database, database_url: str) -> None:
-    """Make the final jobs old and let the clock tick."""
+    """Make the final jobs old and let the daemon tick."""
     for table in ("job", "job_deadline"):
         database.rows(f"UPDATE {table} SET deadline_at = now() - interval '1 s' RETURNING job_id")  # noqa: S608
     duties = (
-        deadlines.duty(Appointments(database_url, 30), LIMITS, 100, Condition()),
-        archiving.duty(Archive(database_url, 30)),
+        deadlines.duty(Appointments(WorkerSession(database_url, 30)), LIMITS, 100, Condition()),
+        archiving.duty(Archive(WorkerSession(database_url, 30))),
     )
     for duty in duties:
         while duty.run():

@@ -1,4 +1,4 @@
-"""What is stuck: the clock's walk over all jobs, and what is looked at elsewhere; all of it bounded."""
+"""What is stuck: the daemon's walk over all jobs, and what is looked at elsewhere; all of it bounded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def jobs(serve: Serve, database: Database) -> Database:
     """Jobs 1..9, and every service alive."""
     serve(Creator()).handle(factories.submit(*(factories.draft(n) for n in range(1, 10))))
     database.execute("DELETE FROM outbox")
-    for service in sorted({one for services in NEXT.values() for one in services} | {"relay", "clock"}):
+    for service in sorted({one for services in NEXT.values() for one in services} | {"relay", "daemon"}):
         database.execute(
             "INSERT INTO process (service, host, pid, started_at, seen_at) VALUES (%s, 'h', 1, now(), now())",
             (service,),

@@ -144,7 +144,7 @@ def test_what_becomes_activated_while_its_task_is_held_is_held_too(
 def test_what_is_activated_and_not_throttled_yet_is_let_go_with_its_task(
     jedi: JediDoor, setupper: InProcess, clock: Clock, database: Database, database_url: str
 ) -> None:
-    """Whether the clock has asked for its throttling by then, and whether the Watcher has done that."""
+    """Whether the daemon has asked for its throttling by then, and whether the Watcher has done that."""
     submit(setupper, 1, 2)
     jedi.ask("hold_task", taskid=TASK)
     set_up(setupper)

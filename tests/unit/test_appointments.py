@@ -1,4 +1,4 @@
-"""The rule of appointments: what the clock says of a job in each state, and when it looks again."""
+"""The rule of appointments: what the daemon says of a job in each state, and when it looks again."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def a_job(state: State, **fields: Any) -> Job:
 
 
 def met(job: Job, grace_until: datetime = EVER, ways: tuple[Way, ...] = (), at_once: bool = False) -> Appointed:
-    """What is done of a job that the clock meets."""
+    """What is done of a job that the daemon meets."""
     asked = frozenset({job.job_id} if at_once else set())
     return appoint(job, Due({job.job_id: job}, {way.block: way for way in ways}, NOW, grace_until, asked), LIMITS)
 

@@ -207,7 +207,7 @@ def test_deadline_that_is_none_any_more(job: Job, fields: dict[str, Any], why: s
 
 
 def test_holding_with_a_pending_report_is_not_the_jobs_fault() -> None:
-    """The clock says its event or verdict again instead."""
+    """The daemon says its event or verdict again instead."""
     job = factories.job(S.HOLDING, has_report=True, deadline_at=OVERDUE)
     assert isinstance(decide(passed(job), job), Ignore)
 

@@ -140,7 +140,7 @@ def test_changes_are_merged_and_seen_by_the_next_message(effects: Effects) -> No
 
 
 def test_a_heartbeat_counts_for_a_deadline_in_the_same_batch(effects: Effects) -> None:
-    """What the clock announced before the pilot spoke again comes behind its report."""
+    """What the daemon announced before the pilot spoke again comes behind its report."""
     now, limits = datetime.now(UTC), TableLimits({}, {})
     job = factories.job(State.RUNNING, deadline_at=now - timedelta(seconds=1))
     assert overdue_by(job, now, limits)

@@ -243,7 +243,7 @@ def test_an_output_is_registered_where_its_pilot_stored_it(
 
 
 def test_what_moves_from_another_storage_moves_in_a_block_that_says_so(plugin: GenericPlugin) -> None:
-    """The clock repeats requests by what their block says."""
+    """The daemon repeats requests by what their block says."""
     job = holding(destination=B, block="the.data.set")
     (transfer,) = going(plugin.add_outputs([(job, at(job, A))])[1]).transfers
     assert (transfer.block.parent, transfer.block.source, transfer.block.destination) == ("the.data.set", A, B)

@@ -78,12 +78,12 @@ class Known:
 
 
 def test_what_is_not_known_now_is_not_shown_as_it_was_and_whom_nobody_serves_counts_zero() -> None:
-    known = Known({SERVICES.name: {("clock",): 2.0}, "panda_outbox_messages": {(): 7.0}})
-    duty = figures.duty(known, ["clock", "relay"])
+    known = Known({SERVICES.name: {("daemon",): 2.0}, "panda_outbox_messages": {(): 7.0}})
+    duty = figures.duty(known, ["daemon", "relay"])
     outbox = next(one for one in SYSTEM if one.name == "panda_outbox_messages")
     assert isinstance(outbox, Gauge)
     assert duty.run() is False
-    assert SERVICES.values() == {("clock",): 2, ("relay",): 0}
+    assert SERVICES.values() == {("daemon",): 2, ("relay",): 0}
     assert outbox.values() == {(): 7}
     known.found = None
     with pytest.raises(TransientError):

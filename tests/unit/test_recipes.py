@@ -34,7 +34,7 @@ DUTIES = sorted(
 
 
 @pytest.mark.parametrize("name", DUTIES)
-def test_every_duty_is_done_by_the_clock(name: str) -> None:
+def test_every_duty_is_done_by_the_daemon(name: str) -> None:
     assert f"{name}.duty(" in COMPOSED
 
 

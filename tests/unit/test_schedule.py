@@ -39,7 +39,7 @@ class Counted:
         self.slices = 0
         self.rests = 0
         self._answer = answer
-        self.duty = Duty(name, period_s, self._run, self._rest)
+        self.duty = Duty(name, period_s, "Counts.", self._run, alone=False, rest=self._rest)
 
     def _run(self) -> bool:
         self.slices += 1
@@ -95,7 +95,7 @@ class UnspeakableError(Exception):
 
 @pytest.mark.parametrize("error", [UnspeakableError(), SystemExit(3)])
 def test_a_loop_that_ends_ends_the_process(error: BaseException) -> None:
-    """Whoever supervises it starts it anew; a clock without one of its duties would be noticed much later."""
+    """Whoever supervises it starts it anew; a daemon without one of its duties would be noticed much later."""
 
     def run(_slice: int) -> bool:
         raise error
