@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from command import sites
 from command.settings import Settings
 from panda_fsm.handler import Service
 from panda_fsm.progress import Progress
+from panda_fsm.sites import Known
 from panda_fsm.trouble import Condition
 
 
@@ -26,62 +26,62 @@ class Work(Protocol):
 class Served:
     """A queue and the service behind it. `held`: so many of its messages in memory at once; None: the setting."""
 
-    service: Callable[[Settings, Condition], Service[Any]]
+    service: Callable[[Settings, Condition, Known], Service[Any]]
     held: int | None = None
 
 
 # The parts are imported where they are put together: a process loads what it needs, and --help nothing of it.
 
 
-def _setupper(config: Settings, condition: Condition) -> Service[Any]:
+def _setupper(config: Settings, condition: Condition, known: Known) -> Service[Any]:
     from consumers.setupper import Setupper
 
-    return Setupper(_experiments(config, condition, config.plugin_timeout_s))
+    return Setupper(_experiments(known, condition, config.plugin_timeout_s))
 
 
-def _activator(_config: Settings, _condition: Condition) -> Service[Any]:
+def _activator(_config: Settings, _condition: Condition, _known: Known) -> Service[Any]:
     from consumers.activator import Activator
 
     return Activator()
 
 
-def _watcher(config: Settings, _condition: Condition) -> Service[Any]:
+def _watcher(config: Settings, _condition: Condition, _known: Known) -> Service[Any]:
     from consumers.watcher import Watcher
 
     return Watcher(config.limits())
 
 
-def _adder(config: Settings, condition: Condition) -> Service[Any]:
+def _adder(config: Settings, condition: Condition, known: Known) -> Service[Any]:
     from consumers.adder import Adder
 
-    return Adder(_experiments(config, condition, config.plugin_timeout_s))
+    return Adder(_experiments(known, condition, config.plugin_timeout_s))
 
 
-def _closer(_config: Settings, _condition: Condition) -> Service[Any]:
+def _closer(_config: Settings, _condition: Condition, _known: Known) -> Service[Any]:
     from consumers.closer import Closer
 
     return Closer()
 
 
-def _finisher(_config: Settings, _condition: Condition) -> Service[Any]:
+def _finisher(_config: Settings, _condition: Condition, _known: Known) -> Service[Any]:
     from consumers.finisher import Finisher
 
     return Finisher()
 
 
-def _ddm(config: Settings, condition: Condition) -> Service[Any]:
+def _ddm(config: Settings, condition: Condition, known: Known) -> Service[Any]:
     from plugins.ddm.local import LocalDdm
 
-    return LocalDdm(sites.load(config.sites_file), condition)
+    return LocalDdm(known, condition)
 
 
-def _ddm_blocks(config: Settings, _condition: Condition) -> Service[Any]:
+def _ddm_blocks(config: Settings, _condition: Condition, known: Known) -> Service[Any]:
     from plugins.ddm.blocks import LocalBlocks
 
-    return LocalBlocks(sites.load(config.sites_file))
+    return LocalBlocks(known)
 
 
-def _jedi_requests(config: Settings, _condition: Condition) -> Service[Any]:
+def _jedi_requests(config: Settings, _condition: Condition, known: Known) -> Service[Any]:
     from jedi.handlers import handlers
     from jedi.replaying import Replayer
     from jedi.service import RequestService
@@ -90,24 +90,23 @@ def _jedi_requests(config: Settings, _condition: Condition) -> Service[Any]:
     from sql.jedi_statuses import Replays
 
     # Asked for their rules only, as the gateway does.
-    experiments = _experiments(config, Condition(), min(5.0, config.plugin_timeout_s))
+    experiments = _experiments(known, Condition(), min(5.0, config.plugin_timeout_s))
     store = JediRequests(config.database_url, config.statement_timeout_s)
     pages = Replays(config.database_url, config.statement_timeout_s)
-    rules = Rules(sites.load(config.sites_file).queues, experiments.refusal)
+    rules = Rules(known, experiments.refusal)
     return RequestService(store, pages, handlers(store, rules, Replayer(pages, config.jedi_vos)))
 
 
-def _dead_letters(_config: Settings, _condition: Condition) -> Service[Any]:
+def _dead_letters(_config: Settings, _condition: Condition, _known: Known) -> Service[Any]:
     from engine.dead_letters import DeadLetters
 
     return DeadLetters()
 
 
-def _experiments(config: Settings, condition: Condition, limit_s: float) -> Any:
+def _experiments(known: Known, condition: Condition, limit_s: float) -> Any:
     from plugins.ddm.catalogue import LocalCatalogue
     from plugins.experiments.registry import IsolatedExperiments
 
-    known = sites.load(config.sites_file)
     return IsolatedExperiments(known, LocalCatalogue(known), condition, limit_s)
 
 
@@ -136,15 +135,15 @@ NAMES = (GATEWAY, "relay", "daemon", "jedi.status", *QUEUES)
 
 
 @contextmanager
-def work(name: str, config: Settings, condition: Condition, progress: Progress) -> Iterator[Work]:
+def work(name: str, config: Settings, condition: Condition, progress: Progress, known: Known) -> Iterator[Work]:
     """The work of the service `name`; its connections are given back afterwards."""
     made = {GATEWAY: _gateway, "relay": _relay, "daemon": _daemon, "jedi.status": _jedi_status}.get(name)
-    with made(config, condition) if made is not None else _consumer(name, config, condition, progress) as found:
-        yield found
+    with _consumer(name, config, condition, progress, known) if made is None else made(config, condition, known) as one:
+        yield one
 
 
 @contextmanager
-def _consumer(queue: str, config: Settings, condition: Condition, progress: Progress) -> Iterator[Work]:
+def _consumer(queue: str, config: Settings, condition: Condition, progress: Progress, known: Known) -> Iterator[Work]:
     """One queue: consumer thread, worker, store, publisher."""
     from broker.consume import BatchConsumer
     from broker.publish import BrokerPublisher
@@ -152,7 +151,7 @@ def _consumer(queue: str, config: Settings, condition: Condition, progress: Prog
     from sql.store import PostgresStore
 
     served = QUEUES[queue]
-    service = served.service(config, condition)
+    service = served.service(config, condition, known)
     store = PostgresStore(
         config.database_url, queue, config.statement_timeout_s, config.limits(), config.archive_after_s
     )
@@ -176,7 +175,7 @@ def _consumer(queue: str, config: Settings, condition: Condition, progress: Prog
 
 
 @contextmanager
-def _relay(config: Settings, condition: Condition) -> Iterator[Work]:
+def _relay(config: Settings, condition: Condition, _known: Known) -> Iterator[Work]:
     from broker.publish import BrokerPublisher
     from engine.outbox import Relay
     from sql.outbox import OutboxStore
@@ -192,7 +191,7 @@ def _relay(config: Settings, condition: Condition) -> Iterator[Work]:
 
 
 @contextmanager
-def _jedi_status(config: Settings, condition: Condition) -> Iterator[Work]:
+def _jedi_status(config: Settings, condition: Condition, _known: Known) -> Iterator[Work]:
     from broker.publish import BrokerPublisher
     from broker.status_queues import StatusQueues
     from jedi.reporter import Reporter
@@ -210,7 +209,7 @@ def _jedi_status(config: Settings, condition: Condition) -> Iterator[Work]:
 
 
 @contextmanager
-def _daemon(config: Settings, condition: Condition) -> Iterator[Work]:
+def _daemon(config: Settings, condition: Condition, _known: Known) -> Iterator[Work]:
     from command.duties import daily_work, forgetting, showing
     from periodic.schedule import Schedule
 
@@ -218,7 +217,7 @@ def _daemon(config: Settings, condition: Condition) -> Iterator[Work]:
 
 
 @contextmanager
-def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
+def _gateway(config: Settings, _condition: Condition, known: Known) -> Iterator[Work]:
     from broker.async_publisher import AsyncPublisher
     from command import metrics
     from command.shown_settings import shown
@@ -229,7 +228,7 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
     from sql.migrate import latest
 
     # Asked for their rules only: whose plugin does not load is in trouble where it works, and holds up nobody here.
-    experiments = _experiments(config, Condition(), min(5.0, config.plugin_timeout_s))
+    experiments = _experiments(known, Condition(), min(5.0, config.plugin_timeout_s))
     chosen = GatewayConfig(
         config.gateway_host, config.gateway_port, config.cache_dir, config.identity_provider, latest(),
         priority_limits=PriorityLimits(config.priority_limit, config.priority_limits),
@@ -244,4 +243,4 @@ def _gateway(config: Settings, _condition: Condition) -> Iterator[Work]:
         config.database_url, config.database_pool, config.statement_timeout_s, config.limits(), config.thresholds()
     )
     publisher = AsyncPublisher(config.broker_url, config.confirm_timeout_s, config.further())
-    yield server(chosen, store, publisher, sites.load(config.sites_file))
+    yield server(chosen, store, publisher, known)

@@ -14,6 +14,7 @@ from command import sites, terminal
 from command.settings import Settings, settings
 from command.terminal import AsJson
 from panda_fsm.errors import PandaError, SettingsError, TransientError
+from panda_fsm.sites import Sites
 from panda_fsm.views import words
 
 _SKEW_S = 2.0
@@ -74,12 +75,11 @@ def _sites(config: Settings) -> Iterator[str]:
     if config.sites_file is None:
         yield "PANDA_FSM_SITES_FILE is not set: no job is taken, for there are no queues"
         return
-    known = sites.load(config.sites_file)
-    if not known.queues:
+    read = sites.read(config.sites_file)
+    yield from sites.complaints(read)
+    known = Sites.of(read.facts)
+    if not known.queues and not read.rejected:
         yield f"{config.sites_file} names no queues: no job is taken"
-    for name, queue in known.queues.items():
-        if queue.storage not in known.storages:
-            yield f"queue {name} has the storage {queue.storage}, which {config.sites_file} does not name"
     for name, storage in known.storages.items():
         if storage.path is not None and not Path(storage.path).is_dir():
             yield f"storage {name}: {storage.path} is no directory here; is it mounted?"

@@ -12,10 +12,11 @@ from typing import NoReturn
 
 import structlog
 
-from command import compose, frozen, parent
+from command import compose, frozen, parent, sites
 from command.presence import Shown
 from command.settings import Settings
 from panda_fsm.errors import PandaError
+from panda_fsm.sites import Known
 from panda_fsm.trouble import Condition
 from sql.presence import Presence
 from sql.required import Required
@@ -63,13 +64,14 @@ def serve(name: str, config: Settings) -> int:
     shown = Shown(
         Presence(config.database_url, name, queue, version("panda-fsm"), metrics=_metrics(name, config)), queue
     )
+    known = Known(sites.load(config.sites_file))
     shown.start()
     try:
         # A gateway listens from the start: whoever looks whether it is ready gets an answer.
         if name == compose.GATEWAY or _is_ready(config.database_url, shown.condition, ending):
             if queue:
                 shown.wait_until_heard()
-            with compose.work(name, config, shown.condition, shown.progress) as work:
+            with compose.work(name, config, shown.condition, shown.progress, known) as work:
                 _collect_seldom()
                 log.info("serving", name=name)
                 ending.run(work)

@@ -12,10 +12,10 @@ from gateway.http.door import Door
 from gateway.http.openapi import document
 from gateway.ports import Publisher, Store
 from gateway.table import ROUTES
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 
 
-def create_app(config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites) -> Door:
+def create_app(config: GatewayConfig, store: Store, publisher: Publisher, sites: SitesNow) -> Door:
     """The whole gateway. Raises SettingsError when identities cannot be trusted here."""
     gateway = Gateway(config, store, publisher, sites)
 

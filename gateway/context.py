@@ -20,13 +20,13 @@ from gateway.work.readiness import Readiness
 from gateway.work.reports import Reports
 from gateway.work.requests import Requests
 from gateway.work.sandboxes import Directory, Sandboxes
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 
 
 class Gateway:
     """The parts of one gateway process. Raises SettingsError when identities cannot be trusted here."""
 
-    def __init__(self, config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites) -> None:
+    def __init__(self, config: GatewayConfig, store: Store, publisher: Publisher, sites: SitesNow) -> None:
         self.config = config
         self.store = store
         self.publisher = publisher

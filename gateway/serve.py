@@ -16,7 +16,7 @@ from gateway.http.door import Door
 from gateway.http.protocol import BoundedProtocol, Limits, look_at_all
 from gateway.ports import Publisher, Store
 from gateway.work.load import Load
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 
 _BACKLOG = 2048
 _FINISH_WITHIN_S = 25
@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
 
 
 def server(
-    config: GatewayConfig, store: Store, publisher: Publisher, sites: Sites, limits: Limits | None = None
+    config: GatewayConfig, store: Store, publisher: Publisher, sites: SitesNow, limits: Limits | None = None
 ) -> Server:
     """What serves from its `run` to its `end`. Raises SettingsError."""
     door = create_app(config, store, publisher, sites)

@@ -1,6 +1,6 @@
 """What JEDI sends of a job becomes a draft: by the rules of all jobs, and a few of its own."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from jedi.requests import SubmitJobs
 from panda_fsm.jobs.drafts import JobDraft
 from panda_fsm.jobs.names import NameCheck
 from panda_fsm.jobs.states import USER_LABELS
+from panda_fsm.sites import SitesNow
 from panda_fsm.specs.files import fill
 from panda_fsm.specs.jobs import JEDI, PLACES, PRIORITIES, Given, attributes, job_draft, places_of
 from panda_fsm.specs.names import SNAKE_OF
@@ -28,7 +29,7 @@ _UNTYPED = "Undefined"
 class Rules:
     """What is asked of every job: a queue that there is, and outputs that their catalogue can register."""
 
-    queues: Collection[str]
+    sites: SitesNow
     check: NameCheck
 
 
@@ -96,7 +97,7 @@ def _require(job: JobDraft, request: SubmitJobs, rules: Rules) -> None:
         raise ValueError("jediTaskID: is missing")
     if request.taskid not in (None, job.task_id):
         raise ValueError(f"jediTaskID: is {job.task_id} in a request of task {request.taskid}")
-    if job.site not in rules.queues:
+    if job.site not in rules.sites.queues:
         raise ValueError(f"computingSite: unknown queue {job.site!r:.80}")
     places = places_of(job.job_id, job.jobset_id, job.task_id)
     refuse_names(job, rules.check, lambda lfn: fill(lfn, places))

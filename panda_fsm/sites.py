@@ -1,40 +1,129 @@
-"""Queues and storages: which queue is at which site, and which storage it reads and writes."""
+"""Queues, sites, storages and the network as they are known now: one snapshot, and who holds the newest."""
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from panda_fsm.information.models import Fact, Kind, Link, Network, Queue, Site, Status, Storage
 
-class Storage(BaseModel):
-    """A storage element. A local one has a path; another DDM may know it by name only.
+__all__ = ["Known", "Queue", "Site", "Sites", "SitesNow", "Status", "Storage"]
+_NO_LINKS: Mapping[str, Link] = MappingProxyType({})
 
-    A path below the mount point vanishes with the mount, so an unmounted storage is known as unreachable. With `verify`
-    outputs that their pilot stored here are compared with what it reported before they are registered.
+
+class SitesNow(Protocol):
+    """What is known at this moment. It may be something else the next time: who needs it asks each time.
+
+    `transformations` is the folder of scripts that pilots fetch, `block_register` the one where the local DDM keeps
+    what it knows of data blocks: one that is not there is not mounted.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    site: str
-    path: str | None = None
-    verify: bool = False
-
-
-class Queue(BaseModel):
-    """A PanDA queue. `queuedata` is what its pilots read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    site: str
-    storage: str
-    status: str = "online"
-    queuedata: dict[str, Any] = Field(default_factory=dict)
+    @property
+    def queues(self) -> Mapping[str, Queue]: ...
+    @property
+    def sites(self) -> Mapping[str, Site]: ...
+    @property
+    def storages(self) -> Mapping[str, Storage]: ...
+    @property
+    def network(self) -> Mapping[str, Network]: ...
+    @property
+    def transformations(self) -> str | None: ...
+    @property
+    def block_register(self) -> str | None: ...
+    def status_at(self, name: str, now: datetime) -> Status | None:
+        """What counts for a queue then; None: there is no such queue."""
 
 
 class Sites(BaseModel):
-    """The whole configuration of queues and storages. `transformations` is the folder of scripts that pilots fetch,
-    `block_register` the one where the local DDM keeps what it knows of data blocks: one that is not
-    there is not mounted."""
+    """One snapshot: it never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     queues: dict[str, Queue] = Field(default_factory=dict)
+    sites: dict[str, Site] = Field(default_factory=dict)
     storages: dict[str, Storage] = Field(default_factory=dict)
+    network: dict[str, Network] = Field(default_factory=dict)
     transformations: str | None = None
     block_register: str | None = None
+
+    @classmethod
+    def of(cls, facts: Mapping[tuple[Kind, str], Fact]) -> Self:
+        """A snapshot of what was read one by one, and looked at then."""
+        found: dict[Kind, dict[str, Any]] = {kind: {} for kind in Kind}
+        for (kind, name), fact in facts.items():
+            found[kind][name] = fact
+        folders = {name: folder.path for name, folder in found[Kind.FOLDER].items()}
+        return cls.model_construct(
+            queues=found[Kind.QUEUE], sites=found[Kind.SITE], storages=found[Kind.STORAGE],
+            network=found[Kind.NETWORK], transformations=folders.get("transformations"),
+            block_register=folders.get("block_register"),
+        )  # fmt: skip
+
+    def status_at(self, name: str, now: datetime) -> Status | None:
+        """What counts for a queue now, a downtime of its site too; None: there is no such queue."""
+        queue = self.queues.get(name)
+        if queue is None:
+            return None
+        status, site = queue.status_at(now), self.sites.get(queue.site)
+        is_set = queue.override is not None and queue.override.holds_at(now)
+        if site is None or is_set or not any(downtime.holds_at(now) for downtime in site.downtimes):
+            return status
+        return Status.OFFLINE
+
+    def links(self, source: str) -> Mapping[str, Link]:
+        """The links from a site, by destination."""
+        found = self.network.get(source)
+        return found.links if found is not None else _NO_LINKS
+
+
+class Known:
+    """The newest snapshot that this process has: a thread swaps it, everybody else reads.
+
+    `version` is that of the database; 0 is what the sites file says, as long as nothing was imported. `is_known` says
+    whether anybody could be asked yet: until then there are no queues, which means nothing.
+    """
+
+    def __init__(self, now: Sites | None = None, version: int = 0) -> None:
+        self._held = now or Sites(), version
+        self.is_known = now is not None
+
+    def swap(self, now: Sites, version: int) -> None:
+        """From now on this is what is known. Who reads meanwhile reads the one or the other."""
+        self._held = now, version
+        self.is_known = True
+
+    @property
+    def now(self) -> Sites:
+        return self._held[0]
+
+    @property
+    def version(self) -> int:
+        return self._held[1]
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        return self.now.queues
+
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        return self.now.sites
+
+    @property
+    def storages(self) -> Mapping[str, Storage]:
+        return self.now.storages
+
+    @property
+    def network(self) -> Mapping[str, Network]:
+        return self.now.network
+
+    @property
+    def transformations(self) -> str | None:
+        return self.now.transformations
+
+    @property
+    def block_register(self) -> str | None:
+        return self.now.block_register
+
+    def status_at(self, name: str, now: datetime) -> Status | None:
+        return self.now.status_at(name, now)

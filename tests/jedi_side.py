@@ -12,6 +12,7 @@ from jedi.replaying import Replayer
 from jedi.service import RequestService
 from jedi.specs import Rules
 from panda_fsm.handler import Delivery
+from panda_fsm.sites import Queue, Sites
 from plugins.experiments.generic import GenericPlugin
 from sql.jedi_requests import JediRequests
 from sql.jedi_statuses import Replays
@@ -89,7 +90,10 @@ class Door:
 
     def __init__(self, database_url: str, outlet: Outlet | None = None, vo: str = VO) -> None:
         store = JediRequests(database_url, 30)
-        rules = Rules({factories.QUEUE}, lambda _vo, lfn: GenericPlugin.names.refusal(lfn))
+        rules = Rules(
+            Sites(queues={factories.QUEUE: Queue(site="S", storage="D")}),
+            lambda _vo, lfn: GenericPlugin.names.refusal(lfn),
+        )
         pages = Replays(database_url, 30)
         self.service = RequestService(store, pages, handlers(store, rules, Replayer(pages, [vo])))
         self.inside = InProcess(database_url, self.service, outlet)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from gateway.config import GatewayConfig
 from gateway.dashboard.ports import DashboardStore, Publisher
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 from panda_fsm.views.system import Broker
 
 Seen = TypeVar("Seen")
@@ -25,7 +25,9 @@ class _Look:
 class Board:
     """The parts that pages need, and the views of the last second."""
 
-    def __init__(self, store: DashboardStore, publisher: Publisher | None, config: GatewayConfig, sites: Sites) -> None:
+    def __init__(
+        self, store: DashboardStore, publisher: Publisher | None, config: GatewayConfig, sites: SitesNow
+    ) -> None:
         """`publisher`: None where nothing is published from, as in a terminal."""
         self.store = store
         self.publisher = publisher

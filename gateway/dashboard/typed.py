@@ -14,7 +14,7 @@ from gateway.dashboard.board import Board
 from gateway.dashboard.page import Page
 from gateway.dashboard.ports import DashboardStore
 from gateway.http.route import Call
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 
 _WHO = Identity("command line", "operator", "operator")
 """Whoever reaches the database may see everything."""
@@ -26,7 +26,7 @@ def filters(page: Page, asked: Mapping[str, object]) -> Any:
 
 
 def look(
-    page: Page, store: DashboardStore, sites: Sites, services: tuple[str, ...], wanted: Any, name: str
+    page: Page, store: DashboardStore, sites: SitesNow, services: tuple[str, ...], wanted: Any, name: str
 ) -> Awaitable[Any]:
     """What the page shows; `name` is the last part of its path, where it has one. Raises NotFoundError.
 

@@ -15,7 +15,7 @@ from panda_fsm.errors import TransientError
 from panda_fsm.handler import Item, Service
 from panda_fsm.messages import SettleBlock
 from panda_fsm.outcomes import Ignore, MoveBlock, NewBlock, Outcome, Reject
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 from plugins.ddm.storage import is_reachable
 
 log = structlog.get_logger()
@@ -34,8 +34,12 @@ class BlockRegister:
     trouble of the whole register. OSError is the trouble of one block.
     """
 
-    def __init__(self, sites: Sites) -> None:
-        self._root = Path(sites.block_register) if sites.block_register else None
+    def __init__(self, sites: SitesNow) -> None:
+        self._sites = sites
+
+    @property
+    def _root(self) -> Path | None:
+        return Path(self._sites.block_register) if self._sites.block_register else None
 
     def register(self, blocks: Mapping[NewBlock, Sequence[Member]]) -> None:
         """Know blocks and files of theirs."""
@@ -113,7 +117,7 @@ class LocalBlocks(Service[str]):
     needs_jobs = False
     gathers_s = 0.5
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, sites: SitesNow) -> None:
         register = BlockRegister(sites)
         self._ways: Mapping[str, tuple[Callable[[str], None], BlockTrigger]] = {
             "closed": (register.close, BlockTrigger.REGISTERED),

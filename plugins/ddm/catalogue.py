@@ -10,9 +10,9 @@ from pathlib import Path
 from panda_fsm.codes import DdmCode
 from panda_fsm.outcomes import NewBlock
 from panda_fsm.plans import Later, Refuse, Replicas, StoredFile
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 from plugins.ddm.blocks import BlockRegister
-from plugins.ddm.storage import NO_SUCH_NAME, is_reachable, matches, replica_path, replica_place, roots
+from plugins.ddm.storage import NO_SUCH_NAME, Roots, is_reachable, matches, replica_path, replica_place
 
 COMPARE_S = 5.0
 """So long files are read at a time to compare their checksums; what is left has its turn later."""
@@ -23,25 +23,26 @@ LARGEST_COMPARED = 2**30
 class LocalCatalogue:
     """Knows of the storages that have a path on this machine; of others it says nothing."""
 
-    def __init__(self, sites: Sites) -> None:
-        self._roots = sorted(roots(sites.storages).items())
+    def __init__(self, sites: SitesNow) -> None:
+        self._roots = Roots(sites)
         self._blocks = BlockRegister(sites)
-        self._verified = {name: root for name, root in self._roots if sites.storages[name].verify}
 
     def replicas(self, files: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Replicas]:
         """For each (scope, LFN): the storages that hold it, and those that could not be looked at."""
-        reachable = [(name, root) for name, root in self._roots if is_reachable(root)]
-        away = [name for name, root in self._roots if (name, root) not in reachable]
+        roots = self._roots.now()
+        reachable = [(name, root) for name, root in roots.items() if is_reachable(root)]
+        away = [name for name, root in roots.items() if (name, root) not in reachable]
         return {file: _replicas(file, reachable, away) for file in files}
 
     def register(self, files: Sequence[StoredFile]) -> dict[StoredFile, Later | Refuse]:
         """A storage is its own register; where that is wanted it is looked whether it has what its pilot says."""
         until = time.monotonic() + COMPARE_S
         troubles: dict[StoredFile, Later | Refuse] = {}
-        for number, file in enumerate(one for one in files if one.storage in self._verified):
+        verified = self._roots.verified()
+        for number, file in enumerate(one for one in files if one.storage in verified):
             # The first has its turn however slow its storage is, so all have it in the end.
             has_turn = number == 0 or time.monotonic() < until
-            trouble = _trouble(file, self._verified[file.storage], has_turn)
+            trouble = _trouble(file, verified[file.storage], has_turn)
             if trouble is not None:
                 troubles[file] = trouble
         members: dict[str, list[tuple[str, str]]] = defaultdict(list)

@@ -14,9 +14,9 @@ import structlog
 from panda_fsm.handler import Item, Service
 from panda_fsm.messages import FilesArrived, FilesFailed, FileToMove, TransferRequested, cut, new_message_id
 from panda_fsm.outcomes import Emit, Outcome, Reject, Wait
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 from panda_fsm.trouble import Condition
-from plugins.ddm.storage import NO_SUCH_NAME, copy, is_reachable, matches, replica_path, roots
+from plugins.ddm.storage import NO_SUCH_NAME, Roots, copy, is_reachable, matches, replica_path
 
 log = structlog.get_logger()
 
@@ -72,10 +72,10 @@ class LocalDdm(Service[Moved]):
     batch_limit = 20
 
     def __init__(
-        self, sites: Sites, condition: Condition | None = None, clock: Callable[[], float] = time.monotonic
+        self, sites: SitesNow, condition: Condition | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`condition` is told of storages that cannot be reached."""
-        self._roots = roots(sites.storages)
+        self._roots = Roots(sites)
         self._condition = condition or Condition()
         self._clock = clock
         self._away: set[str] = set()
@@ -108,10 +108,10 @@ class LocalDdm(Service[Moved]):
 
     def _look_at(self, names: set[str]) -> None:
         """Say which storages are away, and which are back."""
-        known = (names | self._away) & self._roots.keys()
-        away = {name for name in known if not is_reachable(self._roots[name])}
+        roots = self._roots.now()
+        away = {name for name in (names | self._away) & roots.keys() if not is_reachable(roots[name])}
         for name in sorted(away - self._away):
-            log.warning("storage_unreachable", storage=name, path=str(self._roots[name]))
+            log.warning("storage_unreachable", storage=name, path=str(roots[name]))
         for name in sorted(self._away - away):
             log.info("storage_back", storage=name)
         self._away = away
@@ -121,7 +121,8 @@ class LocalDdm(Service[Moved]):
         """Copy one file and check the copy; None, or what went wrong."""
         if self._clock() > until:
             return Problem.TURN, "it was not its turn"
-        source, destination = self._roots.get(errand.source), self._roots.get(errand.destination)
+        roots = self._roots.now()
+        source, destination = roots.get(errand.source), roots.get(errand.destination)
         if source is None or destination is None:
             return Problem.NEVER, "unknown storage"
         try:

@@ -9,16 +9,31 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from panda_fsm.sites import Storage
+from panda_fsm.sites import SitesNow, Storage
 
 NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 """What a file system answers of a name that it can never hold; all other errors are a storage's trouble."""
 _CHUNK = 1 << 20
 
 
-def roots(storages: Mapping[str, Storage]) -> dict[str, Path]:
-    """The storages that have a path, by name."""
-    return {name: Path(storage.path) for name, storage in storages.items() if storage.path}
+class Roots:
+    """The storages that have a path, by name, as they are known now: worked out once a snapshot."""
+
+    def __init__(self, sites: SitesNow) -> None:
+        self._sites = sites
+        self._found: tuple[Mapping[str, Storage], dict[str, Path]] = ({}, {})
+
+    def now(self) -> dict[str, Path]:
+        storages, (of, found) = self._sites.storages, self._found
+        if storages is not of:
+            found = {name: Path(storage.path) for name, storage in sorted(storages.items()) if storage.path}
+            self._found = storages, found
+        return found
+
+    def verified(self) -> dict[str, Path]:
+        """Those on which it is looked whether they have what pilots say."""
+        storages = self._sites.storages
+        return {name: root for name, root in self.now().items() if name in storages and storages[name].verify}
 
 
 def is_reachable(root: Path) -> bool:

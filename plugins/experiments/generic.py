@@ -21,7 +21,7 @@ from panda_fsm.jobs.states import PRODUCTION_LABELS, USABLE_INPUT, FileStatus, F
 from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, Replicas, Transfer, Unknown
 from panda_fsm.ports import Catalogue
-from panda_fsm.sites import Queue, Sites
+from panda_fsm.sites import Queue, SitesNow
 from plugins.experiments.bunches import (
     GENERATIONS,
     ClosedBlocks,
@@ -72,7 +72,7 @@ class GenericPlugin:
         begins=LETTERS_AND_DIGITS,
     )  # fmt: skip
 
-    def __init__(self, sites: Sites, catalogue: Catalogue) -> None:
+    def __init__(self, sites: SitesNow, catalogue: Catalogue) -> None:
         self._sites = sites
         self._catalogue = catalogue
         self._closed = ClosedBlocks()

@@ -12,7 +12,7 @@ from panda_fsm.jobs.states import USER_LABELS, FileStatus
 from panda_fsm.outcomes import FileChange, NewBlock
 from panda_fsm.plans import Go, Later, Plan, Refuse, StoredFile, Transfer
 from panda_fsm.ports import Catalogue
-from panda_fsm.sites import Queue, Sites
+from panda_fsm.sites import Queue, SitesNow
 from plugins.experiments.bunches import ClosedBlocks
 
 SubNames = Callable[[Job, File, str], Iterator[str]]
@@ -56,7 +56,7 @@ class _Output:
 class Outputs:
     """Registers outputs where they are, and sends home what has a home elsewhere; `sub_names` are the experiment's."""
 
-    def __init__(self, sites: Sites, catalogue: Catalogue, closed: ClosedBlocks, sub_names: SubNames) -> None:
+    def __init__(self, sites: SitesNow, catalogue: Catalogue, closed: ClosedBlocks, sub_names: SubNames) -> None:
         self._sites = sites
         self._catalogue = catalogue
         self._closed = closed

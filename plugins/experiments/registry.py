@@ -11,7 +11,7 @@ from panda_fsm.jobs.job import LOCAL, Job
 from panda_fsm.jobs.report import OutputFile
 from panda_fsm.plans import Later, Plan
 from panda_fsm.ports import Catalogue, ExperimentPlugin
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 from panda_fsm.trouble import Condition
 from plugins.experiments.isolation import Isolated, Question
 from plugins.experiments.trial import try_out
@@ -39,7 +39,7 @@ class IsolatedExperiments:
 
     def __init__(
         self,
-        sites: Sites,
+        sites: SitesNow,
         catalogue: Catalogue,
         condition: Condition,
         limit_s: float = LIMIT_S,

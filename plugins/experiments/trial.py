@@ -9,14 +9,14 @@ import sys
 from importlib.metadata import EntryPoint
 
 from panda_fsm.ports import Catalogue
-from panda_fsm.sites import Sites
+from panda_fsm.sites import SitesNow
 
 LIMIT_S = 30.0
 _SURVIVED = 93
 """No exit code that means anything else."""
 
 
-def try_out(entry: EntryPoint, sites: Sites, catalogue: Catalogue, limit_s: float = LIMIT_S) -> None:
+def try_out(entry: EntryPoint, sites: SitesNow, catalogue: Catalogue, limit_s: float = LIMIT_S) -> None:
     """Load a plugin where it harms nobody. Raises ImportError where it does not survive that, in time."""
     try:
         made_with = pickle.dumps((sites, catalogue))

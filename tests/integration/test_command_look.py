@@ -74,7 +74,7 @@ def test_the_doctor_says_what_is_wrong_and_what_it_cannot_see(run: Run, database
     code, found = doctor(run, PANDA_FSM_SITES_FILE=str(sites), PANDA_FSM_CACHE_DIR="/dev/full/cache")
     said = {what: " ".join(sentence for _, sentence in all_of_it) for what, all_of_it in found.items()}
     assert code == 1
-    assert "queue Q has the storage GONE" in said["sites file"]
+    assert "queue Q: its storage 'GONE' is not known" in said["sites file"]
     assert "/not/there is no directory here" in said["sites file"]
     assert "/dev/full is no directory" in said["cache directory"]
     assert "nobody serves" in said["services"]

@@ -25,6 +25,7 @@ from panda_fsm.answers import REPLY_QUEUES, KnownJob, Noted, RequestKey
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.jobs.states import State
 from panda_fsm.repeats import KEY_DAYS
+from panda_fsm.sites import Queue, Sites
 from panda_fsm.specs.names import FILE_ATTRIBUTES, JOB_ATTRIBUTES
 from panda_fsm.status_queues import queue_of_task, replies_queue, status_queue
 from panda_fsm.statuses import JOB_STATUS, JobNow, Page, Untold
@@ -172,7 +173,9 @@ def test_a_reply_is_one(example: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_it_is_what_the_code_answers(msg_id: str, existing: tuple[int, ...]) -> None:
     (asked,) = (one for one in ASKED if one["msg_id"] == msg_id)
-    rules = Rules({"LAB_B"}, lambda _vo, lfn: GenericPlugin.names.refusal(lfn))
+    rules = Rules(
+        Sites(queues={"LAB_B": Queue(site="S", storage="D")}), lambda _vo, lfn: GenericPlugin.names.refusal(lfn)
+    )
     request = requests.REQUEST.validate_python(asked)
     reply, _ = handlers(Memory(*existing), rules, Replayer(Pages(), []))[type(request)]("jedi", request)
     reply.in_reply_to = msg_id

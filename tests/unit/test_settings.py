@@ -87,7 +87,10 @@ def test_limits_are_those_of_the_table_but_for_what_is_set(monkeypatch: pytest.M
 
 def test_a_sites_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     file = tmp_path / "sites.json"
-    for content, what in (("{", "Expecting"), ('{"queues": {"Q": {"storage": "S"}}}', "queues.Q.site: Field required")):
+    for content, what in (
+        ("{", "it is no whole JSON"),
+        ('{"queues": {"Q": {"storage": "S"}}}', "queue Q: site: Field required"),
+    ):
         file.write_text(content)
         with pytest.raises(SettingsError, match=rf"PANDA_FSM_SITES_FILE=.*sites\.json: {what}"):
             sites.load(file)
