@@ -80,7 +80,7 @@ schema: up ## rewrite sql/schema.sql after a migration was added
 LOCKED := --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --quiet
 
 lock: setup ## regenerate requirements.lock and tests/clients/*.lock (versions and hashes, no index addresses)
-	@$(BIN)/uv pip compile pyproject.toml --group lab --group dev $(LOCKED) -o requirements.lock $(ARGS)
+	@$(BIN)/uv pip compile pyproject.toml --extra otel --group lab --group dev $(LOCKED) -o requirements.lock $(ARGS)
 	@for lock in tests/clients/*.lock; do \
 	  basename $$lock .lock | sed 's/-\([0-9.]*\)$$/==\1/' | $(BIN)/uv pip compile - $(LOCKED) -o $$lock $(ARGS) || exit; \
 	done

@@ -8,6 +8,7 @@ from pika.spec import Basic, BasicProperties
 from panda_fsm.bindings import DEAD, DEAD_LETTERS, JEDI_REQUESTS
 from panda_fsm.delays import as_sent
 from panda_fsm.handler import Delivery, letter_replayed
+from panda_fsm.tracing import TRACEPARENT, carried
 
 
 def delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery:
@@ -35,6 +36,7 @@ def delivery(queue: str, method: Basic.Deliver, properties: BasicProperties, bod
         reply_to=properties.reply_to or _text(noted, "reply_to"),
         content_encoding=properties.content_encoding or _text(noted, "content_encoding"),
         replay_of=None if _came_by(method, headers) else letter_replayed(headers),
+        traceparent=carried(headers).get(TRACEPARENT),
     )
 
 

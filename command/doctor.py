@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from command import sites, terminal
+from command import sites, terminal, tracing
 from command.settings import Settings, settings
 from command.terminal import AsJson
 from panda_fsm.errors import PandaError, SettingsError, TransientError
@@ -83,6 +83,11 @@ def _sites(config: Settings) -> Iterator[str]:
     for name, storage in known.storages.items():
         if storage.path is not None and not Path(storage.path).is_dir():
             yield f"storage {name}: {storage.path} is no directory here; is it mounted?"
+
+
+def _tracing(config: Settings) -> Iterator[str]:
+    with tracing.to(config.otlp_endpoint, "doctor"):
+        yield from ()
 
 
 def _disk(config: Settings) -> Iterator[str]:
@@ -164,7 +169,7 @@ def _months() -> tuple[datetime, datetime]:
 
 _LOOKS: dict[str, Callable[[Settings], Iterator[str]]] = {
     "sites file": _sites, "cache directory": _disk, "database": _schema, "clock": _clock, "partitions": _partitions,
-    "services": _services, "broker": _broker, "topology": _topology,
+    "tracing": _tracing, "services": _services, "broker": _broker, "topology": _topology,
 }  # fmt: skip
 _WELL = {
     "sites file": "it can be read, and its storages are here",
@@ -172,6 +177,7 @@ _WELL = {
     "database": "it is reached, its schema is the one that is needed",
     "clock": f"no more than {_SKEW_S:g} s from the database's",
     "partitions": "there are some for the months to come",
+    "tracing": "off, or what it needs is installed",
     "services": "all are served, and nothing is stuck",
     "broker": "it is reached, and takes messages",
     "topology": "exchanges, queues and bindings are as they should be",

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import structlog
 
-from command import compose, frozen, parent, sites
+from command import compose, frozen, parent, sites, tracing
 from command.presence import Shown
 from command.settings import Settings
 from panda_fsm.errors import PandaError
@@ -71,7 +71,10 @@ def serve(name: str, config: Settings) -> int:
         if name == compose.GATEWAY or _is_ready(config.database_url, shown.condition, ending):
             if queue:
                 shown.wait_until_heard()
-            with compose.work(name, config, shown.condition, shown.progress, known) as work:
+            with (
+                tracing.to(config.otlp_endpoint, name),
+                compose.work(name, config, shown.condition, shown.progress, known) as work,
+            ):
                 _collect_seldom()
                 log.info("serving", name=name)
                 ending.run(work)

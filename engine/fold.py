@@ -28,6 +28,7 @@ from panda_fsm.outcomes import (
     Reject,
     Wait,
 )
+from panda_fsm.tracing import TRACING, carried
 
 log = structlog.get_logger()
 
@@ -106,7 +107,8 @@ def _answer(item: Item[Any], answer: Answer, effects: Effects) -> None:
     effects.kept += requests
     effects.outgoing += requests
     if answer.reply is not None:
-        effects.outgoing.append(Outgoing(new_message_id(), "", answer.reply.queue, answer.reply.body))
+        reply = answer.reply
+        effects.outgoing.append(Outgoing(new_message_id(), "", reply.queue, reply.body, TRACING.headers()))
 
 
 def put_off(
@@ -138,7 +140,7 @@ def put_off(
         "reason": cut(reason),
     }
     body, how = delays.as_text(delivery.body)
-    headers |= delivery.sender | how
+    headers |= delivery.sender | how | carried(delivery.headers)
     if delivery.replay_of is not None:
         headers[REPLAY_OF] = str(delivery.replay_of)
     effects.outgoing.append(Outgoing(new_message_id(), delays.exchange(seconds), delivery.queue, body, headers))

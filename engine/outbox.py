@@ -12,6 +12,7 @@ from panda_fsm.figures import RELAYED
 from panda_fsm.log_ids import few
 from panda_fsm.messages import cut
 from panda_fsm.ports import Published, Publisher, Unsent
+from panda_fsm.spans import publish
 from panda_fsm.trouble import HOPELESS_FOR_S, UNSENT_FOR_S, Backoff, Breaker, Condition
 
 log = structlog.get_logger()
@@ -100,7 +101,8 @@ class Relay:
         with self._sources[name](self._window) as part:
             if not part.unsent:
                 return False
-            published = self._publisher.publish([one.message for one in part.unsent], self._confirm_timeout_s)
+            messages = [one.message for one in part.unsent]
+            published = publish(self._publisher, messages, self._confirm_timeout_s, "relay")
             part.sent([message.message_id for message in published.confirmed])
             if published.confirmed:
                 self._breaker.succeeded()

@@ -12,6 +12,7 @@ import structlog
 from engine.blame import Blame
 from engine.counting import Counted, handled
 from engine.fold import fold, put_off, to_dead_letter
+from engine.following import followed
 from engine.receive import (
     Received,
     bind,
@@ -25,13 +26,14 @@ from engine.receive import (
 )
 from engine.refused import BlocksRefusedError, Closed, refuse_blocks
 from panda_fsm.effects import Effects
-from panda_fsm.errors import PoisonError, TransientError
+from panda_fsm.errors import PoisonError, TransientError, told
 from panda_fsm.handler import Delivery, Item, Service
 from panda_fsm.jobs.job import Job
 from panda_fsm.log_ids import few
 from panda_fsm.messages import KEPT_REQUESTS, cut, id_of
 from panda_fsm.outcomes import Defer
 from panda_fsm.ports import Publisher, Store, Transaction
+from panda_fsm.spans import publish
 from panda_fsm.trouble import (
     DOUBTED_FOR_S,
     IN_A_ROW,
@@ -73,7 +75,8 @@ class Processor:
         self._born = clock()
         self._condition = condition or Condition()
         self._blame = Blame(clock)
-        self._counted = Counted(queue or service.name, self._blame, log_steps)
+        self._queue = queue or service.name
+        self._counted = Counted(self._queue, self._blame, log_steps)
         self._probes = 0
         self._held = 0
         self._asked: Sequence[Item[Any]] = ()
@@ -127,7 +130,7 @@ class Processor:
             return
         if kind is Kind.HELD:
             self._held += 1
-            self._put_off([delivery], _told(error), LOCKED_FOR_S)
+            self._put_off([delivery], told(error), LOCKED_FOR_S)
             return
         if kind is Kind.POISON:
             if self._blame.doubts(delivery.body, str(error)):
@@ -135,16 +138,16 @@ class Processor:
             else:
                 self._bury(delivery, str(error), error)
             return
-        self._blame.unforeseen(delivery.body, _told(error))
+        self._blame.unforeseen(delivery.body, told(error))
         if self._blame.is_guilty(delivery, SLOW_FOR_S if kind is Kind.SLOW else SUSPECT_FOR_S):
-            self._bury(delivery, _told(error), error)
+            self._bury(delivery, told(error), error)
         else:
-            self._put_off([delivery], _told(error))
+            self._put_off([delivery], told(error))
 
     def _is_an_answers_fault(self, delivery: Delivery, error: Exception) -> bool:
         """Whether it can be handled without what was answered outside: then neither it nor the system is to blame."""
         job = self._asked[0].job if self._asked else None
-        if job is None or not self._service.mistrust(job, _told(error)):
+        if job is None or not self._service.mistrust(job, told(error)):
             return False
         try:
             self._handle_all([delivery])
@@ -152,8 +155,8 @@ class Processor:
             if kind_of(again) in (Kind.TRANSIENT, Kind.SYSTEMIC):
                 raise
             return False
-        log.warning("answer_not_written", job_id=job.job_id, error=_told(error))
-        self._service.accuse(job, _told(error))
+        log.warning("answer_not_written", job_id=job.job_id, error=told(error))
+        self._service.accuse(job, told(error))
         self._blame.succeeded()
         return True
 
@@ -183,10 +186,9 @@ class Processor:
         received, unreadable = receive(deliveries, self._service, self._store)
         if unreadable:
             self._note(put_aside(unreadable, self._store, effects, buries=self._service.buries))
-        if self._service.asks_outside:
-            stale = self._commit_optimistic(received, effects, closed)
-        else:
-            stale = self._commit_locked(received, effects)
+        commit = self._commit_optimistic if self._service.asks_outside else self._commit_locked
+        with followed(received, effects):
+            stale = commit(received, effects, closed)
         done = handled(received, effects) - len(stale)
         if self._service.buries or done > 0:
             self._blame.succeeded()
@@ -199,7 +201,7 @@ class Processor:
         if waits_for is not None:
             self._condition.note("messages that wait", cut(waits_for), SHOWN_FOR_S)
 
-    def _commit_locked(self, received: Sequence[Received], effects: Effects) -> list[Delivery]:
+    def _commit_locked(self, received: list[Received], effects: Effects, _closed: Closed) -> list[Delivery]:
         """Lock the jobs, decide, write: one transaction, no second thoughts."""
         service = self._service
         job_ids = wanted(received) if service.needs_jobs else []
@@ -276,7 +278,7 @@ class Processor:
         """Publish what was committed. What the broker does not confirm now stays in the outbox for the relay."""
         if not effects.outgoing:
             return
-        confirmed = self._publisher.publish(effects.outgoing, self._confirm_timeout_s).confirmed
+        confirmed = publish(self._publisher, effects.outgoing, self._confirm_timeout_s, self._queue).confirmed
         if len(confirmed) < len(effects.outgoing):
             self._counted.left(effects.outgoing, confirmed)
         if confirmed:
@@ -294,7 +296,3 @@ class Processor:
         with self._store.transaction() as tx:
             tx.write(effects)
         self._counted.committed(effects)
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -24,6 +24,7 @@ from panda_fsm.messages.facts import CheckBlock
 from panda_fsm.messages.operators import SetPause
 from panda_fsm.outcomes import Changes, FileChange, NewBlock
 from panda_fsm.steps import HistoryRow, JediMessage, JobStep, step_event
+from panda_fsm.tracing import TRACING
 from panda_fsm.transfers import merged
 
 _ADDED = (FileStatus.READY, FileStatus.TRANSFERRING, FileStatus.MERGING)
@@ -36,7 +37,7 @@ _STARTED = in_phases(Phase.POST_PROCESSING) | {State.RUNNING}
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message for the outbox and then the broker; `headers` only where it goes to a delay queue."""
+    """A message for the outbox and then the broker; `headers` where it goes to a delay queue, again, or is traced."""
 
     message_id: str
     exchange: str
@@ -46,7 +47,8 @@ class Outgoing:
 
     @classmethod
     def of(cls, message: Message) -> "Outgoing":
-        return cls(message.message_id, message.exchange, message.routing_key, message.encode())
+        headers = None if TRACING.tracer is None else TRACING.headers(message)
+        return cls(message.message_id, message.exchange, message.routing_key, message.encode(), headers)
 
 
 @dataclass(slots=True)

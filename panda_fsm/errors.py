@@ -76,3 +76,8 @@ def first_complaint(error: ValidationError) -> tuple[str, str]:
 def complaint(error: ValidationError) -> str:
     """The same as one sentence."""
     return ": ".join(part for part in first_complaint(error) if part)
+
+
+def told(error: BaseException) -> str:
+    """An error that nobody foresaw, in a line."""
+    return f"{type(error).__name__}: {error}"

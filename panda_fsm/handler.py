@@ -33,7 +33,7 @@ class Delivery:
     `retries` counts its delays so far, `waiting_since` (seconds since 1970) is when the first began; `deliveries`
     counts how often the broker handed it out before without an answer. `user_id` is the broker's user who sent it,
     where the sender says so: the broker vouches for it. `reply_to` and `content_encoding` are as the sender put them.
-    `replay_of` is the dead letter that it was before somebody replayed it.
+    `replay_of` is the dead letter that it was before somebody replayed it, `traceparent` the trace that it belongs to.
     """
 
     tag: int
@@ -49,6 +49,7 @@ class Delivery:
     reply_to: str | None = None
     content_encoding: str | None = None
     replay_of: int | None = None
+    traceparent: str | None = None
 
     @property
     def sender(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.errors import LetterError, PoisonError
 from panda_fsm.handler import REPLAY_OF, SENDER
 from panda_fsm.messages import LARGEST_BODY, cut, decode, new_message_id
+from panda_fsm.tracing import carried
 from panda_fsm.views import payloads
 from panda_fsm.views.dead_letters import Choice, Deed, Fate, Settled
 from sql import outbox
@@ -128,7 +129,7 @@ class DeadLetterBox:
         One that is not of our making goes back as it came, with what the broker said of its sender. All say which
         letter they were, and what their key was. Raises PoisonError for what nobody could read.
         """
-        headers = {REPLAY_OF: str(number)}
+        headers = {REPLAY_OF: str(number)} | carried(said)
         if queue in FOREIGN:
             body, how = delays.as_text(payload)
             sender = {name: said[name] for name in SENDER if name in said}

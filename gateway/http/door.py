@@ -16,8 +16,10 @@ from gateway.http.bodies import Bodies
 from gateway.http.endpoint import Endpoint, endpoint
 from gateway.http.journal import JOURNAL
 from gateway.http.route import Route
+from gateway.http.traced import begin, end
 from gateway.work.waiting import CURRENT, Crowd, Waiting
 from panda_fsm import figures
+from panda_fsm.tracing import TRACING
 
 WAITING = "panda_fsm.waiting"
 """Where a request's scope names who waits for it: the connection tells it that the client has gone."""
@@ -122,6 +124,8 @@ class Door:
         visit.scope["app"] = self._app
         visit.scope[WAITING] = visit
         CURRENT.set(visit)
+        span = None if TRACING.tracer is None else begin(visit.scope, visit.served.route)
+        response: Response | None = None
         try:
             response = await visit.served.answer(Request(visit.scope, visit.receive, visit.send), visit)
         except asyncio.CancelledError:
@@ -134,6 +138,8 @@ class Door:
                 response = None
             self._crowd.leave(visit)
             self._bodies.release(visit)
+            if span is not None:
+                end(span, None if response is None else response.status_code)
         return response
 
     async def send(

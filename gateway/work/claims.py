@@ -17,6 +17,8 @@ from panda_fsm.effects import Outgoing
 from panda_fsm.errors import HeldError, TransientError
 from panda_fsm.figures import TRANSITIONS
 from panda_fsm.log_ids import few
+from panda_fsm.messages import decode
+from panda_fsm.tracing import TRACING
 
 log = structlog.get_logger()
 
@@ -37,6 +39,8 @@ class _Request:
     is_answered: bool = False
     has_gone: bool = False
     is_held: bool = False
+    headers: dict[str, str] | None = None
+    """Of what it leads to, where it is traced."""
 
 
 Place = tuple[_Request, Seat]
@@ -61,7 +65,7 @@ class Claims:
 
     async def acquire(self, filters: Filters, seats: Sequence[Seat]) -> list[JobDescription]:
         """At most one job a seat, best first; none only if no waiting job matches."""
-        request = _Request(filters, tuple(seats))
+        request = _Request(filters, tuple(seats), headers=TRACING.headers())
         try:
             jobs = await self._lanes.ask(filters.site, request)
         except asyncio.CancelledError:
@@ -126,6 +130,8 @@ class Claims:
         ordered = [place for group in groups.values() for place in group]
         claim = await self._store.claim_each([(f, [seat for _, seat in group]) for f, group in groups.items()])
         TRANSITIONS.add(_CLAIMED, len(claim.events))
+        if TRACING.tracer is not None:
+            _trace(claim.events, places)
         self._publishing.publish(claim.events, self._forget_confirmed)
         self._return(claim.doubled)
         for (request, seat), job in zip(ordered, claim.jobs, strict=True):
@@ -185,6 +191,13 @@ class Claims:
     async def _forget(self, message_ids: Sequence[str]) -> list[None]:
         await self._store.forget_published(message_ids)
         return [None] * len(message_ids)
+
+
+def _trace(events: Sequence[Outgoing], places: Sequence[Place]) -> None:
+    """What a claim leads to belongs to the request that it was for. The outbox has the events without that."""
+    headers = {seat.cause: request.headers for request, seat in places}
+    for event in events:
+        event.headers = headers.get(decode(event.body).cause or "")
 
 
 def _answer(request: _Request) -> list[JobDescription] | Exception:

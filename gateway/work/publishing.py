@@ -1,6 +1,7 @@
 """Publishes behind the answer, within bounds: what does not leave from here is sent from the database."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 
@@ -11,6 +12,8 @@ from gateway.work.coalesce import Coalescer
 from panda_fsm.effects import Outgoing
 from panda_fsm.errors import PandaError, TransientError
 from panda_fsm.figures import CONFIRMS, LEFT, PUBLISHED
+from panda_fsm.spans import note
+from panda_fsm.tracing import TRACING
 
 log = structlog.get_logger()
 
@@ -66,6 +69,7 @@ class Publishing:
         return True
 
     async def _publish(self, messages: Sequence[Outgoing], taken: Sequence[Outgoing], then: Then | None) -> None:
+        began_ns = time.time_ns()
         if len(taken) == 1:  # nearly always: spared a task
             answers = [await self._publish_one(taken[0])]
         else:
@@ -73,6 +77,8 @@ class Publishing:
         confirmed = [message for message, is_confirmed in zip(taken, answers, strict=True) if is_confirmed]
         if confirmed:
             PUBLISHED.add(_CONFIRMED, len(confirmed))
+        if TRACING.tracer is not None:
+            note(taken, {message.message_id for message in confirmed}, "gateway", began_ns)
         if then is not None and confirmed:
             await then(confirmed)
         if len(confirmed) < len(messages):
