@@ -20,6 +20,7 @@ from lab.definitions import LAB, definitions, users
 
 PASSWORD = "rabbitmq.password"  # noqa: S105  # the name of the file that holds it
 START_TIMEOUT_S = 90.0
+_SCHEDULERS = max(1, len(os.sched_getaffinity(0)) // 2)
 
 CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
@@ -181,8 +182,10 @@ class RabbitMQ:
             "RABBITMQ_PID_FILE": str(home / "node.pid"),
             # Several nodes share the cores here: schedulers pinned to a core would queue behind each other.
             "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
-            # Busy-waiting schedulers would take the cores that our services need.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none"
+            # Half the cores are our services', and each scheduler more takes CPU with every message. Those that wait
+            # busily would take what the services need.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S {_SCHEDULERS}:{_SCHEDULERS}"
+            " +sbwt none +sbwtdcpu none +sbwtdio none"
             " -kernel inet_dist_use_interface {127,0,0,1}",
             # Makes the script replace itself by the node, so the process we started is the node.
             "RUNNING_UNDER_SYSTEMD": "true",
