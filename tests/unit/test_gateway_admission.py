@@ -216,25 +216,27 @@ def _named(fields: int) -> bytes:
 
 
 MANY = 22_000_000 // 3
-HURTING: dict[str, tuple[str, bytes]] = {
-    "a bomb of empty reports": (BULK, gzip.compress(b'{"job_list":[' + b"{}," * MANY + b"{}]}")),
-    "empty reports, no bomb": (BULK, b'{"job_list":[' + b"{}," * 21_000 + b"{}]}"),
-    "empty jobs": (SUBMIT, b'{"jobs":[' + b"[]," * 3_000_000 + b"[]]}"),
-    "truncated numbers": (SUBMIT, b'{"jobs":[' + b"1," * 5_000_000),
-    "no numbers": (SUBMIT, b'{"jobs":[' + b"NaN," * 1_000_000 + b"1]}"),
-    "bad ids": (DESCRIBE, b'{"job_ids":[' + b'"a",' * 200_000 + b'"a"]}'),
-    "ids without end": (STATUS, b'{"job_ids":"' + b"1," * 400_000 + b'1"}'),
-    "nested": (UPDATE_JOB, b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"),
-    "names without end": (UPDATE_JOB, _named(2_000_000)),
-    "as many as are parsed": (UPDATE_JOB, _named(900_000)),
-    "separators": (SUBMIT, b"a=1" + b"&" * 10_000_000),
+HURTING: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "a bomb of empty reports": (BULK, lambda: gzip.compress(b'{"job_list":[' + b"{}," * MANY + b"{}]}")),
+    "empty reports, no bomb": (BULK, lambda: b'{"job_list":[' + b"{}," * 21_000 + b"{}]}"),
+    "empty jobs": (SUBMIT, lambda: b'{"jobs":[' + b"[]," * 3_000_000 + b"[]]}"),
+    "truncated numbers": (SUBMIT, lambda: b'{"jobs":[' + b"1," * 5_000_000),
+    "no numbers": (SUBMIT, lambda: b'{"jobs":[' + b"NaN," * 1_000_000 + b"1]}"),
+    "bad ids": (DESCRIBE, lambda: b'{"job_ids":[' + b'"a",' * 200_000 + b'"a"]}'),
+    "ids without end": (STATUS, lambda: b'{"job_ids":"' + b"1," * 400_000 + b'1"}'),
+    "nested": (UPDATE_JOB, lambda: b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "names without end": (UPDATE_JOB, lambda: _named(2_000_000)),
+    "as many as are parsed": (UPDATE_JOB, lambda: _named(900_000)),
+    "separators": (SUBMIT, lambda: b"a=1" + b"&" * 10_000_000),
 }  # fmt: skip
+"""Made when they are needed: every process that collects tests would make them all."""
 
 
 @pytest.mark.parametrize("case", HURTING)
 def test_a_body_made_to_hurt_is_refused_before_it_does(ask: Ask, case: str) -> None:
     """Sixteen seconds and two gigabytes were reached by 63 kB."""
-    path, body = HURTING[case]
+    path, made = HURTING[case]
+    body = made()
     method = "GET" if path == STATUS else "POST"
     query = b"job_ids=" + b"1," * 400_000 if path == STATUS else b""
     answers: list[Answered] = []
