@@ -1,9 +1,11 @@
 """What the daemon does: each duty put together with its database side."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from broker.inspection import DepthReader
 from command.settings import Settings
+from gateway.work.sandboxes import COMING
 from panda_fsm.repeats import KEY_DAYS
 from panda_fsm.trouble import Condition
 from panda_fsm.views.queues import watched
@@ -24,6 +26,7 @@ from periodic import (
     retention,
     snapshots,
     stuck,
+    temporary_files,
 )
 from periodic.schedule import Duty
 from sql.activity import Activity
@@ -42,11 +45,13 @@ from sql.pulse import Pulse
 from sql.queue_samples import QueueSamples
 from sql.retention import Retention, Sandboxes
 from sql.snapshots import Snapshots
+from sql.stray_files import SandboxRecords
 from sql.stuck_walk import StuckWalk
 
 INBOX_DAYS = 7
 """What was handled is remembered longer than a request that nobody handled is kept: nothing is done twice."""
 
+DAY_S = 86400.0
 FLOW_DAYS = 15
 """Two weeks of hours, so that each can be compared with the same hour of the week before."""
 
@@ -76,7 +81,18 @@ def daily_work(config: Settings, condition: Condition) -> list[Duty]:
         activity.duty(Activity(worker(), config.jedi_vos)),
         flow.duty(Flow(worker())),
         stuck.duty(StuckWalk(worker()), config.thresholds()),
+        temporary_files.duty(list(temporary(config))),
+        temporary_files.unrecorded(SandboxRecords(worker()), config.cache_dir, config.retain_sandboxes_days * DAY_S),
     ]
+
+
+def temporary(config: Settings) -> Iterator[temporary_files.Place]:
+    """Where programs of ours leave files when they die. Gateways remove uploads of their dead when one starts or takes
+    another; here is what stays when none does."""
+    age_s = config.retain_temporary_hours * 3600.0
+    yield temporary_files.Place(config.cache_dir, f"{COMING}*", age_s, made_later=True)
+    for pattern in filter(None, config.temporary_files.split(":")):
+        yield temporary_files.Place(Path(pattern).parent, Path(pattern).name, age_s)
 
 
 def showing(config: Settings, services: Iterable[str]) -> Iterator[Duty]:

@@ -99,6 +99,14 @@ class Settings(BaseSettings):
     retain_workers_days: Days = Field(30, description="workers and nodes not heard of so many days are forgotten")
     retain_jedi_days: Days = Field(90, description="a replay since a number knows JEDI's ended jobs of so many days")
     retain_sandboxes_days: Days = Field(30, description="uploaded sandboxes are kept so many days")
+    retain_temporary_hours: int = Field(
+        12, ge=1, description="temporary files, and uploads whose gateway died, are kept so many hours"
+    )
+    temporary_files: str = Field(
+        "",
+        description="temporary files of this machine, beside those of uploads: patterns of names in folders of ours,"
+        " with colons between them, like `/var/tmp/panda/core.*`; each folder must be there",
+    )
     history_months: Months = Field(0, description="months of job history that are kept; 0: all")
     archive_months: Months = Field(0, description="months of ended jobs that are kept; 0: all")
     sample_months: Months = Field(3, description="months of samples of how payloads did that are kept; 0: all")
@@ -142,6 +150,17 @@ class Settings(BaseSettings):
             if not FACTS[state].deadlines or FACTS[state].replay is Replay.NOTHING:
                 raise ValueError(f"nothing is said again of a job in {state}")
         return reminders
+
+    @field_validator("temporary_files")
+    @classmethod
+    def _are_some_files(cls, patterns: str) -> str:
+        for pattern in filter(None, patterns.split(":")):
+            folder, _, name = pattern.rpartition("/")
+            if not folder.startswith("/") or re.search(r"[*?[]", folder):
+                raise ValueError(f"{pattern}: one folder, by its whole path, and then the names of files in it")
+            if not re.search(r"\w", re.sub(r"\[.*?\]", "", name)):
+                raise ValueError(f"{pattern}: would be any file of the folder: please say something of their names")
+        return patterns
 
     @field_validator("stuck")
     @classmethod

@@ -18,7 +18,8 @@ from panda_fsm.errors import TransientError
 
 log = structlog.get_logger()
 
-_COMING = ".upload-"
+COMING = ".upload-"
+"""So the names of uploads begin until they are kept."""
 _OLD_S = 24 * 3600.0
 """Where files cannot be locked, an upload this old has no gateway any more."""
 _SWEEP_S = 600.0
@@ -111,7 +112,7 @@ class Directory:
     def sweep(self) -> None:
         """Remove what uploads left whose gateway died: theirs are the files that nobody has locked."""
         self._swept_at = time.monotonic()
-        for path in self._folder.glob(f"{_COMING}*"):
+        for path in self._folder.glob(f"{COMING}*"):
             try:
                 if _removed(path):
                     log.info("upload_swept", file=path.name)
@@ -124,7 +125,7 @@ class IncomingFile:
 
     def __init__(self, folder: Path) -> None:
         while True:
-            self._descriptor, name = tempfile.mkstemp(dir=folder, prefix=_COMING)
+            self._descriptor, name = tempfile.mkstemp(dir=folder, prefix=COMING)
             self._path = Path(name)
             _lock(self._descriptor)
             if os.fstat(self._descriptor).st_nlink:  # else it was swept before it was locked

@@ -27,10 +27,11 @@ UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
     SELECT block_id FROM data_block WHERE block_id = ANY(%(block_ids)s) ORDER BY block_id FOR UPDATE SKIP LOCKED))
 
 -- name: use_up
--- Completed ones that no live job has a file in.
+-- Completed ones of ours that no live job has a file in; what users named is theirs, whatever became of it.
 UPDATE data_block SET status = 'cleanup', asked_at = now() WHERE block_id = ANY(ARRAY(
     SELECT b.block_id FROM data_block b
-    WHERE b.status = 'completed' AND b.closed_at < now() - make_interval(secs => %(unused_s)s)
+    WHERE b.status = 'completed' AND b.kind IN ('sub', 'dispatch')
+        AND b.closed_at < now() - make_interval(secs => %(unused_s)s)
         AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
     ORDER BY b.closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 RETURNING name
@@ -39,7 +40,8 @@ RETURNING name
 -- What the DDM did not answer for long, and then for ever longer; `asked_at` is set by those who ask.
 UPDATE data_block SET asked_at = now() WHERE block_id = ANY(ARRAY(
     SELECT block_id FROM data_block
-    WHERE status IN ('tobeclosed', 'cleanup') AND asked_at < now() - make_interval(secs => %(again_s)s)
+    WHERE status IN ('tobeclosed', 'cleanup') AND kind IN ('sub', 'dispatch')
+        AND asked_at < now() - make_interval(secs => %(again_s)s)
         AND (closed_at IS NULL OR asked_at < now() - least(interval '1 day', asked_at - closed_at))
     ORDER BY asked_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 RETURNING name, status

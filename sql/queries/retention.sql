@@ -22,11 +22,13 @@ DELETE FROM job_ignored WHERE ctid = ANY(ARRAY(
     ORDER BY last_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
 -- name: forget_blocks
--- Closed ones that no live job refers to, not even one whose outputs are in no block yet. Their destination blocks know
--- how many files were in them; those of one that somebody holds stay until it is free.
+-- Closed ones that no live job refers to, not even one whose outputs are in no block yet. What the DDM is still to close
+-- or to delete stays: forgotten here, it would be there for ever. Their destination blocks know how many files were in
+-- them; those of one that somebody holds stay until it is free.
 WITH old AS MATERIALIZED (
     SELECT b.block_id, b.name, b.parent FROM data_block b
     WHERE b.closed_at < now() - make_interval(days => %(days)s)
+        AND b.status NOT IN ('tobeclosed', 'completed', 'cleanup')
         AND NOT EXISTS (SELECT FROM job_file f WHERE f.block_id = b.block_id)
         AND NOT EXISTS (SELECT FROM job_file f
             WHERE f.destination_block = b.name AND f.destination_block <> '' AND f.status = 'unknown'

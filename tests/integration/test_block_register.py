@@ -10,6 +10,8 @@ from panda_fsm.messages import CheckBlock, SettleBlock
 from panda_fsm.sites import Sites
 from plugins.ddm.blocks import LocalBlocks
 from plugins.experiments.registry import IsolatedExperiments
+from sql.duty import WorkerSession
+from sql.retention import Retention
 from tests import factories
 from tests.clockwork import Clock, said
 from tests.driver import Database
@@ -104,3 +106,23 @@ def test_what_the_ddm_did_not_answer_is_asked_again(
         past = "closed_at = now() - interval '9 d', asked_at = now() - make_interval(hours => %s)"
         database.rows(f"UPDATE data_block SET {past} RETURNING 1", (hours,))  # noqa: S608
         assert set(asked(clock, database)) == words, "once a day, while nobody answers for days"
+
+
+@pytest.mark.parametrize("status", ["closed", "completed", "cleanup", "tobeclosed"])
+def test_what_users_named_is_theirs_whatever_became_of_it(database: Database, clock: Clock, status: str) -> None:
+    """Only blocks of ours are deleted at the DDM."""
+    named = "INSERT INTO data_block (name, kind, status, closed_at, asked_at) VALUES ('user.ann.data', 'destination',"
+    database.execute(f"{named} %s, now() - interval '9 d', now() - interval '8 d')", (status,))
+    assert asked(clock, database) == []
+    assert database.rows("SELECT status FROM data_block") == [(status,)]
+
+
+def test_a_block_is_forgotten_once_the_ddm_is_done_with_it(database: Database, database_url: str) -> None:
+    """However long that is away."""
+    old = "INSERT INTO data_block (name, kind, status, closed_at) VALUES (%s, 'sub', %s, now() - interval '91 d')"
+    for status in ("tobeclosed", "completed", "cleanup", "deleted", "closed"):
+        database.execute(old, (status, status))
+    forgetting = Retention(WorkerSession(database_url, 30), "blocks")
+    forgetting.forget(90, 100)
+    forgetting.close()
+    assert set(database.rows("SELECT name FROM data_block")) == {("tobeclosed",), ("completed",), ("cleanup",)}

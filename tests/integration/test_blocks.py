@@ -183,7 +183,8 @@ def test_a_destination_block_counts_the_files_of_sub_blocks_that_are_forgotten(
     lead(*(factories.draft(number, is_jedis=True) for number in (1, 51)), until="setupper")
     ended(serve, registry, database, 1)
     to_archive(database, clock, 1)
-    database.execute("UPDATE data_block SET closed_at = now() - interval '31 days' WHERE closed_at IS NOT NULL")
+    settled = "status = 'deleted', closed_at = now() - interval '31 days'"
+    database.execute(f"UPDATE data_block SET {settled} WHERE closed_at IS NOT NULL")  # noqa: S608
     forgetting = Retention(WorkerSession(database_url, 30), "blocks")
     assert forgetting.forget(30, 100) == 2
     forgetting.close()

@@ -47,6 +47,9 @@ def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
         ("DEADLINES", '{"finished": 5}', "PANDA_FSM_DEADLINES: a job in finished has no deadline"),
         ("REMINDERS", '{"activated": 5}', "PANDA_FSM_REMINDERS: nothing is said again of a job in activated"),
         ("RELAY_AGE_S", "5", r"PANDA_FSM_RELAY_AGE_S \(5\) must exceed PANDA_FSM_CONFIRM_TIMEOUT_S \(5\)"),
+        ("TEMPORARY_FILES", "/a/x.*:tmp/y", "PANDA_FSM_TEMPORARY_FILES: tmp/y: one folder, by its whole path"),
+        ("TEMPORARY_FILES", "/a/*/core.*", r"PANDA_FSM_TEMPORARY_FILES: /a/\*/core.\*: one folder, by its whole path"),
+        ("TEMPORARY_FILES", "/a/[!a-z]*", r"PANDA_FSM_TEMPORARY_FILES: .*: would be any file of the folder: please"),
         ("RETAIN_AUDIT_DAYS", "0", "PANDA_FSM_RETAIN_AUDIT_DAYS: input should be greater than or equal to 1"),
     ],
 )
