@@ -210,10 +210,15 @@ def _jedi_status(config: Settings, condition: Condition, _known: Known) -> Itera
 
 @contextmanager
 def _daemon(config: Settings, condition: Condition, _known: Known) -> Iterator[Work]:
-    from command.duties import daily_work, forgetting, showing
-    from periodic.schedule import Schedule
+    from command.duties import duties
+    from command.worker import start
+    from periodic.daemon import Daemon
+    from sql.daemon_books import DaemonBooks
+    from sql.duty import WorkerSession
 
-    yield Schedule([*daily_work(config, condition), *showing(config, NAMES), *forgetting(config)], condition)
+    # The master does none of them, so the connection that they are made with is never opened.
+    known = duties(config, condition, WorkerSession(config.database_url, config.statement_timeout_s), NAMES)
+    yield Daemon(known, start, config.daemon_processes, DaemonBooks(config.database_url), condition)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """What the daemon does: each duty put together with its database side."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from broker.inspection import DepthReader
 from command.settings import Settings
 from gateway.work.sandboxes import COMING
+from panda_fsm.errors import SettingsError
 from panda_fsm.repeats import KEY_DAYS
 from panda_fsm.trouble import Condition
 from panda_fsm.views.queues import watched
@@ -55,34 +57,47 @@ DAY_S = 86400.0
 FLOW_DAYS = 15
 """Two weeks of hours, so that each can be compared with the same hour of the week before."""
 
+RUN_DAYS = 14
+"""What the daemon ran is shown for so long, and of each duty no more than the last 200."""
 
-def daily_work(config: Settings, condition: Condition) -> list[Duty]:
-    """Everything that is done by time but forgetting."""
 
-    def worker() -> WorkerSession:
-        return WorkerSession(config.database_url, config.statement_timeout_s)
+def duties(config: Settings, condition: Condition, worker: WorkerSession, services: Iterable[str]) -> list[Duty]:
+    """All of them, as often as this installation wants. Raises SettingsError for a duty that there is not."""
+    found = [
+        *daily_work(config, condition, worker),
+        *showing(config, worker, services),
+        *forgetting(config, worker),
+    ]
+    unknown = sorted(config.periods.keys() - {duty.name for duty in found})
+    if unknown:
+        known = ", ".join(duty.name for duty in found)
+        raise SettingsError(f"PANDA_FSM_PERIODS: there is no duty {unknown[0]!r}: it is one of {known}")
+    return [replace(duty, every=config.periods.get(duty.name, duty.every)) for duty in found]
 
+
+def daily_work(config: Settings, condition: Condition, worker: WorkerSession) -> list[Duty]:
+    """Everything that is done by time but forgetting; what is done each second comes first."""
     return [
-        pulse.duty(Pulse(worker()), condition),
-        deadlines.duty(Appointments(worker()), config.limits(), config.losses_per_s, condition),
-        archive.duty(Archive(worker())),
-        blocks.duty(OpenBlocks(worker())),
-        blocks.settling(SettledBlocks(worker())),
-        counts.duty(Counts(worker())),
-        requests.duty(KeptRequests(worker())),
-        held_tasks.settling(HeldTasks(worker())),
-        held_tasks.checking(HeldTasks(worker())),
-        operations.duty(Operations(worker())),
+        pulse.duty(Pulse(worker), condition),
+        deadlines.duty(Appointments(worker), config.limits(), config.losses_per_s, condition),
+        operations.duty(Operations(worker)),
+        stuck.duty(StuckWalk(worker), config.thresholds()),
+        archive.duty(Archive(worker)),
+        blocks.duty(OpenBlocks(worker)),
+        blocks.settling(SettledBlocks(worker)),
+        counts.duty(Counts(worker)),
+        requests.duty(KeptRequests(worker)),
+        held_tasks.settling(HeldTasks(worker)),
+        held_tasks.checking(HeldTasks(worker)),
         partitions.duty(
-            Partitions(worker()), config.history_months, config.archive_months, config.sample_months, condition
+            Partitions(worker), config.history_months, config.archive_months, config.sample_months, condition
         ),
-        snapshots.duty(Snapshots(worker()), condition),
-        queues.duty(QueueSamples(worker()), DepthReader(config.broker_url), watched(config.further())),
-        activity.duty(Activity(worker(), config.jedi_vos)),
-        flow.duty(Flow(worker())),
-        stuck.duty(StuckWalk(worker()), config.thresholds()),
+        snapshots.duty(Snapshots(worker), condition),
+        queues.duty(QueueSamples(worker), DepthReader(config.broker_url), watched(config.further())),
+        activity.duty(Activity(worker, config.jedi_vos)),
+        flow.duty(Flow(worker)),
         temporary_files.duty(list(temporary(config))),
-        temporary_files.unrecorded(SandboxRecords(worker()), config.cache_dir, config.retain_sandboxes_days * DAY_S),
+        temporary_files.unrecorded(SandboxRecords(worker), config.cache_dir, config.retain_sandboxes_days * DAY_S),
     ]
 
 
@@ -95,13 +110,13 @@ def temporary(config: Settings) -> Iterator[temporary_files.Place]:
         yield temporary_files.Place(Path(pattern).parent, Path(pattern).name, age_s)
 
 
-def showing(config: Settings, services: Iterable[str]) -> Iterator[Duty]:
+def showing(config: Settings, worker: WorkerSession, services: Iterable[str]) -> Iterator[Duty]:
     """What is read for metrics, where they are shown."""
     if config.metrics_port:
-        yield figures.duty(SystemFigures(WorkerSession(config.database_url, config.statement_timeout_s)), services)
+        yield figures.duty(SystemFigures(worker), services)
 
 
-def forgetting(config: Settings) -> Iterator[Duty]:
+def forgetting(config: Settings, worker: WorkerSession) -> Iterator[Duty]:
     """A duty for each kind of row that has an end."""
     days = {
         "reports": config.retain_reports_days,
@@ -125,8 +140,10 @@ def forgetting(config: Settings) -> Iterator[Duty]:
         "nodes_ended": 2,
         "sites_asked": 2,
         "pilot_asks": 7,
+        "daemon_runs": RUN_DAYS,
+        "daemon_hours": RUN_DAYS,
     }
     for kind, age in days.items():
-        yield retention.duty(kind, Retention(WorkerSession(config.database_url, config.statement_timeout_s), kind), age)
-    files = Sandboxes(WorkerSession(config.database_url, config.statement_timeout_s))
+        yield retention.duty(kind, Retention(worker, kind), age)
+    files = Sandboxes(worker)
     yield retention.sandboxes(files, config.retain_sandboxes_days, config.cache_dir)

@@ -108,6 +108,7 @@ FLOW = Board("PanDA: flow", [
     _course("Age of the oldest message", "max by (queue) (panda_queue_oldest_seconds)", "{{queue}}", "s"),
     _course("Time of a batch, p95", _p95("panda_batch_seconds", "queue"), "{{queue}}", "s"),
     _course("Time of duties, p95", _p95("panda_duty_seconds", "duty"), "{{duty}}", "s"),
+    _course("Duties not done for", "min by (duty) (panda_duty_silent_seconds)", "{{duty}}", "s"),
 ])  # fmt: skip
 
 SITES = Board("PanDA: sites", [

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import dead_letters, jobs, log, look, operate, overview, queues, targets, troubles
+from command import daemon, dead_letters, jobs, log, look, operate, overview, queues, targets, troubles
 from command.audit import audit
 from command.doctor import doctor
 from command.follow import tail
@@ -26,6 +26,7 @@ app.add_typer(queues.app, name="queues")
 app.command()(queues.workers)
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
+app.add_typer(daemon.app, name="daemon")
 app.add_typer(targets.app, name="metrics")
 app.command()(overview.status)
 app.command()(top)

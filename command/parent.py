@@ -23,12 +23,17 @@ def follow() -> None:
     supervisor = os.environ.pop(VARIABLE, "")
     if not supervisor:
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
-        log.warning("not_bound", error=os.strerror(ctypes.get_errno()))
-    if os.getppid() != int(supervisor):  # it ended before the kernel was asked to tell
-        sys.exit(1)
+    bind(int(supervisor), signal.SIGTERM)
     threading.Thread(target=_end_alone, args=(int(supervisor),), name="supervisor", daemon=True).start()
+
+
+def bind(process: int, number: int) -> None:
+    """The kernel sends the signal to this process, a child of `process`, when that has ended."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, number) != 0:
+        log.warning("not_bound", error=os.strerror(ctypes.get_errno()))
+    if os.getppid() != process:  # it ended before the kernel was asked to tell
+        sys.exit(1)
 
 
 def _end_alone(supervisor: int) -> None:

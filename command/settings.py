@@ -14,6 +14,7 @@ from panda_fsm.bindings import Further, jedi_bindings
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.facts import FACTS, Limits, Replay, TableLimits
 from panda_fsm.jobs.states import State
+from panda_fsm.periods import Every, checked
 from panda_fsm.views.stuck import Thresholds, complaint
 
 Seconds = Annotated[int, Field(gt=0)]
@@ -87,6 +88,14 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="seconds until a rule calls jobs stuck, by state, @site or state@site, as JSON:"
         ' {"sent_no_pilot": {"@SITE_B": 1800}}; unset: the table',
+    )
+    daemon_processes: int = Field(
+        3, ge=1, le=64, description="duties that the daemon does at once on a machine, each in a process (n_proc)"
+    )
+    periods: dict[str, float | str] = Field(
+        default_factory=dict,
+        description="how often the daemon does a duty, seconds or a cron expression in UTC, as JSON:"
+        ' {"flow": 10, "partitions": "30 3 * * *"}; unset: as `panda-fsm daemon status` says',
     )
     losses_per_s: float = Field(100, gt=0, description="most jobs a second that the daemon calls lost")
     archive_after_s: float = Field(600, ge=0, description="final jobs stay among the live ones this long, in seconds")
@@ -169,6 +178,16 @@ class Settings(BaseSettings):
         if wrong is not None:
             raise ValueError(wrong)
         return stuck
+
+    @field_validator("periods")
+    @classmethod
+    def _are_periods(cls, periods: Mapping[str, Every]) -> Mapping[str, Every]:
+        for name, every in periods.items():
+            try:
+                checked(every)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return periods
 
     @model_validator(mode="after")
     def _relay_comes_last(self) -> Self:

@@ -35,6 +35,10 @@ class LetterError(PandaError):
     """A dead letter cannot be edited or settled so; the message says why."""
 
 
+class DutyError(PandaError):
+    """What is wanted of a duty of the daemon cannot be had; the message says why."""
+
+
 class PoisonError(PandaError):
     """The message itself can never be handled: undecodable, unknown schema, unknown job."""
 

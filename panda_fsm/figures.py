@@ -112,6 +112,12 @@ HEADROOM = TALLY.gauge(
 DUTY_SECONDS = TALLY.histogram("panda_duty_seconds", "How long a slice of a duty took.", ("duty",), _QUICK_S)
 DUTY_FAILURES = TALLY.counter("panda_duty_failures_total", "Slices of duties that failed; they are tried again.",
                               ("duty",))  # fmt: skip
+DUTY_SILENT = TALLY.gauge(
+    "panda_duty_silent_seconds",
+    "Since when this daemon has not done a duty with success: of all daemons take the least. Nothing of a paused one.",
+    ("duty",),
+)
+DUTY_PERIOD = TALLY.gauge("panda_duty_period_seconds", "How often it is done.", ("duty",))
 
 SYSTEM = Tally()
 """Of the whole installation: each daemon reads them in the database. Where several daemons run, all show the same."""

@@ -32,6 +32,15 @@ class Metric:
         self.labels = labels
         self._most = most
 
+    def take(self) -> Any:
+        """What was counted since the last time, for another process to `put`; None: nothing. Only where one thread
+        counts."""
+        raise NotImplementedError
+
+    def put(self, taken: Any) -> None:
+        """Count what another process took."""
+        raise NotImplementedError
+
     def _admitted(self, labels: Labels, known: Mapping[Labels, Any]) -> Labels:
         """The labels under which something new is counted."""
         if len(labels) != len(self.labels):
@@ -47,13 +56,13 @@ class _Numbers(Metric):
         self._cells: dict[Labels, float] = {}
         self._watched: dict[Labels, Callable[[], float | None]] = {}
 
-    def watch(self, owner: Owner, look: Callable[[Owner], float], labels: Labels = ()) -> None:
+    def watch(self, owner: Owner, look: Callable[[Owner], float | None], labels: Labels = ()) -> None:
         """Ask `look(owner)` for the number, as long as the owner lives: costs nothing until somebody reads."""
         alive = ref(owner)
 
         def now() -> float | None:
             found = alive()
-            return None if found is None else float(look(found))
+            return None if found is None else look(found)
 
         self._watched[self._admitted(labels, self._watched)] = now
 
@@ -81,11 +90,25 @@ class Counter(_Numbers):
             cells.setdefault(labels, 0)
         cells[labels] += amount
 
+    def take(self) -> dict[Labels, float] | None:
+        if not self._cells:
+            return None
+        taken, self._cells = self._cells, {}
+        return taken
+
+    def put(self, taken: dict[Labels, float]) -> None:
+        for labels, amount in taken.items():
+            self.add(labels, amount)
+
 
 class Gauge(_Numbers):
     """As it is now."""
 
     kind = "gauge"
+
+    def __init__(self, name: str, about: str, labels: Labels = (), most: int = MOST_SERIES) -> None:
+        super().__init__(name, about, labels, most)
+        self._taken = self._cells
 
     def set(self, value: float, labels: Labels = ()) -> None:
         cells = self._cells
@@ -99,6 +122,16 @@ class Gauge(_Numbers):
         for labels, value in values.items():
             fresh[self._admitted(labels, fresh)] = value
         self._cells = fresh
+
+    def take(self) -> dict[Labels, float] | None:
+        """All of it, where it was replaced. What is set one by one stays in its process."""
+        if self._cells is self._taken:
+            return None
+        self._taken = self._cells
+        return self._cells
+
+    def put(self, taken: dict[Labels, float]) -> None:
+        self.replace(taken)
 
 
 class Histogram(Metric):
@@ -122,6 +155,19 @@ class Histogram(Metric):
         row[bisect_left(self.bounds, value)] += 1
         row[-1] += value
 
+    def take(self) -> dict[Labels, list[float]] | None:
+        if not self._cells:
+            return None
+        taken, self._cells = self._cells, {}
+        return taken
+
+    def put(self, taken: dict[Labels, list[float]]) -> None:
+        for labels, row in taken.items():
+            if labels not in self._cells:
+                labels = self._admitted(labels, self._cells)
+            known = self._cells.setdefault(labels, [0.0] * len(row))
+            self._cells[labels] = [here + there for here, there in zip(known, row, strict=True)]
+
     def rows(self) -> dict[Labels, tuple[list[int], float]]:
         """For each combination of labels how many fell into each bucket and above them all, and their sum."""
         copies = {labels: row.copy() for labels, row in self._cells.copy().items()}
@@ -136,6 +182,15 @@ class Tally:
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self._metrics.values())
+
+    def take(self) -> dict[str, Any]:
+        """What was counted since the last time, by metric."""
+        return {name: taken for name, metric in self._metrics.items() if (taken := metric.take()) is not None}
+
+    def put(self, taken: Mapping[str, Any]) -> None:
+        """Count what another process took, as far as it is known here."""
+        for name in taken.keys() & self._metrics.keys():
+            self._metrics[name].put(taken[name])
 
     def counter(self, name: str, about: str, labels: Labels = (), most: int = MOST_SERIES) -> Counter:
         return self._add(Counter(name, about, labels, most))

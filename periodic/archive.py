@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from panda_fsm.jobs.appointments import Archived, Ended, archive_at
-from periodic.schedule import Duty, Portion
+from periodic.schedule import Duty, Memory, Portion
 
 log = structlog.get_logger()
 
@@ -26,10 +26,10 @@ class Archive(Protocol):
 
 def duty(archive: Archive) -> Duty:
     """Every few seconds, and at once again while a whole slice was due. Any number of daemons may do it at once."""
-    portion = Portion(_SLICE)
+    portion = Memory(Portion(_SLICE))
 
     def run() -> bool:
-        with portion.taken() as size:
+        with portion.now.taken() as size:
             done = archive.keep(size, archive_at)
         if done.gone:
             log.info("archived", jobs=done.gone)
@@ -40,4 +40,4 @@ def duty(archive: Archive) -> Duty:
         return done.due >= size
 
     what = "Moves jobs that ended a while ago from the live tables into the archive."
-    return Duty("archive", _PERIOD_S, what, run, alone=False, rest=archive.close)
+    return Duty("archive", _PERIOD_S, what, run, alone=False, rest=archive.close, memory=portion)

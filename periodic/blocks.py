@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from panda_fsm.messages import CheckBlock, Message
-from periodic.schedule import Duty
+from periodic.schedule import Duty, Memory
 
 _PERIOD_S = 60.0
 _SLICE = 500
@@ -42,16 +42,15 @@ def settling(blocks: SettledBlocks) -> Duty:
 
 def duty(blocks: OpenBlocks) -> Duty:
     """Through all open blocks every minute, a slice at a time."""
-    after = 0
+    after = Memory(0)
 
     def run() -> bool:
-        nonlocal after
-        last = blocks.remind(after, _SLICE, about)
-        after = last or 0
+        last = blocks.remind(after.now, _SLICE, about)
+        after.now = last or 0
         return last is not None
 
     what = "Asks again about blocks that are complete but open."
-    return Duty("blocks", _PERIOD_S, what, run, alone=True, rest=blocks.close)
+    return Duty("blocks", _PERIOD_S, what, run, alone=True, rest=blocks.close, memory=after)
 
 
 def about(block: str, job_id: int | None) -> Message:

@@ -12,7 +12,7 @@ from panda_fsm.jobs.appointments import Appointed, Due, appoint
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.log_ids import few
 from panda_fsm.trouble import Condition
-from periodic.schedule import Duty, Portion
+from periodic.schedule import Duty, Memory, Portion
 
 log = structlog.get_logger()
 
@@ -70,15 +70,15 @@ class Deadlines:
     def __init__(self, appointments: Appointments, limits: Limits, losses_per_s: float, condition: Condition) -> None:
         self._appointments = appointments
         self._limits = limits
-        self._losses = Losses(losses_per_s)
         self._condition = condition
         self._portion = Portion(_SLICE)
+        self.losses = Memory(Losses(losses_per_s))
 
     def run(self) -> bool:
         """One slice."""
         with self._portion.taken() as size:
             more = self._appointments.keep(size, self._decide) >= size
-        waiting = self._losses.waiting
+        waiting = self.losses.now.waiting
         self._condition.note("losses", f"{waiting} silent jobs wait to be called lost" if waiting else None)
         return more
 
@@ -86,8 +86,8 @@ class Deadlines:
         put_off = 0
         appointed = {job_id: appoint(job, due, self._limits) for job_id, job in due.jobs.items()}
         for job_id, one in appointed.items():
-            if one.silent and not self._losses.allowed():
-                appointed[job_id] = replace(one, messages=(), look_at=self._losses.turn(due.now), overdue=False)
+            if one.silent and not self.losses.now.allowed():
+                appointed[job_id] = replace(one, messages=(), look_at=self.losses.now.turn(due.now), overdue=False)
                 put_off += 1
         self._say(due, appointed, put_off)
         return appointed
@@ -98,11 +98,14 @@ class Deadlines:
             states = sorted({job.state.value for job in overdue})
             log.info("deadlines_passed", jobs=len(overdue), states=states, job_ids=few(job.job_id for job in overdue))
         if put_off:
-            log.error("too_many_losses", put_off=put_off, waiting=self._losses.waiting)
+            log.error("too_many_losses", put_off=put_off, waiting=self.losses.now.waiting)
 
 
 def duty(appointments: Appointments, limits: Limits, losses_per_s: float, condition: Condition) -> Duty:
     """Twice a second, and at once again while a whole slice was due."""
     deadlines = Deadlines(appointments, limits, losses_per_s, condition)
     what = "Keeps the appointment with each job: says its pending message again, announces its deadline."
-    return Duty("deadlines", _PERIOD_S, what, deadlines.run, alone=True, rest=appointments.close)
+    return Duty(
+        "deadlines", _PERIOD_S, what, deadlines.run,
+        alone=True, rest=appointments.close, memory=deadlines.losses, is_vital=True,
+    )  # fmt: skip

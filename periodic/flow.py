@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from periodic.schedule import Duty
+from periodic.schedule import Duty, Memory
 
 _PERIOD_S = 4.0
 _WINDOW_S = (0.25, 60.0)
@@ -22,20 +22,19 @@ class Flow(Protocol):
 def duty(flow: Flow) -> Duty:
     """Behind by a few seconds; after a pause window by window, and empty hours in long strides."""
     shortest, longest = _WINDOW_S
-    seconds = _PERIOD_S
+    seconds = Memory(_PERIOD_S)
 
     def run() -> bool:
-        nonlocal seconds
         try:
-            steps, more = flow.count(seconds)
+            steps, more = flow.count(seconds.now)
         except BaseException:
-            seconds = max(shortest, seconds / 2)
+            seconds.now = max(shortest, seconds.now / 2)
             raise
         if steps > _ROWS:
-            seconds = max(shortest, seconds / 2)
+            seconds.now = max(shortest, seconds.now / 2)
         elif steps < _ROWS / 4:
-            seconds = min(longest, seconds * 2)
+            seconds.now = min(longest, seconds.now * 2)
         return more
 
     what = "Counts the new steps in the histories of jobs, for pages and rates."
-    return Duty("flow", _PERIOD_S, what, run, alone=True, rest=flow.close)
+    return Duty("flow", _PERIOD_S, what, run, alone=True, rest=flow.close, memory=seconds)

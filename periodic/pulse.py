@@ -32,4 +32,4 @@ def duty(pulse: Pulse, condition: Condition) -> Duty:
         return False
 
     what = "Says that the daemon lives: while nobody does, no job is called lost."
-    return Duty("pulse", _PERIOD_S, what, run, alone=False, limit_s=60.0, rest=pulse.close)
+    return Duty("pulse", _PERIOD_S, what, run, alone=False, limit_s=60.0, rest=pulse.close, is_vital=True)

@@ -44,7 +44,7 @@ class QueueSamples(Protocol):
     """The database side."""
 
     def turn(self, period_s: float) -> AbstractContextManager[Round | None]:
-        """A round; None while another daemon does one, or did one just now."""
+        """A round; None where another daemon did one just now."""
 
     def close(self) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from panda_fsm.errors import SystemicError
-from periodic.schedule import Duty, Portion
+from periodic.schedule import Duty, Memory, Portion
 
 log = structlog.get_logger()
 
@@ -55,14 +55,13 @@ def duty(kind: str, retention: Retention, days: int) -> Duty:
 def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
     """Forget uploaded sandboxes: the file in the `folder` goes before its row; one that cannot go stops no other."""
     portion = Portion(_SLICE)
-    after = ""
+    after = Memory("")
 
     def run() -> bool:
-        nonlocal after
         with portion.taken() as size:
-            names = retention.forget(days, size, after, remove)
+            names = retention.forget(days, size, after.now, remove)
         more = len(names) >= size
-        after = names[-1] if more else ""  # those that cannot go are tried again in the next round
+        after.now = names[-1] if more else ""  # those that cannot go are tried again in the next round
         return more
 
     def remove(names: Sequence[str]) -> list[str]:
@@ -83,7 +82,7 @@ def sandboxes(retention: Sandboxes, days: int, folder: Path) -> Duty:
         return gone
 
     what = f"Removes uploaded sandboxes that are older than {days} days."
-    return Duty("forget_sandboxes", _PERIOD_S, what, run, alone=True, rest=retention.close)
+    return Duty("forget_sandboxes", _PERIOD_S, what, run, alone=True, rest=retention.close, memory=after)
 
 
 def _is_there(folder: Path, names: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from panda_fsm.views.stuck import Thresholds
-from periodic.schedule import Duty
+from periodic.schedule import Duty, Memory
 
 _PERIOD_S = 0.5
 _SLICE = 4000
@@ -27,16 +27,15 @@ def duty(
     walk: StuckWalk, thresholds: Thresholds, share: float = _SHARE, clock: Callable[[], float] = time.monotonic
 ) -> Duty:
     """A portion each time, and a pause even where more is due: nobody waits for it."""
-    rests_until = 0.0
+    rests_until = Memory(0.0)
 
     def run() -> bool:
-        nonlocal rests_until
         began = clock()
-        if began >= rests_until:
+        if began >= rests_until.now:
             walk.step(_SLICE, thresholds)
             ended = clock()
-            rests_until = ended + (ended - began) * (1 / share - 1)
+            rests_until.now = ended + (ended - began) * (1 / share - 1)
         return False
 
     what = "Goes over all live jobs, a portion at a time, for those that are stuck."
-    return Duty("stuck", _PERIOD_S, what, run, alone=True, rest=walk.close)
+    return Duty("stuck", _PERIOD_S, what, run, alone=True, rest=walk.close, memory=rests_until)

@@ -21,6 +21,5 @@ class Activity:
 
     def tell(self) -> None:
         """Write down what there was in the last minute, and what there is now."""
-        with self._session.slice_alone() as connection:
-            if connection is not None:
-                connection.execute(_Q["tell_activity"], {"vos": self._vos})
+        with self._session.slice() as connection:
+            connection.execute(_Q["tell_activity"], {"vos": self._vos})

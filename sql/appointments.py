@@ -44,9 +44,7 @@ class Appointments:
 
         Jobs that somebody holds are looked at again in a second. A job that cannot be read or decided is put off alone.
         """
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return 0
+        with self._session.slice() as connection:
             due: dict[int, bool] = dict(connection.execute(_Q["due"], {"limit": limit}).fetchall())
             duty.put_off(
                 connection, duty.bisect(connection, list(due), lambda part: _keep(connection, part, due, decide))

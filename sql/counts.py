@@ -18,8 +18,6 @@ class Counts:
 
     def fold(self, limit: int, tolerated: int) -> bool:
         """Add up at most `limit` rows where more than `tolerated` lie; True when that made them many fewer."""
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return False
+        with self._session.slice() as connection:
             gone, left = connection.execute(_Q["fold"], {"limit": limit, "tolerated": tolerated}).fetchone() or (0, 0)
             return bool(gone == limit and left < gone // 2)

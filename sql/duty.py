@@ -1,5 +1,6 @@
-"""The transactions of a duty of the daemon: short, alone where need be, and one bad row does not stop the others."""
+"""A duty's run under its lock, and its transactions: short, and one bad row does not stop the others."""
 
+import socket
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,26 +17,65 @@ _Q = load("duty")
 _MOST_TO_LOCK_S = 1.0
 """A row that somebody holds is waited for no longer: it is done later."""
 _LOOK_AGAIN_S = 1.0
+_MISSED_S = 2.0
 _HELD_S = 10.0
 """A job of which a row was waited for in vain is looked at again later than one that was passed over."""
 
 
 class WorkerSession:
-    """The one connection of a worker, which all its duties share: it does them one after the other."""
+    """The one connection of a worker, which all its duties share: it does them one after the other.
 
-    def __init__(self, database_url: str, statement_timeout_s: float) -> None:
+    The server looks every few seconds whether the worker lives: what a killed one was at does not go on without it.
+    """
+
+    def __init__(self, database_url: str, statement_timeout_s: float, host: str | None = None) -> None:
+        """`host`: the machine whose duties they are."""
         lock_timeout_s = min(_MOST_TO_LOCK_S, to_lock_s(statement_timeout_s))
-        self._session = Session(database_url, "daemon", statement_timeout_s, lock_timeout_s)
+        self._session = Session(database_url, "daemon", statement_timeout_s, lock_timeout_s, missed_after_s=_MISSED_S)
         self._known_as: tuple[psycopg.Connection, str] | None = None
+        self._locked: psycopg.Connection | None = None
+        self._host = host or socket.gethostname()
 
     def close(self) -> None:
         """Give the connection back."""
         self._session.close()
 
     @contextmanager
-    def slice(self, name: str) -> Iterator[psycopg.Connection]:
-        """A transaction of the duty `name`; who looks at the database's sessions sees whose it is."""
+    def run(self, name: str, alone: bool) -> Iterator[bool]:
+        """A run of the duty `name`, under a lock that it holds as long as it goes on, and no longer: it is the
+        connection's. False: somebody else has the lock, on this machine or (`alone`) anywhere."""
+        key = name if alone else f"{name}@{self._host}"
         with self._session.use() as connection:
+            known = {"name": f"daemon.{name}", "key": key}
+            row = connection.execute(_Q["begin"], known).fetchone()
+            self._known_as = connection, name
+        if row is None or not row[1]:
+            yield False
+            return
+        self._locked = connection
+        try:
+            yield True
+        finally:
+            self._locked = None
+            self._unlock(connection, key)
+
+    def _unlock(self, connection: psycopg.Connection, key: str) -> None:
+        """Or end the connection, and the lock with it."""
+        try:
+            if not connection.closed:
+                connection.execute(_Q["end"], {"key": key})
+        except psycopg.Error:
+            self.close()
+
+    @contextmanager
+    def slice(self, name: str) -> Iterator[psycopg.Connection]:
+        """A transaction of the duty `name`; who looks at the database's sessions sees whose it is.
+
+        Raises TransientError where the connection of the run is lost, for its lock is lost with it.
+        """
+        with self._session.use() as connection:
+            if self._locked is not None and self._locked is not connection:
+                raise TransientError("database: the connection was lost, and the lock of this run with it")
             if self._known_as != (connection, name):
                 connection.execute(_Q["be_known"], {"name": f"daemon.{name}"})
                 self._known_as = connection, name
@@ -56,16 +96,9 @@ class DutySession:
 
     @contextmanager
     def slice(self) -> Iterator[psycopg.Connection]:
-        """A transaction for a duty that any number of daemons may do at once."""
+        """A transaction. Nobody else does this duty at once, as its row says (`alone`)."""
         with self._worker.slice(self._name) as connection:
             yield connection
-
-    @contextmanager
-    def slice_alone(self) -> Iterator[psycopg.Connection | None]:
-        """The same for a duty that one daemon does at a time; None while another one does."""
-        with self._worker.slice(self._name) as connection:
-            row = connection.execute(_Q["be_alone"], {"name": self._name}).fetchone()
-            yield connection if row and row[0] else None
 
 
 @dataclass(slots=True)

@@ -28,9 +28,7 @@ class Flow:
 
     def count(self, seconds: float) -> tuple[int, bool]:
         """Count the steps of the next `seconds` of history; how many there were, and whether there is more to count."""
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return 0, False
+        with self._session.slice() as connection:
             since, until, is_new, more, *_ = connection.execute(_Q["window"], {"seconds": seconds}).fetchall()[0]
             if not is_new:
                 return 0, False

@@ -47,9 +47,7 @@ class HeldTasks:
 
     def settle(self, limit: int) -> bool:
         """Have jobs throttled that became activated while their task was held; True when there may be more."""
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return False
+        with self._session.slice() as connection:
             task_ids = [task_id for (task_id,) in connection.execute(_Q["tasks_of_held"], {"limit": limit})]
             if not task_ids:
                 return False
@@ -62,10 +60,9 @@ class HeldTasks:
 
     def check(self, limit: int) -> bool:
         """The same for jobs that wait for pilots all the same."""
-        with self._session.slice_alone() as connection:
-            if connection is not None:
-                found = connection.execute(_Q["waiting_though_held"], {"limit": limit})
-                _send(connection, list(throttles([job_id for (job_id,) in found], is_held=True, actor=_DAEMON)))
+        with self._session.slice() as connection:
+            found = connection.execute(_Q["waiting_though_held"], {"limit": limit})
+            _send(connection, list(throttles([job_id for (job_id,) in found], is_held=True, actor=_DAEMON)))
             return False
 
 

@@ -30,9 +30,7 @@ class OpenBlocks:
         One that all its files left is complete, and has no job to speak of. Returns the last number looked at; None
         when there are no more.
         """
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return None
+        with self._session.slice() as connection:
             rows: Sequence[tuple[int, str | None, int | None]]
             rows = connection.execute(_Q["look_at"], {"after": after, "limit": limit}).fetchall()
             complete = [(block_id, name, job_id) for block_id, name, job_id in rows if name is not None]
@@ -55,9 +53,7 @@ class SettledBlocks:
 
     def settle(self, limit: int, unused_s: float, again_s: float) -> int:
         """Ask the DDM to delete what has been unused for so long, and once more for what it did not answer."""
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return 0
+        with self._session.slice() as connection:
             unused = connection.execute(_Q["use_up"], {"unused_s": unused_s, "limit": limit}).fetchall()
             late = connection.execute(_Q["ask_again"], {"again_s": again_s, "limit": limit}).fetchall()
             messages = [SettleBlock(block=name, status="deleted") for (name,) in unused]

@@ -84,10 +84,9 @@ class Partitions:
 
     def ensure(self, months_ahead: int) -> None:
         """Make the partitions of this month and the next ones that are not there yet."""
-        with self._session.slice_alone() as connection:
-            if connection is not None:
-                connection.execute(_Q["wait_briefly"])
-                connection.execute(_Q["ensure"], {"months": months_ahead})
+        with self._session.slice() as connection:
+            connection.execute(_Q["wait_briefly"])
+            connection.execute(_Q["ensure"], {"months": months_ahead})
 
     def in_default(self) -> list[str]:
         """The tables whose default partition holds rows."""
@@ -96,9 +95,9 @@ class Partitions:
 
     def drop_oldest(self, parent: str, months: int) -> str | None:
         """Drop the oldest partition of a table that ended more than `months` ago; its name, None when there is none."""
-        with self._session.slice_alone() as connection:
-            old = connection and connection.execute(_Q["oldest"], {"parent": parent, "months": months}).fetchone()
-            if not connection or not old:
+        with self._session.slice() as connection:
+            old = connection.execute(_Q["oldest"], {"parent": parent, "months": months}).fetchone()
+            if not old:
                 return None
             connection.execute(_Q["wait_briefly"])
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(old[0])))

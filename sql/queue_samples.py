@@ -56,7 +56,7 @@ class QueueSamples:
 
     @contextmanager
     def turn(self, period_s: float) -> Iterator[SampleRound | None]:
-        """A round; None while another daemon does one, or did one just now."""
-        with self._session.slice_alone() as connection:
-            found = connection and connection.execute(_Q["turn"], {"seconds": period_s * _TOGETHER}).fetchone()
-            yield SampleRound(connection, found[0]) if connection is not None and found else None
+        """A round; None where another daemon did one just now."""
+        with self._session.slice() as connection:
+            found = connection.execute(_Q["turn"], {"seconds": period_s * _TOGETHER}).fetchone()
+            yield SampleRound(connection, found[0]) if found else None

@@ -21,9 +21,7 @@ class Retention:
 
     def forget(self, days: int, limit: int) -> int:
         """Delete at most `limit` rows older than `days`; returns how many."""
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return 0
+        with self._session.slice() as connection:
             return connection.execute(self._query, {"days": days, "limit": limit}).rowcount
 
 
@@ -42,9 +40,7 @@ class Sandboxes:
 
         Nobody renews them meanwhile; those whose files `remove` says are gone are forgotten.
         """
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return []
+        with self._session.slice() as connection:
             asked = {"days": days, "limit": limit, "after": after}
             names = [name for (name,) in connection.execute(_Q["old_sandboxes"], asked)]
             connection.execute(_Q["forget_sandboxes"], {"names": remove(names)})

@@ -111,6 +111,64 @@ CREATE TABLE public.cache_file (
     uploaded_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.daemon_duty (
+    name text NOT NULL,
+    what text NOT NULL,
+    every text NOT NULL,
+    is_alone boolean NOT NULL,
+    is_vital boolean NOT NULL,
+    limit_s double precision NOT NULL,
+    told_at timestamp with time zone NOT NULL,
+    paused_at timestamp with time zone,
+    paused_by text,
+    paused_why text,
+    asked_at timestamp with time zone,
+    asked_by text,
+    last_host text,
+    last_pid integer,
+    last_began_at timestamp with time zone,
+    last_ended_at timestamp with time zone,
+    last_outcome text,
+    last_seconds double precision,
+    last_error text,
+    last_done_at timestamp with time zone,
+    next_at timestamp with time zone,
+    running_host text,
+    running_pid integer,
+    running_since timestamp with time zone
+);
+
+CREATE TABLE public.daemon_hour (
+    name text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    runs bigint NOT NULL,
+    failures bigint NOT NULL,
+    seconds double precision NOT NULL
+);
+
+CREATE TABLE public.daemon_run (
+    run_id bigint NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    seconds double precision NOT NULL,
+    slices integer NOT NULL,
+    outcome text NOT NULL,
+    error text,
+    asked_at timestamp with time zone
+);
+
+ALTER TABLE public.daemon_run ALTER COLUMN run_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.daemon_run_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.data_block (
     block_id bigint NOT NULL,
     name text NOT NULL,
@@ -911,6 +969,15 @@ ALTER TABLE ONLY public.broker_binding
 ALTER TABLE ONLY public.cache_file
     ADD CONSTRAINT cache_file_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.daemon_duty
+    ADD CONSTRAINT daemon_duty_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.daemon_hour
+    ADD CONSTRAINT daemon_hour_pkey PRIMARY KEY (hour, name);
+
+ALTER TABLE ONLY public.daemon_run
+    ADD CONSTRAINT daemon_run_pkey PRIMARY KEY (run_id);
+
 ALTER TABLE ONLY public.data_block
     ADD CONSTRAINT data_block_name_key UNIQUE (name);
 
@@ -1114,6 +1181,8 @@ CREATE INDEX cache_file_content ON public.cache_file USING btree (size, checksum
 CREATE INDEX cache_file_created ON public.cache_file USING btree (created_at);
 
 CREATE INDEX cache_file_owner ON public.cache_file USING btree (owner, size, checksum);
+
+CREATE INDEX daemon_run_name ON public.daemon_run USING btree (name, run_id);
 
 CREATE INDEX data_block_asked ON public.data_block USING btree (asked_at) WHERE (status = ANY (ARRAY['tobeclosed'::text, 'cleanup'::text]));
 

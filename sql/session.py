@@ -25,7 +25,8 @@ class Session:
 
     `lock_timeout_s`: it waits no longer than that for a row that somebody else holds; 0: as long as for anything.
     `planned_once`: statements find their rows one by one, so that one plan is as good for a batch as for a lone job,
-    for which to plan takes longer than to execute.
+    for which to plan takes longer than to execute. `missed_after_s`: the server notices so soon that the process has
+    died while a statement of it goes on; 0: at its end.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Session:
         statement_timeout_s: float,
         lock_timeout_s: float = 0,
         planned_once: bool = False,
+        missed_after_s: float = 0,
     ) -> None:
         self._url = database_url
         self._name = name
@@ -43,6 +45,8 @@ class Session:
             f"-c statement_timeout={int(statement_timeout_s * 1000)} {PLANNED_ONCE if planned_once else _BY_INDEX}"
             f" -c idle_in_transaction_session_timeout=60000 -c lock_timeout={int(lock_timeout_s * 1000)}"
         )
+        if missed_after_s:
+            self._options += f" -c client_connection_check_interval={int(missed_after_s * 1000)}"
         self._prepare_threshold = 0 if planned_once else 5
         self._connection: LimitedConnection | None = None
 

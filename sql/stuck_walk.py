@@ -38,9 +38,7 @@ class StuckWalk:
 
     def step(self, limit: int, thresholds: Thresholds) -> bool:
         """Look at the next `limit` jobs; True when there may be more of this walk."""
-        with self._session.slice_alone() as connection:
-            if connection is None:
-                return False
+        with self._session.slice() as connection:
             walk, after_id, now, is_due = connection.execute(_Q["where"], {"pause_s": _PAUSE_S}).fetchone() or ()
             if not is_due:
                 return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from panda_fsm.messages import AnyMessage, DeadlinePassed, decode
 from panda_fsm.trouble import Condition
 from panda_fsm.views.stuck import Thresholds
 from periodic import archive, blocks, deadlines, flow, held_tasks, operations, pulse, stuck
-from periodic.schedule import Duty
 from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.duty import WorkerSession
@@ -28,43 +28,43 @@ from tests.inprocess import LIMITS
 
 
 class Clock:
-    """The duties that look at jobs, each with a session of its own."""
+    """The duties that look at jobs, on one connection as in a worker of the daemon."""
 
     def __init__(self, url: str, limits: Limits = LIMITS, losses_per_s: float = 1000, timeout_s: float = 30) -> None:
         self.condition = Condition()
+        self._worker = worker = WorkerSession(url, timeout_s)
         self._duties = {
-            "deadlines": deadlines.duty(
-                Appointments(WorkerSession(url, timeout_s)), limits, losses_per_s, self.condition
-            ),
-            "archive": archive.duty(Archive(WorkerSession(url, timeout_s))),
-            "blocks": blocks.duty(OpenBlocks(WorkerSession(url, timeout_s))),
-            "settled_blocks": blocks.settling(SettledBlocks(WorkerSession(url, timeout_s))),
-            "held_jobs": held_tasks.settling(HeldTasks(WorkerSession(url, timeout_s))),
-            "held_tasks": held_tasks.checking(HeldTasks(WorkerSession(url, timeout_s))),
-            "flow": flow.duty(Flow(WorkerSession(url, timeout_s))),
-            "stuck": stuck.duty(StuckWalk(WorkerSession(url, timeout_s)), Thresholds({}), share=1),
-            "operations": operations.duty(Operations(WorkerSession(url, timeout_s))),
-            "pulse": pulse.duty(Pulse(WorkerSession(url, timeout_s)), self.condition),
+            "deadlines": deadlines.duty(Appointments(worker), limits, losses_per_s, self.condition),
+            "archive": archive.duty(Archive(worker)),
+            "blocks": blocks.duty(OpenBlocks(worker)),
+            "settled_blocks": blocks.settling(SettledBlocks(worker)),
+            "held_jobs": held_tasks.settling(HeldTasks(worker)),
+            "held_tasks": held_tasks.checking(HeldTasks(worker)),
+            "flow": flow.duty(Flow(worker)),
+            "stuck": stuck.duty(StuckWalk(worker), Thresholds({}), share=1),
+            "operations": operations.duty(Operations(worker)),
+            "pulse": pulse.duty(Pulse(worker), self.condition),
         }
 
     def slice(self, name: str) -> bool:
-        """One slice of a duty; True when it says that more is due."""
-        return self._duties[name].run()
+        """One slice of a duty; True when it says that more is due. False also while somebody else does it."""
+        with self._worker.run(name, self._duties[name].alone) as is_ours:
+            return is_ours and self._duties[name].run()
 
     def round(self, name: str) -> None:
         """All that is due now."""
         while self.slice(name):
             pass
 
-    @property
-    def duties(self) -> list[Duty]:
-        """For a schedule."""
-        return list(self._duties.values())
+    def go_on(self, ending: threading.Event) -> None:
+        """Slice after slice of all duties, until told to end."""
+        while not ending.wait(0.01):
+            for name in self._duties:
+                self.slice(name)
 
     def close(self) -> None:
-        """Give all connections back."""
-        for duty in self._duties.values():
-            duty.rest()
+        """Give the connection back."""
+        self._worker.close()
 
 
 def said(database: Database) -> list[AnyMessage]:

@@ -12,6 +12,7 @@ from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.dead_letters import Choice, Group, Letter, Line
 from panda_fsm.views.dead_letters import Wanted as LettersWanted
+from panda_fsm.views.duties import DutiesNow
 from panda_fsm.views.errors import ErrorsView, ErrorsWanted
 from panda_fsm.views.finding import Asked, Finding
 from panda_fsm.views.flow import FlowNow, HopNow, Series
@@ -163,6 +164,9 @@ class SystemReads(Protocol):
 
     async def database(self) -> Database:
         """What it says of itself."""
+
+    async def duties(self) -> DutiesNow:
+        """What the daemon does, and how that goes."""
 
 
 class Publisher(Protocol):

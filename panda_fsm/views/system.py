@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from panda_fsm.views.duties import DutiesNow, DutyNow
 from panda_fsm.views.health import Health, Trouble, troubles
 from panda_fsm.views.words import counted
 
@@ -93,6 +94,7 @@ class SystemView:
     database: Database
     broker: Broker | None
     health: Health
+    duties: DutiesNow
     troubles: tuple[Trouble, ...]
     versions: tuple[Named, ...]
     settings: tuple[Named, ...]
@@ -103,10 +105,19 @@ class SystemView:
 
 
 def judged(
-    database: Database, broker: Broker | None, health: Health, services: Sequence[str], needed_schema: str, today: date
+    database: Database,
+    broker: Broker | None,
+    health: Health,
+    services: Sequence[str],
+    needed_schema: str,
+    today: date,
+    duties: Sequence[DutyNow] = (),
 ) -> Iterator[Trouble]:
     """What is not well, the worst first."""
-    found = [*_of_database(database, needed_schema, today), *_of_broker(broker), *troubles(health, services)]
+    found = [
+        *_of_database(database, needed_schema, today), *_of_broker(broker), *troubles(health, services),
+        *_of_duties(duties),
+    ]  # fmt: skip
     yield from sorted(found, key=lambda trouble: not trouble.is_bad)
 
 
@@ -131,6 +142,12 @@ def _of_database(database: Database, needed_schema: str, today: date) -> Iterato
         if table.is_bloated:
             says = f"{table.table}: {counted(table.dead_rows, 'dead row')} beside {counted(table.rows, 'living one')}"
             yield Trouble("dead rows", says)
+
+
+def _of_duties(duties: Sequence[DutyNow]) -> Iterator[Trouble]:
+    for one in duties:
+        if one.level != "ok":
+            yield Trouble(f"duty {one.name}", f"{one.word}: {one.says}")
 
 
 def _of_broker(broker: Broker | None) -> Iterator[Trouble]:

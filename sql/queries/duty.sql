@@ -3,9 +3,12 @@
 -- name: be_known
 SELECT set_config('application_name', %(name)s, false)
 
--- name: be_alone
--- Until the transaction ends; one key a duty.
-SELECT pg_try_advisory_xact_lock(7237128, hashtext(%(name)s))
+-- name: begin
+-- Until `end`, or until the connection ends. A clock of the release before holds the same lock in its transactions.
+SELECT set_config('application_name', %(name)s, false), pg_try_advisory_lock(7237128, hashtext(%(key)s))
+
+-- name: end
+SELECT pg_advisory_unlock(7237128, hashtext(%(key)s))
 
 -- name: quarantine
 UPDATE job_deadline d SET deadline_at = now() + interval '1 hour', trouble = r.trouble

@@ -162,3 +162,17 @@ DELETE FROM site_asked WHERE ctid = ANY(ARRAY(
 DELETE FROM pilot_ask WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM pilot_ask WHERE last_at < now() - make_interval(days => %(days)s)
     ORDER BY last_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
+-- name: forget_daemon_runs
+-- Of each duty the last 200 are kept, and none that is older.
+DELETE FROM daemon_run WHERE run_id = ANY(ARRAY(
+    SELECT old.run_id FROM daemon_duty d CROSS JOIN LATERAL (
+        SELECT run_id FROM daemon_run r WHERE r.name = d.name ORDER BY run_id DESC OFFSET 200) AS old
+    UNION
+    SELECT run_id FROM (SELECT run_id, ended_at FROM daemon_run ORDER BY run_id LIMIT %(limit)s) AS first
+    WHERE ended_at < now() - make_interval(days => %(days)s)
+    LIMIT %(limit)s))
+
+-- name: forget_daemon_hours
+DELETE FROM daemon_hour WHERE (hour, name) IN (
+    SELECT hour, name FROM daemon_hour WHERE hour < now() - make_interval(days => %(days)s) LIMIT %(limit)s)

@@ -1,10 +1,12 @@
 """What the database says of itself, for people: size, connections, tables, partitions."""
 
+from panda_fsm.views.duties import DutiesNow, DutyRow, judged
 from panda_fsm.views.system import Connections, Database, Horizon, TableRow
 from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("views_system")
+_DUTIES = load("daemon")["duties"]
 _TABLES = 15
 """The largest ones."""
 
@@ -22,3 +24,7 @@ class SystemReads:
         tables = tuple(TableRow(*row) for row in await self._pool.rows(_Q["tables"], limit=_TABLES))
         horizons = tuple(Horizon(*row) for row in await self._pool.rows(_Q["horizons"]))
         return Database(version, octets, most, is_read_only, schema, connections, tables, horizons)
+
+    async def duties(self) -> DutiesNow:
+        """What the daemon does, and how that goes."""
+        return DutiesNow(tuple(judged(DutyRow(*row)) for row in await self._pool.rows(_DUTIES)))

@@ -13,7 +13,6 @@ from panda_fsm.codes import Verdict
 from panda_fsm.errors import SystemicError
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import DeadlinePassed, OutputsAdded
-from periodic.schedule import Schedule
 from tests import factories
 from tests.clockwork import Clock, add_ended, appointment_s, enter, in_block, said
 from tests.driver import Database
@@ -143,18 +142,18 @@ def test_the_last_step_of_a_job_makes_its_appointment_with_the_archive(
 def test_a_full_archive_does_not_keep_the_clock_from_a_deadline(
     jobs: Database, database_url: str, clock: Clock
 ) -> None:
-    """All loops at work, thousands of ended jobs are due, and the deadline of a live one passed later than theirs."""
+    """All duties at work, thousands of ended jobs are due, and the deadline of a live one passed later than theirs."""
     enter(jobs, [1], S.ACTIVATED, deadline_at="-1 s")
     add_ended(database_url, range(1001, 9001))
-    schedule = Schedule(clock.duties, clock.condition)
-    thread = threading.Thread(target=schedule.run)
+    ending = threading.Event()
+    thread = threading.Thread(target=clock.go_on, args=(ending,))
     thread.start()
     try:
         wait_until(lambda: jobs.value("SELECT count(*) FROM outbox"), "the announcement")
         assert jobs.value("SELECT count(*) FROM job WHERE state = 'finished'") > 0, "the archive is not done"
         wait_until(lambda: left(jobs) == [1], "an archive that is done", 60)
     finally:
-        schedule.end()
+        ending.set()
         thread.join(20)
     assert [type(message) for message in said(jobs)] == [DeadlinePassed]
     assert clock.condition.trouble is None

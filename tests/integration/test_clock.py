@@ -14,7 +14,6 @@ from panda_fsm.errors import TransientError
 from panda_fsm.jobs.facts import LIVE, TableLimits
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import CheckBlock, JobEvent, OutputsAdded, TransferRequested
-from periodic.schedule import Schedule
 from sql.appointments import make_appointments_now
 from tests import factories
 from tests.clockwork import Clock, add_ended, appointment_s, enter, in_block, lost_for, overdue, said
@@ -236,14 +235,15 @@ def test_the_closer_is_reminded_of_blocks_that_are_complete_but_open(jobs: Datab
 def test_two_clocks_do_each_thing_once(jobs: Database, database_url: str) -> None:
     enter(jobs, IDS, S.SENT, deadline_at="-1 s")
     clocks = [Clock(database_url) for _ in range(3)]
-    schedules = [Schedule(clock.duties, clock.condition) for clock in clocks]
-    threads = [threading.Thread(target=schedule.run) for schedule in schedules]
+    ending = threading.Event()
+    threads = [threading.Thread(target=clock.go_on, args=(ending,)) for clock in clocks]
     for thread in threads:
         thread.start()
     wait_until(lambda: jobs.value("SELECT count(*) FROM outbox") >= JOBS, "announcements")
-    for schedule, thread in zip(schedules, threads, strict=True):
-        schedule.end()
+    ending.set()
+    for clock, thread in zip(clocks, threads, strict=True):
         thread.join(20)
+        clock.close()
     assert overdue(said(jobs)) == list(IDS)
     assert [clock.condition.trouble for clock in clocks] == [None, None, None]
 

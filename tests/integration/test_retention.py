@@ -65,6 +65,11 @@ ROWS = {
     " ('77', 60, now() - interval '49 h', 1, 1, 1, 1, 1), ('78', 3600, now() - interval '8 days', 1, 1, 1, 1, 1)",
     "nodes_ended": "INSERT INTO node_ended VALUES ('77', {old}, '', 1, 1), ('78', now(), '', 1, 1)",
     "sites_asked": "INSERT INTO site_asked VALUES ('77', {old}, 1, 1, 1), ('78', now(), 1, 1, 1)",
+    "daemon_runs": "INSERT INTO daemon_duty (name, what, every, is_alone, is_vital, limit_s, told_at)"
+    " VALUES ('77', '', '', true, false, 1, now()); INSERT INTO daemon_run (name, host, pid, began_at, ended_at,"
+    " seconds, slices, outcome) SELECT n, '', 1, at, at, 1, 1, 'done' FROM (VALUES ('77', {old}), ('78', now()))"
+    " AS v (n, at)",
+    "daemon_hours": "INSERT INTO daemon_hour VALUES ('77', {old}, 1, 0, 1), ('78', now(), 1, 0, 1)",
     "pilot_asks": "INSERT INTO pilot_ask VALUES ('77', gen_random_uuid(), '{}', {old}, 1, 1),"
     " ('78', gen_random_uuid(), '{}', now(), 1, 1)",
 }
@@ -78,7 +83,7 @@ NAMES = {
     "jedi_requests": "jedi_request.msg_id",
     "jedi_jobs": "jedi_job.job_id", "transition_counts": "transition_count.site", "error_counts": "error_count.site",
     "sites_ended": "site_ended.site", "nodes_ended": "node_ended.site", "sites_asked": "site_asked.site",
-    "pilot_asks": "pilot_ask.site",
+    "pilot_asks": "pilot_ask.site", "daemon_runs": "daemon_run.name", "daemon_hours": "daemon_hour.name",
 }  # fmt: skip
 
 
@@ -111,7 +116,7 @@ def forget(database_url: str, kind: str, days: int = 30, folder: Path = Path("/u
 def test_everything_that_can_be_forgotten_is_forgotten(database_url: str) -> None:
     config = Settings(database_url=database_url, broker_url="amqp://nobody")  # type: ignore[call-arg]  # defaults
     forgotten = {name for name in load("retention") if name.startswith("forget")}
-    assert {duty.name.replace(" ", "_") for duty in duties.forgetting(config)} == forgotten
+    assert {duty.name for duty in duties.forgetting(config, WorkerSession(config.database_url, 30))} == forgotten
 
 
 @pytest.mark.parametrize("kind", ROWS)

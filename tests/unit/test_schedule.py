@@ -1,134 +1,153 @@
-"""The schedule: every duty in its own loop, none of which can stop another; and how many losses there may be."""
+"""Whose turn it is in the daemon, by a clock that the test moves; and how many losses there may be."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from panda_fsm.errors import SystemicError, TooSlowError, TransientError
-from panda_fsm.trouble import Condition
+from panda_fsm.duty_runs import Outcome, Run, Standing
+from panda_fsm.errors import TooSlowError
+from panda_fsm.periods import checked
 from periodic.deadlines import Losses
-from periodic.schedule import Duty, Portion, Schedule
-from tests.polling import wait_until
+from periodic.schedule import Duty, Portion
+from periodic.turns import Turn, Turns
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-@contextmanager
-def running(*duties: Duty, condition: Condition | None = None) -> Iterator[Schedule]:
-    """A schedule at work."""
-    schedule = Schedule(duties, condition or Condition())
-    thread = threading.Thread(target=schedule.run, daemon=True)
-    thread.start()
-    try:
-        yield schedule
-    finally:
-        schedule.end()
-        thread.join(20)
-        assert not thread.is_alive(), "the schedule does not end"
+class Watch:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-class Counted:
-    """A duty that counts its slices."""
+class Line:
+    """The line of some duties: a worker takes them, and the test says what became of it."""
 
-    def __init__(self, answer: Callable[[int], bool], period_s: float = 3600.0, name: str = "counted") -> None:
-        self.slices = 0
-        self.rests = 0
-        self._answer = answer
-        self.duty = Duty(name, period_s, "Counts.", self._run, alone=False, rest=self._rest)
+    def __init__(self, **every: float | str) -> None:
+        self.watch = Watch()
+        duties = [Duty(name, often, "Plays.", bool, alone=True) for name, often in every.items()]
+        self.turns = Turns(duties, self.watch, lambda: NOW + timedelta(seconds=self.watch.now))
 
-    def _run(self) -> bool:
-        self.slices += 1
-        return self._answer(self.slices)
+    def due(self) -> list[str]:
+        return [turn.duty.name for turn in self.turns.due()]
 
-    def _rest(self) -> None:
-        self.rests += 1
+    def take(self, name: str) -> Turn:
+        (turn,) = [turn for turn in self.turns.due() if turn.duty.name == name]
+        self.turns.begun(turn, 0)
+        return turn
 
+    def does(self, name: str, seconds: float = 0.0) -> Run:
+        """A run of one slice, that takes so long."""
+        turn = self.take(name)
+        self.watch.now += seconds
+        return self.turns.done(turn, seconds, 7)
 
-def failing(error: Exception) -> Callable[[int], bool]:
-    def fail(_slice: int) -> bool:
-        raise error
-
-    return fail
-
-
-def test_a_duty_goes_on_without_a_pause_while_more_is_due_and_then_rests() -> None:
-    duty = Counted(lambda slices: slices < 5)
-    with running(duty.duty):
-        wait_until(lambda: duty.rests == 1, "the rest")
-        assert duty.slices == 5
+    def wants(self, *paused: str, **asked: datetime) -> None:
+        self.turns.hear(Standing(frozenset(paused), asked))
 
 
-def test_a_duty_with_a_short_period_keeps_its_connection_until_the_end() -> None:
-    duty = Counted(lambda _: False, period_s=0.01)
-    with running(duty.duty):
-        wait_until(lambda: duty.slices > 3, "slices")
-        assert duty.rests == 0
-    assert duty.rests == 1
+def test_all_are_due_at_first_and_then_each_after_its_period() -> None:
+    line = Line(a=1.0, b=10.0)
+    assert line.due() == ["a", "b"]
+    line.does("a")
+    line.does("b")
+    assert (line.due(), line.turns.next_s()) == ([], 1.0)
+    line.watch.now = 1.0
+    assert line.due() == ["a"]
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), TransientError("away"), SystemicError("no such table")])
-def test_a_duty_that_fails_stops_no_other(error: Exception) -> None:
-    bad, good = Counted(failing(error), name="bad"), Counted(lambda _: True, name="good")
-    with running(bad.duty, good.duty):
-        wait_until(lambda: bad.slices >= 2 and good.slices > 1000, "slices of both")
+def test_a_run_longer_than_its_period_delays_the_next_without_a_pile() -> None:
+    line = Line(a=1.0)
+    line.does("a", seconds=5.5)
+    line.does("a", seconds=0.25)
+    assert [line.due(), line.turns.next_s()] == [[], 0.75], "as if it had been due then, and no run is made up for"
 
 
-def test_a_duty_that_hangs_stops_no_other() -> None:
-    hang = threading.Event()
-    bad, good = Counted(lambda _: hang.wait(60), name="bad"), Counted(lambda _: True, name="good")
-    with running(bad.duty, good.duty):
-        wait_until(lambda: bad.slices and good.slices > 1000, "slices of the good one")
-        hang.set()
+def test_what_has_no_end_waits_behind_what_is_due() -> None:
+    line = Line(endless=1.0, other=1.0)
+    turn = line.take("endless")
+    line.watch.now = 0.5
+    assert line.turns.more(turn, 0.5, 7) is None
+    assert line.due() == ["other", "endless"]
+    line.does("other", seconds=0.6)
+    assert line.due() == ["endless", "other"]
+    line.turns.more(line.take("endless"), 0.5, 7)
+    line.watch.now = 70.0
+    found = line.turns.more(line.take("endless"), 0.5, 7)
+    assert found is not None
+    assert (found.slices, found.seconds) == (3, 1.5), "what takes a minute is written down, and goes on"
+    assert line.due() == ["other", "endless"]
 
 
-class UnspeakableError(Exception):
-    """Cannot even be told."""
-
-    def __str__(self) -> str:
-        raise OSError("no space left on device")
-
-
-@pytest.mark.parametrize("error", [UnspeakableError(), SystemExit(3)])
-def test_a_loop_that_ends_ends_the_process(error: BaseException) -> None:
-    """Whoever supervises it starts it anew; a daemon without one of its duties would be noticed much later."""
-
-    def run(_slice: int) -> bool:
-        raise error
-
-    bad, good = Counted(run, name="bad"), Counted(lambda _: False, name="good")
-    with pytest.raises(RuntimeError, match="a duty's loop has ended"):
-        Schedule([bad.duty, good.duty], Condition()).run()
-    assert good.rests == 1
+def test_a_cron_expression_is_waited_for_by_the_wall_clock() -> None:
+    line = Line(night="30 3 * * *")
+    assert line.due() == []
+    assert line.turns.next_s() == 60.0, "somebody may set the clock"
+    line.watch.now = 3.5 * 3600 - 0.5
+    assert line.due() == []
+    assert line.turns.next_s() == 0.5
+    line.watch.now = 3.5 * 3600
+    line.does("night")
+    assert line.due() == []
+    line.watch.now += 86_400
+    assert line.due() == ["night"]
 
 
-def test_trouble_that_lasts_is_shown_and_goes_when_the_duty_works() -> None:
-    mended = threading.Event()
-
-    def run(_slice: int) -> bool:
-        if not mended.is_set():
-            raise TransientError("the database is away")
-        return False
-
-    condition, duty = Condition(), Counted(run, period_s=0.01, name="archive")
-    with running(duty.duty, condition=condition):
-        wait_until(lambda: condition.trouble, "the trouble")
-        assert condition.trouble == "archive: TransientError: the database is away"
-        assert duty.slices >= 3, "a hiccup is not worth an alarm"
-        mended.set()
-        wait_until(lambda: condition.trouble is None, "no trouble")
+def test_what_fails_is_tried_again_ever_later_also_before_its_period_is_over() -> None:
+    line, waits = Line(a=3600.0), []
+    for _ in range(12):
+        found = line.turns.failed(line.take("a"), 0.1, 7, Outcome.FAILED, "no")
+        waits.append(line.turns.next_s())
+        line.watch.now += waits[-1]
+    assert found.outcome is Outcome.FAILED
+    assert waits[0] <= 0.5
+    assert 20 < waits[-1] <= 30
+    line.does("a")
+    assert line.turns.next_s() > 3000
 
 
-def test_what_somebody_must_mend_is_shown_at_once() -> None:
-    condition = Condition()
-    duty = Counted(failing(SystemicError("no such table")), name="archive")
-    with running(duty.duty, condition=condition):
-        wait_until(lambda: condition.trouble, "the trouble")
-        assert duty.slices == 1
+def test_what_another_daemon_does_is_not_done_here_and_no_run() -> None:
+    line = Line(a=10.0)
+    line.turns.elsewhere(line.take("a"))
+    assert (line.due(), line.turns.next_s()) == ([], 10.0)
+
+
+def test_what_is_paused_waits_but_for_who_asks_and_goes_on_at_once() -> None:
+    line = Line(a=1.0, b=1.0)
+    line.wants("a")
+    assert line.due() == ["b"]
+    line.watch.now = 100.0
+    line.wants("a", a=NOW)
+    assert line.due() == ["a", "b"]
+    assert line.does("a").asked_at == NOW
+    line.wants("a", a=NOW)
+    assert line.due() == ["b"], "a wish is granted once"
+    line.watch.now = 200.0
+    line.wants()
+    assert sorted(line.due()) == ["a", "b"]
+    assert line.does("a").asked_at is None
+
+
+def test_who_asks_while_it_runs_gets_a_run_of_his_own() -> None:
+    line = Line(a=100.0)
+    turn = line.take("a")
+    line.wants(a=NOW)
+    assert line.turns.done(turn, 1.0, 7).asked_at is None
+    assert line.does("a").asked_at == NOW
+    assert line.due() == []
+
+
+@pytest.mark.parametrize("wrong", ["", "* * * *", "61 * * * *", "0 0 31 2 *", 0, -1, float("inf"), float("nan"), 1e9])
+def test_a_period_that_cannot_be_is_refused_in_a_sentence(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"cron expression|must be from"):
+        checked(wrong)
 
 
 def test_a_duty_that_is_too_slow_takes_less_and_then_more_again() -> None:
@@ -142,16 +161,6 @@ def test_a_duty_that_is_too_slow_takes_less_and_then_more_again() -> None:
         except TooSlowError:
             pass
     assert taken == [500, 250, 125, 250, 500]
-
-
-class Watch:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_no_more_jobs_are_called_lost_than_were_agreed() -> None:

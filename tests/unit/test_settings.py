@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from command import sites
+from command.duties import duties
 from command.settings import Settings, settings
 from panda_fsm.errors import SettingsError
 from panda_fsm.jobs.facts import FACTS
 from panda_fsm.jobs.states import State
+from panda_fsm.trouble import Condition
+from sql.duty import WorkerSession
 
 ADDRESSES = {"DATABASE_URL": "postgresql://db/x", "BROKER_URL": "amqp://mq/x"}
 
@@ -46,6 +49,9 @@ def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
         ("DEADLINES", '{"gone": 5}', "PANDA_FSM_DEADLINES: gone: input should be 'pending'"),
         ("DEADLINES", '{"finished": 5}', "PANDA_FSM_DEADLINES: a job in finished has no deadline"),
         ("REMINDERS", '{"activated": 5}', "PANDA_FSM_REMINDERS: nothing is said again of a job in activated"),
+        ("PERIODS", '{"flow": 0}', "PANDA_FSM_PERIODS: flow: 0 must be from 0.01 s to 31 d"),
+        ("PERIODS", '{"flow": "daily"}', r"PANDA_FSM_PERIODS: flow: 'daily' is no cron expression \(Wrong number"),
+        ("PERIODS", '{"flow": []}', "PANDA_FSM_PERIODS: flow: "),
         ("RELAY_AGE_S", "5", r"PANDA_FSM_RELAY_AGE_S \(5\) must exceed PANDA_FSM_CONFIRM_TIMEOUT_S \(5\)"),
         ("TEMPORARY_FILES", "/a/x.*:tmp/y", "PANDA_FSM_TEMPORARY_FILES: tmp/y: one folder, by its whole path"),
         ("TEMPORARY_FILES", "/a/*/core.*", r"PANDA_FSM_TEMPORARY_FILES: /a/\*/core.\*: one folder, by its whole path"),
@@ -75,6 +81,16 @@ def test_the_command_says_it_without_a_traceback() -> None:
 
 def test_levels_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, LOG_LEVEL="WARNING").log_level == "warning"
+
+
+def test_duties_are_done_as_often_as_is_set_and_one_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = WorkerSession("postgresql://db/x", 30)
+    config = read(monkeypatch, PERIODS='{"flow": 10, "partitions": "30 3 * * *"}')
+    every = {duty.name: duty.every for duty in duties(config, Condition(), worker, ())}
+    assert (every["flow"], every["partitions"], every["pulse"]) == (10.0, "30 3 * * *", 1.0)
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"PANDA_FSM_PERIODS: there is no duty 'flows': it is one of pulse, .*flow"):
+        duties(read(monkeypatch, PERIODS='{"flows": 10}'), Condition(), worker, ())
 
 
 def test_limits_are_those_of_the_table_but_for_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

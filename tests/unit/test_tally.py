@@ -103,3 +103,31 @@ def test_no_metric_of_ours_has_a_label_without_bounds(metric: Counter) -> None:
     assert re.fullmatch(r"panda_[a-z_]+", metric.name)
     assert not re.search(r"_(ms|minutes|hours|kb|mb|percent)(_|$)", metric.name), "base units only"
     assert metric.about.endswith(".")
+
+
+def test_what_a_worker_counts_is_counted_once_by_its_master() -> None:
+    worker, master = Tally(), Tally()
+    for tally in (worker, master):
+        tally.counter("panda_x_total", "x", ("a",))
+        tally.histogram("panda_x_seconds", "x", ("a",), (1, 2))
+        tally.gauge("panda_x", "x", ("a",))
+    counter, histogram, gauge = worker
+    assert isinstance(counter, Counter)
+    assert isinstance(histogram, Histogram)
+    assert isinstance(gauge, Gauge)
+    assert worker.take() == {}
+    for seconds in (0.5, 1.5):
+        counter.add(("b",))
+        histogram.observe(seconds, ("b",))
+        gauge.replace({("b",): seconds})
+        master.put(worker.take() | {"panda_of_another_release": 1})
+    gauge.replace({})
+    master.put(worker.take())
+    assert worker.take() == {}
+    counted, observed, shown = master
+    assert isinstance(counted, Counter)
+    assert isinstance(observed, Histogram)
+    assert isinstance(shown, Gauge)
+    assert counted.values() == {("b",): 2}
+    assert observed.rows() == {("b",): ([1, 1, 0], 2.0)}
+    assert shown.values() == {}, "what is gone is not shown any more"
