@@ -14,6 +14,7 @@ from command.settings import Settings
 from panda_fsm.jobs.facts import FACTS
 from panda_fsm.jobs.states import State
 from panda_fsm.trouble import Condition
+from sql.duty import WorkerSession
 from tests.pages import ROOT, tables
 
 PAGE = (ROOT / "docs/daemon.md").read_text()
@@ -38,8 +39,8 @@ def duty_names() -> set[str]:
     config = Settings(  # type: ignore[call-arg]  # the others have defaults
         database_url="postgresql://nobody", broker_url="amqp://nobody", metrics_port=9100
     )
-    found = [*duties.daily_work(config, Condition()), *duties.showing(config, compose.NAMES)]
-    return {duty.name for duty in [*found, *duties.forgetting(config)]}
+    worker = WorkerSession(config.database_url, config.statement_timeout_s)
+    return {duty.name for duty in duties.duties(config, Condition(), worker, compose.NAMES)}
 
 
 @cache
