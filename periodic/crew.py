@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -34,6 +34,8 @@ class Hand:
     process: subprocess.Popen[bytes] | None = None
     talk: Connection | None = None
     is_ready: bool = False
+    has_begun: bool = False
+    """It was ready once."""
     turn: Turn | None = None
     began: float = 0.0
     began_at: datetime | None = None
@@ -102,7 +104,7 @@ class Crew:
             said: Report | None = hand.talk.recv()
         except OSError as error:
             raise EOFError from error
-        hand.is_ready = True
+        hand.is_ready = hand.has_begun = True
         return said
 
     def end_those_over(self) -> list[Hand]:
@@ -113,30 +115,33 @@ class Crew:
             _kill(hand)
         return over
 
-    def bury(self, hand: Hand) -> None:
+    def bury(self, hand: Hand, *, is_expected: bool) -> None:
         """It is dead: note when the next one starts. Who was ended by us, or killed at work, is back at once."""
         _kill(hand)
         if hand.process is None or hand.talk is None:
             return
         code = hand.process.wait()
         wait_s = 0.0
-        if hand.turn is None and not hand.is_over and code != -signal.SIGKILL:
+        if hand.turn is None and not hand.is_over and (code != -signal.SIGKILL or not hand.has_begun):
             if time.monotonic() - hand.started > _LONG_S:
                 hand.backoff.reset()
             wait_s = hand.backoff.next_s()
-        log.warning("worker_died", pid=hand.process.pid, exit_code=code, again_in_s=round(wait_s, 1))
+        if not is_expected:
+            log.warning("worker_died", pid=hand.process.pid, exit_code=code, again_in_s=round(wait_s, 1))
         hand.talk.close()
         hand.process = hand.talk = hand.turn = None
-        hand.is_ready = hand.is_over = False
+        hand.is_ready = hand.has_begun = hand.is_over = False
         hand.due_at = time.monotonic() + wait_s
 
-    def dismiss(self, hands: Sequence[Hand]) -> None:
-        """Let idle workers go."""
-        for hand in hands:
-            hand.is_ready = False
-            if hand.talk is not None:
+    def dismiss(self) -> None:
+        """Let those go who are idle; who is just starting holds nothing yet."""
+        for hand in self.hands:
+            if hand.is_idle and hand.talk is not None:
+                hand.is_ready = False
                 with contextlib.suppress(OSError):
                     hand.talk.send(None)
+            elif hand.turn is None and not hand.has_begun:
+                _kill(hand)
 
     def end(self, within_s: float) -> None:
         """Wait for all to go, and end those that do not."""

@@ -86,7 +86,7 @@ class Daemon:
                 slow += not turn.is_quick
                 hand = next((hand for hand in idle if hand.number == turn.last_worker), idle[0])
                 idle.remove(hand)
-                self._turns.begun(turn, hand.number)
+                self._turns.begun(turn, hand.number, hand.pid)
                 self._crew.give(hand, turn)
         return self._turns.next_s()
 
@@ -118,7 +118,7 @@ class Daemon:
             tally.put(report.counted)
         if report.word is Word.FAILED:
             error = report.error or ""
-            self._failed(turn, hand, report.seconds, Outcome.FAILED, error, at_once=report.kind is Kind.SYSTEMIC)
+            self._failed(turn, report.seconds, Outcome.FAILED, error, at_once=report.kind is Kind.SYSTEMIC)
             return
         self._condition.note(name, None)
         if report.word is Word.ELSEWHERE:
@@ -126,33 +126,31 @@ class Daemon:
             return
         DUTY_SECONDS.observe(report.seconds, (name,))
         if report.word is Word.DONE:
-            self._write(self._turns.done(turn, report.seconds, hand.pid))
+            self._write(self._turns.done(turn, report.seconds))
         else:
-            self._write(self._turns.more(turn, report.seconds, hand.pid))
+            self._write(self._turns.more(turn, report.seconds))
 
     def _died(self, hand: Hand) -> None:
         turn, pid, is_over = hand.turn, hand.pid, hand.is_over
         seconds = time.monotonic() - hand.began
-        self._crew.bury(hand)
+        self._crew.bury(hand, is_expected=self._ending and turn is None)
         if turn is None:
-            if hand.due_at > time.monotonic():
+            if hand.due_at > time.monotonic() and not self._ending:
                 self._condition.note(_WORKERS, "a worker process of the daemon ends by itself: its log says why")
             return
         if is_over:
             error = f"was ended: a slice took longer than its limit of {duration(turn.duty.limit_s)}"
-            self._failed(turn, hand, seconds, Outcome.OVER, error, at_once=True, pid=pid)
+            self._failed(turn, seconds, Outcome.OVER, error, at_once=True)
         else:
             error = f"its process {pid} died after {duration(seconds)}"
-            self._failed(turn, hand, seconds, Outcome.DIED, error, at_once=False, pid=pid)
+            self._failed(turn, seconds, Outcome.DIED, error, at_once=False)
 
-    def _failed(
-        self, turn: Turn, hand: Hand, seconds: float, outcome: Outcome, error: str, *, at_once: bool, pid: int = 0
-    ) -> None:
+    def _failed(self, turn: Turn, seconds: float, outcome: Outcome, error: str, *, at_once: bool) -> None:
         """Shown when it lasts, or when somebody must mend it."""
         DUTY_FAILURES.add((turn.duty.name,))
-        self._write(self._turns.failed(turn, seconds, pid or hand.pid, outcome, error))
+        self._write(self._turns.failed(turn, seconds, outcome, error))
         if outcome is not Outcome.FAILED:  # that the worker has told itself
-            log.error("duty_ended", duty=turn.duty.name, pid=pid, error=error)
+            log.error("duty_ended", duty=turn.duty.name, pid=turn.pid, error=error)
         if at_once or turn.failures >= _NOTED_AFTER:
             self._condition.note(turn.duty.name, error)
 
@@ -177,12 +175,14 @@ class Daemon:
     def _finish(self) -> None:
         """Slices in hand are waited for, and nothing else begins."""
         until = time.monotonic() + _END_S
-        self._crew.dismiss(self._crew.idle())
+        self._crew.dismiss()
         while self._crew.busy() and (left_s := until - time.monotonic()) > 0:
             self._listen(min(left_s, max(0.0, self._crew.next_s()) or left_s))
             self._end_those_over()
-            self._crew.dismiss(self._crew.idle())
+            self._crew.dismiss()
         self._crew.end(2.0)
+        for run in self._turns.left():
+            self._write(run)
         self._keeper.end()
 
 

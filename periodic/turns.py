@@ -35,6 +35,7 @@ class Turn:
     due_at: float
     memory: Any
     last_worker: int | None = None
+    pid: int = 0
     in_hand: bool = False
     asked_at: datetime | None = None
     """Somebody wants it to run now."""
@@ -110,13 +111,13 @@ class Turns:
                 turn.due_at = min(turn.due_at, self._clock())
             self._heard[name] = at
 
-    def begun(self, turn: Turn, worker: int) -> None:
+    def begun(self, turn: Turn, worker: int, pid: int) -> None:
         """A worker has it."""
         if turn.began_at is None:
             turn.began_at, turn.base = self._wall(), turn.due_at
             turn.slices, turn.seconds = 0, 0.0
             turn.answers, turn.asked_at = turn.asked_at, None
-        turn.in_hand, turn.last_worker = True, worker
+        turn.in_hand, turn.last_worker, turn.pid = True, worker, pid
 
     def elsewhere(self, turn: Turn) -> None:
         """Another daemon does it, and answers whoever asked."""
@@ -125,29 +126,39 @@ class Turns:
         turn.in_hand, turn.began_at, turn.answers = False, None, None
         self._wait(turn)
 
-    def more(self, turn: Turn, seconds: float, pid: int) -> Run | None:
+    def more(self, turn: Turn, seconds: float) -> Run | None:
         """More is due now, behind the others; the run, once it is a long one."""
         self._well(turn)
         turn.in_hand = False
         turn.slices, turn.seconds, turn.due_at = turn.slices + 1, turn.seconds + seconds, self._clock()
         is_long = turn.began_at is not None and (self._wall() - turn.began_at).total_seconds() > _LONG_S
-        return self._ended(turn, pid, Outcome.DONE, None) if is_long else None
+        return self._ended(turn, Outcome.DONE, None) if is_long else None
 
-    def done(self, turn: Turn, seconds: float, pid: int) -> Run:
+    def done(self, turn: Turn, seconds: float) -> Run:
         """Nothing more is due: the run has ended, and the next is a period after this one was due, or now."""
         self._well(turn)
         turn.in_hand = False
         turn.slices, turn.seconds = turn.slices + 1, turn.seconds + seconds
         self._wait(turn)
-        return self._ended(turn, pid, Outcome.DONE, None)
+        return self._ended(turn, Outcome.DONE, None)
 
-    def failed(self, turn: Turn, seconds: float, pid: int, outcome: Outcome, error: str) -> Run:
+    def failed(self, turn: Turn, seconds: float, outcome: Outcome, error: str) -> Run:
         """It is tried again soon, ever later."""
         turn.failures += 1
         turn.in_hand = False
         turn.slices, turn.seconds, turn.tick = turn.slices + 1, turn.seconds + seconds, None
         turn.due_at = self._clock() + turn.backoff.next_s()
-        return self._ended(turn, pid, outcome, error)
+        return self._ended(turn, outcome, error)
+
+    def left(self) -> list[Run]:
+        """At the end of the daemon: runs of which more was due, and those that would not end."""
+        begun = [turn for turn in self.by_name.values() if turn.began_at is not None]
+        return [
+            self._ended(turn, Outcome.DIED, "its daemon ended before it did")
+            if turn.in_hand
+            else self._ended(turn, Outcome.DONE, None)
+            for turn in begun
+        ]
 
     def silent_s(self, turn: Turn) -> float | None:
         """Since when it has not succeeded; None while it is paused."""
@@ -158,11 +169,11 @@ class Turns:
         turn.backoff.reset()
         turn.succeeded = self._clock()
 
-    def _ended(self, turn: Turn, pid: int, outcome: Outcome, error: str | None) -> Run:
+    def _ended(self, turn: Turn, outcome: Outcome, error: str | None) -> Run:
         now = self._wall()
         began_at, answers = turn.began_at or now, turn.answers
         turn.began_at = turn.answers = None
-        return Run(turn.duty.name, pid, began_at, now, turn.seconds, turn.slices, outcome, error, answers)
+        return Run(turn.duty.name, turn.pid, began_at, now, turn.seconds, turn.slices, outcome, error, answers)
 
     def _wait(self, turn: Turn) -> None:
         now = self._clock()

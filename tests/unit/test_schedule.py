@@ -40,14 +40,14 @@ class Line:
 
     def take(self, name: str) -> Turn:
         (turn,) = [turn for turn in self.turns.due() if turn.duty.name == name]
-        self.turns.begun(turn, 0)
+        self.turns.begun(turn, 0, 7)
         return turn
 
     def does(self, name: str, seconds: float = 0.0) -> Run:
         """A run of one slice, that takes so long."""
         turn = self.take(name)
         self.watch.now += seconds
-        return self.turns.done(turn, seconds, 7)
+        return self.turns.done(turn, seconds)
 
     def wants(self, *paused: str, **asked: datetime) -> None:
         self.turns.hear(Standing(frozenset(paused), asked))
@@ -74,13 +74,13 @@ def test_what_has_no_end_waits_behind_what_is_due() -> None:
     line = Line(endless=1.0, other=1.0)
     turn = line.take("endless")
     line.watch.now = 0.5
-    assert line.turns.more(turn, 0.5, 7) is None
+    assert line.turns.more(turn, 0.5) is None
     assert line.due() == ["other", "endless"]
     line.does("other", seconds=0.6)
     assert line.due() == ["endless", "other"]
-    line.turns.more(line.take("endless"), 0.5, 7)
+    line.turns.more(line.take("endless"), 0.5)
     line.watch.now = 70.0
-    found = line.turns.more(line.take("endless"), 0.5, 7)
+    found = line.turns.more(line.take("endless"), 0.5)
     assert found is not None
     assert (found.slices, found.seconds) == (3, 1.5), "what takes a minute is written down, and goes on"
     assert line.due() == ["other", "endless"]
@@ -103,7 +103,7 @@ def test_a_cron_expression_is_waited_for_by_the_wall_clock() -> None:
 def test_what_fails_is_tried_again_ever_later_also_before_its_period_is_over() -> None:
     line, waits = Line(a=3600.0), []
     for _ in range(12):
-        found = line.turns.failed(line.take("a"), 0.1, 7, Outcome.FAILED, "no")
+        found = line.turns.failed(line.take("a"), 0.1, Outcome.FAILED, "no")
         waits.append(line.turns.next_s())
         line.watch.now += waits[-1]
     assert found.outcome is Outcome.FAILED
@@ -139,7 +139,7 @@ def test_who_asks_while_it_runs_gets_a_run_of_his_own() -> None:
     line = Line(a=100.0)
     turn = line.take("a")
     line.wants(a=NOW)
-    assert line.turns.done(turn, 1.0, 7).asked_at is None
+    assert line.turns.done(turn, 1.0).asked_at is None
     assert line.does("a").asked_at == NOW
     assert line.due() == []
 
