@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from broker.inspection import DepthReader
+from command import sites
 from command.settings import Settings
 from gateway.work.sandboxes import COMING
 from panda_fsm.errors import SettingsError
@@ -15,6 +16,7 @@ from periodic import (
     activity,
     archive,
     blocks,
+    configurator,
     counts,
     deadlines,
     figures,
@@ -35,10 +37,11 @@ from sql.activity import Activity
 from sql.appointments import Appointments
 from sql.archive import Archive
 from sql.counts import Counts
-from sql.duty import WorkerSession
+from sql.duty import DutySession, WorkerSession
 from sql.figures import SystemFigures
 from sql.flow import Flow
 from sql.held_tasks import HeldTasks
+from sql.information_sources import Sources
 from sql.kept_requests import KeptRequests
 from sql.open_blocks import OpenBlocks, SettledBlocks
 from sql.operations import Operations
@@ -98,6 +101,18 @@ def daily_work(config: Settings, condition: Condition, worker: WorkerSession) ->
         flow.duty(Flow(worker)),
         temporary_files.duty(list(temporary(config))),
         temporary_files.unrecorded(SandboxRecords(worker), config.cache_dir, config.retain_sandboxes_days * DAY_S),
+        snapshots.duty(Snapshots(worker()), condition),
+        queues.duty(QueueSamples(worker()), DepthReader(config.broker_url), watched(config.further())),
+        activity.duty(Activity(worker(), config.jedi_vos)),
+        flow.duty(Flow(worker())),
+        stuck.duty(StuckWalk(worker()), config.thresholds()),
+        configurator.duty(
+            Sources(DutySession(worker(), "configurator").slice),
+            sites.sources(config),
+            config.configurator_every_s,
+            config.configurator_removals_percent,
+            condition,
+        ),
     ]
 
 
@@ -126,6 +141,7 @@ def forgetting(config: Settings, worker: WorkerSession) -> Iterator[Duty]:
         "idle_blocks": config.retain_blocks_days,
         "dead_letters": config.retain_dead_letters_days,
         "audit": config.retain_audit_days,
+        "information": config.retain_audit_days,
         "operations": config.retain_audit_days,
         "workers": config.retain_workers_days,
         "worker_nodes": config.retain_workers_days,

@@ -32,7 +32,7 @@ def look(page: "Page", asked: Mapping[str, Any], name: str = "") -> Any:
 
     try:
         wanted = typed.filters(page, asked)
-        known, services = sites.load(settings().sites_file), tuple(one for one in NAMES if one != GATEWAY)
+        known, services = sites.now(settings()), tuple(one for one in NAMES if one != GATEWAY)
         return asking.ask(lambda store: typed.look(page, store.dashboards, known, services, wanted, name))
     except FilterError as error:
         raise typer.BadParameter(str(error)) from None

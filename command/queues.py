@@ -87,7 +87,7 @@ def request_pause(kind: str, name: str, *, actor: str, **wanted: Any) -> None:
         request = SetPause(kind=kind, name=name, actor=actor, **wanted)  # type: ignore[arg-type]  # it is looked at
     except ValueError as error:
         raise typer.BadParameter(_complaint(error)) from None
-    why_not = refusal(request, QUEUES, sites.load(config.sites_file).queues if kind == "site" else ())
+    why_not = refusal(request, QUEUES, sites.now(config).queues if kind == "site" else ())
     if why_not is not None:
         raise typer.BadParameter(why_not)
     audit = audited(request, actor, by="command line")

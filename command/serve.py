@@ -12,11 +12,10 @@ from typing import NoReturn
 
 import structlog
 
-from command import compose, frozen, parent, sites, tracing
+from command import compose, frozen, parent, tracing
 from command.presence import Shown
 from command.settings import Settings
 from panda_fsm.errors import PandaError
-from panda_fsm.sites import Known
 from panda_fsm.trouble import Condition
 from sql.presence import Presence
 from sql.required import Required
@@ -62,18 +61,20 @@ def serve(name: str, config: Settings) -> int:
     ending = Ending()
     queue = name if name in compose.QUEUES else ""
     shown = Shown(
-        Presence(config.database_url, name, queue, version("panda-fsm"), metrics=_metrics(name, config)), queue
-    )
-    known = Known(sites.load(config.sites_file))
+        Presence(config.database_url, name, queue, version("panda-fsm"), metrics=_metrics(name, config)),
+        queue, config.sites_file, for_pilots=name == compose.GATEWAY,
+    )  # fmt: skip
+    if name == compose.GATEWAY:  # it serves pilots before the database has said what it knows
+        shown.read_file()
     shown.start()
     try:
         # A gateway listens from the start: whoever looks whether it is ready gets an answer.
-        if name == compose.GATEWAY or _is_ready(config.database_url, shown.condition, ending):
-            if queue:
-                shown.wait_until_heard()
+        if name == compose.GATEWAY or (
+            _is_ready(config.database_url, shown.condition, ending) and _has_heard(shown, ending)
+        ):
             with (
                 tracing.to(config.otlp_endpoint, name),
-                compose.work(name, config, shown.condition, shown.progress, known) as work,
+                compose.work(name, config, shown.condition, shown.progress, shown.known) as work,
             ):
                 _collect_seldom()
                 log.info("serving", name=name)
@@ -86,6 +87,15 @@ def serve(name: str, config: Settings) -> int:
     shown.end()
     log.info("stopped")
     return 0
+
+
+def _has_heard(shown: Shown, ending: Ending) -> bool:
+    """True once it is known which queues there are, and whether that of this process is paused: who worked before would
+    refuse jobs of queues that there are."""
+    while not ending.wait(0):
+        if shown.wait_until_heard(_LOOK_S):
+            return True
+    return False
 
 
 def _metrics(name: str, config: Settings) -> str | None:

@@ -24,6 +24,7 @@ Level = Annotated[
     Literal["debug", "info", "warning", "error"],
     BeforeValidator(lambda level: level.lower() if isinstance(level, str) else level),
 ]
+_HTTP = r"^https?://[^\s]+$"
 VO = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 
 
@@ -53,7 +54,18 @@ class Settings(BaseSettings):
     gateway_drain_s: float = Field(
         2, ge=0, description="told to end, the gateway says that it is not ready and serves on so long, in seconds"
     )
-    sites_file: Path | None = Field(None, description="JSON file of queues and storages")
+    sites_file: Path | None = Field(
+        None,
+        description="JSON file of queues and storages: one source of information among others (docs/information.md)",
+    )
+    cric_storages_url: str | None = Field(None, pattern=_HTTP, description="DDM endpoints in the shape of CRIC")
+    cric_sites_url: str | None = Field(None, pattern=_HTTP, description="sites in the shape of CRIC")
+    cric_queues_url: str | None = Field(None, pattern=_HTTP, description="schedconfig of all queues, as CRIC has it")
+    cric_network_url: str | None = Field(None, pattern=_HTTP, description="closeness or measurements of the network")
+    configurator_every_s: Seconds = Field(200, description="seconds after which sources of information are asked again")
+    configurator_removals_percent: float = Field(
+        20, ge=0, le=100, description="a source that lacks more of the entries that it had is not followed"
+    )
     cache_dir: Path = Field(Path(".run/cache"), description="where uploaded sandboxes are kept")
     sandbox_quota_mb: int = Field(10_240, ge=1, description="most megabytes of sandboxes that one user may have")
     identity_provider: str = Field("trusted_loopback", description="who says who a caller is")

@@ -1,10 +1,13 @@
-"""Reads queues and storages from the file that PANDA_FSM_SITES_FILE names."""
+"""Where information on queues and storages comes from here: the file that PANDA_FSM_SITES_FILE names, and CRIC."""
 
 from pathlib import Path
 
+from command.settings import Settings
 from panda_fsm.errors import SettingsError
+from panda_fsm.information.models import Kind
 from panda_fsm.information.reading import Read, UnreadableSourceError, read_file, refuse_references
-from panda_fsm.sites import Sites
+from panda_fsm.information.sources import FILE, Source
+from panda_fsm.sites import Known, Sites
 
 
 def load(path: Path | None) -> Sites:
@@ -30,3 +33,28 @@ def read(path: Path) -> Read:
 def complaints(found: Read) -> list[str]:
     """What is wrong with each entry that cannot be used."""
     return [f"{kind} {name}: {reason}" for (kind, name), reason in found.rejected.items()]
+
+
+def sources(config: Settings) -> list[Source]:
+    """All that the configurator asks: what is named comes before who names it, and who has it first keeps it."""
+    urls = {
+        Kind.STORAGE: config.cric_storages_url, Kind.SITE: config.cric_sites_url, Kind.QUEUE: config.cric_queues_url,
+        Kind.NETWORK: config.cric_network_url,
+    }  # fmt: skip
+    file = [Source(FILE, str(config.sites_file.absolute()))] if config.sites_file is not None else []
+    return file + [Source(f"cric.{kind}", url, kind) for kind, url in urls.items() if url]
+
+
+def now(config: Settings) -> Known:
+    """What is known at this moment, for a command: what the database knows, else the file. Raises TransientError."""
+    from sql import information
+    from sql.session import Session
+
+    session, known = Session(config.database_url, "command", config.statement_timeout_s), Known()
+    try:
+        with session.use() as connection:
+            newest = information.version(connection)
+            information.follow(connection, known, newest, for_pilots=True)
+    finally:
+        session.close()
+    return known if newest else Known(load(config.sites_file))

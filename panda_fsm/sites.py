@@ -80,17 +80,31 @@ class Sites(BaseModel):
 class Known:
     """The newest snapshot that this process has: a thread swaps it, everybody else reads.
 
-    `version` is that of the database; 0 is what the sites file says, as long as nothing was imported. `is_known` says
-    whether anybody could be asked yet: until then there are no queues, which means nothing.
+    `version` is that of the database; 0: what the sites file says, for nothing was imported yet. `is_known`: whether
+    anybody could be asked yet; until then there are no queues, which means nothing.
     """
 
-    def __init__(self, now: Sites | None = None, version: int = 0) -> None:
-        self._held = now or Sites(), version
+    def __init__(self, now: Sites | None = None) -> None:
+        self._held = now or Sites(), 0
+        self._facts: dict[tuple[Kind, str], Fact] = {}
         self.is_known = now is not None
 
-    def swap(self, now: Sites, version: int) -> None:
-        """From now on this is what is known. Who reads meanwhile reads the one or the other."""
-        self._held = now, version
+    def swap(self, now: Sites) -> None:
+        """The sites file says so, for nothing was imported yet. Who reads meanwhile reads the one or the other."""
+        self._facts = {}
+        self._held = now, 0
+        self.is_known = True
+
+    def learn(self, changed: Mapping[tuple[Kind, str], Fact | None], version: int, *, is_all: bool) -> None:
+        """The database says so; None: it is known no more. `is_all`: there is nothing else."""
+        facts = {} if is_all else dict(self._facts)
+        for key, fact in changed.items():
+            if fact is None:
+                facts.pop(key, None)
+            else:
+                facts[key] = fact
+        self._facts = facts
+        self._held = Sites.of(facts), version
         self.is_known = True
 
     @property

@@ -1,14 +1,19 @@
 """The row of a process in the table of those that run: who looks sees that it lives and what keeps it from working."""
 
+import contextlib
 import os
+import select
 import socket
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
 from panda_fsm.progress import Done, Snapshot
+from panda_fsm.sites import Known
+from sql import information
 from sql.queries import load
 from sql.session import Session
 
@@ -16,6 +21,13 @@ _Q = load("presence")
 _TIMEOUT_S = 5.0
 _NEW_FOR = timedelta(seconds=30)
 """So long we look for those whom we replace: the last sign of a killed one may come after our first."""
+
+
+class Heard(NamedTuple):
+    """What a process hears when it shows itself. `version`: of what is known of queues and sites, if it has one."""
+
+    is_paused: bool
+    version: int | None
 
 
 class Presence:
@@ -34,19 +46,57 @@ class Presence:
             "started_at": self._started_at, "queue": queue or None, "program": program, "metrics": metrics
         }  # fmt: skip
         self._added = Done()
+        self._listening: psycopg.Connection | None = None
+        self._is_told = False
 
-    def show(self, trouble: str | None, work: Snapshot) -> bool:
-        """The process lives; `trouble` is what keeps it from working, `work` what it does. Returns whether its queue is
-        paused. Rows of the long gone are removed."""
+    def show(self, trouble: str | None, work: Snapshot) -> Heard:
+        """The process lives; `trouble` is what keeps it from working, `work` what it does. Rows of the long gone are
+        removed."""
         stands = asdict(work) | asdict(work.done) | {"trouble": trouble}
         del stands["done"]
         with self._session.use() as connection:
+            self._listen(connection)
             found = connection.execute(_Q["show"], self._place | self._known | stands).fetchone()
             self._add(connection, work.done)
             connection.execute(_Q["forget_gone"])
             if datetime.now(UTC) - self._started_at < _NEW_FOR:
                 self._take_the_place_of_the_dead(connection)
-        return bool(found and found[0])
+        return Heard(*found) if found else Heard(False, None)
+
+    def follow(self, known: Known, version: int, for_pilots: bool) -> None:
+        """Know what is known at this version."""
+        with self._session.use() as connection:
+            information.follow(connection, known, version, for_pilots)
+
+    def wait(self, wake: int, seconds: float) -> None:
+        """Until the file `wake` can be read, somebody says that information has changed, or the time is over."""
+        if self._is_told:
+            self._is_told = False
+            return
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        connection = self._listening
+        if connection is None or connection.closed:
+            poll.poll(seconds * 1000)
+            return
+        poll.register(connection.fileno(), select.POLLIN)
+        if any(file != wake for file, _ in poll.poll(seconds * 1000)):
+            # What is wrong with the connection is met where it is used next.
+            with contextlib.suppress(psycopg.Error):
+                connection.pgconn.consume_input()
+                while connection.pgconn.notifies():
+                    pass
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        """What was told before this is read now."""
+        self._is_told = False
+        if connection is not self._listening:
+            connection.add_notify_handler(self._tell)
+            connection.execute(f"LISTEN {information.CHANNEL}")
+            self._listening = connection
+
+    def _tell(self, _notify: psycopg.Notify) -> None:
+        self._is_told = True
 
     def _add(self, connection: psycopg.Connection, done: Done) -> None:
         """What was done since the last time counts for the queue, whatever becomes of this process."""

@@ -2,7 +2,7 @@
 
 -- name: show
 -- A row of another start is that of a process whose number came round again.
--- Answers whether the queue is paused.
+-- Answers whether the queue is paused, and which version of the information there is.
 INSERT INTO process AS p (service, host, pid, started_at, seen_at, trouble, trouble_since, queue, program, handled, batches,
     buried, put_off, per_s, in_hand, in_hand_since, handled_at, is_paused, metrics)
 VALUES (%(service)s, %(host)s, %(pid)s, %(started_at)s, now(), %(trouble)s,
@@ -17,7 +17,8 @@ SET started_at = excluded.started_at, seen_at = now(), metrics = excluded.metric
     buried = excluded.buried, put_off = excluded.put_off, per_s = excluded.per_s, in_hand = excluded.in_hand,
     in_hand_since = excluded.in_hand_since, handled_at = excluded.handled_at, is_paused = excluded.is_paused
 RETURNING EXISTS (
-    SELECT FROM pause WHERE kind = 'queue' AND name = p.queue AND is_paused AND coalesce(until > now(), true))
+    SELECT FROM pause WHERE kind = 'queue' AND name = p.queue AND is_paused AND coalesce(until > now(), true)),
+    (SELECT version FROM information_version)
 
 -- name: add_work
 INSERT INTO queue_work AS w (queue, handled, buried, put_off)

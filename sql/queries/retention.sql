@@ -81,6 +81,12 @@ DELETE FROM audit WHERE audit_id = ANY(ARRAY(
     SELECT audit_id FROM audit WHERE at < now() - make_interval(days => %(days)s)
     ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 
+-- name: forget_information
+-- What changed, not what is known.
+DELETE FROM information_history WHERE history_id = ANY(ARRAY(
+    SELECT history_id FROM information_history WHERE at < now() - make_interval(days => %(days)s)
+    ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+
 -- name: old_sandboxes
 -- By name, so that those whose files cannot be removed are passed by.
 SELECT name FROM cache_file WHERE created_at < now() - make_interval(days => %(days)s) AND name > %(after)s

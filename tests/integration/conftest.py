@@ -11,11 +11,14 @@ import pytest
 from command.sites import load
 from lab.site import write_lab
 from panda_fsm.handler import Service
+from panda_fsm.information.models import Kind
 from panda_fsm.trouble import Condition
 from plugins.ddm.catalogue import LocalCatalogue
 from plugins.experiments.registry import IsolatedExperiments
 from tests import factories
 from tests.clockwork import Clock
+from tests.configuring import Configuring
+from tests.cric import Cric
 from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.inprocess import InProcess, Outlet, Serve
@@ -100,3 +103,21 @@ def user(gateway: Processes) -> Iterator[Caller]:
     caller = Caller(gateway.gateway_url, "user-1")
     yield caller
     caller.close()
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cric]:
+    """A CRIC of twenty queues."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    one = Cric()
+    one.fill(20)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def configuring(database_url: str, source: Cric) -> Iterator[Configuring]:
+    """The configurator that asks it."""
+    one = Configuring(database_url, source.source(Kind.STORAGE), source.source(Kind.QUEUE))
+    yield one
+    one.close()

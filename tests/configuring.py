@@ -1,0 +1,38 @@
+"""The configurator inside the test, and what a process that follows knows by it."""
+
+from __future__ import annotations
+
+from panda_fsm.information.sources import Source
+from panda_fsm.sites import Known
+from panda_fsm.trouble import Condition
+from periodic.configurator import Configurator
+from periodic.fetching import Patience
+from sql import information
+from sql.information_sources import Sources
+from sql.session import Session
+
+PATIENCE = Patience(limit_s=2.0, silence_s=1.0, most_bytes=60_000_000)
+
+
+class Configuring:
+    """The configurator with a store of its own, and what a process that follows knows."""
+
+    def __init__(self, database_url: str, *sources: Source) -> None:
+        self._session = Session(database_url, "test.information", 30)
+        self.sources = Sources(self._session.transaction)
+        self.condition = Condition()
+        self._configurator = Configurator(self.sources, sources, 20, self.condition, PATIENCE)
+        self._known = Known()
+
+    def run(self) -> None:
+        self._configurator.run()
+
+    @property
+    def known(self) -> Known:
+        with self._session.use() as connection:
+            information.follow(connection, self._known, information.version(connection), for_pilots=True)
+        return self._known
+
+    def close(self) -> None:
+        self._configurator.close()
+        self._session.close()

@@ -1,0 +1,98 @@
+"""Sources in trouble: what they send changes nothing, everybody can read why, and the others go on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from panda_fsm.information.models import Kind
+from tests import cric
+from tests.configuring import Configuring
+from tests.cric import Cric, answer
+from tests.driver import Database
+
+
+def _html(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    answer(handler, b"<!DOCTYPE html><html><body>Sign in</body></html>")
+
+
+def _half(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    answer(handler, content[: len(content) // 2])
+
+
+def _cut_short(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[:100])
+
+
+def _error(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    answer(handler, b"no", 503)
+
+
+def _empty(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    answer(handler, b"{}")
+
+
+def _to_a_file(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    answer(handler, b"", 302, Location="file:///etc/passwd")
+
+
+def _in_circles(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    answer(handler, b"", 302, Location=handler.path)
+
+
+def _dripping(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(40):
+        try:
+            handler.wfile.write(b" ")
+        except OSError:
+            return
+        time.sleep(0.1)
+
+
+def _packed(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    answer(handler, gzip.compress(b" " * 100_000_000, 1), **{"Content-Encoding": "gzip"})
+
+
+def _less(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    answer(handler, json.dumps(dict(list(json.loads(content).items())[:10])).encode())
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (_html, "it is a web page"), (_half, "it is no whole JSON"), (_cut_short, "it cannot be asked"),
+        (_error, "it answers 503"), (_empty, "it has no entry that can be used: the 20 that are known stay"),
+        (_to_a_file, "it cannot be asked: Request URL"), (_in_circles, "it cannot be asked"),
+        (_dripping, "takes longer than 2 s"), (_packed, "more than 60 MB"),
+        (_less, "it lacks 10 of the 20 entries"),
+    ],
+)  # fmt: skip
+def test_a_source_in_trouble_changes_nothing_and_holds_up_nobody(
+    configuring: Configuring, source: Cric, database: Database, fault: cric.Fault, reason: str
+) -> None:
+    configuring.run()
+    known = configuring.known.now
+    source.faults[Kind.QUEUE] = fault
+    source.documents[Kind.STORAGE]["NEW"] = cric.storage("NEW", "S")
+    configuring.run()
+    assert reason in (_trouble(database) or "")
+    assert "source cric.queue" in (configuring.condition.trouble or "")
+    assert configuring.known.queues == known.queues
+    assert "NEW" in configuring.known.storages
+    del source.faults[Kind.QUEUE]
+    configuring.run()
+    assert (_trouble(database), configuring.condition.trouble) == (None, None)
+
+
+def _trouble(database: Database) -> str | None:
+    said: str | None = database.value("SELECT trouble FROM information_source WHERE name = 'cric.queue'")
+    return said

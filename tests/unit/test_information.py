@@ -1,0 +1,238 @@
+"""What sources may say: each entry by itself, what they may take away, and what counts at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from panda_fsm.information.changes import Bounds, Held, changes, difference, digest
+from panda_fsm.information.models import Downtime, Kind, Override, Queue, Site, Status, Storage
+from panda_fsm.information.reading import (
+    MOST_ENTRIES,
+    Read,
+    UnreadableSourceError,
+    read_cric,
+    read_file,
+    refuse_references,
+)
+from panda_fsm.sites import Known, Sites
+from tests import cric
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DISK = (Kind.STORAGE, "Q_DISK")
+
+
+def read(kind: Kind, **entries: Any) -> Read:
+    return read_cric(kind, json.dumps(entries).encode())
+
+
+def queue_of(**fields: Any) -> Queue:
+    found = read(Kind.QUEUE, Q=cric.queue("Q", **fields)).facts[Kind.QUEUE, "Q"]
+    assert isinstance(found, Queue)
+    return found
+
+
+def test_what_pilots_read_is_what_limits_a_queue() -> None:
+    queue = queue_of(parent="Q_TEMPLATE", corecount=None, maxtime="")
+    assert (queue.site, queue.storage, queue.storages) == ("Q_SITE", "Q_DISK", ("Q_DISK",))
+    assert (queue.status, queue.max_memory_mb, queue.max_work_dir_mb) == (Status.ONLINE, 4000, 20000)
+    assert (queue.cores, queue.max_time_s, queue.capability, queue.parent) == (0, 0, "score", "Q_TEMPLATE")
+    assert queue.queuedata["timefloor"] == 60
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "expected"),
+    [
+        ({"status": "BrokerOff"}, "status", Status.BROKEROFF),
+        ({"state": "INACTIVE"}, "status", Status.OFFLINE),
+        ({"site": "S"}, "site", "S"),
+        ({"lab_site": None, "rc_site": "CENTRE"}, "site", "CENTRE"),
+        ({"astorages": {}, "ddm": "A, B"}, "storages", ("A", "B")),
+        ({"astorages": {"pr": ["A"], "pw": ["B"]}}, "storages", ("B", "A")),
+        ({"maxrss": 4000.0}, "max_memory_mb", 4000),
+        ({"a_field_of_tomorrow": {"x": 1}}, "status", Status.ONLINE),
+        ({"downtimes": [{"start_time": "2026-11-26T12:00:00", "end_time": "2026-11-26T13:00:00Z", "description": "d"}]},
+         "downtimes", (Downtime(begins_at=NOW, ends_at=NOW + HOUR, reason="d"),)),
+    ],
+)  # fmt: skip
+def test_what_a_source_says_is_understood(fields: Mapping[str, Any], what: str, expected: object) -> None:
+    assert getattr(queue_of(**fields), what) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"status": "sleepy"}, "status: Input should be"),
+        ({"status": None}, "it has no status"),
+        ({"status": 1}, "status: 1 is no text"),
+        ({"lab_site": ""}, "it has no site"),
+        ({"astorages": {}}, "it has no storage"),
+        ({"astorages": ["A"]}, "astorages: it is no JSON object"),
+        ({"astorages": {"pr": [1]}}, "astorages.pr: it is no list of names"),
+        ({"maxrss": -1}, "maxrss: -1 is not between"),
+        ({"maxrss": 10**11}, "max_memory_mb: Input should be less than"),
+        ({"maxrss": 10**400}, "maxrss"),
+        ({"maxrss": True}, "maxrss: True is no whole number"),
+        ({"corecount": 1.5}, "corecount: 1.5 is no whole number"),
+        ({"maxtime": "long"}, "maxtime: 'long' is no whole number"),
+        ({"minrss": 4001}, "the least memory is 4001, more than the most, 4000"),
+        ({"mintime": 86401}, "the least time is 86401"),
+        ({"downtimes": [{"start": "2026-11-26T12:00:00", "end": "2026-11-26T11:00:00"}]}, "ends before it begins"),
+        ({"downtimes": [{"start": "soon", "end": "later"}]}, "'soon' is no time"),
+        ({"comment": "a\x00b"}, "NUL"),
+        ({"comment": "x" * 2_000_000}, "more than"),
+    ],
+)
+def test_an_entry_that_is_wrong_is_refused_alone(fields: Mapping[str, Any], reason: str) -> None:
+    try:
+        found = read(Kind.QUEUE, BAD=cric.queue("BAD", **fields), GOOD=cric.queue("GOOD"))
+    except UnreadableSourceError as error:  # a number that no JSON reader takes spoils the whole document
+        assert "no whole JSON" in str(error)
+        return
+    assert list(found.facts) == [(Kind.QUEUE, "GOOD")]
+    assert list(found.rejected) == [(Kind.QUEUE, "BAD")]
+    assert reason in found.rejected[Kind.QUEUE, "BAD"]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a/b", " a", "a\nb", "a\x00"])
+def test_a_name_that_cannot_be_is_refused(name: str) -> None:
+    found = read_cric(Kind.QUEUE, json.dumps({name: cric.queue("Q")}).encode())
+    ((_, shown),) = found.rejected
+    assert not found.facts
+    assert "\x00" not in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"\n<!DOCTYPE html><html>", "it is a web page"),
+        (b'{"Q": {"status": ', "it is no whole JSON"),
+        (b"\xff\xfe", "it is no whole JSON"),
+        (b"[" * 100_000, "it is no whole JSON"),
+        (b"[1]", "neither an object of entries by name nor a list"),
+        (b'"Q"', "neither an object"),
+        (json.dumps(dict.fromkeys(map(str, range(MOST_ENTRIES + 1)))).encode(), "more than 50000 are not taken"),
+    ],
+)
+def test_a_document_that_is_none_is_refused_with_its_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableSourceError, match=reason):
+        read_cric(Kind.QUEUE, content)
+
+
+def test_storages_sites_and_links_are_read_too() -> None:
+    storage = read(Kind.STORAGE, D=cric.storage("D", "S")).facts[Kind.STORAGE, "D"]
+    assert isinstance(storage, Storage)
+    assert storage.protocols["write_lan"][0].path == "/data/D"
+    site = read_cric(Kind.SITE, json.dumps([{"name": "S", "country": "Norway", "state": "ACTIVE"}]).encode())
+    assert site.facts == {(Kind.SITE, "S"): Site(country="Norway")}
+    for document in ([{"src": "A", "dst": "B", "closeness": 4}, 7], {"A:B": {"closeness": {"latest": 4}}, "odd": 1}):
+        links = Sites.of(read_cric(Kind.NETWORK, json.dumps(document).encode()).facts).links("A")
+        assert {name: link.closeness for name, link in links.items()} == {"B": 4}
+    measured = read(Kind.NETWORK, **{"A:B": {"mbps": {"one": {"1d": 3.5, "1w": 8}}}})
+    assert Sites.of(measured.facts).links("A")["B"].mbps == 8
+
+
+def test_a_sites_file_is_looked_at_more_closely() -> None:
+    found = read_file(json.dumps({
+        "queues": {
+            "Q": {"site": "S", "storage": "D", "queuedata": {"maxrss": 2000}},
+            "TYPED": {"site": "S", "storage": "D", "storge": "D"},
+            "SET": {"site": "S", "storage": "D", "override": {"status": "online"}},
+        },
+        "storages": {"D": {"site": "S", "path": "/d"}}, "transformations": "/t",
+    }).encode())  # fmt: skip
+    sites = Sites.of(found.facts)
+    assert (sites.queues["Q"].max_memory_mb, sites.transformations, sites.storages["D"].path) == (2000, "/t", "/d")
+    assert found.rejected[Kind.QUEUE, "TYPED"] == "'storge': there is no such field"
+    assert (Kind.QUEUE, "SET") in found.rejected
+    with pytest.raises(UnreadableSourceError, match="'quues': there is no such section"):
+        read_file(b'{"quues": {}}')
+
+
+def test_queues_that_are_made_after_themselves_and_storages_that_are_not_are_refused() -> None:
+    found = read(
+        Kind.QUEUE, A=cric.queue("Q", parent="B"), B=cric.queue("Q", parent="C"), C=cric.queue("Q", parent="B"),
+        D=cric.queue("Q", parent="TEMPLATE"), E=cric.queue("Q", astorages={"pw": ["Q_DISK"], "pr": ["GONE"]}),
+    )  # fmt: skip
+    refuse_references(found, {DISK: Storage(site="S")})
+    assert list(found.facts) == [(Kind.QUEUE, "D")]
+    assert found.rejected[Kind.QUEUE, "C"] == "it is made after itself: C -> B -> C"
+    assert found.rejected[Kind.QUEUE, "E"] == "its storage 'GONE' is not known"
+
+
+def held(count: int, source: str = "s") -> dict[tuple[Kind, str], Held]:
+    site = Site()
+    return {(Kind.SITE, f"S{number}"): Held(source, site, digest(site)) for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("had", "has", "gone", "refused"),
+    [
+        (100, 100, 0, None),
+        (100, 80, 20, None),
+        (100, 79, 0, "it lacks 21 of the 100 entries that it had"),
+        (6, 1, 5, None),  # of a few, a few may go
+        (7, 1, 0, "it lacks 6 of the 7"),
+        (3, 0, 0, "it has no entry that can be used: the 3 that are known stay"),
+        (0, 0, 0, "it has no entry that can be used"),
+    ],
+)
+def test_a_source_that_lacks_much_is_not_followed(had: int, has: int, gone: int, refused: str | None) -> None:
+    said = Read(
+        {(Kind.SITE, f"S{number}"): Site() for number in range(has)} | ({(Kind.SITE, "NEW"): Site()} if has else {})
+    )
+    found = changes("s", said, held(had), Bounds(20, ["s"]))
+    assert (len(found.gone), len(found.put)) == (gone, 1 if refused is None else 0)
+    assert (found.refused or "").startswith(refused or "")
+    allowed = changes("s", said, held(had), Bounds(20, ["s"], allow_removals=True))
+    assert (len(allowed.gone), allowed.refused) == (had - has, None)
+
+
+def test_what_is_wrong_with_an_entry_takes_it_away_from_nobody() -> None:
+    found = changes("s", Read({}, {(Kind.SITE, "S0"): "why"}), held(2), Bounds(20, ["s"], allow_removals=True))
+    assert found.gone == [(Kind.SITE, "S1")]
+
+
+def test_who_has_an_entry_first_keeps_it_as_long_as_he_is_asked() -> None:
+    said = {(Kind.SITE, "S0"): Site(country="Norway")}
+    found = changes("other", Read(dict(said)), held(1), Bounds(20, ["s", "other"]))
+    assert (found.put, found.rejected) == ({}, {(Kind.SITE, "S0"): "source s has it already"})
+    assert changes("other", Read(dict(said)), held(1), Bounds(20, ["other"])).put == said
+
+
+def test_a_storage_that_a_queue_names_stays() -> None:
+    queue, disk = Queue(site="S", storage="Q_DISK"), Storage(site="S")
+    known = {DISK: Held("d", disk, digest(disk)), (Kind.QUEUE, "Q"): Held("q", queue, digest(queue))}
+    found = changes("d", Read({(Kind.STORAGE, "NEW"): disk}), known, Bounds(20, ["d", "q"]))
+    assert (found.gone, list(found.rejected)) == ([], [DISK])
+
+
+def test_history_keeps_what_differs() -> None:
+    was = {"status": "online", "cores": 1, "queuedata": {"a": 1, "b": 2}}
+    now = {"status": "offline", "cores": 1, "queuedata": {"a": 1, "c": 3}}
+    assert difference(was, now) == (
+        {"queuedata": {"b": 2, "c": None}, "status": "online"}, {"queuedata": {"b": None, "c": 3}, "status": "offline"},
+    )  # fmt: skip
+    assert difference(None, now) == (None, {"status": "offline", "cores": 1})
+
+
+def test_an_operator_is_above_a_downtime_and_that_above_the_source() -> None:
+    downtime = Downtime(begins_at=NOW, ends_at=NOW + HOUR)
+    queue = Queue(site="S", storage="D", downtimes=(downtime,))
+    override = Override(status=Status.TEST, by="jane", reason="r", since=NOW, until=NOW + HOUR / 2)
+    known = Known(Sites(queues={
+        "SAID": queue, "SET": queue.model_copy(update={"override": override}),
+        "AT_SITE": Queue(site="AWAY", storage="D"),
+    }, sites={"AWAY": Site(downtimes=(downtime,))}))  # fmt: skip
+    at = {name: [known.status_at(name, NOW + minutes * HOUR / 60) for minutes in (0, 45, 60)] for name in known.queues}
+    assert at == {
+        "SAID": ["offline", "offline", "online"], "SET": ["test", "offline", "online"],
+        "AT_SITE": ["offline", "offline", "online"],
+    }  # fmt: skip
+    assert known.status_at("NONE", NOW) is None
