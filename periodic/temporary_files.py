@@ -17,6 +17,8 @@ from periodic.schedule import Duty
 log = structlog.get_logger()
 
 _PERIOD_S = 1800.0
+_SELDOM_S = 6 * 3600.0
+"""Each sandbox is looked at, and they are many; what is sought is weeks old."""
 _SLICE = 500
 
 
@@ -123,12 +125,13 @@ def unrecorded(records: Records, folder: Path, age_s: float) -> Duty:
         if old:
             with records.strangers(old) as strangers:
                 remove(place, sorted(strangers))
+        more = through.goes_on()
         if found is None and not _is_there(folder) and records.any():
             raise SystemicError(f"the folder of sandboxes {folder} is not there, or empty: is it mounted?")
-        return through.goes_on()
+        return more
 
     what = "Removes old files from the folder of sandboxes of which there is no record."
-    return Duty("unrecorded_sandboxes", _PERIOD_S, what, run, alone=True, rest=records.close)
+    return Duty("unrecorded_sandboxes", _SELDOM_S, what, run, alone=True, rest=records.close)
 
 
 def remove(place: Place, names: Sequence[str]) -> None:

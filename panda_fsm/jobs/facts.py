@@ -85,7 +85,7 @@ _NEVER_TAKEN = _expired(7 * _DAY, "too old, and no pilot has it", since=Since.CR
 """Nor does one wait for ever, however often it is set up anew or comes back."""
 _IDLE_QUEUE = _expired(
     4 * _HOUR, "nothing starts at its queue", 51, labels=_MANAGED, from_priority=_URGENT, of_tasks=True,
-    since=Since.ENTERED, unless=Unless(Activity.STARTS, 2 * _HOUR),
+    since=Since.ENTERED, reassigns=True, unless=Unless(Activity.STARTS, 2 * _HOUR),
 )  # fmt: skip
 _IDLE_TASK = _expired(
     12 * _HOUR, "its task does not go on at its queue", 51, labels=USER_LABELS, of_tasks=True,
@@ -135,7 +135,8 @@ FACTS: Mapping[State, Facts] = {
     S.STARTING: Facts(
         P.WITH_PILOT, OnReport.NEWS,
         _HEARTBEAT + _IDLE_QUEUE + _IDLE_TASK
-        + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED) + _IN_VAIN + _TOO_OLD,
+        + _expired(48 * _HOUR, "stuck in starting", 51, labels=_MANAGED, since=Since.ENTERED, reassigns=True)
+        + _IN_VAIN + _TOO_OLD,
     ),
     S.RUNNING: Facts(P.WITH_PILOT, OnReport.NEWS, _HEARTBEAT + _IN_VAIN + _TOO_OLD),
     S.HOLDING: Facts(

@@ -118,6 +118,7 @@ def test_merging_is_asked_for_again_after_two_hours() -> None:
     [
         (S.ACTIVATED, URGENT | {"priority": 799}), (S.ACTIVATED, URGENT | {"task_id": 0}),
         (S.ACTIVATED, URGENT | {"label": "test"}), (S.ASSIGNED, URGENT), (S.SENT, URGENT), (S.RUNNING, URGENT),
+        (S.ACTIVATED, URGENT | {"no_reassign": True}), (S.STARTING, URGENT | {"no_reassign": True}),
         (S.ACTIVATED, {"label": "user", "task_id": 0}), (S.RUNNING, {"label": "user"}), (S.DEFINED, {"label": "user"}),
     ],
 )  # fmt: skip
@@ -148,3 +149,11 @@ def test_a_job_looks_at_one_thing_of_what_pilots_say_and_from_its_entry() -> Non
         looking = [one for one in FACTS[state].deadlines if one.unless is not None and one.is_for(kind)]
         assert len([one for one in looking if one.unless and one.unless.activity in SAID_BY_PILOTS]) <= 1
         assert all(one.since is Since.ENTERED for one in looking)
+
+
+def test_who_is_not_to_be_reassigned_stays_in_starting() -> None:
+    """While its pilot speaks."""
+    times: dict[str, Any] = {"entered_at": ago(48 * HOUR), "deadline_at": later(HOUR), "heard_at": NOW}
+    for fields, kill in (({}, 51), ({"no_reassign": True}, None)):
+        passed = overdue_by(a_job(S.STARTING, label="managed", **times, **fields), NOW, LIMITS)
+        assert (passed.kill if passed else None) == kill
