@@ -67,6 +67,16 @@ class VirtualHosts:
         self._used.append(name)
         return self._rabbitmq.url_of(name)
 
+    @contextmanager
+    def kept(self) -> Iterator[str]:
+        """The same for several tests: it does not go while they use it."""
+        url = self.fresh()
+        name = self._used.pop()
+        try:
+            yield url
+        finally:
+            self._used.append(name)
+
     def _refill(self) -> None:
         new = [f"test_{number}" for number in itertools.islice(self._numbers, BATCH)]
         drop = f'[rabbit_vhost:delete(N, <<"tests">>) || N <- [{_binaries(self._used)}]], '

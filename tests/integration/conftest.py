@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from command.sites import load
+from lab.services import Services
 from lab.site import write_lab
 from panda_fsm.handler import Service
 from panda_fsm.information.models import Kind
@@ -22,9 +23,16 @@ from tests.cric import Cric
 from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.inprocess import InProcess, Outlet, Serve
+from tests.isolation import Databases, VirtualHosts
 from tests.jedi_door import JediDoor
 from tests.processes import Processes
 from tests.typed import Run
+
+KEPT = (
+    "job", "job_history", "job_archive", "request", "outbox", "audit", "operation", "dead_letter", "pause", "worker",
+    "held_task", "cache_file", "jedi_message",
+)  # fmt: skip
+"""What those who only look add nothing to."""
 
 
 @pytest.fixture
@@ -87,6 +95,47 @@ def gateway(processes: Processes) -> Processes:
     processes.start("gateway")
     processes.wait_until_ready()
     return processes
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(
+    request: pytest.FixtureRequest,
+    session_dir: Path,
+    private_services: Services,
+    databases: Databases,
+    virtual_hosts: VirtualHosts,
+) -> Iterator[Processes]:
+    """One for all tests of a module that change nothing; what they read, a fixture of the module writes."""
+    private_services.start()
+    with databases.fresh() as database_url, virtual_hosts.kept() as broker_url:
+        processes = Processes(session_dir / f"shared-{request.path.stem}", database_url, broker_url)
+        processes.start("gateway")
+        try:
+            yield processes
+        finally:
+            print(processes.log_tails())
+            processes.close()
+
+
+@pytest.fixture
+def shared_url(shared_gateway: Processes, services: Services) -> Iterator[str]:
+    """Its database; whoever used it changed nothing, so that no test depends on those before."""
+    shared_gateway.wait_until_ready()  # a test before may have killed what is behind it
+    url = shared_gateway.environment["PANDA_FSM_DATABASE_URL"]
+    looking = Database(url)
+    query = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in KEPT)  # noqa: S608
+    before = looking.rows(query)
+    yield url
+    assert looking.rows(query) == before
+    looking.close()
+
+
+@pytest.fixture
+def onlooker(shared_gateway: Processes, shared_url: str) -> Iterator[Caller]:
+    """A user's token at the shared gateway."""
+    caller = Caller(shared_gateway.gateway_url, "user-1")
+    yield caller
+    caller.close()
 
 
 @pytest.fixture

@@ -75,14 +75,14 @@ def test_a_large_body_shows_its_beginning(user: Caller, database: Database) -> N
 
 
 @pytest.mark.parametrize("name", ["0", "7", "x", "-1", "1e3", "9" * 30, "²", "%3Cscript%3E"])
-def test_what_is_no_letter_is_not_there(user: Caller, name: str) -> None:
-    answer = user.http.get(f"/ui/dead/{name}")
+def test_what_is_no_letter_is_not_there(onlooker: Caller, name: str) -> None:
+    answer = onlooker.http.get(f"/ui/dead/{name}")
     assert (answer.status_code, "there is no dead letter" in answer.text) == (404, True)
 
 
 @pytest.mark.parametrize("query", [{"status": "lost"}, {"dry_run": "no"}, {"after": "x"}, {"colour": "red"}])
-def test_crafted_filters_are_refused(user: Caller, query: dict[str, str]) -> None:
-    assert user.http.get("/ui/dead", params=query).status_code == 400
+def test_crafted_filters_are_refused(onlooker: Caller, query: dict[str, str]) -> None:
+    assert onlooker.http.get("/ui/dead", params=query).status_code == 400
 
 
 def test_a_group_is_tried_and_replayed(person: Person, database: Database, database_url: str) -> None:

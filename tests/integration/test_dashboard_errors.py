@@ -8,14 +8,16 @@ import pytest
 
 from tests.driver import Database
 from tests.gateway_http import Caller
+from tests.processes import Processes
 
 PAGE = "/ui/errors"
 HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.fixture
-def failed(database: Database) -> Database:
+@pytest.fixture(scope="module")
+def failed(shared_gateway: Processes) -> None:
     """Three errors at two queues of two VOs, and a hundred jobs that ended; one error is older than a day."""
+    database = Database(shared_gateway.environment["PANDA_FSM_DATABASE_URL"])
     database.execute(
         """INSERT INTO error_count
            SELECT date_trunc('hour', now()) - ago, vo, site, component, code, jobs, now() - ago, now() - ago, sample,
@@ -32,7 +34,7 @@ def failed(database: Database) -> Database:
         "INSERT INTO site_ended SELECT s, 3600, date_trunc('hour', now()) - interval '5 h', 30, 20, 0, 0, 0"
         " FROM unnest('{S1,S2}'::text[]) s"
     )
-    return database
+    database.close()
 
 
 def rows(user: Caller, **query: str) -> list[tuple[Any, ...]]:
@@ -55,16 +57,16 @@ def rows(user: Caller, **query: str) -> list[tuple[Any, ...]]:
         ({"site": "S3"}, []),
     ],
 )  # fmt: skip
-def test_errors_by_code_and_by_queue(
-    user: Caller, failed: Database, query: dict[str, str], found: list[tuple[Any, ...]]
-) -> None:
-    assert rows(user, **query) == found
+@pytest.mark.usefixtures("failed")
+def test_errors_by_code_and_by_queue(onlooker: Caller, query: dict[str, str], found: list[tuple[Any, ...]]) -> None:
+    assert rows(onlooker, **query) == found
 
 
-def test_the_page_leads_to_the_jobs_and_shows_text(user: Caller, failed: Database) -> None:
-    found = user.get(f"{PAGE}.json")["rows"][0]
+@pytest.mark.usefixtures("failed")
+def test_the_page_leads_to_the_jobs_and_shows_text(onlooker: Caller) -> None:
+    found = onlooker.get(f"{PAGE}.json")["rows"][0]
     assert (found["sites"], found["sample"], found["sample_job_id"]) == (["S1", "S2"], "old text", "1")
-    page = user.http.get(PAGE, params={"by": "site"}).text
+    page = onlooker.http.get(PAGE, params={"by": "site"}).text
     assert 'href="/ui/jobs?code=pilot%3A1305&amp;site=S1"' in page
     assert 'href="/ui/sites/S2"' in page
     assert HOSTILE not in page

@@ -42,15 +42,15 @@ def test_the_page_and_its_twins(user: Caller, moved: Database) -> None:
         ({"site": "<b>x</b>"}, 200, "&lt;b&gt;x&lt;/b&gt;"), ({"sites": "x"}, 400, "is no filter of this page"),
     ],
 )  # fmt: skip
-def test_what_is_asked_oddly(user: Caller, query: dict[str, str], status: int, shown: str) -> None:
-    answer = user.http.get(PAGE, params=query)
+def test_what_is_asked_oddly(onlooker: Caller, query: dict[str, str], status: int, shown: str) -> None:
+    answer = onlooker.http.get(PAGE, params=query)
     assert answer.status_code == status
     assert shown in answer.text
     assert "<b>x</b>" not in answer.text
 
 
-def test_nothing_has_happened_yet(user: Caller) -> None:
-    assert "No job moved yet" in user.http.get(PAGE).text
+def test_nothing_has_happened_yet(onlooker: Caller) -> None:
+    assert "No job moved yet" in onlooker.http.get(PAGE).text
 
 
 def test_where_it_piles_up_is_said(moved: Database) -> None:

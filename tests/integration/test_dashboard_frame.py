@@ -33,30 +33,30 @@ CRAFTED = [
 
 
 @pytest.mark.parametrize(("name", "value"), CRAFTED)
-def test_what_cannot_be_asked_is_named_with_what_can(user: Caller, name: str, value: str) -> None:
-    page = user.http.get("/ui/audit", params={name: value})
+def test_what_cannot_be_asked_is_named_with_what_can(onlooker: Caller, name: str, value: str) -> None:
+    page = onlooker.http.get("/ui/audit", params={name: value})
     assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
     assert name in page.text
     assert "such as kill_requested" in page.text
-    twin = user.http.get("/ui/audit.json", params={name: value})
+    twin = onlooker.http.get("/ui/audit.json", params={name: value})
     assert (twin.status_code, twin.json()["success"]) == (400, False)
     assert name in twin.json()["message"]
 
 
-def test_a_filter_stands_once(user: Caller) -> None:
-    assert user.http.get("/ui/audit?actor=a&actor=b").status_code == 400
+def test_a_filter_stands_once(onlooker: Caller) -> None:
+    assert onlooker.http.get("/ui/audit?actor=a&actor=b").status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/ui/nowhere", "/ui/%3Cscript%3E", "/ui/static/nowhere.js"])
-def test_what_is_not_there_is_said(user: Caller, path: str) -> None:
-    answer = user.http.get(path)
+def test_what_is_not_there_is_said(onlooker: Caller, path: str) -> None:
+    answer = onlooker.http.get(path)
     assert answer.status_code == 404
     assert "<script>" not in answer.text
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=lambda page: page.title)
-def test_pages_are_whole_without_script_and_say_nothing_inline(user: Caller, page: Any) -> None:
-    answer = user.http.get(page.url)
+def test_pages_are_whole_without_script_and_say_nothing_inline(onlooker: Caller, page: Any) -> None:
+    answer = onlooker.http.get(page.url)
     assert answer.status_code == 200
     rules = answer.headers["content-security-policy"].split("; ")
     assert {"default-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"} <= set(rules)
@@ -64,14 +64,14 @@ def test_pages_are_whole_without_script_and_say_nothing_inline(user: Caller, pag
     assert answer.headers["cache-control"] == "no-store"
     for inline in ("style=", "<style", "onclick", "javascript:", "http://", "https://"):
         assert inline not in answer.text.replace("http://www.w3.org/2000/svg", "")
-    assert user.http.get(page.twin("json")).json()["as_of"]
-    assert user.http.get(page.twin("csv")).headers["content-type"] == "text/csv; charset=utf-8"
+    assert onlooker.http.get(page.twin("json")).json()["as_of"]
+    assert onlooker.http.get(page.twin("csv")).headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.text.count("<script") == 1
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=lambda page: page.title)
 def test_a_page_costs_few_statements_and_many_viewers_cost_one_look(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, page: Any
+    shared_url: str, monkeypatch: pytest.MonkeyPatch, page: Any
 ) -> None:
     asked: list[str] = []
     execute = psycopg.AsyncConnection.execute
@@ -84,7 +84,7 @@ def test_a_page_costs_few_statements_and_many_viewers_cost_one_look(
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
 
     async def scene() -> None:
-        store = GatewayStore(database_url, 3, 20, TableLimits({}, {}))
+        store = GatewayStore(shared_url, 3, 20, TableLimits({}, {}))
         async with opened(store) as door:  # type: ignore[arg-type]
             for answer in await asyncio.gather(*(Client(door).ask("GET", page.url) for _ in range(20))):
                 assert answer.status == 200

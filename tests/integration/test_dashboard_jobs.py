@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from sql.views import job_list
 from tests.driver import Database
 from tests.gateway_http import Caller
 from tests.gateway_stores import with_store
+from tests.processes import Processes
 from tests.waiting_jobs import add_jobs
 
 LIST = "/ui/jobs.json"
@@ -21,8 +21,20 @@ NAME = "<b>&amp;"
 
 
 @pytest.fixture
-def jobs(database_url: str, database: Database) -> Iterator[None]:
+def jobs(database_url: str) -> None:
+    """A database with them."""
+    write(database_url)
+
+
+@pytest.fixture(scope="module")
+def shown(shared_gateway: Processes) -> None:
+    """The same at the gateway of those who only look."""
+    write(shared_gateway.environment["PANDA_FSM_DATABASE_URL"])
+
+
+def write(database_url: str) -> None:
     """Jobs 1..5 are archived, the first ended first; 11..15 are activated, 21 and 22 failed just now."""
+    database = Database(database_url)
     add_jobs(database_url, ENDED, state="finished", user_name="Bo")
     database.execute("UPDATE job SET ended_at = now() - make_interval(days => 6 - job_id::int)")
     database.execute("INSERT INTO job_archive SELECT * FROM job")
@@ -38,7 +50,7 @@ def jobs(database_url: str, database: Database) -> Iterator[None]:
         " ('activated', %(q)s, %(vo)s, -2), ('finished', %(q)s, %(vo)s, 5), ('failed', 'Q2', %(vo)s, 2)",
         {"q": QUEUE, "vo": VO},
     )
-    yield
+    database.close()
 
 
 def found(user: Caller, query: dict[str, Any]) -> list[int]:
@@ -64,15 +76,15 @@ def found(user: Caller, query: dict[str, Any]) -> list[int]:
         ({"until": "36h"}, [4, 3, 2, 1]), ({"since": "60h", "state": "finished"}, [5, 4]),
     ],
 )  # fmt: skip
-@pytest.mark.usefixtures("jobs")
-def test_filters_and_pages(user: Caller, query: dict[str, Any], ids: list[int]) -> None:
-    assert found(user, query) == ids
+@pytest.mark.usefixtures("shown")
+def test_filters_and_pages(onlooker: Caller, query: dict[str, Any], ids: list[int]) -> None:
+    assert found(onlooker, query) == ids
 
 
-@pytest.mark.usefixtures("jobs")
-def test_counts_come_from_the_rollup(user: Caller) -> None:
-    assert user.get(LIST)["counts"] == {"activated": 5, "finished": 5, "failed": 2}
-    assert user.get(LIST, site="Q2", state="failed", task=7)["counts"] == {"failed": 2}
+@pytest.mark.usefixtures("shown")
+def test_counts_come_from_the_rollup(onlooker: Caller) -> None:
+    assert onlooker.get(LIST)["counts"] == {"activated": 5, "finished": 5, "failed": 2}
+    assert onlooker.get(LIST, site="Q2", state="failed", task=7)["counts"] == {"failed": 2}
 
 
 @pytest.mark.usefixtures("jobs")
@@ -98,8 +110,8 @@ def test_however_rare_the_look_is_bounded_and_goes_on(database_url: str, monkeyp
     [("state", "flying"), ("task", "-1"), ("task", "1 OR 1"), ("code", "x:1"), ("code", "pilot:"), ("code", "²"),
      ("code", "1" * 30), ("after", "WyJqb2JzIiwxXQ"), ("after", "WyJqb2JzIiwxLCIxIl0")],
 )  # fmt: skip
-def test_what_is_no_filter_is_refused(user: Caller, name: str, value: str) -> None:
-    answer = user.http.get("/ui/jobs", params={name: value})
+def test_what_is_no_filter_is_refused(onlooker: Caller, name: str, value: str) -> None:
+    answer = onlooker.http.get("/ui/jobs", params={name: value})
     assert answer.status_code == 400
     assert name in answer.text
 
@@ -109,9 +121,9 @@ def test_a_place_beyond_all_times_is_none(user: Caller) -> None:
     assert user.get(LIST, after=cursor)["rows"] == []
 
 
-@pytest.mark.usefixtures("jobs")
-def test_the_page_shows_text_as_text_and_leads_on(user: Caller) -> None:
-    page = user.http.get("/ui/jobs", params={"limit": 7}).text
+@pytest.mark.usefixtures("shown")
+def test_the_page_shows_text_as_text_and_leads_on(onlooker: Caller) -> None:
+    page = onlooker.http.get("/ui/jobs", params={"limit": 7}).text
     assert NAME not in page
     assert "pilot:1151 no such file" in page
     assert 'href="/ui/jobs/22"' in page

@@ -64,16 +64,16 @@ def test_one_queue_with_all_that_is_counted(user: Caller, counted: Database) -> 
     assert "The sites file does not have it" in page
 
 
-def test_a_queue_of_the_sites_file_shows_its_settings(user: Caller) -> None:
-    settings = dict(user.get(f"/ui/sites/{factories.QUEUE}.json")["settings"])
+def test_a_queue_of_the_sites_file_shows_its_settings(onlooker: Caller) -> None:
+    settings = dict(onlooker.get(f"/ui/sites/{factories.QUEUE}.json")["settings"])
     assert settings["status"] == "online"
     assert settings["storage"]
-    assert "How it is set up" in user.http.get(f"/ui/sites/{factories.QUEUE}").text
+    assert "How it is set up" in onlooker.http.get(f"/ui/sites/{factories.QUEUE}").text
 
 
 @pytest.mark.parametrize("name", ["nowhere", "%3Cb%3E", "x" * 200, "%00"])
-def test_a_queue_that_nobody_knows(user: Caller, name: str) -> None:
-    answer = user.http.get(f"/ui/sites/{name}")
+def test_a_queue_that_nobody_knows(onlooker: Caller, name: str) -> None:
+    answer = onlooker.http.get(f"/ui/sites/{name}")
     assert (answer.status_code, "there is no queue" in answer.text, "<b>" in answer.text) == (404, True, False)
 
 

@@ -27,8 +27,8 @@ def running(
     session_dir: Path, private_services: Services, databases: Databases, virtual_hosts: VirtualHosts
 ) -> Iterator[Processes]:
     """One gateway for all bad requests: it must survive them all."""
-    with databases.fresh() as database_url:
-        processes = Processes(session_dir / "bad-input", database_url, virtual_hosts.fresh())
+    with databases.fresh() as database_url, virtual_hosts.kept() as broker_url:
+        processes = Processes(session_dir / "bad-input", database_url, broker_url)
         processes.start("gateway")
         try:
             processes.wait_until_ready()
