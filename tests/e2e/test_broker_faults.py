@@ -21,6 +21,12 @@ pytestmark = pytest.mark.e2e
 REMINDERS = '{"defined": 2, "assigned": 2, "holding": 2, "transferring": 2}'
 
 
+def are_consumed(broker_url: str) -> bool:
+    """Whether somebody takes from each queue."""
+    found = consumers(broker_url)
+    return all(found.get(name) for name in CONSUMERS)
+
+
 def test_while_the_broker_is_blocked_requests_are_accepted_and_all_is_done_afterwards(
     processes: Processes, crowd: Crowd, services: Services, database: Database, broker_url: str, listener: Listener
 ) -> None:
@@ -65,7 +71,8 @@ def test_queues_that_vanish_with_their_messages_heal_unattended(
         with crowd:
             crowd.get_going(30)
             crowd.during(fault)
-            wait_until(lambda: all(consumers(broker_url).get(name) for name in CONSUMERS), "a consumer on each queue")
+            # Ten seconds until a queue surely has no leader, and ten more whenever another such is in the way.
+            wait_until(lambda: are_consumed(broker_url), "a consumer on each queue", 120)
             minute_passes(database)
             crowd.wait_for_end(database)
     processes.restart("daemon")  # it looks at open blocks every minute, and first at its start

@@ -93,6 +93,8 @@ def following(database_url: str, broker_url: str) -> Iterator[subprocess.Popen[s
     """`panda-fsm tail --state activated`, on its way."""
     known = {**os.environ, "PANDA_FSM_DATABASE_URL": database_url, "PANDA_FSM_BROKER_URL": broker_url}
     arguments = [str(PROGRAM), "tail", "--site", "LAB_B", "--state", "defined"]
+    # Where a shell runs the tests in the background, they ignore Ctrl-C, and so would what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(arguments, env=known, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
