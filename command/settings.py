@@ -142,8 +142,8 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address on which they do")
     otlp_endpoint: str = Field(
         "", pattern="^(https?://[^/]+.*)?$",
-        description="OpenTelemetry collector that gets the spans of requests and messages by OTLP/HTTP, e.g."
-        " http://127.0.0.1:4318; needs the extra `otel`; empty: nothing is traced",
+        description="URL of an OpenTelemetry collector, mostly with port 4318, that gets the spans of requests and"
+        " messages (OTLP over HTTP); needs the extra `otel`; empty: nothing is traced",
     )  # fmt: skip
     log_level: Level = Field("info", description="debug, info, warning or error")
     log_steps: bool = Field(False, description="each step of a job is a line of the log")
