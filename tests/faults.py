@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ from broker.topology import Queue, queues
 from lab.rabbitmq import RabbitMQ
 from lab.services import Services
 from tests.driver import Database
-from tests.processes import PROGRAM, ROOT, Processes
+from tests.nursery import NURSERY
+from tests.processes import ROOT, Processes
 
 _TIMES_OF_JOBS = {
     "job": ("deadline_at", "state_changed_at", "modified_at"),
@@ -118,8 +118,7 @@ def held_rows(database_url: str, query: str, parameters: Any = None) -> Iterator
 
 def command(processes: Processes, *arguments: str, expect: int | None = 0) -> str:
     """What `panda-fsm` prints, as an operator calls it; `expect` is the exit code that is right (None: any)."""
-    typed = [str(PROGRAM), *arguments]
-    done = subprocess.run(typed, env=processes.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = NURSERY.run(arguments, processes.environment, ROOT)
     assert expect in (None, done.returncode), done.stdout + done.stderr
     return done.stdout
 

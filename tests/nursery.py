@@ -10,11 +10,13 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _LOADED = ("command.main", "command.serve", "command.supervise", "gateway.serve", "uvloop", "httptools")
@@ -29,7 +31,22 @@ class Nursery:
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path) -> int:
         """Start `panda-fsm` with these arguments, detached, its output appended to the log; its pid."""
-        order = {"arguments": arguments, "environment": dict(environment), "cwd": str(cwd), "log": str(log)}
+        return self._order(arguments, environment, cwd, [log, log])
+
+    def run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `panda-fsm` with these arguments to its end, its output nobody's terminal."""
+        with tempfile.TemporaryDirectory() as place:
+            output, errors, code = files = [Path(place, name) for name in ("output", "errors", "code")]
+            _wait_for(self._order(arguments, environment, cwd, files))
+            return subprocess.CompletedProcess(arguments, int(code.read_text()), output.read_text(), errors.read_text())
+
+    def _order(self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, files: Sequence[Path]) -> int:
+        """Have it forked: `files` are where output and errors go, and, if anybody wants it, the exit code."""
+        order = {
+            "arguments": arguments, "environment": dict(environment), "cwd": str(cwd), "files": list(map(str, files)),
+        }  # fmt: skip
         with self._one_at_a_time:
             if self._process is None or self._process.poll() is not None:
                 command = [sys.executable, "-P", __file__]
@@ -47,6 +64,16 @@ class Nursery:
 NURSERY = Nursery()
 
 
+def _wait_for(pid: int) -> None:
+    """Return when the process has ended, which is nobody's child."""
+    try:
+        ended = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    select.select([ended], [], [])
+    os.close(ended)
+
+
 def _serve() -> None:
     """Fork at each order, until nobody can give one any more."""
     for name in _LOADED:
@@ -62,8 +89,8 @@ def _serve() -> None:
     return None
 
 
-def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, log: str) -> None:
-    """In the fork: what a fresh process would be, and then its work."""
+def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, files: Sequence[str]) -> None:
+    """In the fork: what a fresh process would be, and then its work. What was loaded before is not looked through."""
     from command.main import main
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -72,13 +99,29 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, 
     os.environ.clear()
     os.environ.update(environment)
     sys.path += filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    with Path(os.devnull).open("rb") as nothing, Path(log).open("ab") as output:
+    with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
+    for number, name in enumerate(files[:2], start=1):
+        with Path(name).open("ab") as file:
+            os.dup2(file.fileno(), number)
     sys.argv = ["panda-fsm", *arguments]
-    gc.unfreeze()
-    main()
+    if len(files) == 2:
+        main()
+    else:
+        _note_code(main, Path(files[2]))
+
+
+def _note_code(main: Callable[[], None], file: Path) -> None:
+    """Work, and write down with which code it exits."""
+    code = 1
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    finally:
+        file.write_text(str(code))
 
 
 if __name__ == "__main__":

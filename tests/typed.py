@@ -1,4 +1,4 @@
-"""`panda-fsm` as people and scripts type it: a process whose output goes into a pipe."""
+"""`panda-fsm` as scripts call it: a process whose output goes elsewhere than to a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-from tests.processes import PROGRAM
+from tests.nursery import NURSERY
+from tests.processes import ROOT
 
 
 class Run:
@@ -17,4 +18,4 @@ class Run:
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         known = {**os.environ, **self._addresses, "COLUMNS": "250", **environment}
-        return subprocess.run([str(PROGRAM), *arguments], env=known, capture_output=True, text=True, check=False)
+        return NURSERY.run(arguments, known, ROOT)
