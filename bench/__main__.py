@@ -40,9 +40,7 @@ def bench(
     archived: Annotated[
         int | None, typer.Option(min=10_000, max=50_000_000, help="archived jobs of --only dashboard; else 5 million")
     ] = None,
-    viewers: Annotated[
-        int, typer.Option(min=1, max=500, help="people who look with --only dashboard, each at a page a second")
-    ] = 10,
+    viewers: Annotated[int, typer.Option(min=1, max=500, help="people who look with --only dashboard")] = 10,
 ) -> None:
     """Measure throughput and latency of panda-fsm on private, real services; in full it takes some minutes.
 

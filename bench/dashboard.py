@@ -1,26 +1,35 @@
-"""Measure 16: people look at the dashboards of a full system: what do claims lose, and how long does each page take?"""
+"""Measure 16: people look at the dashboards of a full system: what do claims lose, and how long does each page take?
+
+Claims are taken as fast as they are answered, which leaves nothing of the machine: whatever a look costs, by gateway
+or database, claims lose. How people look is told in `viewers.py`; the figure with an aim is of ten open screens, which
+is how operators look, the other one of people who click once a second each. Rounds with and without viewers take
+turns, and each is compared with the rounds beside it, for the machine gets faster and slower meanwhile. What does not
+depend on that is in the details: the CPU time of a look, and of a claim with and without viewers.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from bench import server_side, waiting
 from bench.figures import spread
 from bench.pilots import PilotProcess
 from bench.plant import BenchError, Plant
 from bench.planted import FIRST_ID, FIRST_TASK, plant_archive
-from bench.viewers import Latencies, Viewers, looked_alone
+from bench.processes import Cost, together
+from bench.rollups import plant_rollups
+from bench.viewers import Latencies, Viewers, Way, looked_alone
 from gateway.dashboard.table import PAGES
 from lab.site import QUEUE, VO
 
 _TASK = 30
 _TIMES = 20
-_ROUNDS = 3
-"""With and without viewers in turn: the machine gets faster and slower meanwhile."""
+_ROUNDS = 5
+_WAYS: tuple[Way, ...] = get_args(Way)
 _NAMES = {
     "queues/{name}": "watcher", "jobs/{name}": str(FIRST_ID + 1), "tasks/{name}": str(FIRST_TASK),
     "sites/{name}": QUEUE,
@@ -38,20 +47,43 @@ class Size:
     viewers: int
 
 
+@dataclass(slots=True)
+class Rounds:
+    """Rounds of claims of one kind: a second, by the slowest of a hundred, and by what they cost."""
+
+    claims_per_s: list[float] = field(default_factory=list)
+    acquire_ms: list[float] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+    seen_ms: Latencies = field(default_factory=dict)
+    """Of viewers meanwhile, by page."""
+
+    def as_json(self, claims: int) -> dict[str, Any]:
+        """For the details of the result."""
+        return {
+            "claims_per_s": [round(one, 1) for one in self.claims_per_s],
+            "acquire": spread(self.acquire_ms),
+            **together(self.costs).as_json(claims * len(self.costs)),
+            "pages": {name: {"looks": len(ms), **spread(ms)} for name, ms in self.seen_ms.items()},
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Claims a second without and with viewers; latencies of pages in ms, of one viewer alone and of many meanwhile."""
+    """Rounds without viewers, those with them by how these looked, and pages with nobody else there."""
 
     size: Size
-    without: list[float]
-    with_viewers: list[float]
+    without: Rounds
+    ways: dict[Way, Rounds]
     alone_ms: Latencies
-    meanwhile_ms: Latencies
+    alone_cost: Cost
 
-    @property
-    def claims_to_without(self) -> float:
-        """What is left of the rate of claims."""
-        return statistics.median(self.with_viewers) / statistics.median(self.without)
+    def claims_to_without(self, way: Way) -> float:
+        """What is left of the rate of claims: the median of rounds, each to the mean of those before and after it."""
+        place, found = _WAYS.index(way), []
+        for number, rate in enumerate(self.ways[way].claims_per_s):
+            before = number * len(_WAYS) + place
+            found.append(rate / statistics.mean(self.without.claims_per_s[before : before + 2]))
+        return statistics.median(found)
 
     @property
     def slowest_p95_ms(self) -> float:
@@ -60,14 +92,15 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """For the details of the result."""
+        looks = sum(map(len, self.alone_ms.values()))
         return {
             "archived": self.size.archived,
             "live": self.size.live,
             "viewers": self.size.viewers,
-            "claims_per_s_without": [round(one, 1) for one in self.without],
-            "claims_per_s_with": [round(one, 1) for one in self.with_viewers],
+            "without": self.without.as_json(self.size.claims),
+            **{way: rounds.as_json(self.size.claims) for way, rounds in self.ways.items()},
             "pages_alone": {name: spread(ms) for name, ms in self.alone_ms.items()},
-            "pages_meanwhile": {name: {"looks": len(ms), **spread(ms)} for name, ms in self.meanwhile_ms.items()},
+            "cpu_us_per_look": self.alone_cost.per_job(looks),
         }
 
 
@@ -77,6 +110,7 @@ def measure(plant: Plant, size: Size, say: Callable[[str], None]) -> Outcome:
     started = time.monotonic()
     like = plant.value("SELECT job_id FROM job WHERE task_id = %(task)s ORDER BY 1 LIMIT 1", task=_TASK)
     plant_archive(plant, like, size.archived)
+    plant_rollups(plant)
     with PilotProcess(plant.port) as pilots:
         waiting.plant_template(plant, pilots, task_id=5)
         waiting.fill(plant, size.live)
@@ -84,29 +118,38 @@ def measure(plant: Plant, size: Size, say: Callable[[str], None]) -> Outcome:
         say(f"planted {size.archived:,} archived and {size.live:,} live jobs in {time.monotonic() - started:.0f} s")
         paths = _paths(say)
         try:
-            alone_ms = looked_alone(plant.port, paths, _TIMES)
-            without: list[float] = []
-            with_viewers: list[float] = []
-            meanwhile_ms: Latencies = {name: [] for name in paths}
-            for _ in range(_ROUNDS):
-                without.append(_claims_per_s(pilots, size.claims))
-                with Viewers(plant.port, paths, size.viewers) as viewers:
-                    with_viewers.append(_claims_per_s(pilots, size.claims))
-                for name, found in viewers.latencies.items():
-                    meanwhile_ms[name] += found
+            with plant.metered() as costs:
+                alone_ms = looked_alone(plant.port, paths, _TIMES)
+            outcome = Outcome(size, Rounds(), {way: Rounds() for way in _WAYS}, alone_ms, costs[0])
+            _take_turns(plant, pilots, paths, outcome)
         finally:
             waiting.leave(plant, 0)
-    outcome = Outcome(size, without, with_viewers, alone_ms, meanwhile_ms)
     for name, ms in sorted(alone_ms.items(), key=lambda item: -spread(item[1])["p95_ms"]):
         say(f"{name or 'now'}: p95 {spread(ms)['p95_ms']:.0f} ms")
     return outcome
 
 
-def _claims_per_s(pilots: PilotProcess, claims: int) -> float:
-    served = pilots.acquire(claims)
+def _take_turns(plant: Plant, pilots: PilotProcess, paths: dict[str, str], outcome: Outcome) -> None:
+    """Without, with these, without, with those, and so on; the last round is one without."""
+    claims = outcome.size.claims
+    for _ in range(_ROUNDS):
+        for way in _WAYS:
+            _round(plant, pilots, claims, outcome.without)
+            with Viewers(plant.port, paths, outcome.size.viewers, way) as viewers:
+                _round(plant, pilots, claims, outcome.ways[way])
+            for name, found in viewers.latencies.items():
+                outcome.ways[way].seen_ms.setdefault(name, []).extend(found)
+    _round(plant, pilots, claims, outcome.without)
+
+
+def _round(plant: Plant, pilots: PilotProcess, claims: int, rounds: Rounds) -> None:
+    with plant.metered() as costs:
+        served = pilots.acquire(claims)
     if len(set(served.job_ids)) != claims:
         raise BenchError("a job was handed to two pilots")
-    return claims / served.took_s
+    rounds.claims_per_s.append(claims / served.took_s)
+    rounds.acquire_ms += served.latencies_ms["acquire"]
+    rounds.costs += costs
 
 
 def _count(plant: Plant, size: Size) -> None:

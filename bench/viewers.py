@@ -1,4 +1,10 @@
-"""People who look at the dashboards: each opens one page after another, over HTTP, from a process of its own."""
+"""People who look at the dashboards, over HTTP, from a process of their own, in one of two ways.
+
+`screens` is how operators look: each has a screen open that follows the stream of events as our script does (it asks
+for its page again when that may have changed, at most every few seconds), and opens another page every five seconds.
+Screens stand on what people watch: Now, Queues, Sites, Jobs and Flow in turn. `clicks` is harsher than people are: each
+opens a page every second, all pages in turn, so that hardly two look at the same.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +12,26 @@ import asyncio
 import multiprocessing
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import Literal
+
+import uvloop
 
 from bench.plant import BenchError
 from lab.http_client import HttpConnection
 
+Way = Literal["screens", "clicks"]
 PAUSE_S = 1.0
-"""Between two pages of one viewer."""
+"""Between two pages of one who clicks; and so often our script looks whether it has to ask again."""
+FOLLOWED_S, UNCHANGED_S = 2.0, 15.0
+"""As `look.js` has it: a page that changed is asked for again so often at most, one that did not so often at least."""
+OPENED_S = 5.0
+SCREENS = ("", "queues", "sites", "jobs", "flow")
 _ANSWER_S = 120.0
+_EVENTS = b"GET /ui/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
 Latencies = dict[str, list[float]]
 
 
@@ -51,12 +67,13 @@ def looked_alone(port: int, paths: Mapping[str, str], times: int) -> Latencies:
 
 
 class Viewers:
-    """While the block lasts, so many people look at all pages in turn."""
+    """While the block lasts, so many people look in one of the ways."""
 
-    def __init__(self, port: int, paths: Mapping[str, str], viewers: int) -> None:
+    def __init__(self, port: int, paths: Mapping[str, str], viewers: int, way: Way) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_main, args=(port, dict(paths), viewers, there), daemon=True)
+        crowd = _Crowd(port, dict(paths), viewers, way)
+        self._process = context.Process(target=_main, args=(crowd, there), daemon=True)
         self.latencies: Latencies = {}
 
     def __enter__(self) -> Viewers:
@@ -85,34 +102,92 @@ class Viewers:
         return found
 
 
-def _main(port: int, paths: dict[str, str], viewers: int, pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started us
+class _Crowd:
+    """All of them, in their process."""
+
+    def __init__(self, port: int, paths: dict[str, str], viewers: int, way: Way) -> None:
+        self._port = port
+        self._paths = paths
+        self._viewers = viewers
+        self._way = way
+        self._found: Latencies = {name: [] for name in paths}
+
+    async def watch(self, pipe: Connection) -> Latencies:
+        """Look until somebody says that it is enough."""
+        people = {"screens": (self._follow, self._open), "clicks": (self._click,)}[self._way]
+        pipe.send({})
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(live(number)) for number in range(self._viewers) for live in people]
+            while not await asyncio.to_thread(pipe.poll, PAUSE_S):
+                continue
+            for task in tasks:
+                task.cancel()
+        return self._found
+
+    async def _click(self, number: int) -> None:
+        await self._in_turn(number, PAUSE_S)
+
+    async def _open(self, number: int) -> None:
+        # Not all at once.
+        await asyncio.sleep(OPENED_S * number / self._viewers)
+        await self._in_turn(number, OPENED_S)
+
+    async def _in_turn(self, first: int, pause_s: float) -> None:
+        names = list(self._paths)
+        look = await self._looking()
+        while True:
+            await look(names[first % len(names)])
+            first += 1
+            await asyncio.sleep(pause_s)
+
+    async def _follow(self, number: int) -> None:
+        name = SCREENS[number % len(SCREENS)]
+        look = await self._looking()
+        is_due = asyncio.Event()
+        await asyncio.sleep(PAUSE_S * number / self._viewers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(is_due))
+            seen_at = -UNCHANGED_S
+            while True:
+                age_s = time.monotonic() - seen_at
+                if age_s >= UNCHANGED_S or (is_due.is_set() and age_s >= FOLLOWED_S):
+                    is_due.clear()
+                    seen_at = time.monotonic()
+                    await look(name)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _listen(self, is_due: asyncio.Event) -> None:
+        """Whatever changes, each page has something of it."""
+        async for event in _events(self._port):
+            if event == b"changed":
+                is_due.set()
+
+    async def _looking(self) -> Callable[[str], Awaitable[None]]:
+        connection = await HttpConnection.open(self._port)
+
+        async def look_at(name: str) -> None:
+            self._found[name].append(await look(connection, self._paths[name]))
+
+        return look_at
+
+
+async def _events(port: int) -> AsyncIterator[bytes]:
+    """The names of events."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        pipe.send(asyncio.run(_watch(port, paths, viewers, pipe)))
-    except Exception as error:
-        pipe.send(repr(error))
+        writer.write(_EVENTS)
+        while line := await reader.readline():
+            if line.startswith(b"event: "):
+                yield line[7:].strip()
+    finally:
+        writer.close()
 
 
-async def _watch(port: int, paths: dict[str, str], viewers: int, pipe: Connection) -> Latencies:
-    over = asyncio.Event()
-    found: Latencies = {name: [] for name in paths}
-
-    async def view(first: int) -> None:
-        connection = await HttpConnection.open(port)
-        names = list(paths)
-        place = first
-        while not over.is_set():
-            name = names[place % len(names)]
-            found[name].append(await look(connection, paths[name]))
-            place += 1
-            await asyncio.sleep(PAUSE_S)
-        connection.close()
-
-    pipe.send({})
-    async with asyncio.TaskGroup() as group:
-        for number in range(viewers):
-            group.create_task(view(number))
-        while not await asyncio.to_thread(pipe.poll, PAUSE_S):
-            continue
-        over.set()
-    return found
+def _main(crowd: _Crowd, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started us
+    with suppress(BrokenPipeError):
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                pipe.send(runner.run(crowd.watch(pipe)))
+        except Exception as error:
+            pipe.send(repr(error))

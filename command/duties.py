@@ -147,6 +147,8 @@ def forgetting(config: Settings, worker: WorkerSession) -> Iterator[Duty]:
         "jedi_jobs": config.retain_jedi_days,
         "transition_counts": FLOW_DAYS,
         "error_counts": FLOW_DAYS,
+        "error_sums": FLOW_DAYS,
+        "ended_sums": FLOW_DAYS,
         "sites_ended": FLOW_DAYS,
         "nodes_ended": 2,
         "sites_asked": 2,

@@ -51,7 +51,7 @@ class HttpConnection(asyncio.Protocol):
         head_ends = self._received.find(_END_OF_HEAD)
         if head_ends < 0 or self._answer is None:
             return
-        length_at = self._received.lower().find(_LENGTH, 0, head_ends) + len(_LENGTH)
+        length_at = self._received[:head_ends].lower().find(_LENGTH) + len(_LENGTH)
         length_ends = self._received.find(b"\r\n", length_at)
         body_at = head_ends + len(_END_OF_HEAD)
         ends = body_at + int(self._received[length_at:length_ends])

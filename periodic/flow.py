@@ -4,9 +4,10 @@ from typing import Protocol
 
 from periodic.schedule import Duty, Memory
 
-_PERIOD_S = 4.0
+_PERIOD_S = 10.0
+"""Seldom enough that what a window costs whatever is in it, and each count that is written, do not matter."""
 _WINDOW_S = (0.25, 60.0)
-_ROWS = 20_000
+_ROWS = 50_000
 """A window with more of them is halved the next time; one with a quarter of them is doubled."""
 
 

@@ -36,6 +36,9 @@ class Flow:
             steps, bad = connection.execute(_COUNT, window, prepare=False).fetchall()[0]
             if bad:
                 _count_errors(connection, window)
+            if since.replace(minute=0, second=0, microsecond=0) < until.replace(minute=0, second=0, microsecond=0):
+                connection.execute(_Q["roll_up_errors"], {"until": until})
+                connection.execute(_Q["roll_up_ends"], {"until": until})
             connection.execute(_Q["move_on"], {"until": until})
             return int(steps), more
 

@@ -31,6 +31,7 @@ _MOST_BYTES = 64 * 1024 * 1024
 _NAMES_OF_A_FILE = 256
 """What is said of a file takes so much more where each of its values has its name."""
 _HOPS_OF = 300
+_HOPS_AMONG = 10_000
 """Live jobs and archived ones, of which hops are taken: enough for percentiles, and looked up in milliseconds."""
 _LAST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +95,7 @@ class ReadStore(JobRows):
         """The time of each hop of a task's newest jobs."""
         return [
             Hop(row[0], row[1], *(round(float(ms), 3) for ms in row[2:]))
-            for row in await self._pool.rows(_Q["task_hops"], task_id=task_id, jobs=_HOPS_OF)
+            for row in await self._pool.rows(_Q["task_hops"], task_id=task_id, jobs=_HOPS_OF, most=_HOPS_AMONG)
         ]
 
     async def list_jobs(self, wanted: Wanted) -> list[ListedJob]:

@@ -229,6 +229,13 @@ ALTER TABLE public.dead_letter ALTER COLUMN dead_letter_id ADD GENERATED ALWAYS 
     CACHE 1
 );
 
+CREATE TABLE public.ended_rollup (
+    site text NOT NULL,
+    span integer NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    jobs bigint NOT NULL
+);
+
 CREATE TABLE public.error_count (
     hour timestamp with time zone NOT NULL,
     vo text NOT NULL,
@@ -242,6 +249,18 @@ CREATE TABLE public.error_count (
     sample_job bigint NOT NULL
 )
 WITH (fillfactor='70');
+
+CREATE TABLE public.error_rollup (
+    site text NOT NULL,
+    span integer NOT NULL,
+    slot timestamp with time zone NOT NULL,
+    vo text NOT NULL,
+    component text NOT NULL,
+    code bigint NOT NULL,
+    jobs bigint NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL
+);
 
 CREATE TABLE public.held_task (
     task_id bigint NOT NULL,
@@ -775,6 +794,84 @@ CREATE TABLE public.pilot_report (
     received_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE UNLOGGED TABLE public.planted_job_archive (
+    job_id bigint,
+    state text,
+    version integer,
+    attempt_nr smallint,
+    vo text,
+    site text,
+    label text,
+    priority integer,
+    task_id bigint,
+    job_definition_id bigint,
+    jobset_id bigint,
+    name text,
+    owner text,
+    user_name text,
+    core_count integer,
+    min_ram integer,
+    max_disk integer,
+    max_walltime integer,
+    resource_type text,
+    destination text,
+    holder text,
+    node text,
+    command text,
+    verdict text,
+    has_report boolean,
+    errors jsonb,
+    pilot jsonb,
+    created_at timestamp with time zone,
+    modified_at timestamp with time zone,
+    state_changed_at timestamp with time zone,
+    deadline_at timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    waits_for text,
+    left_by text[],
+    processing_type text,
+    special_handling text,
+    transfer_type text,
+    is_jedis boolean,
+    is_background boolean,
+    no_reassign boolean
+);
+
+CREATE UNLOGGED TABLE public.planted_job_file_archive (
+    job_id bigint,
+    seq smallint,
+    type text,
+    lfn text,
+    scope text,
+    dataset text,
+    destination_block text,
+    destination text,
+    token text,
+    guid text,
+    size bigint,
+    checksum text,
+    status text,
+    block_id bigint,
+    place_token text
+);
+
+CREATE UNLOGGED TABLE public.planted_job_history (
+    job_id bigint,
+    version integer,
+    transition_id smallint,
+    at timestamp with time zone,
+    message_id uuid,
+    service text,
+    host text,
+    detail text
+);
+
+CREATE UNLOGGED TABLE public.planted_job_spec_archive (
+    job_id bigint,
+    spec jsonb
+);
+
 CREATE TABLE public.process (
     service text NOT NULL,
     host text NOT NULL,
@@ -987,8 +1084,14 @@ ALTER TABLE ONLY public.data_block
 ALTER TABLE ONLY public.dead_letter
     ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (dead_letter_id);
 
+ALTER TABLE ONLY public.ended_rollup
+    ADD CONSTRAINT ended_rollup_pkey PRIMARY KEY (site, span, slot);
+
 ALTER TABLE ONLY public.error_count
     ADD CONSTRAINT error_count_pkey PRIMARY KEY (hour, vo, site, component, code);
+
+ALTER TABLE ONLY public.error_rollup
+    ADD CONSTRAINT error_rollup_pkey PRIMARY KEY (site, span, slot, vo, component, code);
 
 ALTER TABLE ONLY public.held_task
     ADD CONSTRAINT held_task_pkey PRIMARY KEY (task_id);
@@ -1208,6 +1311,14 @@ CREATE INDEX dead_letter_replays ON public.dead_letter USING btree (replay_of) W
 
 CREATE INDEX dead_letter_settled ON public.dead_letter USING btree (settled_at) WHERE (settled_at IS NOT NULL);
 
+CREATE INDEX ended_rollup_slot ON public.ended_rollup USING btree (span, slot);
+
+CREATE INDEX error_count_code ON public.error_count USING btree (component, code, hour);
+
+CREATE INDEX error_count_site ON public.error_count USING btree (site, hour);
+
+CREATE INDEX error_rollup_slot ON public.error_rollup USING btree (span, slot);
+
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
@@ -1273,6 +1384,10 @@ CREATE INDEX job_waiting_order ON public.job_waiting USING btree (site, priority
 CREATE INDEX job_waiting_task ON public.job_waiting USING btree ((((site || '/'::text) || (task_id)::text)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
 
 CREATE INDEX job_waiting_user ON public.job_waiting USING btree ((((site || '/'::text) || user_name)), label, resource_type, core_count, min_ram, max_walltime, max_disk, priority DESC, job_id);
+
+CREATE INDEX node_ended_failed ON public.node_ended USING btree (slot, failed) WHERE (failed > 0);
+
+CREATE INDEX node_ended_site_failed ON public.node_ended USING btree (site, slot, failed) WHERE (failed > 0);
 
 CREATE INDEX node_ended_slot ON public.node_ended USING btree (slot);
 

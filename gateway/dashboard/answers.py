@@ -1,9 +1,11 @@
 """Answers of the dashboards: a view as page, JSON or CSV, and refusals and outages as pages that say what to do."""
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
@@ -11,12 +13,16 @@ from starlette.responses import Response
 from gateway.dashboard import twins
 from gateway.dashboard.filters import FilterError
 from gateway.dashboard.page import Page
-from gateway.dashboard.templating import rendered
+from gateway.dashboard.templating import CLOCK, is_known, rendered
 from gateway.dashboard.visitor import DONE, Visitor
 from gateway.http.answers import RETRY_AFTER_S, Answer
 from gateway.http.refusal import RefusalError
 from gateway.http.route import Call
+from panda_fsm.views.words import clock
 
+Made = TypeVar("Made", str, bytes)
+_MANY = 100
+"""A page of more rows takes longer than a claim should wait."""
 SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -72,11 +78,21 @@ class Here:
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
 
-def shown(page: Page, view: Any, call: Call, filters: Any, frame: Frame) -> Response:
-    """The page."""
+async def drawn(page: Page, view: Any, call: Call, filters: Any, frame: Frame) -> str:
+    """The page; its clock is set when it is shown."""
     here = Here(page, call)
-    text = rendered(page.template, page=page, view=view, filters=filters, here=here, frame=frame)
-    return Response(text, media_type="text/html", headers=SAFE)
+    draw = partial(rendered, page.template, page=page, view=view, filters=filters, here=here, frame=frame)
+    return await _without_delay(draw, _is_long(view) or not is_known(page.template))
+
+
+def shown(text: str) -> Response:
+    """A page that was drawn, now or a moment ago."""
+    return Response(_on_time(text), media_type="text/html", headers=SAFE)
+
+
+def _on_time(text: str) -> str:
+    now = datetime.now(UTC)
+    return text.replace(CLOCK.at, now.isoformat(), 1).replace(CLOCK.text, clock(now), 1)
 
 
 def led(url: str) -> Response:
@@ -84,16 +100,27 @@ def led(url: str) -> Response:
     return Response(status_code=303, headers={**SAFE, "Location": url}, media_type="text/html")
 
 
-def as_json(view: Any) -> Response:
-    """The view as JSON."""
-    return Response(twins.as_json(view, datetime.now(UTC)), media_type="application/json", headers=SAFE)
+async def as_json(view: Any, at: datetime) -> Response:
+    """The view as JSON, as of then."""
+    write = partial(twins.as_json, view, at)
+    return Response(await _without_delay(write, _is_long(view)), media_type="application/json", headers=SAFE)
 
 
-def as_csv(page: Page, view: Any) -> Response:
+async def as_csv(page: Page, view: Any) -> Response:
     """The view's rows as CSV."""
     name = page.twin("csv").rpartition("/")[2].replace("{name}", page.title.lower())
     headers = {**SAFE, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(twins.as_csv(page.row, view.rows), media_type="text/csv", headers=headers)
+    write = partial(twins.as_csv, page.row, view.rows)
+    return Response(await _without_delay(write, _is_long(view)), media_type="text/csv", headers=headers)
+
+
+async def _without_delay(write: Callable[[], Made], is_long: bool) -> Made:
+    """What takes long is written in a thread: the event loop, on which pilots wait, has its turn meanwhile."""
+    return await asyncio.to_thread(write) if is_long else write()
+
+
+def _is_long(view: Any) -> bool:
+    return len(getattr(view, "rows", ())) > _MANY
 
 
 def refused(error: RefusalError, frame: Frame) -> Answer:
@@ -114,5 +141,5 @@ def away(reason: str, frame: Frame) -> Answer:
 
 def a_page(status: int, template: str, frame: Frame, **context: Any) -> Answer:
     """A page without twins."""
-    text = rendered(template, frame=frame, status=status, **context)
+    text = _on_time(rendered(template, frame=frame, status=status, **context))
     return Answer(text, status, SAFE, media_type="text/html")

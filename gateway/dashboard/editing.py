@@ -7,6 +7,7 @@ from gateway.dashboard.actions import EDIT
 from gateway.dashboard.answers import a_page
 from gateway.dashboard.letters import NotNowError
 from gateway.dashboard.table import frame
+from gateway.dashboard.visitor import visitor
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from gateway.wire.forms import CopyForm
@@ -43,7 +44,7 @@ async def difference(gateway: Gateway, call: Call, ask: CopyForm) -> Response:
 async def _page(
     gateway: Gateway, call: Call, letter_id: int, body: str, difference: str = "", wrong: str = ""
 ) -> Response:
-    around = await frame(None, gateway, call)
+    around = await frame(None, gateway, await visitor(gateway, call))
     status = NotNowError.status if wrong else 200
     shown = {"letter_id": letter_id, "body": body, "difference": difference, "wrong": wrong, "edit": EDIT}
     return a_page(status, "dead_edit.html", around, **shown)

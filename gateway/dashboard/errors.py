@@ -38,4 +38,4 @@ async def look(board: Board, _call: Call, filters: ErrorsFilters) -> ErrorsView:
     return await board.store.errors.errors(ErrorsWanted(since, filters.by, filters.site, filters.vo))
 
 
-PAGE = Page("errors", "Errors", "errors.html", look, Action.LOOK, ErrorRow, ErrorsFilters, "Errors")
+PAGE = Page("errors", "Errors", "errors.html", look, Action.LOOK, ErrorRow, ErrorsFilters, "Errors", age_s=5)

@@ -34,4 +34,4 @@ async def look(board: Board, _call: Call, filters: FlowFilters) -> FlowView:
     return flow_view(flow, await board.store.flow.states(filters.site), series)
 
 
-PAGE = Page("flow", "Flow", "flow.html", look, Action.LOOK, HopNow, FlowFilters, "Flow")
+PAGE = Page("flow", "Flow", "flow.html", look, Action.LOOK, HopNow, FlowFilters, "Flow", age_s=4)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.access.policy import Action
-from gateway.dashboard.board import Board
+from gateway.dashboard.board import AGE_S, Board
 from gateway.dashboard.filters import Filters
 from gateway.http.route import Call
 
@@ -21,7 +21,7 @@ class Page:
     `path` below /ui/, its last part may be `{name}`. `row`: the dataclass of the view's `rows`, which are its CSV twin.
     `navigation`: what it is called there; None: it is not there. `badge`: what stands beside that, where it is not 0.
     `leads_to`: where a browser is sent instead of being shown the view; None: nowhere.
-    `is_shared`: the same for whoever looks, so that one look serves all of them.
+    `is_shared`: the same for whoever looks, so that one look serves all of them. `age_s`: so old may be what is shown.
     """
 
     path: str
@@ -34,6 +34,7 @@ class Page:
     navigation: str | None = None
     badge: Badge | None = None
     is_shared: bool = True
+    age_s: float = AGE_S
     leads_to: Callable[[Any], str | None] | None = None
 
     @property

@@ -7,6 +7,7 @@ from gateway.access.identity import LADDER
 from gateway.context import Gateway
 from gateway.dashboard.answers import a_page
 from gateway.dashboard.table import frame
+from gateway.dashboard.visitor import visitor
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
 from gateway.wire.forms import SignIn, SignOut
@@ -19,7 +20,7 @@ async def ask(gateway: Gateway, call: Call, _ask: None) -> Response:
     known = sessions.session_of(call.request)
     session = known or sessions.claimed("", "", "")
     seal = await gateway.seals.seal_of(session)
-    around = await frame(None, gateway, call)
+    around = await frame(None, gateway, await visitor(gateway, call))
     answer = a_page(200, "session.html", around, visitor=around.visitor, seal=seal, roles=LADDER)
     if not known:
         sessions.begin(answer, session)

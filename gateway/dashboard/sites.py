@@ -19,6 +19,8 @@ _MOST = 500
 _ERRORS = 10
 _SINCE = timedelta(hours=24)
 _LONGEST_VALUE = 200
+_AGE_S = 5.0
+"""What is counted of an hour, by the clock every few seconds, may be so old."""
 
 
 async def look(board: Board, _call: Call, _filters: Filters) -> SitesView:
@@ -75,5 +77,5 @@ def _settings(board: Board, name: str) -> Iterator[tuple[str, str]]:
                 yield key, str(value)[:_LONGEST_VALUE]
 
 
-PAGE = Page("sites", "Sites", "sites.html", look, Action.LOOK, SiteRow, Filters, "Sites")
-ONE = Page("sites/{name}", "Site", "site.html", look_at_one, Action.LOOK, HopNow)
+PAGE = Page("sites", "Sites", "sites.html", look, Action.LOOK, SiteRow, Filters, "Sites", age_s=_AGE_S)
+ONE = Page("sites/{name}", "Site", "site.html", look_at_one, Action.LOOK, HopNow, age_s=_AGE_S)

@@ -29,4 +29,4 @@ async def look(board: Board, _call: Call, _filters: Filters) -> SystemView:
     return SystemView(database, broker, health, duties, tuple(found), versions, settings)
 
 
-PAGE = Page("system", "System", "system.html", look, Action.LOOK, TableRow, Filters, "System")
+PAGE = Page("system", "System", "system.html", look, Action.LOOK, TableRow, Filters, "System", age_s=5)

@@ -31,9 +31,10 @@ from gateway.dashboard import (
     workers,
 )
 from gateway.dashboard.answers import Entry, Frame
+from gateway.dashboard.board import Look
 from gateway.dashboard.page import Badge, Page
 from gateway.dashboard.templating import STATIC
-from gateway.dashboard.visitor import visitor
+from gateway.dashboard.visitor import Visitor, visitor
 from gateway.http.answers import Convention, File
 from gateway.http.openapi import program_version
 from gateway.http.refusal import NotFoundError
@@ -69,37 +70,44 @@ _BADGES_S = 5.0
 """They may be a little older than the page."""
 
 
-async def _view(page: Page, gateway: Gateway, call: Call, filters: Any) -> Any:
+async def _look(page: Page, gateway: Gateway, call: Call, filters: Any) -> Look[Any]:
     """What the page shows, or showed somebody else a moment ago."""
     asked = call.request.path_params.get("name", ""), call.request.scope["query_string"]
-    whose = "" if page.is_shared else call.identity.key
-    return await gateway.board.shared((page.path, *asked, whose), lambda: page.look(gateway.board, call, filters))
+    key = (page.path, *asked, "" if page.is_shared else call.identity.key)
+    return await gateway.board.look(key, lambda: page.look(gateway.board, call, filters), page.age_s)
 
 
 async def _html(page: Page, gateway: Gateway, call: Call, filters: Any) -> Response:
-    view = await _view(page, gateway, call, filters)
-    elsewhere = None if page.leads_to is None else page.leads_to(view)
+    look = await _look(page, gateway, call, filters)
+    elsewhere = None if page.leads_to is None else page.leads_to(look.view)
     if elsewhere is not None:
         return answers.led(elsewhere)
-    return answers.shown(page, view, call, filters, await frame(page, gateway, call))
+    who = await visitor(gateway, call)
+    text = look.known(who.face)
+    if text is None:
+        around = await frame(page, gateway, who, look.at)
+        text = look.keep(who.face, await answers.drawn(page, look.view, call, filters, around))
+    return answers.shown(text)
 
 
 async def _json(page: Page, gateway: Gateway, call: Call, filters: Any) -> Response:
-    return answers.as_json(await _view(page, gateway, call, filters))
+    look = await _look(page, gateway, call, filters)
+    return await answers.as_json(look.view, look.at)
 
 
 async def _csv(page: Page, gateway: Gateway, call: Call, filters: Any) -> Response:
-    return answers.as_csv(page, await _view(page, gateway, call, filters))
+    look = await _look(page, gateway, call, filters)
+    return await answers.as_csv(page, look.view)
 
 
-async def frame(here: Page | None, gateway: Gateway, call: Call) -> Frame:
-    """Around a page; None: around one that has no place in the table."""
+async def frame(here: Page | None, gateway: Gateway, who: Visitor, at: datetime | None = None) -> Frame:
+    """Around a page, as of then or of now; None: around one that has no place in the table."""
     entries = []
     for page in PAGES:
         if page.navigation is not None:
             badge = 0 if page.badge is None else await _badge(page.path, page.badge, gateway)
             entries.append(Entry(page.navigation, page.url, page is here, badge))
-    return Frame(tuple(entries), await visitor(gateway, call), datetime.now(UTC), program_version())
+    return Frame(tuple(entries), who, at or datetime.now(UTC), program_version())
 
 
 async def _badge(path: str, look: Badge, gateway: Gateway) -> int:

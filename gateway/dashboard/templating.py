@@ -1,8 +1,10 @@
 """Templates of the dashboards: everything in them is text unless we made the markup, and a missing name is a fault."""
 
 import hashlib
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,9 +19,30 @@ _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 
 
+_KNOWN: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What stands in a page that was drawn for the time at which it is shown; no text of others can be the same."""
+
+    at: str = field(default_factory=lambda: f"clock-{token_hex()}")
+    text: str = field(default_factory=lambda: f"clock-{token_hex()}")
+
+
+CLOCK = Clock()
+
+
+def is_known(template: str) -> bool:
+    """Whether it was used before: the first time it is compiled, which takes a while."""
+    return template in _KNOWN
+
+
 def rendered(template: str, **context: Any) -> str:
     """The page."""
-    return _environment().get_template(template).render(context)
+    made = _environment().get_template(template).render(context)
+    _KNOWN.add(template)
+    return made
 
 
 @lru_cache(maxsize=1)
@@ -41,6 +64,7 @@ def _environment() -> Environment:
         "spark": charts.spark,
         "meter": charts.meter,
         "looks": _looks(),
+        "shown": CLOCK,
         "actions": ACTIONS,
         "offered": offered,
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,12 +14,16 @@ import orjson
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """With what a text begins that a spreadsheet would compute."""
 _SAFE_INTEGER = 2**53
+_AS_THEY_ARE = frozenset({str, float, bool})
+"""What nearly all values are."""
 
 
 def plain(value: Any, name: str = "") -> Any:
     """A value as JSON has it. A number is a text where it is an id, or larger than browsers count exactly."""
+    if value is None or type(value) in _AS_THEY_ARE:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name), field.name) for field in fields(value)}
+        return {part: plain(getattr(value, part), part) for part in _names(type(value))}
     if isinstance(value, Enum):
         return plain(value.value, name)
     if isinstance(value, datetime):
@@ -33,6 +38,11 @@ def plain(value: Any, name: str = "") -> Any:
     return value
 
 
+@lru_cache(maxsize=256)
+def _names(row: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(row))
+
+
 def as_json(view: Any, at: datetime) -> bytes:
     """The view, and as of when."""
     return orjson.dumps({"as_of": plain(at)} | plain(view), option=orjson.OPT_NON_STR_KEYS)
@@ -40,7 +50,7 @@ def as_json(view: Any, at: datetime) -> bytes:
 
 def as_csv(row: type, rows: Iterable[Any]) -> str:
     """The view's rows, under the names of their fields."""
-    names = [field.name for field in fields(row)]
+    names = _names(row)
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(names)

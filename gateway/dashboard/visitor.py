@@ -1,5 +1,6 @@
 """Who looks at a page, what they may do from it, and what its forms bring along."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import orjson
@@ -33,6 +34,11 @@ class Visitor:
     def may(self, action: str, vo: str = "") -> bool:
         """Whether what the policy calls so is offered, for a job of that VO; of no VO: for what is nobody's."""
         return bool(self.seal) and not self.is_read_only and policy.operates(self.identity, Action[action], vo)
+
+    @property
+    def face(self) -> Hashable:
+        """Who is shown the same page has the same one; nobody is who has forms of a session, or was told something."""
+        return None if self.seal or self.said else (self.identity.key, self.asks_for_names, self.is_read_only)
 
     @property
     def may_bulk(self) -> bool:

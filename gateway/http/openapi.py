@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, get_args
 
@@ -228,6 +229,7 @@ def _bytes(media_type: str) -> Schema:
     return {media_type: {"schema": {"type": "string", **form}}}
 
 
+@lru_cache(maxsize=1)
 def program_version() -> str:
     """Of what is installed."""
     try:

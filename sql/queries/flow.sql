@@ -34,7 +34,7 @@ WITH step AS MATERIALIZED (
     WHERE job_id = ANY(ARRAY(SELECT DISTINCT job_id FROM step)) AND at >= %(since)s::timestamptz - interval '1 day'
         AND at < %(until)s
 ), known AS MATERIALIZED (
-    SELECT s.transition_id, s.at, t.source, t.destination, coalesce(j.site, a.site, '?') AS site,
+    SELECT s.transition_id, s.at, t.destination, coalesce(j.site, a.site, '?') AS site,
         coalesce(j.node, a.node, '') AS node,
         CASE WHEN s.version > 1 THEN greatest(0, extract(epoch FROM s.at - coalesce(p.at, (
             SELECT at FROM job_history WHERE job_id = s.job_id AND version = s.version - 1
@@ -47,7 +47,7 @@ WITH step AS MATERIALIZED (
         WHERE j.job_id IS NULL AND e.job_id = s.job_id OFFSET 0
     ) AS a ON true
 ), fine AS MATERIALIZED (
-    SELECT site, date_bin('10 s', at, 'epoch') AS slot, transition_id,
+    SELECT site, date_bin('1 min', at, 'epoch') AS slot, transition_id,
         CASE WHEN seconds IS NULL THEN -1
             ELSE ceil(greatest(0, least(80, 2 / ln(2::float8) * ln(greatest(seconds, 0.001) * 1000)))) END::smallint AS bucket,
         count(*) AS jobs, coalesce(sum(seconds), 0) AS seconds
@@ -56,17 +56,21 @@ WITH step AS MATERIALIZED (
     INSERT INTO transition_count AS t (site, span, slot, transition_id, bucket, jobs, seconds)
     SELECT CASE WHEN g.by_site THEN f.site ELSE '' END, g.span, date_bin(make_interval(secs => g.span), f.slot, 'epoch'),
         f.transition_id, f.bucket, sum(f.jobs), sum(f.seconds)
-    FROM fine f CROSS JOIN (VALUES (10, false), (60, false), (60, true), (3600, false), (3600, true)) AS g(span, by_site)
+    FROM fine f CROSS JOIN (VALUES (60, false), (60, true), (3600, false), (3600, true)) AS g(span, by_site)
     GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (site, span, slot, transition_id, bucket) DO UPDATE
     SET jobs = t.jobs + excluded.jobs, seconds = t.seconds + excluded.seconds
+), of_minute AS MATERIALIZED (
+    SELECT site, date_bin('1 min', at, 'epoch') AS slot, count(*) FILTER (WHERE destination = 'finished') AS finished,
+        count(*) FILTER (WHERE destination = 'failed') AS failed,
+        count(*) FILTER (WHERE destination IN ('closed', 'cancelled')) AS stopped,
+        count(*) FILTER (WHERE destination = 'sent') AS given, sum(seconds) FILTER (WHERE destination = 'sent') AS waited_s
+    FROM known WHERE destination IN ('finished', 'failed', 'closed', 'cancelled', 'sent') GROUP BY 1, 2
 ), ended AS (
     INSERT INTO site_ended AS e (site, span, slot, finished, failed, stopped, given, waited_s)
-    SELECT site, span, date_bin(make_interval(secs => span), at, 'epoch'), count(*) FILTER (WHERE destination = 'finished'),
-        count(*) FILTER (WHERE destination = 'failed'), count(*) FILTER (WHERE destination IN ('closed', 'cancelled')),
-        count(*) FILTER (WHERE destination = 'sent'), coalesce(sum(seconds) FILTER (WHERE destination = 'sent'), 0)
-    FROM known CROSS JOIN (VALUES (60), (3600)) AS g(span)
-    WHERE destination IN ('finished', 'failed', 'closed', 'cancelled', 'sent') GROUP BY 1, 2, 3
+    SELECT site, span, date_bin(make_interval(secs => span), slot, 'epoch'), sum(finished), sum(failed), sum(stopped),
+        sum(given), coalesce(sum(waited_s), 0)
+    FROM of_minute CROSS JOIN (VALUES (60), (3600)) AS g(span) GROUP BY 1, 2, 3
     ON CONFLICT (site, span, slot) DO UPDATE
     SET finished = e.finished + excluded.finished, failed = e.failed + excluded.failed,
         stopped = e.stopped + excluded.stopped, given = e.given + excluded.given, waited_s = e.waited_s + excluded.waited_s
@@ -101,3 +105,27 @@ FROM json_to_recordset(%(rows)s::json) AS r(hour timestamptz, vo text, site text
 ON CONFLICT (hour, vo, site, component, code) DO UPDATE
 SET jobs = e.jobs + excluded.jobs, first_at = least(e.first_at, excluded.first_at),
     last_at = greatest(e.last_at, excluded.last_at), sample = excluded.sample, sample_job = excluded.sample_job
+
+-- name: roll_up_errors
+-- What is over by then and is not added up yet (ADR 0049).
+INSERT INTO error_rollup (site, span, slot, vo, component, code, jobs, first_at, last_at)
+SELECT CASE WHEN g.by_site THEN e.site ELSE '' END, g.span, date_bin(make_interval(secs => g.span), e.hour, 'epoch'), e.vo,
+    e.component, e.code, sum(e.jobs), min(e.first_at), max(e.last_at)
+FROM (VALUES (3600, false), (21600, true), (86400, false), (86400, true)) AS g(span, by_site)
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(slot) + make_interval(secs => g.span), '-infinity') AS slot FROM error_rollup
+    WHERE span = g.span) AS known
+JOIN error_count e ON e.hour >= known.slot AND e.hour < date_bin(make_interval(secs => g.span), %(until)s, 'epoch')
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 2, 3, 1
+
+-- name: roll_up_ends
+INSERT INTO ended_rollup (site, span, slot, jobs)
+SELECT CASE WHEN g.by_site THEN e.site ELSE '' END, g.span, date_bin(make_interval(secs => g.span), e.slot, 'epoch'),
+    sum(e.finished + e.failed + e.stopped)
+FROM (VALUES (3600, false), (86400, false), (86400, true)) AS g(span, by_site)
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(slot) + make_interval(secs => g.span), '-infinity') AS slot FROM ended_rollup
+    WHERE span = g.span) AS known
+JOIN site_ended e ON e.span = 3600 AND e.slot >= known.slot
+    AND e.slot < date_bin(make_interval(secs => g.span), %(until)s, 'epoch')
+GROUP BY 1, 2, 3 ORDER BY 2, 3, 1

@@ -42,12 +42,12 @@ SELECT state, count(*) FROM (
 ) AS jobs GROUP BY state
 
 -- name: task_hops
--- Time from each step of a job to its next one, of the newest jobs. Their steps lie between birth and last change, which
--- spares the other months of history.
+-- Time from each step of a job to its next one, of the newest jobs, of so many that are looked at. Their steps lie between
+-- birth and last change, which spares the other months of history.
 WITH task_job AS (
     (SELECT * FROM (
         SELECT job_id, created_at, modified_at + interval '1 hour' AS quiet_from
-        FROM job WHERE task_id = %(task_id)s OFFSET 0
+        FROM job WHERE task_id = %(task_id)s LIMIT %(most)s
     ) AS live ORDER BY job_id DESC LIMIT %(jobs)s)
     UNION ALL
     (SELECT job_id, created_at, modified_at + interval '1 hour'

@@ -147,6 +147,22 @@ DELETE FROM transition_count WHERE ctid = ANY(ARRAY(
 DELETE FROM error_count WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM error_count WHERE hour < now() - make_interval(days => %(days)s) ORDER BY hour LIMIT %(limit)s))
 
+-- name: forget_error_sums
+DELETE FROM error_rollup WHERE ctid = ANY(ARRAY(
+    SELECT old.ctid FROM (VALUES (3600), (21600), (86400)) AS kept(span)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM error_rollup WHERE span = kept.span AND slot < now() - make_interval(days => %(days)s) ORDER BY slot
+        LIMIT %(limit)s) AS old
+    LIMIT %(limit)s))
+
+-- name: forget_ended_sums
+DELETE FROM ended_rollup WHERE ctid = ANY(ARRAY(
+    SELECT old.ctid FROM (VALUES (3600), (86400)) AS kept(span)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM ended_rollup WHERE span = kept.span AND slot < now() - make_interval(days => %(days)s) ORDER BY slot
+        LIMIT %(limit)s) AS old
+    LIMIT %(limit)s))
+
 -- name: forget_sites_ended
 -- Minutes for two days.
 DELETE FROM site_ended WHERE ctid = ANY(ARRAY(

@@ -8,8 +8,6 @@ from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("views_flow")
-_FINE_MINUTES = 10
-"""So far back steps of all sites are there in slots of ten seconds."""
 _MINUTES = 120
 """For longer hours are enough."""
 _WEEK = timedelta(days=7)
@@ -25,7 +23,7 @@ class FlowViews:
     async def flow(self, site: str | None = None, minutes: int = 5) -> FlowNow:
         """All hops of the last minutes, of one queue or of all, beside those of the same hour a week ago."""
         as_of, behind_s = await self._pool.row(_Q["counted"])
-        span = 10 if not site and minutes <= _FINE_MINUTES else 60 if minutes <= _MINUTES else 3600
+        span = 60 if minutes <= _MINUTES else 3600
         since = as_of - timedelta(minutes=minutes)
         since -= timedelta(seconds=since.timestamp() % span)
         until_then = (as_of - _WEEK).replace(minute=0, second=0, microsecond=0)

@@ -12,7 +12,7 @@ from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("views_job_list")
-_LOOKED = 100_000
+_LOOKED = 40_000
 """Rows of one look: as many as are read in a part of the time that a page may take."""
 _LAST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from sql.pool import Pool
 from sql.queries import load
 
 _Q = load("operations")
-_LOOKED = 100_000
+_LOOKED = 50_000
 """Jobs of one dry run: as many as are read while somebody waits."""
 
 

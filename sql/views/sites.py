@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, LiteralString
 
 from panda_fsm.views.sites import LEAST_ON_A_NODE, MINUTES, AskRow, NodeRow, SiteCounts
 from sql.pool import Pool
@@ -37,7 +37,7 @@ class SiteViews:
         for name, finished, failed, stopped, given, waited_s in await self._pool.rows(_Q["ended"], **last_hour):
             one = of(name)
             one.finished, one.failed, one.stopped, one.given, one.waited_s = finished, failed, stopped, given, waited_s
-        many = await self._pool.rows(_Q["nodes"], **last_hour, least=LEAST_ON_A_NODE, limit=_MOST_NODES)
+        many = await self._pool.rows(_nodes(site), **last_hour, least=LEAST_ON_A_NODE, limit=_MOST_NODES)
         for name, nodes in _grouped(many).items():
             of(name).nodes = tuple(NodeRow(*node) for node in nodes)
         for name, errors in _grouped(await self._pool.rows(_Q["errors"], site=site)).items():
@@ -47,11 +47,17 @@ class SiteViews:
     async def nodes(self, site: str) -> tuple[NodeRow, ...]:
         """Its worker nodes on which jobs failed in the last hour, the worst first."""
         asked = {"site": site, "minutes": MINUTES, "least": 1, "limit": _NODES_SHOWN}
-        return tuple(NodeRow(*row[1:]) for row in await self._pool.rows(_Q["nodes"], **asked))
+        return tuple(NodeRow(*row[1:]) for row in await self._pool.rows(_nodes(site), **asked))
 
     async def asks(self, site: str) -> tuple[AskRow, ...]:
         """The last who asked, by kind."""
         return tuple(AskRow(*row) for row in await self._pool.rows(_Q["asks"], site=site))
+
+
+def _nodes(site: str | None) -> LiteralString:
+    """Of one queue or of all: each is planned for what it looks for."""
+    which: LiteralString = "" if site is None else " AND site = %(site)s"
+    return _Q["nodes"].replace(" /* which */", which)
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, list[tuple[Any, ...]]]:

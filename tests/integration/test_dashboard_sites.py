@@ -16,8 +16,10 @@ INSERT INTO site_asked SELECT 'FAILS', now() - ago, n, jobs, n - jobs
     FROM (VALUES (interval '10 min', 600, 500), (interval '2 h', 9, 0)) AS v(ago, n, jobs);
 INSERT INTO site_ended VALUES ('FAILS', 3600, now(), 60, 40, 1, 0, 0),
     ('FAILS', 60, now() - interval '10 min', 60, 40, 1, 10, 100);
-INSERT INTO node_ended VALUES ('FAILS', now() - interval '10 min', '<script>alert(1)</script>', 1, 30),
-    ('FAILS', now() - interval '10 min', 'wn-2', 59, 10);
+INSERT INTO node_ended SELECT 'FAILS', date_bin('10 min', now(), 'epoch') - ago, node, finished, failed
+    FROM (VALUES (interval '10 min', '<script>alert(1)</script>', 1, 20), ('20 min', 'wn-2', 59, 10),
+                 ('20 min', '<script>alert(1)</script>', 0, 10), ('30 min', 'wn-3', 10, 0), ('2 h', 'wn-4', 0, 90))
+        AS v(ago, node, finished, failed);
 INSERT INTO error_count VALUES (date_trunc('hour', now()), 'v', 'FAILS', 'ddm', 200, 40, now(), now(), 'lost', 7);
 INSERT INTO pilot_ask VALUES ('FAILS', gen_random_uuid(), '{"memory": 2000}', now(), 600, 500),
     ('SILENT', gen_random_uuid(), '{}', now() - interval '3 hours', 1, 0)

@@ -24,7 +24,7 @@ COUNTED = """SELECT t.event, c.span, c.site <> '', sum(c.jobs)::int FROM transit
              JOIN job_transition t USING (transition_id) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 JOBS = "SELECT sum(jobs)::int FROM transition_count WHERE site = '' AND span = 60"
 LOST = (*LIFE[:4], ("lost", "running"))
-SPANS = ((10, False), (60, False), (60, True), (3600, False), (3600, True))
+SPANS = ((60, False), (60, True), (3600, False), (3600, True))
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_lists_are_of_what_was_asked_for(past: Database, database_url: str) -> N
 PARAMETERS: dict[str, Any] = {
     "task_id": TASK, "user_name": "me", "state": None, "since": datetime(2020, 1, 1, tzinfo=UTC),
     "until": datetime(2100, 1, 1, tzinfo=UTC), "after_id": 2**63 - 1, "after_at": datetime(2100, 1, 1, tzinfo=UTC),
-    "limit": 10, "job_id": 1, "job_ids": [1], "jobs": 10,
+    "limit": 10, "job_id": 1, "job_ids": [1], "jobs": 10, "most": 10,
 }  # fmt: skip
 QUERIES = {name: reads._Q[name] for name in ("describe_archived", "task_states", "task_hops", "history", "samples")} | {
     f"{name} {whose}": query for name, queries in reads._LISTS.items() for whose, query in queries.items()

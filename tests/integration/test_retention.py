@@ -61,6 +61,10 @@ ROWS = {
     " ('78', 3600, now() - interval '8 days', 1, 1, 1, 1)",
     "error_counts": "INSERT INTO error_count VALUES ({old}, '', '77', '', 1, 1, now(), now(), '', 1),"
     " (now(), '', '78', '', 1, 1, now(), now(), '', 1)",
+    "error_sums": "INSERT INTO error_rollup VALUES ('77', 21600, {old}, '', '', 1, 1, now(), now()),"
+    " ('77', 86400, {old}, '', '', 1, 1, now(), now()), ('78', 86400, now(), '', '', 1, 1, now(), now())",
+    "ended_sums": "INSERT INTO ended_rollup VALUES ('77', 3600, {old}, 1), ('77', 86400, {old}, 1),"
+    " ('78', 86400, now(), 1)",
     "sites_ended": "INSERT INTO site_ended VALUES ('77', 3600, {old}, 1, 1, 1, 1, 1),"
     " ('77', 60, now() - interval '49 h', 1, 1, 1, 1, 1), ('78', 3600, now() - interval '8 days', 1, 1, 1, 1, 1)",
     "nodes_ended": "INSERT INTO node_ended VALUES ('77', {old}, '', 1, 1), ('78', now(), '', 1, 1)",
@@ -82,6 +86,7 @@ NAMES = {
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
     "jedi_requests": "jedi_request.msg_id",
     "jedi_jobs": "jedi_job.job_id", "transition_counts": "transition_count.site", "error_counts": "error_count.site",
+    "error_sums": "error_rollup.site", "ended_sums": "ended_rollup.site",
     "sites_ended": "site_ended.site", "nodes_ended": "node_ended.site", "sites_asked": "site_asked.site",
     "pilot_asks": "pilot_ask.site", "daemon_runs": "daemon_run.name", "daemon_hours": "daemon_hour.name",
 }  # fmt: skip

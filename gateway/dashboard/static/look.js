@@ -1,7 +1,7 @@
 // Listens to what changes and swaps the sections of this page that differ. Pages are whole without it.
 "use strict";
 (() => {
-  const OFTEN_MS = 1000, SELDOM_MS = 15000, POLL_MS = 10000, RETRY_MS = 60000;
+  const OFTEN_MS = 2000, SELDOM_MS = 15000, POLL_MS = 10000, RETRY_MS = 60000;
   const said = document.getElementById("live");
   const button = document.getElementById("pause");
   const clock = document.getElementById("clock");
