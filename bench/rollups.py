@@ -1,6 +1,6 @@
 """What people look at in a large system, in a minute: 200 queues with 20,000 nodes, and what has been counted of them.
 
-As the clock, gateways and operators would have written it: errors and ends of two weeks, steps of a day, asks of a day,
+As the daemon, gateways and operators would have written it: errors and ends of two weeks, steps of a day, asks of a day,
 dead letters of fifty causes, deeds.
 """
 
@@ -19,7 +19,7 @@ _ROLLED = {"error_rollup": "roll_up_errors", "ended_rollup": "roll_up_ends"}
 
 
 def plant_rollups(plant: Plant) -> None:
-    """Write all of it, and add up what is over as the clock would."""
+    """Write all of it, and add up what is over as the daemon would."""
     _, *parts = _NAME.split((Path(__file__).parent / "rollups.sql").read_text())
     for table, statement in zip(parts[::2], parts[1::2], strict=True):
         plant.database.execute(statement.encode())

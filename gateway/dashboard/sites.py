@@ -20,7 +20,7 @@ _ERRORS = 10
 _SINCE = timedelta(hours=24)
 _LONGEST_VALUE = 200
 _AGE_S = 5.0
-"""What is counted of an hour, by the clock every few seconds, may be so old."""
+"""What is counted of an hour, by the daemon every few seconds, may be so old."""
 
 
 async def look(board: Board, _call: Call, _filters: Filters) -> SitesView:

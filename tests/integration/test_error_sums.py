@@ -60,7 +60,7 @@ def said(database_url: str) -> list[ErrorsView]:
 
 
 def roll_up(database: Database, clock: Clock) -> None:
-    """The clock counts on, beyond the end of an hour."""
+    """The daemon counts on, beyond the end of an hour."""
     database.execute("UPDATE history_counted SET until = date_bin('1 hour', now(), 'epoch') - interval '1 second'")
     clock.round("flow")
 
