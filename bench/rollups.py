@@ -1,7 +1,7 @@
 """What people look at in a large system, in a minute: 200 queues with 20,000 nodes, and what has been counted of them.
 
-As the daemon, gateways and operators would have written it: errors and ends of two weeks, steps of a day, asks of a day,
-dead letters of fifty causes, deeds.
+As the daemon, gateways and operators would have written it: errors and ends of two weeks, steps of a day, asks of a
+day, dead letters of fifty causes, deeds.
 """
 
 from __future__ import annotations

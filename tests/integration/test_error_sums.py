@@ -14,6 +14,7 @@ from sql.dashboard_store import DashboardStore
 from tests.clockwork import Clock
 from tests.driver import Database
 
+BEGAN = datetime.now(UTC)
 SITES, VOS = ("S1", "S2"), ("a", "b")
 COUNTS = """
 INSERT INTO error_count
@@ -34,8 +35,15 @@ ASKED = [
 
 
 @pytest.fixture
-def counted(database: Database) -> Database:
-    """Sixteen days of errors at two queues of two VOs, and of jobs that ended."""
+def counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Sixteen days of errors at two queues of two VOs, and of jobs that ended; who asks does so in one hour."""
+
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return BEGAN
+
+    monkeypatch.setattr("sql.views.errors.datetime", Now)
     database.execute(COUNTS, (list(VOS), list(SITES)))
     database.execute(ENDED, (list(SITES),))
     return database
@@ -43,14 +51,13 @@ def counted(database: Database) -> Database:
 
 def said(database_url: str) -> list[ErrorsView]:
     """What is said to all who ask."""
-    now = datetime.now(UTC)
 
     async def scene() -> list[ErrorsView]:
         store = DashboardStore(database_url)
         await store.open()
         try:
             return [
-                await store.errors.errors(ErrorsWanted(now - timedelta(hours=hours), by, site, vo))
+                await store.errors.errors(ErrorsWanted(BEGAN - timedelta(hours=hours), by, site, vo))
                 for hours, by, site, vo in ASKED
             ]
         finally:
