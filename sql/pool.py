@@ -28,6 +28,8 @@ _WAIT_FOR_CONNECTION_S = 10.0
 _LOOK_AGAIN_S = 1.5
 """The pool doubles its pauses between attempts to connect; it gives each up after so long and begins anew."""
 _RENEW_AGAIN_S = 1.0
+_PORTION = 200
+"""So many rows are made of an answer in less than the time that a claim should wait."""
 _AWAY = "no database connection: the database is away"
 BY_INDEX = (
     " -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
@@ -107,9 +109,17 @@ class Pool:
         return _Lent(self)
 
     async def rows(self, query: LiteralString, **parameters: Any) -> list[tuple[Any, ...]]:
-        """All rows of a query."""
+        """All rows of a query. Of many a portion is read at a time, and others have their turn in between."""
         async with self.connection() as connection:
-            return await (await connection.execute(query, parameters)).fetchall()
+            cursor = await connection.execute(query, parameters)
+            found: list[tuple[Any, ...]] = await cursor.fetchmany(_PORTION)
+            more = len(found) == _PORTION
+            while more:
+                await asyncio.sleep(0)
+                portion = await cursor.fetchmany(_PORTION)
+                found += portion
+                more = len(portion) == _PORTION
+            return found
 
     async def row(self, query: LiteralString, **parameters: Any) -> tuple[Any, ...]:
         """The one row of a query."""

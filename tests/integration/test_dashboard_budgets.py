@@ -15,6 +15,7 @@ from gateway.dashboard import templating, twins
 from gateway.http.door import Door
 from panda_fsm.jobs.facts import TableLimits
 from sql.gateway_store import GatewayStore
+from sql.pool import _PORTION, Pool
 from tests import factories
 from tests.driver import Database
 from tests.gateway_inside import Answered, Client
@@ -164,3 +165,26 @@ def test_what_takes_long_is_written_beside_the_event_loop(
             assert [thread is threading.main_thread() for thread in threads] == [few], url
 
     inside(database_url, scene)
+
+
+@pytest.mark.parametrize("portions", [0, 1, 5])
+def test_many_rows_are_read_while_others_have_their_turn(database_url: str, portions: int) -> None:
+    count = portions * _PORTION + portions
+    turns: list[int] = []
+
+    async def scene() -> None:
+        pool = Pool(database_url, "test", 1, 5)
+        await pool.open()
+        rows = await pool.rows("SELECT generate_series(1, %(count)s)", count=count)
+        assert rows == [(number,) for number in range(1, count + 1)]
+        await pool.close()
+
+    async def noted(seconds: float) -> None:
+        turns.append(1)
+        await sleep(seconds)
+
+    sleep = asyncio.sleep
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sql.pool.asyncio.sleep", noted)
+        asyncio.run(scene())
+    assert len(turns) >= portions
