@@ -12,6 +12,7 @@ from rich.text import Text
 from command import daemon, dead_letters, jobs, log, look, operate, overview, queues, targets, troubles
 from command.audit import audit
 from command.doctor import doctor
+from command.find import find
 from command.follow import tail
 from command.settings import settings
 from command.terminal import literal
@@ -30,6 +31,7 @@ app.add_typer(daemon.app, name="daemon")
 app.add_typer(targets.app, name="metrics")
 app.command()(overview.status)
 app.command()(top)
+app.command()(find)
 app.command()(troubles.stuck)
 app.command()(troubles.errors)
 app.command()(troubles.sites)

@@ -1353,6 +1353,8 @@ CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (blo
 
 CREATE INDEX job_file_homeless ON public.job_file USING btree (destination_block) WHERE ((status = 'unknown'::text) AND (block_id IS NULL) AND (destination_block <> ''::text));
 
+CREATE INDEX job_file_lfn ON public.job_file USING hash (lfn);
+
 CREATE INDEX job_file_library ON public.job_file USING btree (lfn, type) WHERE ("right"(lfn, 8) = '.lib.tgz'::text);
 
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));
@@ -1365,7 +1367,13 @@ CREATE INDEX job_history_default_at_idx ON public.job_history_default USING brin
 
 CREATE INDEX job_ignored_last ON public.job_ignored USING btree (last_at);
 
+CREATE INDEX job_jobset ON public.job USING btree (jobset_id);
+
+CREATE INDEX job_name ON public.job USING hash (name);
+
 CREATE INDEX job_retry_old ON public.job_retry USING btree (old_job_id);
+
+CREATE INDEX job_spec_request ON public.job_spec USING btree (((spec ->> 'req_id'::text))) WHERE (spec ? 'req_id'::text);
 
 CREATE INDEX job_stdout_at ON public.job_stdout USING btree (at);
 

@@ -1,7 +1,7 @@
 """Search: paste any id, and be led to its page; or read of what it was looked for."""
 
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -14,13 +14,18 @@ from panda_fsm.views.finding import Finding, Hit, asked_for
 
 _PLACES: Mapping[str, str] = {
     "job": "/ui/jobs/", "task": "/ui/tasks/", "dead letter": "/ui/dead/", "site": "/ui/sites/", "queue": "/ui/queues/",
+    "operation": "/ui/operations/", "user": "/ui/jobs?user=", "cause": "/ui/dead?fingerprint=",
 }  # fmt: skip
+_LISTS: Mapping[str, str] = {"worker": "/ui/jobs?site=", "node": "/ui/sites/"}
+"""Where one is seen by what is said of it."""
 
 
 class GoFilters(Filters):
     """What is looked for."""
 
-    q: Text | None = Field(None, description="an id or a name: of a job, a task, a message, a dead letter, a worker...")
+    q: Text | None = Field(
+        None, description="an id or a name: of a job, a task, a message, a dead letter, a file, a block..."
+    )
 
 
 async def look(board: Board, _call: Call, filters: GoFilters) -> Finding:
@@ -30,15 +35,13 @@ async def look(board: Board, _call: Call, filters: GoFilters) -> Finding:
     return await board.store.finding.found(asked_for(filters.q))
 
 
-def place_of(hit: Hit) -> str:
-    """Its page, or the list where it is."""
-    if hit.kind == "user":
-        return f"/ui/jobs?{urlencode({'user': hit.name})}"
-    if hit.kind == "worker":
-        return f"/ui/jobs?{urlencode({'site': hit.says})}"
+def place_of(hit: Hit) -> str | None:
+    """Its page, or the list where it is; nothing of what has none: a block, a sandbox."""
     if hit.kind == "message":
         return "/ui/system"
-    return f"{_PLACES[hit.kind]}{quote(hit.name, safe='')}"
+    if hit.kind in _LISTS:
+        return f"{_LISTS[hit.kind]}{quote(hit.says.removeprefix('of '), safe='')}"
+    return f"{_PLACES[hit.kind]}{quote(hit.name, safe='')}" if hit.kind in _PLACES else None
 
 
 def only(found: Finding) -> str | None:
