@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from panda_fsm.figures import MESSAGES
+from panda_fsm.figures import BUSY, MESSAGES, RATE
 
 _RATE_OVER_S = 60.0
 
@@ -23,7 +23,8 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How it stands now; ages in seconds. `per_s`: messages handled, over the last minute."""
+    """How it stands now; ages in seconds. `per_s`: messages handled, of a gateway requests, over the last minute; `busy`:
+    the part of its event loop that a gateway needed."""
 
     done: Done
     per_s: float
@@ -31,6 +32,7 @@ class Snapshot:
     in_hand_s: float | None
     handled_s: float | None
     is_paused: bool
+    busy: float | None
 
 
 class Progress:
@@ -85,12 +87,14 @@ class Progress:
             self._seen.popleft()
         first_at, first = self._seen[0]
         counted = MESSAGES.values()
+        busy, requests = (None if self._queue else one.values().get(()) for one in (BUSY, RATE))
         buried, put_off = (int(counted.get((self._queue, outcome), 0)) for outcome in ("buried", "deferred"))
         return Snapshot(
             Done(handled, self._batches, buried, put_off),
-            (handled - first) / (now - first_at) if now > first_at else 0.0,
+            requests or ((handled - first) / (now - first_at) if now > first_at else 0.0),
             in_hand,
             now - self._since if in_hand else None,
             None if self._handled_at is None else now - self._handled_at,
             self._is_paused,
+            busy,
         )

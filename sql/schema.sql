@@ -891,7 +891,8 @@ CREATE TABLE public.process (
     in_hand_since timestamp with time zone,
     handled_at timestamp with time zone,
     is_paused boolean DEFAULT false NOT NULL,
-    metrics text
+    metrics text,
+    busy real
 );
 
 CREATE TABLE public.pulse (

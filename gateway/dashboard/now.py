@@ -7,6 +7,7 @@ from gateway.dashboard.board import Board
 from gateway.dashboard.filters import Filters
 from gateway.dashboard.page import Page
 from gateway.http.route import Call
+from panda_fsm.views.capacity import capacity
 from panda_fsm.views.dead_letters import Wanted
 from panda_fsm.views.now import NowView, needs, underway, worth_a_look
 from panda_fsm.views.pipeline import Stage, flow_view
@@ -28,7 +29,7 @@ async def look(board: Board, _call: Call, _filters: Filters) -> NowView:
     shown, more = worth_a_look(queues)
     letters = await store.dead_letters.groups(Wanted())
     wanting = needs(found, queues, await store.stuck.summary(), letters, flow)
-    return NowView(flow, wanting, underway(workers, queues), health, shown, more)
+    return NowView(flow, wanting, underway(workers, queues), capacity(workers), health, shown, more)
 
 
 PAGE = Page("", "Now", "now.html", look, Action.LOOK, Stage, Filters, "Now", age_s=2)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from panda_fsm.views.capacity import Capacity
 from panda_fsm.views.dead_letters import Group
 from panda_fsm.views.health import Health, Trouble
 from panda_fsm.views.pipeline import FlowView, Stage
@@ -48,6 +49,7 @@ class NowView:
     flow: FlowView
     needs: tuple[Need, ...]
     underway: Underway
+    capacity: Capacity | None
     health: Health
     queues: tuple[QueueNow, ...]
     more_queues: int

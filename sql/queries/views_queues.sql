@@ -24,7 +24,7 @@ WHERE is_paused AND coalesce(until > now(), true) ORDER BY kind, name
 SELECT service, host, pid, extract(epoch FROM now() - started_at)::float8, extract(epoch FROM now() - seen_at)::float8,
     trouble, extract(epoch FROM now() - trouble_since)::float8, queue, program, handled, batches, buried, put_off,
     per_s::float8, in_hand, extract(epoch FROM now() - in_hand_since)::float8,
-    extract(epoch FROM now() - handled_at)::float8, is_paused, started_at
+    extract(epoch FROM now() - handled_at)::float8, is_paused, started_at, busy::float8
 FROM process ORDER BY service, host, pid
 
 -- name: hour
