@@ -1,7 +1,7 @@
 """Where information comes from, and what is remembered of a source between two times that it is asked."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 from panda_fsm.information.models import Kind
 from panda_fsm.information.reading import READING, Read, read_cric, read_file
@@ -9,6 +9,7 @@ from panda_fsm.information.reading import READING, Read, read_cric, read_file
 FILE = "file"
 CONFIGURATOR = "configurator"
 """Who changes what sources say."""
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,7 @@ class Source:
     @property
     def shown_place(self) -> str:
         """Without what only those may know who ask there."""
-        if self.kind is None:
-            return self.place
-        parts = urlsplit(self.place)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return self.place if self.kind is None else _CREDENTIALS.sub("", self.place)
 
     def read(self, content: bytes) -> Read:
         """What it says. Raises UnreadableSourceError."""

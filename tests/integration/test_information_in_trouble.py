@@ -59,7 +59,7 @@ def _dripping(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
 
 
 def _packed(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
-    answer(handler, gzip.compress(b" " * 100_000_000, 1), **{"Content-Encoding": "gzip"})
+    answer(handler, gzip.compress(b" " * 100_000_000, 1), 200, **{"Content-Encoding": "gzip"})
 
 
 def _less(handler: BaseHTTPRequestHandler, content: bytes) -> None:

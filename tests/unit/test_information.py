@@ -184,9 +184,8 @@ def held(count: int, source: str = "s") -> dict[tuple[Kind, str], Held]:
     ],
 )
 def test_a_source_that_lacks_much_is_not_followed(had: int, has: int, gone: int, refused: str | None) -> None:
-    said = Read(
-        {(Kind.SITE, f"S{number}"): Site() for number in range(has)} | ({(Kind.SITE, "NEW"): Site()} if has else {})
-    )
+    names = [*(f"S{number}" for number in range(has)), *(["NEW"] if has else [])]
+    said = Read({(Kind.SITE, name): Site() for name in names})
     found = changes("s", said, held(had), Bounds(20, ["s"]))
     assert (len(found.gone), len(found.put)) == (gone, 1 if refused is None else 0)
     assert (found.refused or "").startswith(refused or "")
