@@ -288,6 +288,68 @@ CREATE TABLE public.inbox (
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000');
 
+CREATE TABLE public.information (
+    kind text NOT NULL,
+    name text NOT NULL,
+    source text NOT NULL,
+    facts jsonb,
+    pilots jsonb,
+    digest text NOT NULL,
+    override jsonb,
+    version bigint NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.information_history (
+    history_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    version bigint NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    source text NOT NULL,
+    actor text NOT NULL,
+    why text NOT NULL,
+    before jsonb,
+    after jsonb
+);
+
+ALTER TABLE public.information_history ALTER COLUMN history_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.information_history_history_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.information_rejected (
+    source text NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.information_source (
+    name text NOT NULL,
+    url text NOT NULL,
+    etag text,
+    modified text,
+    reading integer DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone,
+    good_at timestamp with time zone,
+    changed_at timestamp with time zone,
+    trouble text,
+    trouble_since timestamp with time zone,
+    allow_removals text
+);
+
+CREATE TABLE public.information_version (
+    is_the_one boolean DEFAULT true NOT NULL,
+    version bigint NOT NULL,
+    CONSTRAINT information_version_is_the_one_check CHECK (is_the_one)
+);
+
 CREATE TABLE public.jedi_grant (
     first bigint NOT NULL,
     last bigint NOT NULL,
@@ -1106,6 +1168,21 @@ ALTER TABLE ONLY public.idempotency
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (message_id);
 
+ALTER TABLE ONLY public.information_history
+    ADD CONSTRAINT information_history_pkey PRIMARY KEY (history_id);
+
+ALTER TABLE ONLY public.information
+    ADD CONSTRAINT information_pkey PRIMARY KEY (kind, name);
+
+ALTER TABLE ONLY public.information_rejected
+    ADD CONSTRAINT information_rejected_pkey PRIMARY KEY (source, kind, name);
+
+ALTER TABLE ONLY public.information_source
+    ADD CONSTRAINT information_source_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.information_version
+    ADD CONSTRAINT information_version_pkey PRIMARY KEY (is_the_one);
+
 ALTER TABLE ONLY public.jedi_grant
     ADD CONSTRAINT jedi_grant_pkey PRIMARY KEY (first);
 
@@ -1323,6 +1400,12 @@ CREATE INDEX error_rollup_slot ON public.error_rollup USING btree (span, slot);
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE INDEX inbox_received_at ON public.inbox USING btree (received_at);
+
+CREATE INDEX information_changed ON public.information USING btree (version);
+
+CREATE INDEX information_history_at ON public.information_history USING btree (at);
+
+CREATE INDEX information_history_of ON public.information_history USING btree (kind, name, history_id);
 
 CREATE INDEX jedi_job_seq ON public.jedi_job USING btree (seq);
 
