@@ -104,7 +104,6 @@ def daily_work(config: Settings, condition: Condition, worker: WorkerSession) ->
         configurator.duty(
             Sources(DutySession(worker, "configurator").slice),
             sites.sources(config),
-            config.configurator_every_s,
             config.configurator_removals_percent,
             condition,
         ),

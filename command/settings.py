@@ -62,7 +62,6 @@ class Settings(BaseSettings):
     cric_sites_url: str | None = Field(None, pattern=_HTTP, description="sites in the shape of CRIC")
     cric_queues_url: str | None = Field(None, pattern=_HTTP, description="schedconfig of all queues, as CRIC has it")
     cric_network_url: str | None = Field(None, pattern=_HTTP, description="closeness or measurements of the network")
-    configurator_every_s: Seconds = Field(200, description="seconds after which sources of information are asked again")
     configurator_removals_percent: float = Field(
         20, ge=0, le=100, description="a source that lacks more of the entries that it had is not followed"
     )

@@ -13,7 +13,7 @@ import structlog
 from panda_fsm.errors import PandaError, TransientError
 from panda_fsm.information.changes import Bounds
 from panda_fsm.information.reading import Read
-from panda_fsm.information.sources import Remembered, Said, Source, Stamp, Taken
+from panda_fsm.information.sources import Remembered, Source, Stamp, Taken
 from panda_fsm.messages import cut
 from panda_fsm.trouble import Condition
 from periodic.fetching import Patience, SourceError, fetch
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 Answer = tuple[Read, Stamp] | PandaError | None
 """What a source says and how it marks it, what is wrong with it, or (None) that nothing is new."""
+_PERIOD_S = 200.0
 LIMIT_S = 300.0
 """The slowest answer and what is written down of it; nothing else waits for that."""
 
@@ -86,7 +87,7 @@ class Configurator:
         try:
             stamp = before.stamp_for(source) if before is not None else None
             said = fetch(source, stamp, self._patience)
-            return None if said is None else _read(source, said)
+            return None if said is None else (source.read(said.content), said.stamp)
         except PandaError as error:
             return error
         except Exception as error:  # of a stranger's document: it is in trouble, and holds up nobody
@@ -115,15 +116,11 @@ class Configurator:
         self._condition.note(f"source {source.name}", trouble)
 
 
-def _read(source: Source, said: Said) -> tuple[Read, Stamp]:
-    return source.read(said.content), said.stamp
-
-
 def duty(
-    store: Store, sources: Sequence[Source], every_s: float, percent: float, condition: Condition,
+    store: Store, sources: Sequence[Source], percent: float, condition: Condition,
     patience: Patience | None = None,
 ) -> Duty:  # fmt: skip
     """All sources each time."""
     one = Configurator(store, sources, percent, condition, patience or Patience())
     what = "Asks the information sources of queues, sites and storages, and writes down what has changed."
-    return Duty("configurator", every_s, what, one.run, alone=True, limit_s=LIMIT_S, rest=one.close)
+    return Duty("configurator", _PERIOD_S, what, one.run, alone=True, limit_s=LIMIT_S, rest=one.close)

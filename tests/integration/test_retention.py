@@ -38,6 +38,8 @@ ROWS = {
     " status, settled_at) VALUES ('1', '', '', '', '{}', '', '', 'open', NULL), ('77', '', '', '', '{}', '', '',"
     " 'discarded', {old}), ('78', '', '', '', '{}', '', '', 'replayed', now())",
     "audit": "INSERT INTO audit (actor, action, object, at) VALUES ('', '', '77', {old}), ('', '', '78', now())",
+    "information": "INSERT INTO information_history (version, kind, name, source, actor, why, at)"
+    " VALUES (1, 'queue', '77', '', '', '', {old}), (1, 'queue', '78', '', '', '', now())",
     "operations": "INSERT INTO operation (operation_id, actor, actor_name, act, filter, wishes, reason, vos, status,"
     " total, is_at_least, last_job_id, created_at) SELECT gen_random_uuid(), n, '', '', '{}', '{}', '', '{}',"
     " status, 0, false, 0, at FROM (VALUES ('1', 'running', {old}), ('77', 'done', {old}), ('78', 'done', now()))"
@@ -81,7 +83,7 @@ STAYING = ("reports", "stdout", "dead_letters", "jedi_jobs", "operations")
 NAMES = {
     "reports": "pilot_report.job_id", "stdout": "job_stdout.job_id", "ignored": "job_ignored.job_id",
     "dead_letters": "dead_letter.queue",
-    "audit": "audit.object", "operations": "operation.actor",
+    "audit": "audit.object", "information": "information_history.name", "operations": "operation.actor",
     "workers": "worker.worker_id", "worker_nodes": "worker_node.host_name", "inbox": "inbox.message_id",
     "sandboxes": "cache_file.name", "keys": "idempotency.key", "unanswered": "unanswered.owner",
     "jedi_requests": "jedi_request.msg_id",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jedi.specs import Rules
 from panda_fsm.information.changes import Bounds, Held, changes, difference, digest
 from panda_fsm.information.models import Downtime, Kind, Override, Queue, Site, Status, Storage
 from panda_fsm.information.reading import (
@@ -20,6 +23,7 @@ from panda_fsm.information.reading import (
     refuse_references,
 )
 from panda_fsm.sites import Known, Sites
+from plugins.ddm.catalogue import LocalCatalogue
 from tests import cric
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -235,3 +239,23 @@ def test_an_operator_is_above_a_downtime_and_that_above_the_source() -> None:
         "AT_SITE": ["offline", "offline", "online"],
     }  # fmt: skip
     assert known.status_at("NONE", NOW) is None
+
+
+def test_who_holds_what_is_known_follows_it(tmp_path: Path) -> None:
+    known = Known()
+    catalogue, check = LocalCatalogue(known), Rules(known, lambda _vo, _lfn: None)
+    assert (known.is_known, catalogue.replicas([("s", "f")])[("s", "f")].unreachable) == (False, ())
+    known.learn({(Kind.STORAGE, "D"): Storage(site="S", path=str(tmp_path / "away"))}, 1, is_all=True)
+    assert catalogue.replicas([("s", "f")])[("s", "f")].unreachable == ("D",)
+    before = known.now
+    known.learn({(Kind.QUEUE, "Q"): Queue(site="S", storage="D"), (Kind.STORAGE, "D"): None}, 2, is_all=False)
+    assert (list(check.sites.queues), list(known.storages), known.version, list(before.storages)) == (
+        ["Q"],
+        [],
+        2,
+        ["D"],
+    )
+    assert catalogue.replicas([("s", "f")])[("s", "f")].unreachable == ()
+    known.learn({(Kind.SITE, "S"): Site()}, 1, is_all=True)
+    assert (dict(known.queues), list(known.sites)) == ({}, ["S"])
+    assert pickle.loads(pickle.dumps(known)).version == 1  # noqa: S301  # as it goes to a plugin that is tried out
