@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from panda_fsm.errors import TransientError
 from panda_fsm.information.models import Fact, Kind, Link, Network, Queue, Site, Status, Storage
 
 __all__ = ["Known", "Queue", "Site", "Sites", "SitesNow", "Status", "Storage"]
@@ -81,7 +82,7 @@ class Known:
     """The newest snapshot that this process has: a thread swaps it, everybody else reads.
 
     `version` is that of the database; 0: what the sites file says, for nothing was imported yet. `is_known`: whether
-    anybody could be asked yet; until then there are no queues, which means nothing.
+    anybody could be asked yet. Until then all else raises TransientError: that there is no such queue nobody can say.
     """
 
     def __init__(self, now: Sites | None = None) -> None:
@@ -109,6 +110,10 @@ class Known:
 
     @property
     def now(self) -> Sites:
+        if not self.is_known:
+            raise TransientError(
+                "which queues and storages there are is not known yet: the database could not be asked"
+            )
         return self._held[0]
 
     @property

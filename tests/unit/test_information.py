@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jedi.specs import Rules
+from panda_fsm.errors import TransientError
 from panda_fsm.information.changes import Bounds, Held, changes, difference, digest
 from panda_fsm.information.models import Downtime, Kind, Override, Queue, Site, Status, Storage
 from panda_fsm.information.reading import (
@@ -244,7 +245,13 @@ def test_an_operator_is_above_a_downtime_and_that_above_the_source() -> None:
 def test_who_holds_what_is_known_follows_it(tmp_path: Path) -> None:
     known = Known()
     catalogue, check = LocalCatalogue(known), Rules(known, lambda _vo, _lfn: None)
-    assert (known.is_known, catalogue.replicas([("s", "f")])[("s", "f")].unreachable) == (False, ())
+    for ask in (
+        lambda: catalogue.replicas([("s", "f")]),
+        lambda: check.sites.queues,
+        lambda: known.status_at("Q", NOW),
+    ):
+        with pytest.raises(TransientError, match="not known yet"):  # and not: there is none
+            ask()
     known.learn({(Kind.STORAGE, "D"): Storage(site="S", path=str(tmp_path / "away"))}, 1, is_all=True)
     assert catalogue.replicas([("s", "f")])[("s", "f")].unreachable == ("D",)
     before = known.now
