@@ -9,7 +9,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from command import daemon, dead_letters, jobs, log, look, operate, overview, queues, targets, troubles
+from command import (
+    daemon,
+    dead_letters,
+    jobs,
+    log,
+    look,
+    operate,
+    overview,
+    queue_data,
+    queues,
+    site_commands,
+    targets,
+    troubles,
+)
 from command.audit import audit
 from command.doctor import doctor
 from command.find import find
@@ -24,6 +37,8 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead_letters.app, name="dead")
 app.add_typer(dead_letters.app, name="dead-letters", hidden=True)
 app.add_typer(queues.app, name="queues")
+app.add_typer(site_commands.app, name="sites")
+queue_data.join(queues.app)
 app.command()(queues.workers)
 app.add_typer(operate.topology, name="topology")
 app.add_typer(operate.partitions, name="partitions")
@@ -34,7 +49,6 @@ app.command()(top)
 app.command()(find)
 app.command()(troubles.stuck)
 app.command()(troubles.errors)
-app.command()(troubles.sites)
 app.command()(operate.health)
 app.command()(doctor)
 app.command()(tail)

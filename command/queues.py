@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from panda_fsm.views.queues import QueueNow
     from panda_fsm.views.workers import WorkerNow
 
-app = typer.Typer(help="The broker's queues: what waits in them, who takes it, and which are paused.")
+app = typer.Typer(
+    help="Alone: the BROKER's queues, in which messages wait; pause and resume are theirs. All other commands are about"
+    " PANDA queues, at which jobs run, and what is known of these; how they do: `panda-fsm sites`."
+)
+BROKERS, PANDAS = "The broker's queues (messages)", "PanDA queues (jobs)"
 Name = Annotated[str, typer.Argument(metavar="QUEUE", help="such as adder, as `panda-fsm queues` names it")]
 Reason = Annotated[str, typer.Option(help="why; others will ask")]
 Hours = Annotated[float | None, typer.Option(min=0.01, max=10_000, help="end the pause by itself after so many hours")]
@@ -31,7 +35,7 @@ _OF_WORKERS = (
 
 @app.callback(invoke_without_command=True)
 def queues(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show what waits in each queue, how old the oldest is and who takes it; exit code 1 when one is not well.
+    """Show what waits in the broker's queues, how old the oldest is, who takes it; exit code 1 when one is not well.
 
     A queue that is paused is well.
     """
@@ -45,14 +49,14 @@ def queues(context: typer.Context, as_json: AsJson = False) -> None:
     raise typer.Exit(1 if any(one.level != "ok" and one.pause is None for one in found.rows) else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=BROKERS)
 def pause(name: Name, reason: Reason, actor: Actor, hours: Hours = None) -> None:
     """Have its services take no more messages; they finish what they hold, and the messages stay in the broker."""
     until = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
     request_pause("queue", name, is_paused=True, reason=reason, until=until, actor=actor)
 
 
-@app.command()
+@app.command(rich_help_panel=BROKERS)
 def resume(name: Name, actor: Actor, reason: Reason = "") -> None:
     """Have its services take messages again."""
     request_pause("queue", name, is_paused=False, reason=reason, actor=actor)
@@ -82,12 +86,11 @@ def request_pause(kind: str, name: str, *, actor: str, **wanted: Any) -> None:
     from panda_fsm.messages import SetPause
     from panda_fsm.pausing import audited, refusal
 
-    config = settings()
     try:
         request = SetPause(kind=kind, name=name, actor=actor, **wanted)  # type: ignore[arg-type]  # it is looked at
     except ValueError as error:
         raise typer.BadParameter(_complaint(error)) from None
-    why_not = refusal(request, QUEUES, sites.now(config).queues if kind == "site" else ())
+    why_not = refusal(request, QUEUES, sites.now(settings()).queues if kind == "site" else ())
     if why_not is not None:
         raise typer.BadParameter(why_not)
     audit = audited(request, actor, by="command line")

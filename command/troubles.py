@@ -1,4 +1,4 @@
-"""`panda-fsm stuck | errors | sites`: where work does not get on, and what fails."""
+"""`panda-fsm stuck | errors`: where work does not get on, and what fails."""
 
 from typing import Annotated, Any
 
@@ -65,42 +65,3 @@ def errors(
         ("said last", lambda row: row.sample),
     )
     lists.tell(found, columns, as_json)
-
-
-def sites(name: Annotated[str | None, typer.Argument(metavar="[QUEUE]", help="one of them")] = None,
-          as_json: AsJson = False) -> None:  # fmt: skip
-    """Show what pilots ask at each queue and get, how its jobs end, and what is wrong; the worst first."""
-    from gateway.dashboard.sites import ONE, PAGE
-
-    if name is not None:
-        _one_site(lists.look(ONE, {}, name), as_json)
-        return
-    lists.tell(lists.look(PAGE, {}), _OF_SITES, as_json)
-
-
-_OF_SITES: tuple[lists.Column[Any], ...] = (
-    ("queue", lambda row: row.name),
-    ("how it is", lambda row: row.state),
-    ("running", lambda row: row.running),
-    ("activated", lambda row: row.activated),
-    ("transferring", lambda row: row.transferring),
-    ("asks/min", lambda row: round(row.asks_per_min, 1)),
-    ("jobs/min", lambda row: round(row.jobs_per_min, 1)),
-    ("finished", lambda row: row.finished),
-    ("failed", lambda row: row.failed),
-    ("share", lambda row: "" if row.failed_share is None else words.share(row.failed_share)),
-    ("top error", lambda row: row.top_error),
-)
-
-
-def _one_site(found: Any, as_json: bool) -> None:
-    if as_json:
-        lists.tell_json(found)
-        return
-    lists.show([found.site], _OF_SITES)
-    terminal.show(("state", "jobs"), list(found.states), "jobs")
-    nodes = ([one.node, one.finished, one.failed] for one in found.nodes)
-    terminal.show(("node", "finished", "failed"), nodes, "worker nodes")
-    terminal.show(
-        ("error", "jobs", "said last"), ([one.label, one.jobs, one.sample] for one in found.errors), "errors of a day"
-    )

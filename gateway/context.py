@@ -8,6 +8,7 @@ from gateway.access.sessions import Seals
 from gateway.config import GatewayConfig
 from gateway.dashboard.board import Board
 from gateway.dashboard.events import Events
+from gateway.http.documents import Documents
 from gateway.ports import Publisher, Store
 from gateway.work.activity import Activity
 from gateway.work.claims import Claims
@@ -31,6 +32,7 @@ class Gateway:
         self.store = store
         self.publisher = publisher
         self.sites = sites
+        self.documents = Documents()
         self.draining = False
         """It was told to end, and serves those who have not heard of it."""
         self.identities: IdentityProvider = provider(config.identity_provider, config.host)

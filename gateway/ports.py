@@ -23,6 +23,7 @@ from panda_fsm.descriptions import (
     Worker,
 )
 from panda_fsm.effects import Outgoing
+from panda_fsm.information.models import Override
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.plain import PlainReport, Taken
 from panda_fsm.repeats import Earlier, Once
@@ -176,6 +177,9 @@ class OperatorStore(Protocol):
 
     async def begin(self, operation: Operation) -> bool:
         """From now on the daemon works it off; False: it is there already. Who asked is written down with it."""
+
+    async def set_status(self, queue: str, override: Override | None, audit: AuditRow) -> bool:
+        """What counts above the word of its source, None: nothing any more; False: no source has the queue."""
 
     async def cancel(self, operation_id: str, actor: str, name: str, reason: str) -> bool:
         """No more jobs are asked for; False: it is over already."""

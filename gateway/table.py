@@ -40,6 +40,7 @@ _AFTER_SUBMISSION = tuple(
     for verb, name in (("POST", "get_description"), ("GET", "get_status"), ("POST", "kill"))
 )
 _JSON = Content("An object.", ("application/json",))
+_KEPT = Content("An object.", ("application/json",), is_kept=True)
 _METRICS = Content("Prometheus' text format.", ("text/plain",))
 _PAGE = Content("A page.", ("text/html",))
 _ASSET = Content("A script, a style or an icon.", ("text/javascript", "text/css", "image/png", "*/*"), True)
@@ -166,8 +167,8 @@ _JOBS = (
 )  # fmt: skip
 
 _FILES = (
-    _open("/cache/schedconfig/{name}", static.queue_description, "A queue's description", _JSON, tag="files"),
-    _open("/cache/ddmendpoints.json", static.storage_endpoints, "The storage endpoints", _JSON, tag="files"),
+    _open("/cache/schedconfig/{name}", static.queue_description, "A queue's description, or all", _KEPT, tag="files"),
+    _open("/cache/ddmendpoints.json", static.storage_endpoints, "The storage endpoints", _KEPT, tag="files"),
     _open("/cache/{name}", files.cached_file, "An uploaded file", _SANDBOX, tag="files"),
     _open("/cache/{name}", files.cached_file, "An uploaded file", _SANDBOX, "POST", "files"),
     _open("/trf/user/{name}", static.transformation, "A transformation", _SCRIPT, tag="files"),

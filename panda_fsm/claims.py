@@ -26,6 +26,8 @@ class Filters:
     user_name: str | None = None
     background: bool = False
     """Only jobs that are for the background."""
+    too_few_cores: int = 0
+    """Jobs of so many cores or fewer are for other queues, but for those that take any number (0)."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from sql.views.dead_letters import DeadLetterReads
 from sql.views.errors import ErrorViews
 from sql.views.finding import FindingReads
 from sql.views.flow import FlowViews
+from sql.views.information import InformationViews
 from sql.views.job_list import JobListReads
 from sql.views.jobs import JobViews
 from sql.views.marks import Marks
@@ -43,6 +44,7 @@ class DashboardStore:
         self.finding = FindingReads(self._pool)
         self.flow = FlowViews(self._pool)
         self.health = HealthReads(self._pool)
+        self.information = InformationViews(self._pool)
         self.job_list = JobListReads(self._pool)
         self.operations = OperationReads(self._pool)
         self.queues = QueueReads(self._pool)

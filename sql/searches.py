@@ -79,6 +79,7 @@ class Search:
             "site": f.site, "labels": None if f.labels is None else list(f.labels), "resource_type": f.resource_type,
             "task_id": f.task_id, "user_name": f.user_name, "wanted": self.wanted,
             "front": _FRONT + 2 * self.wanted, "classes": _CLASSES, "candidates": self.wanted + _SPARE,
+            "too_few_cores": f.too_few_cores,
         }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from gateway.config import GatewayConfig
 from gateway.http.door import WAITING, Door
 from panda_fsm.claims import Claim
 from panda_fsm.errors import NotPublishedError, TransientError
-from panda_fsm.sites import Queue, Sites
+from panda_fsm.sites import Queue, Sites, SitesNow
 
 HOST = b"127.0.0.1"
 
@@ -166,9 +166,11 @@ QUEUE = "Q"
 
 
 @asynccontextmanager
-async def gateway(store: Store, folder: Path = Path("/nowhere"), **config: Any) -> AsyncIterator[Door]:
-    """A gateway that is open."""
-    sites = Sites(queues={QUEUE: Queue(site="S", storage="D")}, transformations=str(folder))
+async def gateway(
+    store: Store, folder: Path = Path("/nowhere"), known: SitesNow | None = None, **config: Any
+) -> AsyncIterator[Door]:
+    """A gateway that is open. `known`: what it knows of queues, else one."""
+    sites = known or Sites(queues={QUEUE: Queue(site="S", storage="D")}, transformations=str(folder))
     door = create_app(GatewayConfig("127.0.0.1", 1, folder, **config), store, NoBroker(), sites)  # type: ignore[arg-type]
     started, ending = asyncio.Event(), asyncio.Event()
 

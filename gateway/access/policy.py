@@ -40,6 +40,8 @@ class Action(Enum):
     HOLD_TASK = auto()
     PAUSE = auto()
     """A queue of a service or a site, and to let it go on."""
+    SET_STATUS = auto()
+    """Of a PanDA queue, above what its source says."""
     BULK = auto()
     """The same to all jobs that a filter finds."""
     REPLAY_DEAD = auto()
@@ -122,6 +124,7 @@ TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.RELEASE: (_OPERATOR,),
     Action.HOLD_TASK: (_OPERATOR,),
     Action.PAUSE: (_OPERATORS,),
+    Action.SET_STATUS: (_OPERATORS,),
     Action.BULK: (_OPERATOR,),
     Action.REPLAY_DEAD: (_SHIFTERS,),
     Action.DISCARD_DEAD: (_OPERATORS,),

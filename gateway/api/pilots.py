@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ from panda_fsm.descriptions import JobDescription
 from panda_fsm.errors import TransientError, complaint
 from panda_fsm.figures import ACQUIRES
 from panda_fsm.messages import PilotReport, new_message_id
+from panda_fsm.offers import offer
 
 log = structlog.get_logger()
 
@@ -34,38 +36,42 @@ _REPORTS_AT_ONCE = 20
 
 async def acquire_legacy(gateway: Gateway, call: Call, ask: AcquireRequest) -> Response:
     """The old getJob: one job as a flat object, or StatusCode 20."""
-    jobs = await _acquire(gateway, call.identity, ask, 1)
+    jobs, why = await _acquire(gateway, call.identity, ask, 1)
     if not jobs:
-        return json_response({"StatusCode": StatusCode.NO_JOBS, "errorDialog": "no jobs in PanDA"})
+        return json_response({"StatusCode": StatusCode.NO_JOBS, "errorDialog": f"no jobs in PanDA{why}"})
     return json_response({"StatusCode": StatusCode.OK, **jobs[0]})
 
 
 async def acquire(gateway: Gateway, call: Call, ask: AcquireRequest) -> Response:
     """The new acquire_jobs: a list of jobs."""
-    jobs = await _acquire(gateway, call.identity, ask, ask.n_jobs)
+    jobs, why = await _acquire(gateway, call.identity, ask, ask.n_jobs)
     if not jobs:
-        return failure(NO_JOBS)
+        return failure(f"{NO_JOBS}{why}")
     return success({"StatusCode": StatusCode.OK, "jobs": jobs})
 
 
-async def _acquire(gateway: Gateway, identity: Identity, ask: AcquireRequest, wanted: int) -> list[dict[str, Any]]:
-    queue = gateway.sites.queues.get(ask.site_name)
-    if queue is None:
+async def _acquire(
+    gateway: Gateway, identity: Identity, ask: AcquireRequest, wanted: int
+) -> tuple[list[dict[str, Any]], str]:
+    """The jobs as pilots read them; where the queue is shut, why, as the end of a sentence."""
+    queue, offered = gateway.sites.queues.get(ask.site_name), offer(gateway.sites, ask.site_name, datetime.now(UTC))
+    if queue is None or offered is None:
         raise RefusalError(f"unknown queue {ask.site_name!r:.80}")
     gateway.activity.asked(ask.site_name)
-    if ask.site_name in gateway.paused:
+    why_shut = f"{ask.site_name} is paused" if ask.site_name in gateway.paused else offered.shut
+    if why_shut is not None:
         ACQUIRES.add((ask.site_name, "no_job"))
-        return []
+        return [], f": {why_shut}"
     facts = ask.model_dump(
         include={"harvester_id", "worker_id", "scheduler_id", "computing_element"}, exclude_none=True
     )
     where = place(identity.key, ask) if wanted == 1 else None
     seats = [Seat(new_message_id(), identity.key, ask.node or "", facts, where) for _ in range(wanted)]
-    wanted_jobs = filters(ask, queue.status)
-    jobs = await gateway.claims.acquire(wanted_jobs, seats)
-    gateway.activity.answered(wanted_jobs, len(jobs))
+    asked = filters(ask, offered.status)
+    jobs = await gateway.claims.acquire(offered.slot.within(asked), seats)
+    gateway.activity.answered(asked, len(jobs))
     ACQUIRES.add((ask.site_name, "job" if jobs else "no_job"))
-    return list(_told(jobs, queue.storage))
+    return list(_told(jobs, queue.storage)), ""
 
 
 def _told(jobs: Sequence[JobDescription], storage: str) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Files that pilots read: queue descriptions, storage endpoints, transformations."""
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,28 +10,47 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from gateway.context import Gateway
-from gateway.http.answers import File, json_response
+from gateway.http.answers import File
+from gateway.http.documents import Document
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
-from panda_fsm.sites import Storage
+from panda_fsm.sites import Queue, SitesNow, Storage
 
-_SUFFIX = ".all.json"
+_SUFFIX, _ALL, _STORAGES = ".all.json", "all.json", "ddmendpoints.json"
 _SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 
 
 async def queue_description(gateway: Gateway, call: Call, _ask: None) -> Response:
-    """A queue as pilots know it."""
-    name = str(call.request.path_params["name"])
-    queue = gateway.sites.queues.get(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
+    """A queue as pilots know it, with the status that it has now; `all.json` has all of them by name."""
+    name, sites, now = str(call.request.path_params["name"]), gateway.sites, datetime.now(UTC)
+    if name == _ALL:
+        document = await gateway.documents.get(_ALL, sites.queues, lambda: _all_described(sites, now))
+        return document.answer(call.request)
+    queue = sites.queues.get(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
     if queue is None:
         raise NotFoundError(f"no queue description {name!r:.80}")
-    return json_response(queue.queuedata)
+    return Document.of(_described(sites, name.removesuffix(_SUFFIX), queue, now)).answer(call.request)
 
 
-async def storage_endpoints(gateway: Gateway, _call: Call, _ask: None) -> Response:
-    """All storages that have a path here, as pilots know them."""
-    storages = enumerate(gateway.sites.storages.items(), 1)
-    return json_response({name: _endpoint(number, name, storage) for number, (name, storage) in storages})
+def _all_described(sites: SitesNow, now: datetime) -> dict[str, Any]:
+    return {name: _described(sites, name, queue, now) for name, queue in sites.queues.items()}
+
+
+def _described(sites: SitesNow, name: str, queue: Queue, now: datetime) -> dict[str, Any]:
+    return {**queue.queuedata, "status": sites.status_at(name, now) or queue.status}
+
+
+async def storage_endpoints(gateway: Gateway, call: Call, _ask: None) -> Response:
+    """All storages, as pilots know them."""
+    storages = gateway.sites.storages
+    document = await gateway.documents.get(_STORAGES, storages, lambda: _endpoints(storages))
+    return document.answer(call.request)
+
+
+def _endpoints(storages: Mapping[str, Storage]) -> dict[str, Any]:
+    """Those that no source describes to pilots are described by their path here."""
+    numbered = enumerate(storages.items(), 1)
+    return {name: storage.storagedata or _endpoint(number, name, storage) for number, (name, storage) in numbered}
 
 
 def _endpoint(number: int, name: str, storage: Storage) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gateway.access import policy
 from gateway.access.policy import Action
 from gateway.context import Gateway
 from gateway.dashboard.letters import replay_edited, settle_group, settle_one
+from gateway.dashboard.statuses import lift_status, set_status
 from gateway.dashboard.visitor import DONE
 from gateway.http.refusal import ForbiddenError, NotFoundError, RefusalError
 from gateway.http.route import Call
@@ -27,9 +28,11 @@ from gateway.wire.forms import (
     JobForm,
     KillForm,
     LetterForm,
+    LiftForm,
     OperationForm,
     PauseForm,
     PriorityForm,
+    StatusForm,
     TaskForm,
 )
 from gateway.work.idempotency import Made
@@ -158,6 +161,13 @@ async def _on_operation(action: OperatorsAction, gateway: Gateway, call: Call, a
 
 
 _FOR = (("0", "until it is resumed"), ("1", "1 hour"), ("4", "4 hours"), ("24", "a day"))
+_SET_FOR = (("0", "until it is lifted"), *_FOR[1:])
+_STATUSES = (
+    ("online", "online: pilots get jobs"),
+    ("brokeroff", "brokeroff: what is there runs, and no more should be sent"),
+    ("test", "test: pilots get tests only"),
+    ("offline", "offline: pilots get no jobs"),
+)
 _HOW = (
     (str(CANCEL), "cancel it; if it runs, its pilot is asked to stop"),
     (str(CANCEL_NOW), "cancel it at once, without asking its pilot"),
@@ -193,6 +203,11 @@ _ROWS = (
                     is_grave=True, kind="operation"),
     OperatorsAction("resume_site", "Resume", "name", Action.PAUSE, "Its pilots get jobs again.",
                     PauseForm, _on_place, kind="site"),
+    OperatorsAction("set_status", "Set status", "name", Action.SET_STATUS,
+                    "It counts above what the queue's source says; jobs that run go on.", StatusForm, set_status,
+                    (Field("status", "Status", _STATUSES), Field("hours", "For", _SET_FOR)), kind="site"),
+    OperatorsAction("lift_status", "Lift status", "name", Action.SET_STATUS,
+                    "What the queue's source says counts again.", LiftForm, lift_status, kind="site"),
     OperatorsAction("replay_dead", "Replay", "letter_id", Action.REPLAY_DEAD,
                     "It goes to its queue again, as it came.", LetterForm, settle_one, kind="letter"),
     OperatorsAction("discard_dead", "Discard", "letter_id", Action.DISCARD_DEAD,

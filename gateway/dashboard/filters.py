@@ -103,10 +103,16 @@ def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
     return read
 
 
-def _moment(sent: Any) -> datetime:
+def later(sent: Any) -> datetime:
+    """A time to come: so long from now, or as it is called. Raises ValueError."""
+    return _moment(sent, timedelta(seconds=1))
+
+
+def _moment(sent: Any, way: timedelta = timedelta(seconds=-1)) -> datetime:
+    """A span is counted that way from now."""
     shown = str(sent).strip()
     if span := _SPAN.fullmatch(shown):
-        return datetime.now(UTC) - timedelta(seconds=min(int(span[1]) * _UNIT[span[2]], 50 * 365 * 86_400))
+        return datetime.now(UTC) + way * min(int(span[1]) * _UNIT[span[2]], 50 * 365 * 86_400)
     try:
         found = datetime.fromisoformat(shown)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -21,7 +21,7 @@ def number_in(call: Call, what: str) -> int:
 async def look(board: Board, call: Call, _filters: Filters) -> JobLife:
     """Everything of one job, live or archived."""
     job_id = number_in(call, "PandaID")
-    found = await board.store.jobs.life(job_id)
+    found = await board.store.jobs.life(job_id, board.sites)
     if found is None:
         raise NotFoundError(
             f"no job {job_id}: it is neither among live jobs nor in the archive. Its submission may not be handled yet,"

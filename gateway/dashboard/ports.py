@@ -8,6 +8,7 @@ from typing import Protocol
 
 from panda_fsm.jobs.acts import Order
 from panda_fsm.pausing import Pause
+from panda_fsm.sites import SitesNow
 from panda_fsm.views.audit import AuditEntry, AuditWanted
 from panda_fsm.views.cursors import Part
 from panda_fsm.views.dead_letters import Choice, Group, Letter, Line
@@ -17,6 +18,7 @@ from panda_fsm.views.errors import ErrorsView, ErrorsWanted
 from panda_fsm.views.finding import Asked, Finding
 from panda_fsm.views.flow import FlowNow, HopNow, Series
 from panda_fsm.views.health import Health
+from panda_fsm.views.information import FactChange, FactsWanted, QueueFacts, Rejected, SourceNow
 from panda_fsm.views.job_list import JobPage, JobsWanted
 from panda_fsm.views.jobs import JobLife
 from panda_fsm.views.operations import BulkRun, Operation, OperationsWanted
@@ -84,6 +86,25 @@ class FlowViews(Protocol):
 
     async def states(self, site: str | None = None) -> dict[str, int]:
         """How many jobs are in each state."""
+
+
+class InformationViews(Protocol):
+    """What is known of PanDA queues."""
+
+    async def queues(self, wanted: FactsWanted, sites: SitesNow) -> Part[QueueFacts]:
+        """By name; `sites` knows of downtimes of whole sites."""
+
+    async def queue(self, name: str, sites: SitesNow) -> QueueFacts | None:
+        """One; None: no source has it."""
+
+    async def history(self, name: str, limit: int = 50) -> tuple[FactChange, ...]:
+        """Who changed what of a queue, the newest first."""
+
+    async def sources(self) -> tuple[SourceNow, ...]:
+        """Where facts come from, those in trouble first."""
+
+    async def rejected(self, name: str | None = None) -> tuple[Rejected, ...]:
+        """What cannot be used, of all or of one queue; the newest first."""
 
 
 class JobListReads(Protocol):
@@ -183,8 +204,8 @@ class Publisher(Protocol):
 class JobViews(Protocol):
     """One job."""
 
-    async def life(self, job_id: int) -> JobLife | None:
-        """All there is to see of a job; None: nobody knows it."""
+    async def life(self, job_id: int, sites: SitesNow) -> JobLife | None:
+        """All there is to see of a job; None: nobody knows it. `sites` says what its queue offers."""
 
 
 class StuckViews(Protocol):
@@ -222,6 +243,8 @@ class DashboardStore(Protocol):
     def flow(self) -> FlowViews: ...
     @property
     def health(self) -> HealthReads: ...
+    @property
+    def information(self) -> InformationViews: ...
     @property
     def job_list(self) -> JobListReads: ...
     @property

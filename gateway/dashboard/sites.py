@@ -13,6 +13,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.pausing import Pause
 from panda_fsm.views.errors import ErrorsWanted
 from panda_fsm.views.flow import HopNow
+from panda_fsm.views.information import QueueFacts, queue_facts, storage_facts
 from panda_fsm.views.sites import SiteCounts, SiteRow, SitesView, SiteView, site_row, worst_first
 
 _MOST = 500
@@ -30,7 +31,7 @@ async def look(board: Board, _call: Call, _filters: Filters) -> SitesView:
         counts.setdefault(name, SiteCounts(name))
     paused = await _paused(board)
     rows = worst_first(site_row(_known(board, one, paused)) for one in counts.values())
-    return SitesView(rows[:_MOST], len(rows) > _MOST)
+    return SitesView(rows[:_MOST], len(rows) > _MOST, await board.store.information.sources())
 
 
 async def look_at_one(board: Board, call: Call, _filters: Filters) -> SiteView:
@@ -38,11 +39,12 @@ async def look_at_one(board: Board, call: Call, _filters: Filters) -> SiteView:
     name = str(call.request.path_params["name"])
     counts = await board.store.sites.counts(name) if name.isprintable() else {}
     if name not in counts and name not in board.sites.queues:
-        raise NotFoundError(f"there is no queue {name!r:.80}: no sites file has it, and no job or pilot named it")
+        raise NotFoundError(f"there is no queue {name!r:.80}: no source has it, and no job or pilot named it")
     paused = await _paused(board)
     one = _known(board, counts.get(name, SiteCounts(name)), paused)
     store = board.store
     errors = await store.errors.errors(ErrorsWanted(datetime.now(UTC) - _SINCE, "site", name))
+    facts = await _facts(board, name)
     return SiteView(
         site_row(one),
         paused.get(name),
@@ -51,6 +53,10 @@ async def look_at_one(board: Board, call: Call, _filters: Filters) -> SiteView:
         errors.rows[:_ERRORS],
         await store.sites.nodes(name),
         await store.sites.asks(name),
+        facts,
+        () if facts is None else storage_facts(facts, board.sites),
+        await store.information.history(name),
+        await store.information.rejected(name),
         tuple(_settings(board, name)),
         tuple(await store.flow.hops(name, 60)),
     )
@@ -62,16 +68,23 @@ async def _paused(board: Board) -> dict[str, Pause]:
 
 def _known(board: Board, counts: SiteCounts, paused: Collection[str]) -> SiteCounts:
     queue = board.sites.queues.get(counts.name)
-    counts.status = queue.status if queue is not None else None
+    counts.status = None if queue is None else board.sites.status_at(counts.name, datetime.now(UTC))
     counts.is_paused = counts.name in paused
     return counts
 
 
+async def _facts(board: Board, name: str) -> QueueFacts | None:
+    """Of a database into which nothing was imported yet: what this process read."""
+    found, known = await board.store.information.queue(name, board.sites), board.sites.queues.get(name)
+    if found is not None or known is None:
+        return found
+    return queue_facts(name, "", known, None, board.sites, datetime.now(UTC))
+
+
 def _settings(board: Board, name: str) -> Iterator[tuple[str, str]]:
-    """Of the sites file, what is a word or a number."""
+    """What its pilots read, where it is a word or a number."""
     queue = board.sites.queues.get(name)
     if queue is not None:
-        yield from (("site", queue.site), ("storage", queue.storage), ("status", queue.status))
         for key, value in sorted(queue.queuedata.items()):
             if isinstance(value, str | int | float) and value != "":
                 yield key, str(value)[:_LONGEST_VALUE]

@@ -98,6 +98,10 @@ class _Document:
         if isinstance(route.answer, Content) and route.answer.leads_on:
             where = {"Location": {"schema": {"type": "string"}, "description": "the page"}}
             answers["303"] = {"description": "It is on another page.", "content": _bytes("text/html"), "headers": where}
+        if isinstance(route.answer, Content) and route.answer.is_kept:
+            tag = {"ETag": {"schema": {"type": "string"}, "description": "of its content, for If-None-Match"}}
+            answers["200"]["headers"] = tag
+            answers["304"] = {"description": "It is as it was.", "content": _bytes("*/*"), "headers": tag}
         answers |= {str(status): self._refusal(route, status) for status in _refusals(route)}
         operation: Schema = {
             "summary": route.summary,

@@ -32,12 +32,13 @@ Handler = Callable[[Gateway, Call, Any], Awaitable[Response]]
 @dataclass(frozen=True, slots=True)
 class Content:
     """An answer that is no envelope: a file or a page. `is_file`: parts of it may be asked for.
-    `leads_on`: a browser may be sent to another page instead."""
+    `leads_on`: a browser may be sent to another page instead. `is_kept`: who has it already is told so."""
 
     description: str
     media_types: tuple[str, ...]
     is_file: bool = False
     leads_on: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from gateway.access.identity import LADDER, VIEWER
 from gateway.wire.fields import Flag, JobId
+from panda_fsm.information.models import Status
 from panda_fsm.jobs.acts import CANCEL, CANCEL_NOW, GIVE_BACK
 from panda_fsm.jobs.drafts import Name, Priority
 from panda_fsm.specs.values import whole
@@ -93,6 +94,19 @@ class PauseForm(ActForm):
     """A queue or a site is paused, for some hours or until it is resumed."""
 
     name: Annotated[Name, Field(min_length=1)]
+    hours: Annotated[Literal[0, 1, 4, 24], BeforeValidator(whole)] = 0
+
+
+class LiftForm(ActForm):
+    """What was set of a PanDA queue counts no more."""
+
+    name: Annotated[Name, Field(min_length=1)]
+
+
+class StatusForm(LiftForm):
+    """The status of a PanDA queue, for some hours or until it is lifted."""
+
+    status: Status
     hours: Annotated[Literal[0, 1, 4, 24], BeforeValidator(whole)] = 0
 
 

@@ -2,6 +2,7 @@
 
 from gateway.wire.pilot_requests import AcquireRequest
 from panda_fsm.claims import Filters
+from panda_fsm.sites import Status
 
 _MANAGED = ("managed", "test", "prod_test", "install")
 _USER = ("user", "panda", "install")
@@ -10,6 +11,8 @@ _LABELS = {"": _MANAGED, "managed": _MANAGED, "user": _USER, "unified": (*_MANAG
 _TEST = "test"
 _TESTS = ("prod_test", "install", _TEST)
 """What a test pilot takes that says for which compute element it was sent."""
+_NO_TESTS = frozenset({*_LABELS, "panda"})
+"""Labels of pilots that stand for more than tests."""
 
 
 def filters(ask: AcquireRequest, queue_status: str) -> Filters:
@@ -30,7 +33,7 @@ def filters(ask: AcquireRequest, queue_status: str) -> Filters:
 
 def _labels(ask: AcquireRequest, queue_status: str) -> tuple[str, ...]:
     label = ask.prod_source_label or ""
-    if queue_status == _TEST and label in ("user", "managed", "unified"):
+    if queue_status == Status.TEST and label in _NO_TESTS:
         label = _TEST
     if label == _TEST and ask.computing_element:
         return _TESTS

@@ -24,6 +24,10 @@ DEEDS: Mapping[str, str] = {
     "operation_begun": "began an operation",
     "operation_cancelled": "cancelled an operation",
     "task_resumed": "let a task go on",
+    "queue_status_set": "set the status of a PanDA queue",
+    "queue_status_lifted": "lifted the status of a PanDA queue",
+    "queues_imported": "imported PanDA queues",
+    "removals_allowed": "let a source take entries away",
 }
 """What is written down most, in an operator's words; the rest reads as it is called."""
 

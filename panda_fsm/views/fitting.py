@@ -1,12 +1,14 @@
-"""Why no pilot that asked got a job: which of its wishes the job does not fit, said of all that asked lately."""
+"""Why no pilot got a job: what it needs beyond what its queue gives, or which wishes of those that asked lately."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from panda_fsm.offers import NO_TESTS, Offer
+from panda_fsm.sites import Status
 from panda_fsm.views.jobs import JobNow
-from panda_fsm.views.words import counted, duration, number
+from panda_fsm.views.words import counted, dotted, duration, number
 
 LATELY = timedelta(hours=6)
 """Pilots that asked longer ago say nothing of today."""
@@ -28,16 +30,35 @@ _BOUNDS = (
     ("remaining_time", "max_walltime", "s of time"),
     ("core_count", "core_count", "cores"),
 )
-"""What pilots bound, what of the job must be within it, and in which unit."""
+"""What pilots and queues bound, what of the job must be within it, and in which unit."""
+
+
+def kept_by(now: JobNow, offer: Offer | None) -> tuple[str, ...]:
+    """Sentences that say why its queue gives the job to no pilot, whoever asks; nothing where it would."""
+    if offer is None:
+        return ()
+    if offer.shut is not None:
+        return (f"Pilots get no jobs there: {dotted(offer.shut)}",)
+    site, slot = now.job.site, offer.slot
+    found = [f"{site} gives {most}, it {needs}." for most, needs in _beyond(now, asdict(slot))]
+    if 1 <= now.core_count <= slot.too_few_cores:
+        found.append(f"{site} takes jobs of at least {slot.too_few_cores + 1} cores, it needs {now.core_count}.")
+    if offer.status == Status.TEST and now.job.label in NO_TESTS:
+        found.append(f"{site} is in test: it gives tests only, and its label is {now.job.label}.")
+    return tuple(found)
+
+
+def _beyond(now: JobNow, bounds: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What there is at most, and what the job needs beyond that."""
+    for key, column, unit in _BOUNDS:
+        most, needs = bounds.get(key), getattr(now, column)
+        if isinstance(most, int) and needs > most:
+            yield f"at most {number(most)} {unit}", f"needs {number(needs)}"
 
 
 def misfits(now: JobNow, filters: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What of a pilot's wishes the job does not fit: what the pilots asked for, and what the job is."""
-    found = []
-    for key, column, unit in _BOUNDS:
-        most, needs = filters.get(key), getattr(now, column)
-        if isinstance(most, int) and needs > most:
-            found.append((f"asked for at most {number(most)} {unit}", f"it needs {number(needs)}"))
+    found = [(f"asked for {most}", f"it {needs}") for most, needs in _beyond(now, filters)]
     labels = filters.get("labels")
     if isinstance(labels, list) and now.job.label not in labels:
         found.append((f"asked for {' or '.join(map(str, labels))} jobs", f"its label is {now.job.label}"))

@@ -8,6 +8,7 @@ from panda_fsm.pausing import Pause
 from panda_fsm.views import words
 from panda_fsm.views.errors import ErrorRow, whose
 from panda_fsm.views.flow import HopNow, Series
+from panda_fsm.views.information import FactChange, QueueFacts, Rejected, SourceNow, StorageFacts
 
 MINUTES = 60
 """Asks and ends are those of the last hour."""
@@ -39,7 +40,7 @@ class NodeRow:
 class SiteCounts:
     """What is counted of a queue.
 
-    `status`: as the sites file has it, None: it is not there; `silent_s`: since a pilot asked last, None: none did in a
+    `status`: what counts now, None: nobody knows it; `silent_s`: since a pilot asked last, None: none did in a
     week. `nodes` are those on which many failed; `errors` by component and code.
     """
 
@@ -95,10 +96,11 @@ class SiteRow:
 
 @dataclass(frozen=True, slots=True)
 class SitesView:
-    """All queues, the worst first."""
+    """All queues, the worst first, and where what is known of them comes from."""
 
     rows: tuple[SiteRow, ...]
     is_cut: bool = False
+    sources: tuple[SourceNow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,10 @@ class AskRow:
 
 @dataclass(frozen=True, slots=True)
 class SiteView:
-    """One queue: how it does, its hops (`rows`), what fails and where, who asks, and how it is set up."""
+    """One queue: how it does, its hops (`rows`), what fails and where, who asks, what is known of it, who changed that.
+
+    `settings`: what its pilots read. `facts`: None, nobody knows it.
+    """
 
     site: SiteRow
     pause: Pause | None
@@ -128,6 +133,10 @@ class SiteView:
     errors: tuple[ErrorRow, ...]
     nodes: tuple[NodeRow, ...]
     asks: tuple[AskRow, ...]
+    facts: QueueFacts | None
+    storages: tuple[StorageFacts, ...]
+    history: tuple[FactChange, ...]
+    rejected: tuple[Rejected, ...]
     settings: tuple[tuple[str, str], ...]
     rows: tuple[HopNow, ...]
 

@@ -8,10 +8,11 @@ from panda_fsm.jobs.appointments import sure_end, unless_active
 from panda_fsm.jobs.deadlines import Deadline
 from panda_fsm.jobs.facts import FACTS, HEARTBEAT_PERIOD_S, Limits, Replay
 from panda_fsm.jobs.states import USABLE_INPUT, FileStatus, FileType, State
-from panda_fsm.views.fitting import Ask, unfit
+from panda_fsm.offers import Offer
+from panda_fsm.views.fitting import Ask, kept_by, unfit
 from panda_fsm.views.jobs import JobNow, LifeFile, Places, Related, Why
 from panda_fsm.views.stuck import AT_MOST
-from panda_fsm.views.words import counted, duration, moment, number
+from panda_fsm.views.words import counted, dotted, duration, moment, number
 
 _NAMED = 3
 """So many names stand in a sentence; of the others it is said how many there are."""
@@ -51,6 +52,7 @@ class Waiting:
     around: Around
     limits: Limits
     at: datetime
+    offer: Offer | None = None
 
     @property
     def stays_s(self) -> float:
@@ -80,14 +82,14 @@ def _pending(w: Waiting) -> Said:
 
 def _defined(w: Waiting) -> Said:
     if w.now.job.waits_for:
-        return f"It is not set up yet: {_dotted(w.now.job.waits_for)}", _upstream(w), (KILL,)
+        return f"It is not set up yet: {dotted(w.now.job.waits_for)}", _upstream(w), (KILL,)
     return f"The setupper was told of it {w.ago(w.now.job.entered_at)} and has not answered yet.", _upstream(w), (KILL,)
 
 
 def _waiting(w: Waiting) -> Said:
     missing = [f.lfn for f in w.files if f.type == FileType.INPUT and f.status not in USABLE_INPUT]
     what = w.now.job.waits_for or f"{_names(missing) or 'an input'} is on no storage"
-    return f"An input is nowhere: {_dotted(what)}", _upstream(w), ("find out who makes the input", REASSIGN, KILL)
+    return f"An input is nowhere: {dotted(what)}", _upstream(w), ("find out who makes the input", REASSIGN, KILL)
 
 
 def _assigned(w: Waiting) -> Said:
@@ -105,6 +107,9 @@ def _activated(w: Waiting) -> Said:
         until = f" until {moment(around.paused_until)}" if around.paused_until else ""
         said = f"{site} is paused{until} by {around.paused_by}: {around.paused_for or 'no reason given'}."
         return said, (), (f"resume {site}", REASSIGN, KILL)
+    kept = kept_by(w.now, w.offer)
+    if kept:
+        return kept[0], kept[1:], ("look at its queue", KILL)
     wrong = unfit(w.now, around.asks, w.at)
     last = max((ask.last_at for ask in around.asks), default=None)
     could = (RAISE, REASSIGN, KILL)
@@ -153,7 +158,7 @@ def _holding(w: Waiting) -> Said:
         heard = w.ago(w.places.heard_at or w.now.job.entered_at)
         return f"Its pilot says that it is done and owes its final report; it spoke last {heard}.", _worker(w), (KILL,)
     if w.now.job.waits_for:
-        return f"Its outputs are not added yet: {_dotted(w.now.job.waits_for)}", (), (KILL,)
+        return f"Its outputs are not added yet: {dotted(w.now.job.waits_for)}", (), (KILL,)
     return f"The adder was told of its outputs {w.ago(w.now.job.entered_at)} and has not answered yet.", (), (KILL,)
 
 
@@ -202,7 +207,7 @@ def _comes(w: Waiting) -> list[str]:
     """What happens by itself: when it is asked about again, and how and when it ends at the latest."""
     found = []
     if w.places.trouble is not None:
-        found.append(f"Its appointment cannot be kept: {_dotted(w.places.trouble)}")
+        found.append(f"Its appointment cannot be kept: {dotted(w.places.trouble)}")
     again = _AGAIN.get(FACTS[w.now.job.state].replay)
     end, idle = sure_end(w.now.job, w.limits), unless_active(w.now.job, w.limits)
     look_at = w.places.look_at
@@ -241,7 +246,7 @@ def _usual(w: Waiting) -> tuple[str, ...]:
 
 def _away(w: Waiting) -> tuple[str, ...]:
     return tuple(
-        f"The {service} does not work: {_dotted(trouble)}" for service, trouble in (w.around.away or {}).items()
+        f"The {service} does not work: {dotted(trouble)}" for service, trouble in (w.around.away or {}).items()
     )
 
 
@@ -276,7 +281,7 @@ def _names(names: list[str]) -> str:
 
 
 def _waits(w: Waiting) -> tuple[str, ...]:
-    return (_dotted(w.now.job.waits_for),) if w.now.job.waits_for else ()
+    return (dotted(w.now.job.waits_for),) if w.now.job.waits_for else ()
 
 
 def _upstream(w: Waiting) -> tuple[str, ...]:
@@ -293,7 +298,3 @@ def _worker(w: Waiting) -> tuple[str, ...]:
 def _command(w: Waiting) -> tuple[str, ...]:
     command = w.now.job.command
     return (f"Its pilot is to be told: {command}.",) if command else ()
-
-
-def _dotted(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."

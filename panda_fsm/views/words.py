@@ -74,6 +74,11 @@ def size(octets: float | None) -> str:
     return f"{octets:.0f} B"
 
 
+def dotted(text: str) -> str:
+    """What others wrote as a sentence."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def moment(at: datetime | None) -> str:
     """Day and time, UTC, to the second."""
     return NOTHING if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

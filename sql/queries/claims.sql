@@ -5,7 +5,8 @@
 -- it for a moment. All skip jobs that are locked instead of waiting for them, so they can be in no deadlock; a row of
 -- job_waiting is touched only by who has locked its job. Only `step`, in the same transaction, makes a step of it. For
 -- pilots that ask for one task or user, or for the background, sql/searches.py puts another condition in the place of
--- `w.site = ...`. Joins go by index whatever the planner believes (ADR 0036).
+-- `w.site = ...`. Joins go by index whatever the planner believes (ADR 0036). Cores are one condition: with a second one
+-- the planner would believe that nearly nothing fits.
 
 -- name: front
 -- A part of `pick_front` and `claim_front`: among the first jobs in the order of dispatch there are enough that fit. None
@@ -20,7 +21,8 @@ picked AS MATERIALIZED (
         SELECT FROM job WHERE job_id = w.job_id AND state = 'activated' FOR UPDATE SKIP LOCKED) AS j
     WHERE (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
       AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
-      AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+      AND CASE WHEN w.core_count NOT BETWEEN 1 AND %(too_few_cores)s::int THEN w.core_count END <= %(core_count)s::int
+      AND w.min_ram <= %(memory)s::int
       AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
       AND NOT EXISTS (SELECT FROM seen WHERE holds)
     ORDER BY w.priority DESC, w.job_id
@@ -46,7 +48,8 @@ SELECT ARRAY[]::bigint[], behind.unseen, CASE WHEN behind.unseen THEN false ELSE
     ) AS w
     WHERE (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
       AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
-      AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+      AND CASE WHEN w.core_count NOT BETWEEN 1 AND %(too_few_cores)s::int THEN w.core_count END <= %(core_count)s::int
+      AND w.min_ram <= %(memory)s::int
       AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
       AND (SELECT j.state FROM job j WHERE j.job_id = w.job_id) = 'activated'
 ) END AS missed
@@ -71,6 +74,7 @@ WITH RECURSIVE class AS (
         SELECT w.label, w.resource_type, w.core_count, w.min_ram, w.max_walltime, w.max_disk,
             CASE WHEN w.label <> ALL (%(labels)s::text[]) OR w.resource_type <> %(resource_type)s::text THEN 1
                 WHEN w.core_count > %(core_count)s::int THEN 1
+                WHEN w.core_count BETWEEN 1 AND %(too_few_cores)s::int THEN 2
                 WHEN w.min_ram > %(memory)s::int THEN 2
                 WHEN w.max_walltime > %(remaining_time)s::int THEN 3
                 WHEN w.max_disk > %(disk)s::int THEN 4
@@ -123,7 +127,8 @@ WITH picked AS MATERIALIZED (
         WHERE w.site = %(site)s
           AND (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
           AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
-          AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+          AND CASE WHEN w.core_count NOT BETWEEN 1 AND %(too_few_cores)s::int THEN w.core_count END <= %(core_count)s::int
+          AND w.min_ram <= %(memory)s::int
           AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
         ORDER BY w.priority DESC, w.job_id
     ) AS f
@@ -141,7 +146,8 @@ SELECT ARRAY(SELECT job_id FROM picked ORDER BY priority DESC, job_id), false AS
             WHERE w.site = %(site)s
               AND (%(labels)s::text[] IS NULL OR w.label = ANY (%(labels)s::text[]))
               AND (%(resource_type)s::text IS NULL OR w.resource_type = %(resource_type)s::text)
-              AND w.core_count <= %(core_count)s::int AND w.min_ram <= %(memory)s::int
+              AND CASE WHEN w.core_count NOT BETWEEN 1 AND %(too_few_cores)s::int THEN w.core_count END <= %(core_count)s::int
+              AND w.min_ram <= %(memory)s::int
               AND w.max_walltime <= %(remaining_time)s::int AND w.max_disk <= %(disk)s::int
             ORDER BY w.priority DESC, w.job_id
         ) AS f

@@ -11,6 +11,8 @@ from panda_fsm.descriptions import Shown
 from panda_fsm.jobs.facts import Limits
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.states import State
+from panda_fsm.offers import offer
+from panda_fsm.sites import SitesNow
 from panda_fsm.views.audit import AuditEntry
 from panda_fsm.views.jobs import (
     LONGEST_STDOUT,
@@ -51,9 +53,9 @@ class JobViews:
         self._reads = ReadStore(pool)
         self._limits = limits
 
-    async def life(self, job_id: int) -> JobLife | None:
-        """All there is to see of a job; None: nobody knows it."""
-        waiting = await self._waiting(job_id)
+    async def life(self, job_id: int, sites: SitesNow) -> JobLife | None:
+        """All there is to see of a job; None: nobody knows it. `sites` says what its queue offers."""
+        waiting = await self._waiting(job_id, sites)
         if waiting is None:
             return None
         now = waiting.now
@@ -78,12 +80,12 @@ class JobViews:
             as_of=waiting.at,
         )
 
-    async def why(self, job_id: int) -> Why | None:
+    async def why(self, job_id: int, sites: SitesNow) -> Why | None:
         """Why it waits; None: it has ended, or nobody knows it."""
-        waiting = await self._waiting(job_id)
+        waiting = await self._waiting(job_id, sites)
         return None if waiting is None else why(waiting)
 
-    async def _waiting(self, job_id: int) -> Waiting | None:
+    async def _waiting(self, job_id: int, sites: SitesNow) -> Waiting | None:
         async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
             row = await (await cursor.execute(_Q["job"], {"job_id": job_id})).fetchone()
         if row is None:
@@ -94,7 +96,7 @@ class JobViews:
         around = await look_around(self._pool, now)
         return Waiting(
             now, places, tuple(LifeFile(*row[:-1]) for row in files), files[0][-1] if files else 0,
-            await self._related(now), around, self._limits, at,
+            await self._related(now), around, self._limits, at, offer(sites, now.job.site, at),
         )  # fmt: skip
 
     async def _places(self, now: JobNow) -> Places:

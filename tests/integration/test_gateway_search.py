@@ -40,6 +40,10 @@ FITS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"max_walltime": 0}, {"remaining_time": 60}, True),
     ({"core_count": 8}, {"core_count": 4}, False),
     ({"core_count": 8}, {"core_count": 8}, True),
+    ({"core_count": 1}, {"too_few_cores": 1}, False),
+    ({"core_count": 2}, {"too_few_cores": 1}, True),
+    ({"core_count": 0}, {"too_few_cores": 1, "core_count": 8}, True),
+    ({"core_count": 1, "task_id": 9}, {"too_few_cores": 1, "task_id": 9}, False),
     ({"resource_type": "MCORE"}, {"resource_type": "SCORE"}, False),
     ({"resource_type": "MCORE"}, {"resource_type": "MCORE"}, True),
     ({"task_id": 9}, {"task_id": 7}, False),
@@ -91,7 +95,7 @@ ASKED: dict[str, tuple[Any, ...]] = {
     "labels": (None, ("user",), ("managed", "test")), "resource_type": (None, None, "SCORE"),
     "core_count": (None, 1, 8), "memory": (None, 999, 4000), "remaining_time": (None, 600, 3600),
     "disk": (None, 10, 400), "task_id": (None, None, 7), "user_name": (None, None, "Jane"),
-    "background": (False, False, True),
+    "background": (False, False, True), "too_few_cores": (0, 0, 1),
 }  # fmt: skip
 
 
@@ -104,6 +108,7 @@ def fitting(jobs: list[dict[str, Any]], asked: dict[str, Any]) -> list[int]:
         for job in jobs
         if (asked["labels"] is None or job["label"] in asked["labels"])
         and (job["is_background"] or not asked["background"])
+        and not 1 <= job["core_count"] <= asked["too_few_cores"]
         and all(asked[name] is None or job[name] == asked[name] for name in equal)
         and all(asked[name] is None or job[need] <= asked[name] for name, need in above.items())
     ]

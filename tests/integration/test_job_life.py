@@ -14,6 +14,7 @@ from consumers.watcher import Watcher
 from lab.site import QUEUE
 from panda_fsm.jobs.states import State
 from panda_fsm.messages import KillJob, ThrottleJobs
+from panda_fsm.sites import Sites
 from panda_fsm.views.jobs import JobLife
 from sql.pool import Pool
 from sql.views import jobs as reads
@@ -55,7 +56,7 @@ def with_views(database_url: str, scene: Callable[[JobViews], Awaitable[Answer]]
 
 def life(database_url: str, job_id: int) -> JobLife:
     """Of a job that there is."""
-    found, statements = with_views(database_url, lambda views: views.life(job_id))
+    found, statements = with_views(database_url, lambda views: views.life(job_id, Sites()))
     assert found is not None
     assert statements <= MOST_STATEMENTS
     return found
@@ -168,11 +169,11 @@ def test_a_job_that_waits_for_a_pilot_says_who_goes_before_it_and_who_asked(jobs
     jobs.execute("UPDATE job_waiting SET priority = 5000 WHERE job_id = 3")
     ask = "INSERT INTO pilot_ask VALUES (%s, gen_random_uuid(), %s, now() - interval '1 min', 14, 0)"
     jobs.execute(ask, (QUEUE, Jsonb({"labels": ["managed"], "memory": None})))
-    why, _ = with_views(database_url, lambda views: views.why(2))
+    why, _ = with_views(database_url, lambda views: views.why(2, Sites()))
     assert why is not None
     assert "asked for managed jobs, its label is user" in why.sentence
     jobs.execute("UPDATE pilot_ask SET filters = '{}'")
-    why, _ = with_views(database_url, lambda views: views.why(2))
+    why, _ = with_views(database_url, lambda views: views.why(2, Sites()))
     assert why is not None
     assert why.sentence.startswith(f"2 jobs of {QUEUE} go before it")
     jobs.execute(
@@ -180,7 +181,7 @@ def test_a_job_that_waits_for_a_pilot_says_who_goes_before_it_and_who_asked(jobs
         " VALUES ('site', %s, true, 'ana', 'fire', gen_random_uuid())",
         (QUEUE,),
     )
-    why, _ = with_views(database_url, lambda views: views.why(2))
+    why, _ = with_views(database_url, lambda views: views.why(2, Sites()))
     assert why is not None
     assert why.sentence == f"{QUEUE} is paused by ana: fire."
 
@@ -199,8 +200,8 @@ def test_each_state_is_told_within_the_budget_and_nobody_is_told_of(jobs: Databa
         enter(jobs, [1], state, 600, has_report=True)
         shown = life(database_url, 1)
         assert (shown.why is None) is shown.now.is_final
-    assert with_views(database_url, lambda views: views.life(999))[0] is None
-    assert with_views(database_url, lambda views: views.why(999))[0] is None
+    assert with_views(database_url, lambda views: views.life(999, Sites()))[0] is None
+    assert with_views(database_url, lambda views: views.why(999, Sites()))[0] is None
 
 
 PARAMETERS: dict[str, Any] = {

@@ -133,6 +133,7 @@ def names_of(group: typer.Typer) -> Iterator[str]:
     for command in group.registered_commands:
         assert command.callback is not None
         yield command.name or command.callback.__name__.replace("_", "-")
+    yield from (str(inner.name) for inner in group.registered_groups)
 
 
 @pytest.mark.parametrize("page", TODAY, ids=str)

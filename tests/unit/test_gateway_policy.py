@@ -8,7 +8,7 @@ import pytest
 
 from gateway.access import policy
 from gateway.access.identity import Identity
-from gateway.access.policy import TABLE, Action
+from gateway.access.policy import TABLE, Action, Relation
 from gateway.http.refusal import ForbiddenError, UnauthenticatedError
 from tests.callers import NOBODY
 
@@ -65,6 +65,7 @@ ALLOWED = {
     Action.HOLD_TASK: OPERATORS,
     Action.BULK: OPERATORS,
     Action.PAUSE: held_by("operator everywhere", "admin everywhere"),
+    Action.SET_STATUS: held_by("operator everywhere", "admin everywhere"),
     Action.REPLAY_DEAD: held_by("shifter everywhere", "operator everywhere", "admin everywhere"),
     Action.DISCARD_DEAD: held_by("operator everywhere", "admin everywhere"),
     Action.EDIT_DEAD: held_by("admin everywhere"),
@@ -91,7 +92,7 @@ def test_what_is_decided_before_a_job_is_known() -> None:
     of_a_vo = Identity("iss", "o", "", frozenset({(OTHER_VO, "admin")}))
     for action in Action:
         policy.admit(manager, action)
-        if action in (Action.PAUSE, Action.REPLAY_DEAD, Action.DISCARD_DEAD, Action.EDIT_DEAD, Action.THRESHOLDS):
+        if TABLE[action] and all(relation is Relation.EVERYWHERE for _, relation in TABLE[action]):
             with pytest.raises(ForbiddenError):
                 policy.admit(of_a_vo, action)
         elif any(role.operates for role, _ in TABLE[action]):

@@ -11,6 +11,8 @@ import pytest
 from panda_fsm.codes import Verdict
 from panda_fsm.jobs.facts import FINAL, LIVE, TableLimits
 from panda_fsm.jobs.states import State
+from panda_fsm.offers import Offer, Slot
+from panda_fsm.sites import Status
 from panda_fsm.views.fitting import Ask, misfits
 from panda_fsm.views.jobs import JobNow, LifeFile, Places, Related, Why
 from panda_fsm.views.waiting import WHY, Around, Waiting, why
@@ -52,7 +54,8 @@ def told(one: JobNow, *files: LifeFile, around: Around | None = None, **fields: 
     """What is said of it."""
     places = fields.pop("places", Places())
     related = tuple(fields.pop("related", ()))
-    waiting = Waiting(one, places, files, len(files), related, around or Around(), TableLimits({}, {}), AT)
+    offer = fields.pop("offer", None)
+    waiting = Waiting(one, places, files, len(files), related, around or Around(), TableLimits({}, {}), AT, offer)
     answer = why(waiting)
     assert answer is not None
     return answer
@@ -72,7 +75,16 @@ SENTENCES: list[tuple[str, Why, str]] = [
      "Task 7 is held by jedi-lab since 2026-11-26 13:00:00: no pilot gets its jobs."),
     ("activated, paused", told(now(State.ACTIVATED), around=Around(is_paused=True, paused_by="ana", paused_for="fire")),
      "SITE_B is paused by ana: fire."),
-    ("activated, nobody", told(now(State.ACTIVATED)),
+    ("activated, offline", told(now(State.ACTIVATED), offer=Offer(Status.OFFLINE, Slot(), "SITE_B is offline")),
+     "Pilots get no jobs there: SITE_B is offline."),
+    ("activated, too large", told(now(State.ACTIVATED), offer=Offer(Status.ONLINE, Slot(memory=2000, core_count=1))),
+     "SITE_B gives at most 2,000 MB of memory, it needs 4,000."),
+    ("activated, too small",
+     told(now(State.ACTIVATED, core_count=1), offer=Offer(Status.ONLINE, Slot(too_few_cores=1))),
+     "SITE_B takes jobs of at least 2 cores, it needs 1."),
+    ("activated, no test", told(now(State.ACTIVATED), offer=Offer(Status.TEST, Slot())),
+     "SITE_B is in test: it gives tests only, and its label is user."),
+    ("activated, nobody", told(now(State.ACTIVATED), offer=Offer(Status.BROKEROFF, Slot(4000, core_count=8))),
      "Nobody has asked for jobs of SITE_B since it became ready. No pilot asked there lately."),
     ("activated, nobody since",
      told(now(State.ACTIVATED), around=Around(asks=(Ask({}, AT - 30 * MINUTE, 3, 0),))),
