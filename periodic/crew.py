@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import time
@@ -62,8 +63,10 @@ class Hand:
 class Crew:
     """So many workers."""
 
-    def __init__(self, start: Start, size: int) -> None:
+    def __init__(self, start: Start, size: int, selector: selectors.BaseSelector) -> None:
+        """`selector` tells who says something, or has died."""
         self._start = start
+        self._selector = selector
         self.hands = [Hand(number) for number in range(size)]
 
     def tend(self) -> None:
@@ -76,10 +79,6 @@ class Crew:
         """Seconds until one is to be started, or is over its limit."""
         moments = [hand.over_at if hand.process is not None else hand.due_at for hand in self.hands]
         return min(moments) - time.monotonic()
-
-    def talks(self) -> dict[Connection, Hand]:
-        """Whom to listen to."""
-        return {hand.talk: hand for hand in self.hands if hand.talk is not None}
 
     def idle(self) -> list[Hand]:
         """Those who wait for something to do."""
@@ -128,8 +127,8 @@ class Crew:
             wait_s = hand.backoff.next_s()
         if not is_expected:
             log.warning("worker_died", pid=hand.process.pid, exit_code=code, again_in_s=round(wait_s, 1))
-        hand.talk.close()
-        hand.process = hand.talk = hand.turn = None
+        self._hang_up(hand)
+        hand.process = hand.turn = None
         hand.is_ready = hand.has_begun = hand.is_over = False
         hand.due_at = time.monotonic() + wait_s
 
@@ -155,8 +154,8 @@ class Crew:
                 log.error("killed", pid=hand.process.pid)
                 _kill(hand)
                 hand.process.wait()
-            hand.talk.close()
-            hand.process = hand.talk = None
+            self._hang_up(hand)
+            hand.process = None
 
     def _begin(self, hand: Hand) -> None:
         ours, theirs = Pipe()
@@ -170,6 +169,13 @@ class Crew:
         finally:
             theirs.close()
         hand.talk, hand.started = ours, time.monotonic()
+        self._selector.register(ours, selectors.EVENT_READ, hand)
+
+    def _hang_up(self, hand: Hand) -> None:
+        if hand.talk is not None:
+            self._selector.unregister(hand.talk)
+            hand.talk.close()
+            hand.talk = None
 
 
 def _kill(hand: Hand) -> None:

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
+import selectors
 import time
 from collections.abc import Sequence
 from functools import partial
 from math import inf
-from multiprocessing.connection import wait
 
 import structlog
 
@@ -36,10 +36,12 @@ class Daemon:
 
     def __init__(self, duties: Sequence[Duty], start: Start, n_proc: int, books: Books, condition: Condition) -> None:
         self._turns = Turns(duties)
-        self._crew = Crew(start, n_proc)
+        self._selector = selectors.DefaultSelector()
+        self._crew = Crew(start, n_proc, self._selector)
         self._condition = condition
         self._ending = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._keeper = Keeper(books, duties, condition, self._wake, self._next_seconds)
         self._begin_by = time.monotonic() + _LEARN_S
         for turn in self._turns.by_name.values():
@@ -92,13 +94,12 @@ class Daemon:
 
     def _listen(self, seconds: float) -> None:
         """Until something is said or somebody dies, or for so long."""
-        talks = self._crew.talks()
-        for ready in wait([*talks, self._wake_read], None if seconds == inf else max(0.0, seconds)):
-            if isinstance(ready, int):
+        for ready, _ in self._selector.select(None if seconds == inf else max(0.0, seconds)):
+            hand: Hand | None = ready.data
+            if hand is None:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
                 continue
-            hand = talks[ready]  # type: ignore[index]  # what is waited for is what is returned
             try:
                 report = self._crew.hear(hand)
             except EOFError:
