@@ -10,16 +10,20 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-_LOADED = ("command.main", "command.serve", "command.supervise", "gateway.serve", "uvloop", "httptools")
+_PACKAGES = (
+    "panda_fsm", "engine", "consumers", "periodic", "plugins", "broker", "sql", "gateway", "jedi", "command",
+)  # fmt: skip
+_LIBRARIES = ("uvloop", "httptools")
 
 
 class Nursery:
@@ -76,7 +80,7 @@ def _wait_for(pid: int) -> None:
 
 def _serve() -> None:
     """Fork at each order, until nobody can give one any more."""
-    for name in _LOADED:
+    for name in (*_LIBRARIES, *_modules()):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -87,6 +91,14 @@ def _serve() -> None:
             return _become(**json.loads(line))
         print(pid, flush=True)
     return None
+
+
+def _modules() -> Iterator[str]:
+    """All of ours that can be imported; services import theirs when they begin."""
+    for package in map(importlib.import_module, _PACKAGES):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                yield module.name
 
 
 def _become(arguments: Sequence[str], environment: Mapping[str, str], cwd: str, files: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from command.compose import NAMES
 from lab import ports
 from lab.daemon import Daemon, DaemonError
 from lab.site import LabFiles, write_lab
@@ -53,6 +54,11 @@ class Processes:
         """
         argument = "--all" if service == "all" else service
         return self._launch(name or service, ["serve", argument], {**self.environment, **settings})
+
+    def start_each(self) -> None:
+        """Start everything without the supervisor, who would have each load all code for itself."""
+        for service in NAMES:
+            self.start(service)
 
     def restart(self, name: str) -> Daemon:
         """Start a process again as it was started first, ending it gracefully if it still runs."""

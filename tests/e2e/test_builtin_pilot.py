@@ -21,7 +21,7 @@ def test_built_in_pilots_run_the_same_jobs(
     processes: Processes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pilots, "why_not_real", lambda: "this test says so")
-    processes.start("all")
+    processes.start_each()
     processes.wait_until_ready()
     system = Running(processes.gateway_url, processes.directory, processes.lab)
     exit_code = run_demo(system, jobs=3, pilots=2, keep_serving=False, json=True, failing=1)
@@ -41,7 +41,7 @@ def test_jedi_hands_over_the_same_jobs_and_does_again_what_failed(
 ) -> None:
     monkeypatch.setattr(pilots, "why_not_real", lambda: "this test says so")
     processes.environment["PANDA_FSM_JEDI_VOS"] = VO
-    processes.start("all")
+    processes.start_each()
     processes.wait_until_ready()
     system = Running(processes.gateway_url, processes.directory, processes.lab)
     url = jedi_url(services, broker_url)

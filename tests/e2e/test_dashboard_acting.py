@@ -49,7 +49,7 @@ def pause(looking: Window, database: Database, act: str, *, is_paused: bool) -> 
 def test_what_an_operator_asks_is_done_and_written_down(
     processes: Processes, database: Database, database_url: str
 ) -> None:
-    processes.start("all")
+    processes.start_each()
     processes.wait_until_ready()
     add_jobs(database_url, range(1, 151), site=QUEUE)
     with browser() as running, window(running, processes.gateway_url) as looking:

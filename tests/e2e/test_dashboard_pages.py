@@ -37,7 +37,7 @@ def paths(database: Database) -> list[str]:
 
 @pytest.mark.timeout(400)
 def test_nothing_is_wrong_with_any_page(processes: Processes, crowd: Crowd, database: Database) -> None:
-    processes.start("all")
+    processes.start_each()
     processes.wait_until_ready()
     crowd.submit(JOBS)
     database.execute(

@@ -27,7 +27,7 @@ def test_traffic_flows_goes_wrong_and_ends(
     """What it counts is what the database says; nobody keeps a job when it is over."""
     for name, value in (("_POISON_EVERY_S", 0.5), ("_SILENT", 0.0), ("_MOVING", 0.0), ("_NOWHERE", 0.0)):
         monkeypatch.setattr(traffic, name, value)
-    processes.start("all")
+    processes.start_each()
     processes.wait_until_ready(60)
     publisher = BrokerPublisher(broker_url, "traffic")
     publisher.start()

@@ -62,15 +62,15 @@ def test_a_queue_that_is_deleted_and_at_once_declared_again_has_a_consumer_soon(
                 channel.queue_declare("watcher", durable=True, arguments={"x-queue-type": "quorum"})
                 channel.queue_bind("watcher", "panda.requests", "kill")
             assert publisher.publish([kill()], 10).confirmed
-            wait_until(lambda: len(set(consuming.bodies)) == handled, "the consumer hears again", 20)  # noqa: B023
-            wait_until(lambda: consumers(broker_url, "watcher") == 1, "one consumer, no more", 20)
+            wait_until(lambda: len(set(consuming.bodies)) == handled, "the consumer hears again", 60)  # noqa: B023
+            wait_until(lambda: consumers(broker_url, "watcher") == 1, "one consumer, no more", 60)
 
 
 def test_a_queue_that_is_deleted_is_made_again_by_its_consumer(broker_url: str) -> None:
     with Consuming(broker_url):
         with channel_of(broker_url) as channel:
             channel.queue_delete("watcher")
-        wait_until(lambda: consumers(broker_url, "watcher") == 1, "consumed again", 20)
+        wait_until(lambda: consumers(broker_url, "watcher") == 1, "consumed again", 60)
 
 
 def test_a_queue_without_a_leader_is_made_anew(services: Services, broker_url: str) -> None:
@@ -201,10 +201,10 @@ def test_a_network_that_lets_nothing_through_is_noticed_and_outlived(broker_url:
         wait_until(lambda: consuming.bodies == [b"before"], "it hears")
         proxy.freeze()
         put(broker_url, "watcher", b"meanwhile")
-        wait_until(lambda: consuming.condition.trouble, "it notices", 40)
+        wait_until(lambda: consuming.condition.trouble, "it notices", 60)
         proxy.refuse()
         proxy.passes()
-        wait_until(lambda: b"meanwhile" in consuming.bodies, "it hears again", 40)
+        wait_until(lambda: b"meanwhile" in consuming.bodies, "it hears again", 60)
         wait_until(lambda: consuming.condition.trouble is None, "all is well")
 
 

@@ -48,7 +48,7 @@ def test_status_is_one_look_with_an_exit_code(run: Run, serve: Serve) -> None:
 
 
 def test_the_doctor_finds_nothing_where_all_is_well(run: Run, processes: Processes, services: Services) -> None:
-    processes.start("all")
+    processes.start_each()
     processes.wait_until_ready(60)
     known = {name: value for name, value in processes.environment.items() if name.startswith("PANDA_FSM_")}
     wait_until(lambda: doctor(run, **known)[0] == 0, "all is well")

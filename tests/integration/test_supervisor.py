@@ -57,25 +57,23 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def all_started(processes: Processes) -> list[int]:
-    """The children, once each is at work or waits for the schema."""
+def all_started(processes: Processes) -> None:
+    """Returns once each of the children is at work or waits for the schema."""
     processes.start("all")
     wait_until(lambda: len(started(processes)) >= len(NAMES), "all children started")
     wait_until(
         lambda: len(lines(processes, "all", "in_trouble")) >= len(NAMES) - 1, "all but the gateway wait for the schema"
     )
-    return started(processes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
-def test_nobody_outlives_the_supervisor(waiting: Processes, number: signal.Signals) -> None:
-    children = all_started(waiting)
-    pid = waiting.pid("all")
-    os.kill(pid, number)
-    wait_until(lambda: not any(map(is_alive, [pid, *children])), "all have ended")
+def nobody_outlives(processes: Processes, number: signal.Signals) -> None:
+    """The last act of a test: the supervisor is gone, and its children with it."""
+    everybody = [processes.pid("all"), *started(processes)]
+    os.kill(everybody[0], number)
+    wait_until(lambda: not any(map(is_alive, everybody)), "all have ended")
 
 
-def test_a_service_that_is_killed_is_back_at_once_however_often(waiting: Processes) -> None:
+def test_who_is_killed_is_back_at_once_however_often_and_ends_with_the_supervisor(waiting: Processes) -> None:
     all_started(waiting)
     for _ in range(10):
         before = started(waiting, "closer")
@@ -83,9 +81,10 @@ def test_a_service_that_is_killed_is_back_at_once_however_often(waiting: Process
         wait_until(lambda: len(started(waiting, "closer")) > len(before), "closer is back", BACK_WITHIN_S)  # noqa: B023
     assert len(started(waiting)) == len(NAMES) + 10
     assert {line["again_in_s"] for line in lines(waiting, "all", "died")} == {0.0}, "by the supervisor's own clock"
+    nobody_outlives(waiting, signal.SIGKILL)
 
 
-def test_a_service_that_ends_by_itself_is_started_ever_more_slowly(waiting: Processes) -> None:
+def test_who_ends_by_himself_is_started_ever_more_slowly_and_ends_with_the_supervisor(waiting: Processes) -> None:
     """However well it ends, it would do so again."""
     all_started(waiting)
     for number in range(1, 4):
@@ -101,6 +100,7 @@ def test_a_service_that_ends_by_itself_is_started_ever_more_slowly(waiting: Proc
     waits = [float(str(line["again_in_s"])) for line in died if line["exit_code"] == 0]
     assert len(waits) == 3
     assert waits == sorted(set(waits)), "the first time at once, or nearly"
+    nobody_outlives(waiting, signal.SIGHUP)
 
 
 def test_a_service_that_fails_by_itself_is_started_ever_more_slowly(waiting: Processes) -> None:
