@@ -50,8 +50,9 @@ status: setup ## what of this clone runs
 tested: setup
 	@$(PYTHON) -m lab.bootstrap --tests
 
+# Each worker would compile all tests for itself, whatever is set around us: what is written serves the next run.
 test: tested check ## all checks and all tests, against real services
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 unit: setup ## the tests that need no service
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -40,6 +40,8 @@ class Processes:
             "PANDA_FSM_GATEWAY_PORT": str(self.gateway_port),
             "PANDA_FSM_SITES_FILE": str(self.lab.sites_file),
             "PANDA_FSM_CACHE_DIR": str(directory / "cache"),
+            # Each is an interpreter of its own; with two, one may take long and the others have their turn.
+            "PANDA_FSM_DAEMON_PROCESSES": "2",
         }
         self._daemons: dict[str, Daemon] = {}
         # Those that the test has not ended itself: their end is unexpected.
