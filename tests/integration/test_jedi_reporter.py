@@ -229,7 +229,7 @@ def test_a_queue_without_a_leader_is_made_anew_and_the_others_are_told_meanwhile
     services: Services, move: Move, processes: Processes, broker_url: str, database: Database
 ) -> None:
     bad, good = QUEUES
-    processes.start("jedi.status", PANDA_FSM_CONFIRM_TIMEOUT_S="2", **AS_SET)
+    processes.start("jedi.status", **AS_SET)
     wait_until(lambda: database.value(LEFT) == 0, "births are told")
     with channel_of(broker_url) as channel:
         channel.queue_delete(bad)
