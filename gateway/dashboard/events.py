@@ -1,4 +1,4 @@
-"""The one stream of events: which topics have changed. One look every few seconds serves all who listen."""
+"""The one stream of events: which topics have changed. One look a second serves all who listen."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -11,8 +11,7 @@ from panda_fsm.errors import TransientError
 
 log = structlog.get_logger()
 
-_EVERY_S = 2.0
-"""Pages are looked at by people: what changes a hundred times a second is told every few seconds."""
+_EVERY_S = 1.0
 _MOST = 500
 _AGAIN_MS = 3000
 """So long a browser waits until it connects again."""

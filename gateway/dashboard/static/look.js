@@ -9,7 +9,7 @@
     get: () => { try { return sessionStorage.getItem("paused") === "yes"; } catch { return false; } },
     set: (value) => { try { sessionStorage.setItem("paused", value ? "yes" : "no"); } catch { /* then for this page only */ } },
   };
-  let paused = store.get(), due = false, busy = false, fetchedAt = Date.now(), stream = null, triedAt = 0, trouble = "";
+  let paused = store.get(), due = false, busy = false, fetchedAt = Date.now(), changedAt = 0, stream = null, triedAt = 0, trouble = "";
 
   // A page that says that nothing can be shown waits for one that can.
   const waiting = document.querySelector("[data-waiting]");
@@ -57,6 +57,8 @@
             if (same) swap(section, same);
           }
         }
+        // What was seen before it changed is shown to many for a moment: then we ask once more.
+        due = due || Date.parse(fresh.getElementById("as-of")?.dataset.at) < changedAt;
         trouble = "";
       } else {
         trouble = answer.status === 503 ? "database away" : "cannot be read now";
@@ -74,7 +76,11 @@
     const source = new EventSource("/ui/events");
     let known = false;
     source.addEventListener("hello", () => { due = due || known; known = true; stream = source; say(); });
-    source.addEventListener("changed", (event) => { due = due || concerns([...event.data.split(" "), "all"]); });
+    source.addEventListener("changed", (event) => {
+      if (!concerns([...event.data.split(" "), "all"])) return;
+      due = true;
+      changedAt = Date.now() + offset;
+    });
     source.addEventListener("error", () => { stream = null; if (source.readyState === EventSource.CLOSED) source.close(); say(); });
   }
 
