@@ -29,6 +29,8 @@ from lab.site import QUEUE, VO
 _TASK = 30
 _TIMES = 20
 _ROUNDS = 5
+_OPEN_S = 5.0
+"""Screens have been open for a while when claims begin: that all are opened at once is not what they cost."""
 _WAYS: tuple[Way, ...] = get_args(Way)
 _NAMES = {
     "queues/{name}": "watcher", "jobs/{name}": str(FIRST_ID + 1), "tasks/{name}": str(FIRST_TASK),
@@ -136,6 +138,7 @@ def _take_turns(plant: Plant, pilots: PilotProcess, paths: dict[str, str], outco
         for way in _WAYS:
             _round(plant, pilots, claims, outcome.without)
             with Viewers(plant.port, paths, outcome.size.viewers, way) as viewers:
+                time.sleep(_OPEN_S)
                 _round(plant, pilots, claims, outcome.ways[way])
             for name, found in viewers.latencies.items():
                 outcome.ways[way].seen_ms.setdefault(name, []).extend(found)

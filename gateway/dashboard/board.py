@@ -14,7 +14,7 @@ from panda_fsm.views.system import Broker
 Seen = TypeVar("Seen")
 _MOST = 300
 """Views that are kept; with other filters each is another one."""
-AGE_S = 1.0
+AGE_S = 2.0
 """So old may be what is shown, unless a page says otherwise."""
 _LONGEST_KEPT = 256_000
 

@@ -32,4 +32,4 @@ async def look(board: Board, _call: Call, _filters: Filters) -> NowView:
     return NowView(flow, wanting, underway(workers, queues), capacity(workers), health, shown, more)
 
 
-PAGE = Page("", "Now", "now.html", look, Action.LOOK, Stage, Filters, "Now", age_s=2)
+PAGE = Page("", "Now", "now.html", look, Action.LOOK, Stage, Filters, "Now")
