@@ -38,12 +38,12 @@ INSERT INTO job_count
 SELECT state, 'SITE_' || s, 'atlas', 50 + s, now() FROM generate_series(1, 200) AS s, job_state;
 
 -- name: transition_count
--- Each transition in eight buckets: of all queues in all spans, of each in the minutes of an hour and the hours of a day.
+-- Each transition in eight buckets: of all queues in all spans, of each in the minutes of half an hour and the hours of half a day.
 INSERT INTO transition_count
 SELECT CASE WHEN g.sites = 0 THEN '' ELSE 'SITE_' || s END, span,
     date_bin(make_interval(secs => span), now(), 'epoch') - m * make_interval(secs => span), transition_id, b,
     span * (1 + b % 3), span * 10.0
-FROM (VALUES (60, 0, 1440), (3600, 0, 360), (60, 200, 60), (3600, 200, 24)) AS g(span, sites, slots),
+FROM (VALUES (60, 0, 1440), (3600, 0, 360), (60, 200, 30), (3600, 200, 12)) AS g(span, sites, slots),
     LATERAL generate_series(least(1, g.sites), g.sites) AS s, LATERAL generate_series(0, slots - 1) AS m,
     (SELECT min(transition_id) AS transition_id FROM job_transition GROUP BY source, destination ORDER BY 1 LIMIT 20) AS t,
     LATERAL generate_series(10, CASE WHEN g.sites = 0 THEN 17 ELSE 12 END) AS b
@@ -58,4 +58,4 @@ FROM generate_series(1, 5000) AS n;
 -- name: audit
 INSERT INTO audit (at, actor, action, object, detail)
 SELECT now() - n * interval '1 min', 'somebody', 'kill_requested', 'job ' || n, '{"name": "Some Body"}'
-FROM generate_series(100000, 1, -1) AS n;
+FROM generate_series(20000, 1, -1) AS n;
