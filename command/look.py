@@ -9,6 +9,7 @@ import typer
 from command import asking, job_logs, lists, terminal
 from command.settings import settings
 from command.terminal import AsJson
+from panda_fsm.views.redaction import shown
 
 if TYPE_CHECKING:
     from panda_fsm.descriptions import JobDescription
@@ -37,6 +38,7 @@ def show(
     if logs:
         messages = {step["message_id"] for step in found["steps"]} - {None}
         found["logs"] = [line.said for line in job_logs.lines(settings().log_files, job_id, messages)]
+    found = shown(found)
     if as_json:
         terminal.say_json(found)
         return

@@ -23,8 +23,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How it stands now; ages in seconds. `per_s`: messages handled, of a gateway requests, over the last minute;
-    `busy`: the part of its event loop that a gateway needed."""
+    """How it stands now; ages in seconds. `per_s`: messages handled, of a gateway requests, over the last minute.
+
+    `busy`: the part of its event loop that a gateway needed.
+    """
 
     done: Done
     per_s: float

@@ -5,6 +5,7 @@ from typing import Any
 
 from panda_fsm.pausing import Pause
 from panda_fsm.views.health import Health
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.signs import ProcessRow
 from sql.partitions import IN_DEFAULT, MOST_COUNTED
 from sql.pool import Pool
@@ -53,11 +54,12 @@ class HealthReads:
 
 
 def _health(processes: Rows, figures: Rows, in_default: Rows, transactions: Rows, pauses: Rows) -> Health:
-    """Of the answers to the looks."""
+    """Of the answers to the looks: what troubles somebody may name a secret."""
     ((outbox, oldest_outbox_s, put_off, requests, oldest_request_s, letters, quarantined, quarantined_for),) = figures
     ((oldest_transaction_s, oldest_transaction),) = transactions
     return Health(
-        [ProcessRow(*row) for row in processes], outbox, oldest_outbox_s, put_off, requests, oldest_request_s, letters,
-        quarantined, quarantined_for, {parent: rows for parent, rows in in_default if rows}, oldest_transaction_s,
-        oldest_transaction, [Pause(*row) for row in pauses],
+        [ProcessRow(*map(shown, row)) for row in processes], outbox, oldest_outbox_s, put_off, requests,
+        oldest_request_s, letters, quarantined, shown(quarantined_for),
+        {parent: rows for parent, rows in in_default if rows}, oldest_transaction_s, shown(oldest_transaction),
+        [Pause(*row) for row in pauses],
     )  # fmt: skip

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from panda_fsm.codes import Component, DdmCode, DispatcherCode, SupCode, TaskBufferCode
+from panda_fsm.views.redaction import redacted
 
 BY = ("code", "site")
 _NAMES: Mapping[str, type[IntEnum]] = {
@@ -105,6 +106,7 @@ def judged(rows: Iterable[ErrorRow], ended: Mapping[str | None, int]) -> tuple[E
     return tuple(
         replace(
             row,
+            sample=redacted(row.sample),
             name=code_name(row.component, row.code),
             whose=whose(row.component, row.code),
             share=min(1.0, row.jobs / ended[row.site]) if ended.get(row.site) else None,

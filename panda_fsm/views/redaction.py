@@ -4,7 +4,7 @@ What is hidden reads `▒1▒`, `▒2▒`, ...: an edit may leave it, or write s
 """
 
 import re
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from panda_fsm.errors import LetterError
 
@@ -97,6 +97,14 @@ class Redaction:
 def redacted(text: str) -> str:
     """A text that is only shown."""
     return Redaction().text(text)
+
+
+Known = TypeVar("Known")
+
+
+def shown(value: Known) -> Known:
+    """Texts, and whatever holds some, as they are only shown: of errors, reports, last words."""
+    return cast(Known, Redaction().shown(value)) if value else value
 
 
 def named(value: Any) -> int:

@@ -15,8 +15,10 @@ _WELL = frozenset({"alive", "paused"})
 
 @dataclass(frozen=True, slots=True)
 class WorkerNow(ProcessRow):
-    """A process, as it showed itself last. Ages in seconds; numbers are of messages since its start. `busy`: the part
-    of its event loop that a gateway needed over the last minute; its `per_s` are requests."""
+    """A process, as it showed itself last. Ages in seconds; numbers are of messages since its start.
+
+    `busy`: the part of its event loop that a gateway needed over the last minute; its `per_s` are requests.
+    """
 
     queue: str | None = None
     program: str = ""

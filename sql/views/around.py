@@ -5,6 +5,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.views.fitting import Ask
 from panda_fsm.views.flow import percentile
 from panda_fsm.views.jobs import JobNow
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.stuck import AT_MOST, NEARLY_ALL, NEXT
 from panda_fsm.views.waiting import Around
 from sql.pool import Pool
@@ -22,7 +23,7 @@ async def look_around(pool: Pool, now: JobNow) -> Around:
         return Around()
     if job.state is State.ACTIVATED:
         return await _for_pilots(pool, now)
-    away = dict(await pool.rows(_Q["services"], services=list(NEXT.get(job.state, ()))))
+    away = {name: shown(why) for name, why in await pool.rows(_Q["services"], services=list(NEXT.get(job.state, ())))}
     if job.state not in _HAVE_A_USUAL_TIME:
         return Around(away=away)
     rows = await pool.rows(_Q["stays"], state=job.state.value, site=job.site)

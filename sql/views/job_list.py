@@ -1,12 +1,14 @@
 """Jobs in a list, live and archived, the newest first; how many there are comes from the rollup alone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 from panda_fsm.jobs.facts import FINAL
 from panda_fsm.views.cursors import Key
 from panda_fsm.views.job_list import CURSORS, LIVE, JobPage, JobRow, JobsWanted
+from panda_fsm.views.redaction import shown
 from sql.job_conditions import WHICH, conditioned, parameters, those
 from sql.pool import Pool
 from sql.queries import load
@@ -59,7 +61,8 @@ class JobListReads:
     async def _look(self, query: str, asked: Mapping[str, Any], place: Key, wanted: int) -> list[JobRow]:
         named = _named(query, asked)
         found = await self._pool.rows(named, **asked, **_at(place), looked=_LOOKED, wanted=wanted)
-        return [JobRow(*row) for row in found]
+        rows = [JobRow(*row) for row in found]
+        return [replace(row, errors=shown(row.errors)) if row.errors else row for row in rows]
 
     async def _cut(self, query: str, asked: Mapping[str, Any], place: Key) -> Key | None:
         """Where the look ended, if it did before the end."""

@@ -1,6 +1,6 @@
 """Everything of one job, for people: what it is, its life, and what keeps it where it is."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -27,6 +27,7 @@ from panda_fsm.views.jobs import (
     errors_of,
 )
 from panda_fsm.views.life import life_steps
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.waiting import Waiting, why
 from sql.pool import Pool
 from sql.queries import load
@@ -59,10 +60,10 @@ class JobViews:
         if waiting is None:
             return None
         now = waiting.now
-        history = await self._reads.history(job_id)
+        history = [replace(one, detail=shown(one.detail)) for one in await self._reads.history(job_id)]
         repeated = [Repeated(*row) for row in await self._pool.rows(_Q["repeated"], job_id=job_id)]
-        reports = [LifeReport(*row) for row in await self._pool.rows(_Q["reports"], job_id=job_id)]
-        shown = await self._reads.stdout(job_id)
+        reports = [LifeReport(*row[:-1], shown(row[-1])) for row in await self._pool.rows(_Q["reports"], job_id=job_id)]
+        last = await self._reads.stdout(job_id)
         return JobLife(
             now=now,
             places=waiting.places,
@@ -73,7 +74,7 @@ class JobViews:
             files_in_all=waiting.files_in_all,
             reports=tuple(reports),
             samples=tuple((await self._reads.samples(job_id))[-200:]),
-            stdout=shown and Shown(shown.at, shown.stdout[-LONGEST_STDOUT:]),
+            stdout=last and Shown(last.at, shown(last.stdout[-LONGEST_STDOUT:])),
             errors=errors_of(now.errors),
             deeds=await self._deeds(job_id),
             related=waiting.related,
@@ -110,7 +111,7 @@ class JobViews:
         rows = await self._pool.rows(
             _Q["related"], job_id=now.job.job_id, task_id=now.job.task_id, jobset_id=now.jobset_id, most=_MOST_RELATED
         )
-        return tuple(Related(*row) for row in rows)
+        return tuple(Related(*row[:-1], shown(row[-1])) for row in rows)
 
     async def _deeds(self, job_id: int) -> tuple[AuditEntry, ...]:
         """Of rows about a range those count that name the job in it."""
@@ -124,9 +125,9 @@ class JobViews:
 
 def _now(row: dict[str, Any]) -> JobNow:
     """The job as services know it, and the other columns."""
-    known = {name: row[name] for name in _OF_JOB}
+    known = {name: row[name] for name in _OF_JOB} | {"waits_for": shown(row["waits_for"])}
     verdict = None if row["verdict"] is None else Verdict(row["verdict"])
     job = Job(**known, state=State(row["state"]), verdict=verdict, entered_at=row["state_changed_at"])
     most = row["max_attempt"]
-    others = {name: row[name] for name in _OF_PEOPLE}
+    others = {name: row[name] for name in _OF_PEOPLE} | {"errors": shown(row["errors"]), "pilot": shown(row["pilot"])}
     return JobNow(job=job, max_attempt=int(most) if most and most.isdecimal() else None, **others)

@@ -7,6 +7,7 @@ from typing import Any
 from panda_fsm.pausing import Pause
 from panda_fsm.views.queue_hours import Cause, Hour, Step
 from panda_fsm.views.queues import Looked, QueueNow, Sample, queue_now, watched, worst_first
+from panda_fsm.views.redaction import redacted
 from sql.pool import Pool
 from sql.queries import load
 from sql.views.workers import WorkerReads
@@ -46,7 +47,8 @@ class QueueReads:
 
     async def died(self, name: str) -> list[Cause]:
         """Its dead letters that nobody has settled, by what went wrong."""
-        return [Cause(*row) for row in await self._pool.rows(_Q["died"], queue=name)]
+        rows = await self._pool.rows(_Q["died"], queue=name)
+        return [Cause(fingerprint, redacted(reason), *rest) for fingerprint, reason, *rest in rows]
 
 
 def _looked(name: str, row: Sequence[Any] | None, workers: Sequence[Any], pause: Pause | None) -> Looked:

@@ -1,5 +1,8 @@
 """The steps of all jobs as they are written, portion by portion."""
 
+from dataclasses import replace
+
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.steps import NewSteps, Step, StepsSeen, StepsWanted
 from sql.pool import Pool
 from sql.queries import load
@@ -26,6 +29,7 @@ class StepReads:
             _Q["steps"], at=seen.at, after_job=seen.job_id, after_version=seen.version, settled_s=_SETTLED_S,
             limit=_MOST, job_id=wanted.job_id, site=wanted.site, state=wanted.state,
         )  # fmt: skip
-        steps = tuple(Step(*row[:-1]) for row in found if row[-1])
+        new = (Step(*row[:-1]) for row in found if row[-1])
+        steps = tuple(replace(step, detail=shown(step.detail)) for step in new)
         last = StepsSeen(*found[-1][:3]) if found else seen
         return NewSteps(steps, last, len(found) == _MOST)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import orjson
 
 from panda_fsm.jobs.states import State
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.stuck import AT_MOST, NEXT, RULES, Place, Rule, StuckJob, StuckNow, Thresholds, states_of
 from sql.pool import Pool
 from sql.queries import load
@@ -50,7 +51,10 @@ class StuckViews:
         after_s = 0.0 if rule.elsewhere_s is None else self._thresholds.after_s(rule)
         parameters = {"rule": rule.name, "site": site, "limit": limit, "most": AT_MOST, "after_s": after_s}
         rows = await self._pool.rows(_Q[query], **parameters)
-        return [StuckJob(job_id, at, since, State(state), *now) for job_id, at, since, state, *now in rows if state]
+        return [
+            StuckJob(job_id, at, since, State(state), state_now, task_id, shown(waits_for))
+            for job_id, at, since, state, state_now, task_id, waits_for in rows if state
+        ]  # fmt: skip
 
     async def _look(self) -> list[StuckNow]:
         now = datetime.now(UTC)

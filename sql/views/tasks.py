@@ -1,9 +1,11 @@
 """Tasks, for people: lists by index, one with its states, hops, jobs, and what JEDI asked and was told."""
 
+from dataclasses import replace
 from typing import Any, LiteralString
 
 from panda_fsm.views.audit import AuditEntry
 from panda_fsm.views.cursors import Part
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.tasks import COUNTED, CURSORS, LISTED, TaskJob, TaskLife, TaskRow, TasksWanted
 from sql.pool import Pool
 from sql.queries import load
@@ -53,7 +55,8 @@ class TaskViews:
             files_of = max(files_of, jobs)
         found: dict[str, list[TaskJob]] = {"newest": [], "failing": []}
         for kind, *row in await self._pool.rows(_Q["some_jobs"], **parameters):
-            found[kind].append(TaskJob(*row))
+            job = TaskJob(*row)
+            found[kind].append(replace(job, errors=shown(job.errors)))
         newest = sorted(found["newest"], key=lambda job: -job.job_id)[:_SOME]
         failing = sorted(found["failing"], key=lambda job: job.changed_at, reverse=True)[:_SOME]
         label, user_name, is_jedis = who

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from panda_fsm.views.redaction import shown
 from panda_fsm.views.workers import WorkerNow, standing_of
 from sql.pool import Pool
 from sql.queries import load
@@ -18,4 +19,4 @@ class WorkerReads:
     async def now(self) -> list[WorkerNow]:
         """Every process that gave a sign within the last hour."""
         found = [WorkerNow(*row) for row in await self._pool.rows(_Q["processes"])]
-        return [replace(one, standing=standing_of(one)) for one in found]
+        return [replace(one, standing=standing_of(one), trouble=shown(one.trouble)) for one in found]
