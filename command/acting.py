@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from panda_fsm.jobs.acts import Act, Order
     from panda_fsm.jobs.judgement import JobRow
     from panda_fsm.views.job_list import JobsWanted
+    from panda_fsm.views.operations import BulkRun
 
 MOST = 10_000
-"""Jobs in one command; for more there are operations, which can be watched and stopped."""
+"""Jobs that are named in one command."""
 _AT_ONCE = 500
 _EXAMPLES = 10
 
@@ -70,53 +72,74 @@ class Judged:
 
 
 def act(order: "Order", ids: Sequence[int] | None, asked: Mapping[str, Any], yes: bool, as_json: bool) -> None:
-    """Do it with the jobs that were named, or that the filters find. Exit code 1: with none of them it can be done."""
-    from gateway.dashboard import typed
-    from gateway.dashboard.filters import FilterError
-    from gateway.dashboard.jobs import PAGE
-    from panda_fsm.views.job_list import JobsWanted
-
+    """Do it with the jobs that were named, or with all that the filters find. Exit code 1: with none of them it can be
+    done."""
     filters = {name: value for name, value in asked.items() if value is not None}
     if bool(ids) == bool(filters):
         raise typer.BadParameter("name jobs by their PandaIDs, or by filters: one of both")
-    try:
-        wanted = JobsWanted(**dict(typed.filters(PAGE, {**filters, "limit": 1000}))) if filters else None
-    except FilterError as error:
-        raise typer.BadParameter(str(error)) from None
-    judged = asking.ask(lambda store: _act(store, order, ids or (), wanted, yes))
+    if filters:
+        _act_on_all(order, filters, yes, as_json)
+        return
+    if len(ids or ()) > MOST:
+        raise typer.BadParameter(f"more than {MOST:,} jobs: choose them by a filter")
+    judged = asking.ask(lambda store: _act(store, order, ids or (), yes))
     _tell(judged, order, yes, as_json)
     raise typer.Exit(0 if judged.jobs else 1)
 
 
-async def _act(store: Store, order: "Order", ids: Sequence[int], wanted: "JobsWanted | None", yes: bool) -> Judged:
+def _act_on_all(order: "Order", filters: Mapping[str, Any], yes: bool, as_json: bool) -> None:
+    """An operation, as the page begins it: the daemon works it off, and it can be watched and stopped."""
+    from gateway.dashboard import typed
+    from gateway.dashboard.filters import FilterError
+    from gateway.dashboard.operations import BEFORE, BulkFilters
+
+    try:
+        bulk: BulkFilters = typed.filters(BEFORE, {**filters, "act": order.act})
+    except FilterError as error:
+        raise typer.BadParameter(str(error)) from None
+    run, operation_id = asking.ask(lambda store: _begin(store, order, bulk.wanted, yes))
+    if as_json:
+        refused = {row.why: row.jobs for row in run.rows}
+        said = {"act": order.act, "done": operation_id is not None, "jobs": run.eligible, "is_at_least": run.is_cut}
+        terminal.say_json(said | {"not": refused, "operation": operation_id})
+    else:
+        least = "at least " if run.is_cut else ""
+        rows = [("would", f"{least}so many", run.eligible)] if run.eligible or run.is_cut else []
+        rows += [("not", row.why, row.jobs) for row in run.rows[:_EXAMPLES]]
+        terminal.show((order.act, "which, or why not", "jobs"), rows)
+        if operation_id is not None:
+            terminal.aside(
+                f"operation {operation_id} has begun: panda-fsm operations, or /ui/operations/{operation_id}"
+            )
+        elif rows and rows[0][0] == "would":
+            terminal.aside("nothing was done yet: --yes does it")
+    raise typer.Exit(0 if run.eligible or run.is_cut else 1)
+
+
+async def _begin(store: Store, order: "Order", wanted: "JobsWanted", yes: bool) -> tuple["BulkRun", str | None]:
+    """What it would come to, and the operation's id if it was begun."""
+    from panda_fsm.jobs.acts import EVERYWHERE
+    from panda_fsm.views.operations import begun
+
+    run = await store.dashboards.operations.dry_run(wanted, order, frozenset({EVERYWHERE}))
+    if not yes or not (run.eligible or run.is_cut):
+        return run, None
+    operation = begun(str(uuid4()), order, wanted, frozenset({EVERYWHERE}), run)
+    await store.operators.begin(operation)
+    return run, operation.operation_id
+
+
+async def _act(store: Store, order: "Order", ids: Sequence[int], yes: bool) -> Judged:
     from panda_fsm.jobs.acts import ACTS
 
     row = ACTS[order.act]
-    found = list(dict.fromkeys(ids)) if wanted is None else await _found(store, wanted)
     judged = Judged()
-    for some in _portions(found):
+    for some in _portions(list(dict.fromkeys(ids))):
         await _judge(store, row, order, some, judged)
     if yes:
         for jobs in _portions(judged.jobs):
             await _ask_for(store, row, order, jobs)
     return judged
-
-
-async def _found(store: Store, wanted: "JobsWanted") -> list[int]:
-    """Live jobs; with the ended ones behind them nothing can be done."""
-    from dataclasses import replace
-
-    from panda_fsm.views.job_list import CURSORS
-
-    found: list[int] = []
-    while True:
-        page = await store.dashboards.job_list.page(wanted)
-        found += [job.job_id for job in page.rows if not job.is_archived]
-        if len(found) > MOST:
-            raise typer.BadParameter(f"more than {MOST:,} jobs: narrow it down, or begin an operation on the Jobs page")
-        if page.next is None or any(job.is_archived for job in page.rows):
-            return found
-        wanted = replace(wanted, after=CURSORS.key(page.next))
 
 
 async def _judge(store: Store, row: "Act", order: "Order", ids: Sequence[int], judged: Judged) -> None:

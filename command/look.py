@@ -9,10 +9,12 @@ import typer
 from command import asking, job_logs, lists, terminal
 from command.settings import settings
 from command.terminal import AsJson
+from panda_fsm.views import words
 from panda_fsm.views.redaction import shown
 
 if TYPE_CHECKING:
     from panda_fsm.descriptions import JobDescription
+    from panda_fsm.views.tasks import TaskJob
     from sql.reads import ReadStore
 
 JobId = Annotated[int, typer.Argument(min=1, max=2**63 - 1, metavar="PANDAID", help="the job's PandaID")]
@@ -23,7 +25,14 @@ _OURS = ("version", "waits_for", "deadline_at", "verdict", "holder", "left_by")
 _LONGEST = 300
 _FILE_COLUMNS = ("type", "lfn", "status", "fsize", "dataset", "destinationDBlock", "destinationSE")
 _STEP_COLUMNS = ("at", "source", "state", "trigger", "service", "host", "detail")
-_NEWEST = 10
+_TASK_COLUMNS: tuple[lists.Column["TaskJob"], ...] = (
+    ("job", lambda job: job.job_id),
+    ("state", lambda job: job.state),
+    ("since", lambda job: words.moment(job.changed_at)),
+    ("queue", lambda job: job.site),
+    ("attempt", lambda job: job.attempt_nr),
+    ("error", lambda job: "; ".join(f"{one.component} {one.code}: {one.text}" for one in job.all_errors)),
+)
 
 
 def show(
@@ -84,17 +93,25 @@ def _show_logs(lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def task(task_id: TaskId, as_json: AsJson = False) -> None:
-    """Show how far a task is: its jobs by state, how long each hop took, and the newest jobs."""
-    found = asking.ask(lambda store: _progress(store.reads, task_id))
-    if not found["states"]:
-        raise terminal.unknown(f"a job of task {task_id}")
+    """Show how far a task is, as its page does: its jobs by state, how long each hop took, which failed, the newest."""
+    from gateway.dashboard.tasks import ONE
+
+    found = lists.look(ONE, {}, str(task_id))
     if as_json:
-        terminal.say_json(found)
+        lists.tell_json(found)
         return
-    terminal.show(("state", "jobs"), list(found["states"].items()), f"task {task_id}")
-    hops = (list(hop.values()) for hop in found["hops"])
+    about = (
+        ("VO", found.vo), ("label", found.label), ("user", found.user_name),
+        ("of JEDI", "yes" if found.is_jedis else "no"), ("held by", found.held_by or ""),
+        ("to be told to JEDI", found.to_tell),
+    )  # fmt: skip
+    terminal.show(("attribute", "value"), _attributes(dict(about)), f"task {task_id}")
+    least = " (of more jobs than were counted)" if found.is_least else ""
+    terminal.show(("state", "jobs"), sorted(found.states.items()), f"states{least}")
+    hops = ((hop.name, hop.jobs, hop.p50_ms, hop.p95_ms, hop.p99_ms) for hop in found.hops)
     terminal.show(("hop", "jobs", "p50 ms", "p95 ms", "p99 ms"), hops, "hops")
-    terminal.show(list(found["newest"][0]), (list(job.values()) for job in found["newest"]), "newest jobs")
+    lists.show(found.failing, _TASK_COLUMNS, "failed last")
+    lists.show(found.newest, _TASK_COLUMNS, "newest jobs")
 
 
 async def _described(store: "ReadStore", job_id: int) -> dict[str, Any] | None:
@@ -110,19 +127,6 @@ async def _described(store: "ReadStore", job_id: int) -> dict[str, Any] | None:
         | {"samples": [asdict(one) for one in await store.samples(job_id)], "stdout": shown and asdict(shown)}
         | {"steps": [asdict(step) for step in await store.history(job_id)]}
     )
-
-
-async def _progress(store: "ReadStore", task_id: int) -> dict[str, Any]:
-    from panda_fsm.descriptions import Wanted
-
-    progress = await store.task_progress(task_id)
-    newest = await store.list_jobs(Wanted(task_id=task_id, limit=_NEWEST))
-    names = ("job_id", "state", "site", "user_name", "created_at", "ended_at")
-    return {
-        "states": progress.states,
-        "hops": [asdict(hop) for hop in progress.hops],
-        "newest": [{name: getattr(job, name) for name in names} for job in newest],
-    }
 
 
 def _attributes(found: Mapping[str, Any]) -> list[tuple[str, Any]]:

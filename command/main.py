@@ -27,6 +27,7 @@ from command.audit import audit
 from command.doctor import doctor
 from command.find import find
 from command.follow import tail
+from command.operations import operations
 from command.settings import settings
 from command.terminal import literal
 from command.top import top
@@ -47,6 +48,7 @@ app.add_typer(targets.app, name="metrics")
 app.command()(overview.status)
 app.command()(top)
 app.command()(find)
+app.command()(operations)
 app.command()(troubles.stuck)
 app.command()(troubles.errors)
 app.command()(operate.health)

@@ -45,6 +45,8 @@ class Action(Enum):
     BULK = auto()
     """The same to all jobs that a filter finds."""
     REPLAY_DEAD = auto()
+    REPLAY_ALL_DEAD = auto()
+    """All that died alike, at once."""
     DISCARD_DEAD = auto()
     EDIT_DEAD = auto()
     """What is in a dead letter, before it is replayed."""
@@ -127,6 +129,7 @@ TABLE: Mapping[Action, tuple[Row, ...]] = {
     Action.SET_STATUS: (_OPERATORS,),
     Action.BULK: (_OPERATOR,),
     Action.REPLAY_DEAD: (_SHIFTERS,),
+    Action.REPLAY_ALL_DEAD: (_OPERATORS,),
     Action.DISCARD_DEAD: (_OPERATORS,),
     Action.EDIT_DEAD: (_ADMINS,),
     Action.THRESHOLDS: (_ADMINS,),

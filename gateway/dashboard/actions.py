@@ -213,7 +213,7 @@ _ROWS = (
     OperatorsAction("discard_dead", "Discard", "letter_id", Action.DISCARD_DEAD,
                     "It is marked as not worth a replay, and forgotten after a while.", LetterForm, settle_one,
                     is_grave=True, kind="letter"),
-    OperatorsAction("replay_group", "Replay all", "fingerprint", Action.REPLAY_DEAD,
+    OperatorsAction("replay_group", "Replay all", "fingerprint", Action.REPLAY_ALL_DEAD,
                     "They go to their queue again, as they came; what nobody can read stays.", GroupForm, settle_group,
                     kind="letters"),
     OperatorsAction("discard_group", "Discard all", "fingerprint", Action.DISCARD_DEAD,

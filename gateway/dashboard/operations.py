@@ -21,7 +21,7 @@ from gateway.http.decode import query_fields
 from gateway.http.refusal import ForbiddenError, NotFoundError, RefusalError
 from gateway.http.route import Call
 from gateway.wire.forms import BulkForm
-from panda_fsm.jobs.acts import ACTS, Order
+from panda_fsm.jobs.acts import Order
 from panda_fsm.views.cursors import Key, Part
 from panda_fsm.views.job_list import JobsWanted
 from panda_fsm.views.operations import (
@@ -32,6 +32,7 @@ from panda_fsm.views.operations import (
     Operation,
     OperationsWanted,
     as_filter,
+    begun,
 )
 
 PATH = "/ui/operations"
@@ -124,11 +125,7 @@ async def _checked(gateway: Gateway, who: Identity, ask: BulkForm, operation_id:
             raise RefusalError(f"it is about {run.eligible:,} jobs: type how many you were shown, {ask.eligible:,}")
         if run.eligible > 2 * max(1, ask.eligible):
             raise TooLateError(f"it is about {run.eligible:,} jobs by now, not {ask.eligible:,}: look again")
-    wishes = {name: getattr(order, name) for name in ACTS[order.act].wishes}
-    return Operation(
-        operation_id, who.key, who.name, order.act, as_filter(filters.wanted), wishes, ask.reason, sorted(vos),
-        run.eligible, run.is_cut,
-    )  # fmt: skip
+    return begun(operation_id, order, filters.wanted, vos, run)
 
 
 async def _one(board: Board, operation_id: str) -> Operation:

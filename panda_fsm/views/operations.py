@@ -160,6 +160,15 @@ class Operation:
         return {"done": "ok", "failed": "bad", "cancelled": "warn"}.get(self.status, "")
 
 
+def begun(operation_id: str, order: Order, wanted: JobsWanted, vos: frozenset[str], run: BulkRun) -> Operation:
+    """What is asked for by somebody who operates the system in these VOs, once it was seen what it would come to."""
+    wishes = {name: getattr(order, name) for name in ACTS[order.act].wishes}
+    return Operation(
+        operation_id, order.actor_key, order.actor, order.act, as_filter(wanted), wishes, order.reason, sorted(vos),
+        run.eligible, run.is_cut,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class OperationsWanted:
     """Which operations."""

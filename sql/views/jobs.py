@@ -62,7 +62,8 @@ class JobViews:
         now = waiting.now
         history = [replace(one, detail=shown(one.detail)) for one in await self._reads.history(job_id)]
         repeated = [Repeated(*row) for row in await self._pool.rows(_Q["repeated"], job_id=job_id)]
-        reports = [LifeReport(*row[:-1], shown(row[-1])) for row in await self._pool.rows(_Q["reports"], job_id=job_id)]
+        told = [LifeReport(*row) for row in await self._pool.rows(_Q["reports"], job_id=job_id)]
+        reports = (replace(one, attributes=shown(one.attributes)) for one in told)
         last = await self._reads.stdout(job_id)
         return JobLife(
             now=now,
@@ -105,13 +106,14 @@ class JobViews:
         job = now.job
         where = {"job_id": job.job_id, "task_id": job.task_id, "state": job.state.value, "site": job.site}
         row = await self._pool.row(_Q["places"], **where, **worker)
-        return Places(*row)
+        found = Places(*row)
+        return replace(found, trouble=shown(found.trouble))
 
     async def _related(self, now: JobNow) -> tuple[Related, ...]:
         rows = await self._pool.rows(
             _Q["related"], job_id=now.job.job_id, task_id=now.job.task_id, jobset_id=now.jobset_id, most=_MOST_RELATED
         )
-        return tuple(Related(*row[:-1], shown(row[-1])) for row in rows)
+        return tuple(replace(one, errors=shown(one.errors)) for one in (Related(*row) for row in rows))
 
     async def _deeds(self, job_id: int) -> tuple[AuditEntry, ...]:
         """Of rows about a range those count that name the job in it."""

@@ -8,6 +8,7 @@ import pytest
 
 from panda_fsm.jobs.states import State
 from tests import factories
+from tests.clockwork import Clock
 from tests.driver import Database
 from tests.inprocess import Serve, put
 from tests.integration.test_process import Creator
@@ -46,12 +47,27 @@ def test_nothing_is_killed_before_it_was_said_with_what(run: Run, jobs: Database
     assert run("jobs", "kill", "3", "--reason", "again", "--yes").returncode == 1
 
 
-def test_what_a_filter_finds_is_set_up_anew(run: Run, jobs: Database) -> None:
+def test_what_a_filter_finds_is_done_by_an_operation_as_the_page_begins_it(
+    run: Run, jobs: Database, clock: Clock
+) -> None:
     put(jobs, [1, 4, 5], State.ACTIVATED)
-    done = run("jobs", "reassign", "--task", "7", "--reason", "moved", "--actor", "ana", "--yes")
-    assert done.returncode == 0, done.stderr
+    asked = "jobs", "reassign", "--task", "7", "--reason", "moved", "--actor", "ana"
+    said = run(*asked)
+    would, *others = (line.split() for line in said.stdout.splitlines()[1:])
+    assert would == ["would", "so", "many", "2"]
+    assert {(other[0], other[2].strip(":"), other[-1]) for other in others} == {
+        ("not", "finished", "1"), ("not", "running", "1")
+    }  # fmt: skip
+    assert jobs.rows("SELECT * FROM operation") == []
+    done = json.loads(run(*asked, "--yes", "--json").stdout)
+    assert (done["done"], done["jobs"]) == (True, 2)
+    assert f"{done['operation']} " in run("operations", "--status", "running").stdout
+    clock.round("operations")
     assert {(key, job) for key, job, _ in jobs.rows(REQUESTS)} == {("reassign", "1"), ("reassign", "4")}
-    assert jobs.rows(AUDIT) == [("local:ana", "reassign_requested", "jobs 1-4", "moved")]
+    (begun, moved) = jobs.rows(AUDIT)
+    assert begun == ("local:ana", "operation_begun", f"operation {done['operation']}", "moved")
+    assert moved[:3] == ("local:ana", "reassign_requested", "jobs 1-4")
+    assert run("jobs", "kill", "--task", "99", "--reason", "none there", "--yes").returncode == 1
 
 
 WRONG: tuple[list[str], ...] = (

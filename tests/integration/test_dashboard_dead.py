@@ -89,7 +89,7 @@ def test_a_group_is_tried_and_replayed(person: Person, database: Database, datab
     add_jobs(database_url, range(1, 2))
     for body in (kill(1), kill(1), b"?"):
         bury(database, body, "alike")
-    ana = person()
+    ana = person(role="operator")
     page = unescape(ana.get("/ui/dead", fingerprint=ALIKE, dry_run="yes"))
     assert "Dry run:</strong> 2 would apply, 1 cannot be read: it stays." in page
     assert ">3</a> cannot be read: it stays: not a message" in page

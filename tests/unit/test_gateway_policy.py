@@ -9,6 +9,7 @@ import pytest
 from gateway.access import policy
 from gateway.access.identity import Identity
 from gateway.access.policy import TABLE, Action, Relation
+from gateway.dashboard.actions import ACTIONS, EDIT
 from gateway.http.refusal import ForbiddenError, UnauthenticatedError
 from tests.callers import NOBODY
 
@@ -67,10 +68,31 @@ ALLOWED = {
     Action.PAUSE: held_by("operator everywhere", "admin everywhere"),
     Action.SET_STATUS: held_by("operator everywhere", "admin everywhere"),
     Action.REPLAY_DEAD: held_by("shifter everywhere", "operator everywhere", "admin everywhere"),
+    Action.REPLAY_ALL_DEAD: held_by("operator everywhere", "admin everywhere"),
     Action.DISCARD_DEAD: held_by("operator everywhere", "admin everywhere"),
     Action.EDIT_DEAD: held_by("admin everywhere"),
     Action.THRESHOLDS: held_by("admin everywhere"),
 }
+
+
+LEAST: dict[str, str] = {
+    "debug": "shifter", "replay_dead": "shifter", "kill": "operator", "reassign": "operator", "priority": "operator",
+    "release": "operator", "hold_task": "operator", "resume_task": "operator", "pause_queue": "operator",
+    "resume_queue": "operator", "pause_site": "operator", "resume_site": "operator", "cancel_operation": "operator",
+    "discard_dead": "operator", "replay_group": "operator", "discard_group": "operator",
+}  # fmt: skip
+"""Who does least of all who may: shifters what touches one thing and can be done again, operators what stops, ends or
+moves, and what is done to many."""
+
+
+def test_what_operators_do_from_pages_is_for_whom_it_is_meant() -> None:
+    ladder = ("viewer", "shifter", "operator", "admin")
+    found = {
+        name: next(one for one in ladder if policy.operates(Identity("i", "s", "", frozenset({("", one)})), row.access))
+        for name, row in ACTIONS.items()
+    }
+    assert found == LEAST
+    assert EDIT.access is Action.EDIT_DEAD
 
 
 def test_each_action_has_its_rows() -> None:
