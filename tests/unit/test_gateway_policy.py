@@ -78,7 +78,8 @@ ALLOWED = {
 LEAST: dict[str, str] = {
     "debug": "shifter", "replay_dead": "shifter", "kill": "operator", "reassign": "operator", "priority": "operator",
     "release": "operator", "hold_task": "operator", "resume_task": "operator", "pause_queue": "operator",
-    "resume_queue": "operator", "pause_site": "operator", "resume_site": "operator", "cancel_operation": "operator",
+    "resume_queue": "operator", "pause_site": "operator", "resume_site": "operator", "set_status": "operator",
+    "lift_status": "operator", "cancel_operation": "operator",
     "discard_dead": "operator", "replay_group": "operator", "discard_group": "operator",
 }  # fmt: skip
 """Who does least of all who may: shifters what touches one thing and can be done again, operators what stops, ends or
