@@ -75,6 +75,7 @@ LINES = (
     Line("burst_recovered_s", "a lone request as quick as before after", "s", of="2,000 connections ask at once"),
     Line("jedi_submit_per_s", "jobs of JEDI's stored and answered, bunches of 500", "jobs/s", 1000),
     Line("jedi_lifecycles_to_usual", "server side with JEDI told of each step, to without", "", 0.85),
+    Line("information_followed_s", "one of 500 queues shut, until its pilots are told, at most", "s", 2),
     Line("sql_lifecycles_per_s", "the same rows by plain SQL, one process", "jobs/s"),
     Line("ratio_to_sql", "server side to plain SQL", ""),
     Line("broker_messages_per_s", "the same messages, bare broker", "/s"),

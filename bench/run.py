@@ -18,6 +18,7 @@ from bench import (
     history,
     http_lifecycles,
     http_rates,
+    information,
     jedi_lifecycles,
     jedi_submit,
     jobs,
@@ -260,6 +261,12 @@ class Run:
         self._details["jedi_submit"] = outcome.as_json()
         self.results["jedi_submit_per_s"] = round(outcome.jobs_per_s, 1)
 
+    def information(self) -> None:
+        """Measure 17."""
+        outcome = information.measure(self._plant, max(4, 40 // self._scale))
+        self._details["information"] = outcome.as_json()
+        self.results["information_followed_s"] = round(max(outcome.followed_ms) / 1000, 3)
+
     def footprint(self) -> None:
         """Measure 6."""
         self._details["footprint"] = footprint.measure(self._plant)
@@ -287,6 +294,7 @@ MEASURES: dict[str, Callable[[Run], None]] = {
     "http_burst": Run.http_burst,
     "jedi_lifecycles": Run.jedi_lifecycles,
     "jedi_submit": Run.jedi_submit,
+    "information": Run.information,
     "footprint": Run.footprint,
     "steady": Run.steady,
     "history": Run.history,

@@ -63,14 +63,17 @@ def test_one_queue_with_all_that_is_counted(user: Caller, counted: Database) -> 
     assert HOSTILE not in page
     assert "&lt;script&gt;" in page
     assert 'href="/ui/jobs?state=running&amp;site=FAILS"' in page
-    assert "The sites file does not have it" in page
+    assert "No source has it" in page
 
 
 def test_a_queue_of_the_sites_file_shows_its_settings(onlooker: Caller) -> None:
-    settings = dict(onlooker.get(f"/ui/sites/{factories.QUEUE}.json")["settings"])
-    assert settings["status"] == "online"
-    assert settings["storage"]
-    assert "How it is set up" in onlooker.http.get(f"/ui/sites/{factories.QUEUE}").text
+    found = onlooker.get(f"/ui/sites/{factories.QUEUE}.json")
+    assert dict(found["settings"])["maxrss"] == "4000"
+    assert (found["facts"]["status"], found["facts"]["memory_mb"]) == ("online", 4000)
+    assert found["storages"][0]["path"]
+    page = onlooker.http.get(f"/ui/sites/{factories.QUEUE}").text
+    assert "What its pilots read" in page
+    assert "the sites file" in page, "who says so, as long as nothing was imported"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "%3Cb%3E", "x" * 200, "%00"])
