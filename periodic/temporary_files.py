@@ -62,7 +62,10 @@ class Records(Protocol):
 
 
 class Round:
-    """Through places, a slice at a time. A folder that cannot be read stops no other, and is said at the end."""
+    """Through places, a slice at a time. A folder that cannot be read stops no other, and is said at the end.
+
+    What is left of it is no memory of the duty, for there may be many names: a worker that has none begins anew.
+    """
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._places = places
