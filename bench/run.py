@@ -240,7 +240,7 @@ class Run:
     def dashboard(self) -> None:
         """Measure 16. A fifth as many jobs are live as archived."""
         archived = self._wishes.archived or 5_000_000 // self._scale
-        size = dashboard.Size(archived, archived // 5, min(10_000, archived // 40), self._wishes.viewers)
+        size = dashboard.Size(archived, archived // 5, min(10_000, archived // 200), self._wishes.viewers)
         outcome = dashboard.measure(self._plant, size, self._say)
         self._details["dashboard"] = outcome.as_json()
         self.results |= {
