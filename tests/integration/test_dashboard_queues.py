@@ -20,7 +20,7 @@ def fill(database: Database) -> None:
     )
     database.execute(
         "INSERT INTO queue_sample (queue, at, ready, consumers, handled)"
-        " SELECT 'adder', now() - interval '60 s', 400, 1, 40"
+        " SELECT 'adder', now() - ago, n, 1, 40 FROM (VALUES (interval '60 s', 400), ('120 s', 380)) AS v (ago, n)"
     )
     database.execute(
         "INSERT INTO process (service, host, pid, started_at, seen_at, trouble, queue, program, handled, in_hand,"
@@ -71,7 +71,8 @@ def test_one_queue_with_its_keys_processes_hour_and_dead_letters(user: Caller, d
     assert (found["queue"]["word"], found["keys"], found["may_be_paused"]) == ("stuck", ["job.holding"], True)
     assert [(one["host"], one["standing"]) for one in found["rows"]] == [("here", "stuck")]
     assert [(one["letters"], one["fingerprint"]) for one in found["causes"]] == [(3, "f1")]
-    assert [step["ready"] for step in found["hour"]["steps"] if step["ready"] is not None] == [400, 420]
+    seen = [step["ready"] for step in found["hour"]["steps"] if step["ready"] is not None]
+    assert seen[:2] == [380, 400], "the newest may be of a step that has just begun"
     assert len(found["hour"]["steps"]) >= 120
     page = user.http.get("/ui/queues/adder").text
     assert HOSTILE not in page
