@@ -26,9 +26,10 @@ from tests.integration.test_process import Creator
 MOST = {
     "/ui/": (22, 1000), "/ui/queues": (6, 200), "/ui/queues/watcher": (9, 1000), "/ui/workers": (3, 200),
     "/ui/jobs": (5, 100), "/ui/jobs/1": (13, 200), "/ui/tasks": (4, 100), "/ui/tasks/7": (8, 200),
-    "/ui/sites": (9, 1500), "/ui/sites/Q": (18, 1000), "/ui/flow": (8, 1000), "/ui/stuck": (3, 1500),
+    "/ui/sites": (10, 1500), "/ui/sites/Q": (21, 1000), "/ui/flow": (8, 1000), "/ui/stuck": (3, 1500),
     "/ui/errors": (5, 250), "/ui/errors?by=site&since=15d": (5, 500), "/ui/dead": (5, 200), "/ui/dead/1": (8, 100),
-    "/ui/audit": (4, 100), "/ui/operations": (4, 100), "/ui/system": (12, 200),
+    "/ui/audit": (4, 100), "/ui/information": (5, 300), "/ui/go": (3, 50), "/ui/operations": (4, 100),
+    "/ui/system": (12, 200),
 }  # fmt: skip
 """By page, at most: statements of operators' connections, and rows that all of them give."""
 MUCH = """
