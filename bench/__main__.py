@@ -12,7 +12,8 @@ from rich.console import Console
 from bench import compare as comparison
 from bench import page, report
 from bench.plant import BenchError, Plant
-from bench.run import MEASURES, STEADY_SHARE, USUAL, Run, Wishes
+from bench.run import MEASURES, STEADY_SHARE, USUAL, Run
+from bench.wishes import Wishes
 from command import log as logs
 from lab.daemon import DaemonError
 from lab.debian import MissingPackagesError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -31,20 +30,9 @@ from bench import (
 )
 from bench.pilots import Kind, PilotProcess
 from bench.plant import Plant
+from bench.wishes import Wishes
 
 _VERSIONS = ("pika", "psycopg", "pydantic", "transitions", "uvicorn", "starlette", "uvloop", "orjson")
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What may be asked of a run: `quick` does a tenth of the work; `minutes` and `rate` are about steady load,
-    `archived` and `viewers` about the dashboards."""
-
-    quick: bool = False
-    minutes: float | None = None
-    rate: float | None = None
-    archived: int | None = None
-    viewers: int = 10
 
 
 class Run:
