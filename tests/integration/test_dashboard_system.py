@@ -12,6 +12,7 @@ from command.shown_settings import shown
 from panda_fsm.views.health import Health
 from panda_fsm.views.system import Broker, Connections, Database, Horizon, TableRow, judged
 from sql.migrate import latest
+from tests.driver import Database as Connection
 from tests.gateway_http import Caller
 
 TODAY = date(2026, 11, 26)
@@ -74,3 +75,21 @@ def test_the_page_shows_database_broker_versions_and_settings(user: Caller) -> N
     assert {one["table"] for one in twin["database"]["horizons"]} >= {"job_history", "job_archive"}
     assert twin["database"]["schema"] == latest()
     assert [trouble["about"] for trouble in twin["troubles"]] == ["service"]
+
+
+def test_the_page_shows_the_duties_of_the_daemon(user: Caller, database: Connection) -> None:
+    database.execute(
+        "INSERT INTO daemon_duty (name, what, every, is_alone, is_vital, limit_s, told_at, last_ended_at, last_outcome,"
+        " last_error, last_done_at, paused_at, paused_by, paused_why) VALUES"
+        " ('flow', 'Counts steps.', '4.0', true, false, 60, now(), now(), 'failed', '<b>no table</b>', now(), NULL,"
+        " NULL, NULL), ('archive', 'Moves jobs.', '30 3 * * *', false, false, 60, now(), NULL, NULL, NULL, NULL,"
+        " now(), 'ana', 'harm')"
+    )
+    page = user.http.get("/ui/system").text
+    for words in ("Counts steps.", "&lt;b&gt;no table", "every 4.0 s", "at 30 3 * * *, each machine", "by ana since"):
+        assert words in page
+    twin = user.get("/ui/system.json")
+    assert [(one["name"], one["level"], one["word"]) for one in twin["duties"]["rows"]] == [
+        ("archive", "ok", "paused"), ("flow", "bad", "failed")
+    ]  # fmt: skip
+    assert "duty flow" in [trouble["about"] for trouble in twin["troubles"]]
