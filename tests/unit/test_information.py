@@ -14,7 +14,7 @@ import pytest
 from jedi.specs import Rules
 from panda_fsm.errors import TransientError
 from panda_fsm.information.changes import Bounds, Held, changes, difference, digest
-from panda_fsm.information.models import Downtime, Kind, Override, Queue, Site, Status, Storage
+from panda_fsm.information.models import Downtime, Fact, Kind, Override, Queue, Site, Status, Storage
 from panda_fsm.information.reading import (
     MOST_ENTRIES,
     Read,
@@ -23,6 +23,7 @@ from panda_fsm.information.reading import (
     read_file,
     refuse_references,
 )
+from panda_fsm.information.sources import Source
 from panda_fsm.sites import Known, Sites
 from plugins.ddm.catalogue import LocalCatalogue
 from tests import cric
@@ -204,7 +205,7 @@ def test_what_is_wrong_with_an_entry_takes_it_away_from_nobody() -> None:
 
 
 def test_who_has_an_entry_first_keeps_it_as_long_as_he_is_asked() -> None:
-    said = {(Kind.SITE, "S0"): Site(country="Norway")}
+    said: dict[tuple[Kind, str], Fact] = {(Kind.SITE, "S0"): Site(country="Norway")}
     found = changes("other", Read(dict(said)), held(1), Bounds(20, ["s", "other"]))
     assert (found.put, found.rejected) == ({}, {(Kind.SITE, "S0"): "source s has it already"})
     assert changes("other", Read(dict(said)), held(1), Bounds(20, ["other"])).put == said
@@ -266,3 +267,7 @@ def test_who_holds_what_is_known_follows_it(tmp_path: Path) -> None:
     known.learn({(Kind.SITE, "S"): Site()}, 1, is_all=True)
     assert (dict(known.queues), list(known.sites)) == ({}, ["S"])
     assert pickle.loads(pickle.dumps(known)).version == 1  # noqa: S301  # as it goes to a plugin that is tried out
+
+
+def test_what_only_those_may_know_who_ask_is_not_shown() -> None:
+    assert Source("s", "https://jane:secret@cric/all.json?x=@", Kind.QUEUE).shown_place == "https://cric/all.json?x=@"
