@@ -93,7 +93,9 @@ def _has_heard(shown: Shown, ending: Ending) -> bool:
     """True once it is known which queues there are, and whether that of this process is paused: who worked before would
     refuse jobs of queues that there are."""
     while not ending.wait(0):
-        if shown.wait_until_heard(_LOOK_S):
+        has_heard = shown.wait_until_heard(_LOOK_S)
+        shown.condition.note("start", None if has_heard else "which queues there are is not known yet")
+        if has_heard:
             return True
     return False
 

@@ -15,6 +15,7 @@ from panda_fsm.information.sources import Said, Source, Stamp
 from panda_fsm.messages import cut
 
 _MOST_REDIRECTS = 5
+_LONGEST_MARK = 1000
 
 
 class SourceError(PandaError):
@@ -71,7 +72,13 @@ def _asked(url: str, stamp: Stamp | None, patience: Patience) -> Said | None:
                 raise _too_large(patience)
             if time.monotonic() > until:
                 raise SourceError(f"its answer takes longer than {patience.limit_s:g} s")
-        return Said(bytes(content), Stamp(answer.headers.get("etag"), answer.headers.get("last-modified")))
+        return Said(bytes(content), Stamp(_mark(answer, "etag"), _mark(answer, "last-modified")))
+
+
+def _mark(answer: httpx.Response, header: str) -> str | None:
+    """What can be sent back as it came."""
+    found = answer.headers.get(header)
+    return found if found is not None and found.isascii() and len(found) <= _LONGEST_MARK else None
 
 
 def _too_large(patience: Patience) -> SourceError:

@@ -60,9 +60,9 @@ def changes(source: str, read: Read, held: Mapping[Key, Held], bounds: Bounds) -
             read.rejected[key] = f"source {other} has it already"
     refuse_references(read, {key: one.fact for key, one in held.items()})
     own = [key for key, one in held.items() if one.source == source]
-    missing = [key for key in own if key not in read.facts and key not in read.rejected]
+    missing = {key for key in own if key not in read.facts and key not in read.rejected}
     kept = dict(_still_used(missing, read, held))
-    gone = [key for key in missing if key not in kept]
+    gone = sorted(missing - kept.keys())
     found = Changes(
         {key: fact for key, fact in read.facts.items() if key not in held or _differs(source, fact, held[key])},
         gone, read.rejected | kept, _not_believed(source, len(own), len(missing), bool(read.facts), bounds),

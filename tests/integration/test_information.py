@@ -187,6 +187,20 @@ def _set() -> Override:
     return Override(status=Status.OFFLINE, by="jane", reason="r", since=datetime.now(UTC))
 
 
+def test_who_cannot_know_which_queues_there_are_waits_and_says_why(processes: Processes, database: Database) -> None:
+    content = processes.lab.sites_file.read_text()
+    processes.lab.sites_file.write_text(content[:100])
+    processes.start("setupper")
+    wait_until(lambda: "PANDA_FSM_SITES_FILE" in str(_trouble(database)), "it says what is wrong")
+    processes.lab.sites_file.write_text(content)
+    wait_until(lambda: _trouble(database) is None, "it works once that is mended")
+
+
+def _trouble(database: Database) -> str | None:
+    rows = database.rows("SELECT trouble FROM process WHERE service = 'setupper'")
+    return rows[0][0] if rows else ""
+
+
 def test_processes_follow_and_the_daemon_asks(source: Cric, processes: Processes, database: Database) -> None:
     processes.start("gateway")
     processes.start("daemon", **source.settings)
