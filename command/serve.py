@@ -64,8 +64,8 @@ def serve(name: str, config: Settings) -> int:
         Presence(config.database_url, name, queue, version("panda-fsm"), metrics=_metrics(name, config)),
         queue, config.sites_file, for_pilots=name == compose.GATEWAY,
     )  # fmt: skip
-    if name == compose.GATEWAY:  # it serves pilots before the database has said what it knows
-        shown.read_file()
+    if name == compose.GATEWAY and config.sites_file is not None:
+        shown.read_file()  # it serves pilots before the database has said what it knows
     shown.start()
     try:
         # A gateway listens from the start: whoever looks whether it is ready gets an answer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from panda_fsm.information.models import Kind
@@ -12,6 +13,7 @@ from tests.configuring import Configuring
 from tests.cric import Cric, answer
 from tests.gateway_http import Caller
 from tests.polling import wait_until
+from tests.processes import Processes
 from tests.waiting_jobs import add_jobs
 
 QUEUES = 500
@@ -72,3 +74,23 @@ def test_a_downtime_begins_and_is_told(changed: Any, pilot: Caller) -> None:
     wait_until(lambda: pilot.post("/server/panda/getJob", {"siteName": ONE}).get("errorDialog") == said, "it is shut")
     assert pilot.get(f"/cache/schedconfig/{ONE}.all.json")["status"] == "offline"
     assert cric.storage("D", "S").keys() <= pilot.get("/cache/ddmendpoints.json")[f"{ONE}_DISK"].keys()
+
+
+def test_before_anybody_could_be_asked_no_queue_is_said_not_to_exist(processes: Processes, database_url: str) -> None:
+    nowhere = database_url.rpartition("/")[0] + "/nowhere"
+    del processes.environment["PANDA_FSM_SITES_FILE"]
+    processes.start("gateway", PANDA_FSM_DATABASE_URL=nowhere)
+    caller = Caller(processes.gateway_url, "pilot-1")
+    try:
+        wait_until(lambda: _alive(caller), "it listens")
+        assert caller.http.post("/api/v1/pilot/acquire_jobs", json={"site_name": ONE}).status_code == 503
+        assert caller.http.get(f"/cache/schedconfig/{ONE}.all.json").status_code == 503
+    finally:
+        caller.close()
+
+
+def _alive(caller: Caller) -> bool:
+    try:
+        return caller.http.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
