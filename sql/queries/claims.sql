@@ -196,7 +196,7 @@ ORDER BY h.number
 -- The step of jobs whose answers reached nobody: they wait again, as `Effects.step` would write it. Not if the pilot
 -- asked more than once and was given the same. Those that somebody has locked, or whose seats, are answered without a
 -- version, to be given back again: it may be a claim that saw them wait a moment ago and gives nothing, and nobody else
--- would bring them back.
+-- would bring them back. One that is not to be reassigned is looked at as early as others, and then when it must be.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS g (
         place uuid, cause uuid, job_id bigint, version int, deadline_s float8, stays_s float8, look_s float8)

@@ -52,8 +52,8 @@ FROM job j WHERE job_id = %s"""
     [
         ({"is_background": True}, {State.ACTIVATED: 700}),
         ({"label": "managed"}, {State.SENT: 8 * 86400}),
-        ({"label": "managed", "no_reassign": True}, {State.SENT: 8 * 86400}),
         ({"label": "managed", "processing_type": "pmerge"}, {State.SENT: 8 * 86400}),
+        ({"label": "managed", "processing_type": "pmerge", "no_reassign": True}, {State.SENT: 8 * 86400}),
     ],
 )
 def test_what_reached_nobody_is_taken_back_by_the_step_that_effects_make(
