@@ -27,7 +27,7 @@ from gateway.dashboard.table import PAGES
 from lab.site import QUEUE, VO
 
 _TASK = 30
-_TIMES = 20
+_TIMES = 12
 _ROUNDS = 5
 _OPEN_S = 5.0
 """Screens have been open for a while when claims begin: that all are opened at once is not what they cost."""
