@@ -115,17 +115,19 @@ def measure(plant: Plant, size: Size, say: Callable[[str], None]) -> Outcome:
     plant_rollups(plant)
     with PilotProcess(plant.port) as pilots:
         waiting.plant_template(plant, pilots, task_id=5)
-        waiting.fill(plant, size.live)
-        _count(plant, size)
-        say(f"planted {size.archived:,} archived and {size.live:,} live jobs in {time.monotonic() - started:.0f} s")
-        paths = _paths(say)
-        try:
-            with plant.metered() as costs:
-                alone_ms = looked_alone(plant.port, paths, _TIMES)
-            outcome = Outcome(size, Rounds(), {way: Rounds() for way in _WAYS}, alone_ms, costs[0])
+    waiting.fill(plant, size.live)
+    _count(plant, size)
+    say(f"planted {size.archived:,} archived and {size.live:,} live jobs in {time.monotonic() - started:.0f} s")
+    paths = _paths(say)
+    try:
+        with plant.metered() as costs:
+            alone_ms = looked_alone(plant.port, paths, _TIMES)
+        outcome = Outcome(size, Rounds(), {way: Rounds() for way in _WAYS}, alone_ms, costs[0])
+        # Connected only now: who is idle for a minute is hung up.
+        with PilotProcess(plant.port) as pilots:
             _take_turns(plant, pilots, paths, outcome)
-        finally:
-            waiting.leave(plant, 0)
+    finally:
+        waiting.leave(plant, 0)
     for name, ms in sorted(alone_ms.items(), key=lambda item: -spread(item[1])["p95_ms"]):
         say(f"{name or 'now'}: p95 {spread(ms)['p95_ms']:.0f} ms")
     return outcome
