@@ -210,6 +210,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sandboxes_are_not_temporary(self) -> Self:
+        folders = {Path(pattern).parent.resolve() for pattern in self.temporary_files.split(":") if pattern}
+        if self.cache_dir.resolve() in folders:
+            raise ValueError(
+                "PANDA_FSM_TEMPORARY_FILES names files in PANDA_FSM_CACHE_DIR: sandboxes have an age of their own,"
+                " PANDA_FSM_RETAIN_SANDBOXES_DAYS"
+            )
+        return self
+
     def limits(self) -> Limits:
         """The deadlines and reminders of the table with those of this installation over them."""
         return TableLimits(self.deadlines, self.reminders)

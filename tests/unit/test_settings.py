@@ -64,6 +64,11 @@ def test_a_wrong_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: st
         read(monkeypatch, **{name: value})
 
 
+def test_sandboxes_are_no_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="PANDA_FSM_TEMPORARY_FILES names files in PANDA_FSM_CACHE_DIR: sandboxes"):
+        read(monkeypatch, CACHE_DIR=str(tmp_path), TEMPORARY_FILES=f"{tmp_path}/sources.*")
+
+
 def test_what_is_missing_is_named_with_a_hint() -> None:
     with pytest.raises(SettingsError, match=r"PANDA_FSM_DATABASE_URL: field required; .*make up"):
         settings()
