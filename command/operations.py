@@ -25,8 +25,7 @@ def operations(
         ("who", lambda one: one.actor_name),
         ("act", lambda one: one.act),
         ("status", lambda one: one.status),
-        ("asked for", lambda one: one.done),
-        ("of", lambda one: one.total),
+        ("asked for", lambda one: one.progress),
         ("left out", lambda one: one.skipped),
         ("reason", lambda one: one.trouble or one.reason),
     )

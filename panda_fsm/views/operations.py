@@ -11,6 +11,7 @@ from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.states import State
 from panda_fsm.views.cursors import Cursors, Key
 from panda_fsm.views.job_list import ErrorCode, JobsWanted
+from panda_fsm.views.words import number
 
 BULK = ("kill", "reassign", "priority", "release")
 """What is done to many jobs at once."""
@@ -148,11 +149,21 @@ class Operation:
         return wanted_of(self.filter)
 
     @property
-    def share(self) -> float:
-        """How much of it is done, from 0 to 1."""
+    def share(self) -> float | None:
+        """How much of it is done, from 0 to 1; None: nobody has counted of how many, for they were too many."""
         if self.status == "done":
             return 1.0
+        if self.is_at_least:
+            return None
         return min(1.0, self.done / self.total) if self.total else 0.0
+
+    @property
+    def progress(self) -> str:
+        """The same in numbers."""
+        if self.is_at_least:
+            many = number(self.done)
+            return many if self.status == "done" else f"{many}, of more than {number(self.total)}"
+        return f"{number(self.done)} of {number(self.total)}"
 
     @property
     def tone(self) -> str:
