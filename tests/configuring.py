@@ -11,7 +11,7 @@ from sql import information
 from sql.information_sources import Sources
 from sql.session import Session
 
-PATIENCE = Patience(limit_s=2.0, silence_s=1.0, most_bytes=60_000_000)
+MOST_BYTES = 60_000_000
 
 
 class Configuring:
@@ -21,11 +21,17 @@ class Configuring:
         self._session = Session(database_url, "test.information", 30)
         self.sources = Sources(self._session.transaction)
         self.condition = Condition()
-        self._configurator = Configurator(self.sources, sources, 20, self.condition, PATIENCE)
+        self._asked = sources
         self._known = Known()
 
-    def run(self) -> None:
-        self._configurator.run()
+    def run(self, limit_s: float = 60) -> None:
+        """Ask all sources once; an answer may take so long."""
+        patience = Patience(limit_s, silence_s=30, most_bytes=MOST_BYTES)
+        configurator = Configurator(self.sources, self._asked, 20, self.condition, patience)
+        try:
+            configurator.run()
+        finally:
+            configurator.close()
 
     @property
     def known(self) -> Known:
@@ -34,5 +40,4 @@ class Configuring:
         return self._known
 
     def close(self) -> None:
-        self._configurator.close()
         self._session.close()
