@@ -165,7 +165,7 @@ def test_readers_keep_nobody_waiting_and_are_told_to_ask_for_less(
         assert not all(one.done() for one in reading)
         answers = [one.result() for one in reading]
         assert {answer.status_code for answer in answers} == {503}
-        assert "ask for less" in answers[0].json()["message"] + answers[1].json()["message"]
+        assert any("ask for less" in answer.json()["message"] for answer in answers)
 
 
 def test_too_much_to_be_described_at_once_is_refused(user: Caller, database: Database, database_url: str) -> None:
