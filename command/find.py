@@ -9,7 +9,7 @@ from command.terminal import AsJson
 
 Sought = Annotated[
     str,
-    typer.Argument(metavar="WHAT", help="a PandaID, jediTaskID, jobsetID, LFN, block, job name, message id, user, ..."),
+    typer.Argument(metavar="WHAT", help="a PandaID, jediTaskID, jobsetID, block, job name, message id, user, ..."),
 ]
 
 

@@ -1359,8 +1359,6 @@ CREATE INDEX job_file_block ON public.job_file USING btree (block_id) WHERE (blo
 
 CREATE INDEX job_file_homeless ON public.job_file USING btree (destination_block) WHERE ((status = 'unknown'::text) AND (block_id IS NULL) AND (destination_block <> ''::text));
 
-CREATE INDEX job_file_lfn ON public.job_file USING hash (lfn);
-
 CREATE INDEX job_file_library ON public.job_file USING btree (lfn, type) WHERE ("right"(lfn, 8) = '.lib.tgz'::text);
 
 CREATE INDEX job_file_unknown ON public.job_file USING btree (block_id) WHERE ((status = 'unknown'::text) AND (block_id IS NOT NULL));

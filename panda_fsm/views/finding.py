@@ -13,8 +13,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _LAST_YEAR = 250_000_000_000
 """In seconds since 1970: what says it was made later was not made by us."""
 _NAMES = (
-    "name of a site, a queue or a worker node", "user name", "worker id", "name of a live job",
-    "file of a live job (LFN)", "block", "sandbox", "fingerprint of open dead letters",
+    "name of a site, a queue or a worker node", "user name", "worker id", "name of a live job", "block",
+    "sandbox", "fingerprint of open dead letters",
 )  # fmt: skip
 
 

@@ -50,9 +50,6 @@ UNION ALL
 UNION ALL
 (SELECT 'job', job_id::text, state || ', has this name' FROM job WHERE name = %(text)s LIMIT %(some)s)
 UNION ALL
-(SELECT 'job', f.job_id::text, j.state || ', has this ' || f.type
-FROM job_file f JOIN job j ON j.job_id = f.job_id WHERE f.lfn = %(text)s LIMIT %(some)s)
-UNION ALL
 SELECT 'block', name, kind || ', ' || status FROM data_block WHERE name = %(text)s
 UNION ALL
 (SELECT 'job', f.job_id::text, j.state || ', has a file in this block'

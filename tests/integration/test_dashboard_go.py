@@ -52,7 +52,7 @@ def message_id(database_url: str, database: Database) -> str:
 ONE_THING = {
     "8": "/ui/jobs/8", " job 8 ": "/ui/jobs/8", "7": "/ui/tasks/7", "Bo": "/ui/jobs?user=Bo",
     "Ana Lyst": "/ui/jobs?user=Ana%20Lyst", "555": "/ui/jobs/4711", "901": "/ui/jobs/4711", NAME: "/ui/jobs/4711",
-    "output.4711": "/ui/jobs/4711", "wn7": "/ui/sites/LAB", OPERATION: f"/ui/operations/{OPERATION}",
+    "wn7": "/ui/sites/LAB", OPERATION: f"/ui/operations/{OPERATION}",
 }  # fmt: skip
 
 

@@ -17,7 +17,9 @@ from gateway.wire.description import describe
 from gateway.wire.pilot_job import pilot_job
 from gateway.wire.pilot_requests import AcquireRequest
 from panda_fsm.descriptions import JobDescription
+from panda_fsm.information.models import Queue, Storage
 from panda_fsm.jobs.drafts import JobDraft
+from panda_fsm.sites import Sites
 from tests.wire import described, drafted, file_spec, job_spec, whole_job
 
 with warnings.catch_warnings():
@@ -107,7 +109,7 @@ def test_a_job_that_cannot_be_told_keeps_no_other_from_its_pilot() -> None:
         return [bad, good]
 
     gateway: Any = SimpleNamespace(
-        sites=SimpleNamespace(queues={"Q": SimpleNamespace(status="online", storage="S")}),
+        sites=Sites(queues={"Q": Queue(site="Q", storage="S")}, storages={"S": Storage(site="Q")}),
         claims=SimpleNamespace(acquire=claimed),
         activity=SimpleNamespace(asked=lambda _site: None, answered=lambda _filters, _jobs: None),
         paused=frozenset(),
