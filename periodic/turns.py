@@ -98,8 +98,8 @@ class Turns:
         return min(coming, default=inf) - now
 
     def is_paused(self, turn: Turn) -> bool:
-        """Whether it waits until somebody lets it go on. A run that somebody asked for is done all the same."""
-        return turn.duty.name in self._paused and turn.asked_at is None
+        """Whether it waits until somebody lets it go on. A run that somebody asked for is done in full all the same."""
+        return turn.duty.name in self._paused and turn.asked_at is None and turn.answers is None
 
     def hear(self, standing: Standing) -> None:
         """What operators want now."""

@@ -135,6 +135,17 @@ def test_what_is_paused_waits_but_for_who_asks_and_goes_on_at_once() -> None:
     assert line.does("a").asked_at is None
 
 
+def test_who_asks_for_what_is_paused_gets_all_slices_of_the_run() -> None:
+    line = Line(a=1.0)
+    line.wants("a", a=NOW)
+    line.turns.more(line.take("a"), 0.5)
+    line.wants("a", a=NOW)
+    found = line.does("a")
+    assert (found.slices, found.asked_at) == (2, NOW)
+    line.watch.now = 100.0
+    assert line.due() == [], "it is paused still"
+
+
 def test_who_asks_while_it_runs_gets_a_run_of_his_own() -> None:
     line = Line(a=100.0)
     turn = line.take("a")
