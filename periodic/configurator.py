@@ -5,7 +5,7 @@ One that is away, slow or wrong is in trouble, visibly; the others go on, and wh
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 import structlog
@@ -69,7 +69,9 @@ class Configurator:
             if asked is None or asked.done():
                 self._asked[source.name] = self._pool.submit(self._ask, source, known.get(source.name))
         until = time.monotonic() + self._patience.limit_s + self._patience.silence_s
-        for source in self._sources:
+        wait(self._asked.values(), self._patience.silence_s)
+        # Who drips comes last: nobody waits for him longer than for who says nothing.
+        for source in sorted(self._sources, key=lambda one: not self._asked[one.name].done()):
             self._take(source, self._answer(source.name, until), known.get(source.name))
         return False
 

@@ -65,6 +65,8 @@ def _asked(url: str, stamp: Stamp | None, patience: Patience) -> Said | None:
             return None
         if answer.status_code != httpx.codes.OK:
             raise SourceError(f"it answers {answer.status_code} {answer.reason_phrase}".strip())
+        if "," in answer.headers.get("content-encoding", ""):
+            raise SourceError("it is packed more than once: what a piece becomes has no bounds")
         content = bytearray()
         for piece in answer.iter_bytes():
             content += piece

@@ -24,9 +24,9 @@ class Configuring:
         self._asked = sources
         self._known = Known()
 
-    def run(self, limit_s: float = 60) -> None:
-        """Ask all sources once; an answer may take so long."""
-        patience = Patience(limit_s, silence_s=30, most_bytes=MOST_BYTES)
+    def run(self, limit_s: float = 60, silence_s: float = 30) -> None:
+        """Ask all sources once; an answer may take so long, and nothing may come of it for so long."""
+        patience = Patience(limit_s, silence_s, most_bytes=MOST_BYTES)
         configurator = Configurator(self.sources, self._asked, 20, self.condition, patience)
         try:
             configurator.run()

@@ -62,6 +62,10 @@ def _packed(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
     answer(handler, gzip.compress(b" " * 100_000_000, 1), 200, **{"Content-Encoding": "gzip"})
 
 
+def _packed_twice(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    answer(handler, gzip.compress(gzip.compress(content)), 200, **{"Content-Encoding": "gzip, gzip"})
+
+
 def _less(handler: BaseHTTPRequestHandler, content: bytes) -> None:
     answer(handler, json.dumps(dict(list(json.loads(content).items())[:10])).encode())
 
@@ -72,7 +76,7 @@ def _less(handler: BaseHTTPRequestHandler, content: bytes) -> None:
         (_html, "it is a web page"), (_half, "it is no whole JSON"), (_cut_short, "it cannot be asked"),
         (_error, "it answers 503"), (_empty, "it has no entry that can be used: the 20 that are known stay"),
         (_to_a_file, "it cannot be asked: Request URL"), (_in_circles, "it cannot be asked"),
-        (_dripping, "takes longer than 3 s"), (_packed, "more than 60 MB"),
+        (_dripping, "takes longer than 3 s"), (_packed, "more than 60 MB"), (_packed_twice, "packed more than once"),
         (_less, "it lacks 10 of the 20 entries"),
     ],
 )  # fmt: skip
@@ -91,6 +95,29 @@ def test_a_source_in_trouble_changes_nothing_and_holds_up_nobody(
     del source.faults[Kind.QUEUE]
     configuring.run()
     assert (_trouble(database), configuring.condition.trouble) == (None, None)
+
+
+def test_nobody_waits_for_a_source_that_drips(configuring: Configuring, source: Cric, database: Database) -> None:
+    configuring.run()
+    seen: list[bool] = []
+
+    def drip(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        """Until what the other source says is known, or for half a minute."""
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(300):
+            handler.wfile.write(b" ")
+            if database.value("SELECT count(*) FROM information WHERE name = 'NEW'"):
+                seen.append(True)
+                break
+            time.sleep(0.1)
+        handler.wfile.write(content)
+
+    source.faults[Kind.STORAGE] = drip
+    source.documents[Kind.QUEUE]["NEW"] = cric.queue("NEW", astorages={"pw": ["CRIC_0001_DISK"]})
+    configuring.run(silence_s=1)
+    assert seen == [True]
+    assert database.rows("SELECT trouble FROM information_source") == [(None,), (None,)]
 
 
 def _trouble(database: Database) -> str | None:
