@@ -78,9 +78,11 @@ SET url = excluded.url, etag = excluded.etag, modified = excluded.modified, read
 UPDATE information_source SET allow_removals = %(actor)s WHERE name = %(name)s RETURNING name
 
 -- name: set_status
--- NULL lifts what was set. Answers with the version, or nothing where there is no such queue.
+-- NULL lifts what was set. Answers with the version, or nothing where there is no such queue: then it is counted as no
+-- change either, for the first that is counted puts the database in the place of the sites file.
 WITH counted AS (
-    INSERT INTO information_version AS v (version) VALUES (1)
+    INSERT INTO information_version AS v (version)
+    SELECT 1 WHERE EXISTS (SELECT FROM information WHERE kind = 'queue' AND name = %(name)s AND facts IS NOT NULL)
     ON CONFLICT (is_the_one) DO UPDATE SET version = v.version + 1 RETURNING version
 ), was AS MATERIALIZED (
     SELECT kind, name, source, override, facts ->> 'status' AS status FROM information
@@ -98,4 +100,5 @@ WITH counted AS (
 SELECT version, pg_notify('panda_information', version::text) FROM is_now
 
 -- name: overdue
-SELECT name FROM information WHERE kind = 'queue' AND (override ->> 'until')::timestamptz <= now()
+-- Of queues that are gone it is lifted once they are back.
+SELECT name FROM information WHERE kind = 'queue' AND facts IS NOT NULL AND (override ->> 'until')::timestamptz <= now()

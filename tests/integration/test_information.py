@@ -134,6 +134,21 @@ def test_what_an_operator_sets_stays_until_it_is_lifted(
     assert configuring.known.queues["CRIC_0001"].override is None
 
 
+def test_what_is_set_of_a_queue_that_is_not_there_counts_as_no_change(
+    configuring: Configuring, database: Database
+) -> None:
+    now = datetime.now(UTC)
+    override = Override(status=Status.TEST, by="jane", reason="r", since=now, until=now)
+    assert not configuring.sources.set_status("NONE", override, "jane", "r")
+    assert configuring.known.version == 0, "nothing was imported: the sites file still holds"
+    configuring.run()
+    assert configuring.sources.set_status("CRIC_0002", override, "jane", "r")
+    version = database.value("SELECT version FROM information_version")
+    database.execute("UPDATE information SET facts = NULL WHERE name = 'CRIC_0002'")
+    assert configuring.sources.lift_overdue() == []
+    assert database.value("SELECT version FROM information_version") == version
+
+
 def test_a_sites_file_is_a_source_like_any_other(database_url: str, tmp_path: Path) -> None:
     file = tmp_path / "sites.json"
     content: dict[str, Any] = {
