@@ -4,11 +4,11 @@ Fields that a model does not know are passed over: rows may be written by a newe
 looked at more closely when it is read (`reading.py`).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Megabytes = Annotated[int, Field(ge=0, le=100_000_000)]
 """Up to a hundred terabytes: more is a mistake in the source."""
@@ -16,6 +16,17 @@ Span = Annotated[int, Field(ge=0, le=10 * 365 * 86_400)]
 """Seconds, up to ten years."""
 Cores = Annotated[int, Field(ge=0, le=1_000_000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _in_utc(said: datetime) -> datetime:
+    """As it is shown everywhere, whatever zone a source wrote it in."""
+    try:
+        return said.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it is before the first or after the last year") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Kind(StrEnum):
@@ -46,8 +57,8 @@ class Fact(BaseModel):
 class Downtime(Fact):
     """A time in which nothing works there."""
 
-    begins_at: AwareDatetime
-    ends_at: AwareDatetime
+    begins_at: Moment
+    ends_at: Moment
     reason: str = ""
 
     @model_validator(mode="after")
@@ -66,8 +77,8 @@ class Override(Fact):
     status: Status
     by: str
     reason: str
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
 
     def holds_at(self, now: datetime) -> bool:
         return self.until is None or now < self.until

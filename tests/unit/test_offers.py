@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ AT = datetime(2026, 11, 26, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 PAST, NOW = Downtime(begins_at=AT - HOUR, ends_at=AT), Downtime(begins_at=AT, ends_at=AT + HOUR, reason="new disks")
 LONGER = Downtime(begins_at=AT - HOUR, ends_at=AT + 2 * HOUR)
+ABROAD = Downtime(begins_at=AT, ends_at=(AT + HOUR).astimezone(timezone(2 * HOUR)))
 SET: dict[str, Any] = {"by": "ana", "reason": "I test it", "since": AT - HOUR}
 
 
@@ -44,6 +45,7 @@ def offered(one: Queue, *at_its_site: Downtime) -> tuple[str, str | None]:
         (queue(downtimes=(PAST,)), (PAST,), "online", None),
         (queue(downtimes=(NOW,)), (), "offline", "Q is in downtime until 2026-11-26 15:00 UTC: new disks"),
         (queue(downtimes=(NOW,)), (LONGER,), "offline", "Q is in downtime until 2026-11-26 16:00 UTC"),
+        (queue(downtimes=(ABROAD,)), (), "offline", "Q is in downtime until 2026-11-26 15:00 UTC"),
         (queue(status="test"), (NOW,), "offline", "Q is in downtime until 2026-11-26 15:00 UTC: new disks"),
         (queue(downtimes=(NOW,), override=Override(status=Status.ONLINE, **SET)), (NOW,), "online", None),
         (queue(override=Override(status=Status.OFFLINE, **SET)), (), "offline", "Q is set offline by ana: I test it"),
