@@ -5,6 +5,7 @@ followed at all until somebody says that this is right.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from panda_fsm.information.reading import Key, Read, refuse_references
 from panda_fsm.messages import cut
 
 FEW = 5
-"""So many entries may always go at once."""
+"""So many entries of a kind may always go at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def changes(source: str, read: Read, held: Mapping[Key, Held], bounds: Bounds) -
     gone = sorted(missing - kept.keys())
     found = Changes(
         {key: fact for key, fact in read.facts.items() if key not in held or _differs(source, fact, held[key])},
-        gone, read.rejected | kept, _not_believed(source, len(own), len(missing), bool(read.facts), bounds),
+        gone, read.rejected | kept, _not_believed(source, read, own, missing, bounds),
     )  # fmt: skip
     if found.refused is not None:
         found.put, found.gone = {}, []
@@ -115,15 +116,21 @@ def _still_used(missing: Collection[Key], read: Read, held: Mapping[Key, Held]) 
                     )
 
 
-def _not_believed(source: str, own: int, missing: int, has_any: bool, bounds: Bounds) -> str | None:
+def _not_believed(
+    source: str, read: Read, own: Collection[Key], missing: Collection[Key], bounds: Bounds
+) -> str | None:
+    """Each kind is counted by itself: a file may lack all its queues, and have many storages and links."""
     if bounds.allow_removals:
         return None
-    if not has_any:
-        kept = f": the {own} that are known stay" if own else ""
+    if not read.facts:
+        kept = f": the {len(own)} that are known stay" if own else ""
         return f"it has no entry that can be used{kept}"
-    if missing > FEW and missing * 100 > bounds.percent * own:
-        return (
-            f"it lacks {missing} of the {own} entries that it had, so nothing of it is taken; "
-            f"if that is right: panda-fsm queues import --allow-removals {source}"
-        )
+    had, lacks = Counter(kind for kind, _ in own), Counter(kind for kind, _ in missing)
+    for kind, number in sorted(lacks.items()):
+        is_much = number > FEW and number * 100 > bounds.percent * had[kind]
+        if is_much or (kind is not Kind.FOLDER and not read.names(kind)):
+            return (
+                f"it lacks {number} of the {had[kind]} entries that it had of kind {kind}, so nothing of it is taken; "
+                f"if that is right: panda-fsm queues import --allow-removals {source}"
+            )
     return None

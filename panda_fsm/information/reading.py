@@ -17,6 +17,7 @@ READING = 1
 MOST_ENTRIES = 50_000
 LARGEST_ENTRY = 1 << 20
 _LONGEST_NAME = 200
+_SHOWN_OF_A_WAY = 10
 Key = tuple[Kind, str]
 SECTIONS = {"queues": Kind.QUEUE, "sites": Kind.SITE, "storages": Kind.STORAGE, "network": Kind.NETWORK}
 _FOLDERS = ("transformations", "block_register")
@@ -147,20 +148,33 @@ def refuse_references(read: Read, others: Mapping[Key, Fact]) -> None:
 
 def _wrong_references(read: Read, known: Mapping[Key, Fact]) -> Iterator[tuple[Key, str]]:
     parents = {name: fact.parent for (_, name), fact in known.items() if isinstance(fact, Queue) and fact.parent}
+    endless = _endless(parents)
     for key, fact in read.facts.items():
         if isinstance(fact, Queue):
             missing = [one for one in (fact.storage, *fact.storages) if (Kind.STORAGE, one) not in known]
             if missing:
                 yield key, cut(f"its storage {missing[0]!r} is not known")
-            elif (circle := _circle(key[1], parents)) is not None:
-                yield key, cut(f"it is made after itself: {' -> '.join(circle)}")
+            elif key[1] in endless:
+                yield key, cut(f"it is made after itself: {' -> '.join(_way(key[1], parents))}")
 
 
-def _circle(name: str, parents: Mapping[str, str]) -> list[str] | None:
-    """The way from a queue by its parents back to one of them; None: it comes to an end."""
+def _endless(parents: Mapping[str, str]) -> set[str]:
+    """Queues whose way by their parents has no end. Each is passed once, for a source may make a row of thousands."""
+    ends: dict[str, bool] = {}
+    for name in parents:
+        way: dict[str, None] = {}
+        while name in parents and name not in ends and name not in way:
+            way[name] = None
+            name = parents[name]
+        ends |= dict.fromkeys(way, name not in way and ends.get(name, True))
+    return {name for name, has_an_end in ends.items() if not has_an_end}
+
+
+def _way(name: str, parents: Mapping[str, str]) -> list[str]:
+    """The beginning of a way that has no end, until it comes back."""
     way = [name]
-    while (parent := parents.get(way[-1])) is not None:
-        way.append(parent)
-        if parent in way[:-1]:
-            return way
-    return None
+    while len(way) <= _SHOWN_OF_A_WAY:
+        way.append(parents[way[-1]])
+        if way[-1] in way[:-1]:
+            break
+    return way

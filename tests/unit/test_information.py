@@ -172,6 +172,18 @@ def test_queues_that_are_made_after_themselves_and_storages_that_are_not_are_ref
     assert found.rejected[Kind.QUEUE, "E"] == "its storage 'GONE' is not known"
 
 
+def test_a_row_of_thousands_of_parents_is_passed_once() -> None:
+    count = 20_000
+    said: dict[tuple[Kind, str], Fact] = {
+        (Kind.QUEUE, f"Q{number}"): Queue(site="S", storage="Q_DISK", parent=f"Q{number + 1}")
+        for number in range(count)
+    }
+    found = Read(said | {(Kind.QUEUE, f"Q{count}"): Queue(site="S", storage="Q_DISK", parent="Q1")})
+    refuse_references(found, {DISK: Storage(site="S")})
+    assert len(found.rejected) == count + 1
+    assert found.rejected[Kind.QUEUE, "Q0"].startswith("it is made after itself: Q0 -> Q1 -> Q2")
+
+
 def held(count: int, source: str = "s") -> dict[tuple[Kind, str], Held]:
     site = Site()
     return {(Kind.SITE, f"S{number}"): Held(source, site, digest(site)) for number in range(count)}
@@ -197,6 +209,20 @@ def test_a_source_that_lacks_much_is_not_followed(had: int, has: int, gone: int,
     assert (found.refused or "").startswith(refused or "")
     allowed = changes("s", said, held(had), Bounds(20, ["s"], allow_removals=True))
     assert (len(allowed.gone), allowed.refused) == (had - has, None)
+
+
+@pytest.mark.parametrize(
+    ("queues", "left", "refused"),
+    [(3, 0, "it lacks 3 of the 3 entries that it had of kind queue"), (1, 0, "it lacks 1 of the 1"), (3, 1, None),
+     (20, 10, "it lacks 10 of the 20 entries that it had of kind queue")],
+)  # fmt: skip
+def test_a_source_of_many_kinds_does_not_empty_one(queues: int, left: int, refused: str | None) -> None:
+    queue = Queue(site="S", storage="Q_DISK")
+    known = {(Kind.QUEUE, f"Q{number}"): Held("s", queue, digest(queue)) for number in range(queues)} | held(100)
+    said = Read({key: one.fact for key, one in known.items()} | {DISK: Storage(site="S")})
+    for number in range(left, queues):
+        del said.facts[Kind.QUEUE, f"Q{number}"]
+    assert (changes("s", said, known, Bounds(20, ["s"])).refused or "").startswith(refused or "")
 
 
 def test_what_is_wrong_with_an_entry_takes_it_away_from_nobody() -> None:
