@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = 200
 """So many changes are listed; of all of them it is said how many there are."""
 _MOST_BYTES = 100_000_000
+_LONGEST_NAME = 200
 
 
 def take(
@@ -32,6 +33,10 @@ def take(
     known = {one.name for one in sites.sources(config)}
     if source.name in known:
         raise typer.BadParameter(f"{source.name} is a source that is asked by itself: choose another --source")
+    if allow_removals not in (None, source.name):
+        raise typer.BadParameter(
+            f"--allow-removals {allow_removals!r:.80}: what is imported is of source {source.name}"
+        )
     bounds = Bounds(config.configurator_removals_percent, known, allow_removals == source.name)
     documents = Documents(config.database_url)
     try:
@@ -40,7 +45,7 @@ def take(
         documents.close()
 
 
-def allow(source: str, actor: str, why: str) -> None:
+def allow(source: str, actor: str, why: str, is_json: bool) -> None:
     """The next time it is asked it may take away what it wants. Raises BadParameter for one that was never asked."""
     from panda_fsm.descriptions import AuditRow
     from sql.information_documents import Documents
@@ -52,6 +57,9 @@ def allow(source: str, actor: str, why: str) -> None:
             raise typer.BadParameter(f"no source {source!r:.80} was ever asked")
     finally:
         documents.close()
+    if is_json:
+        terminal.say_json({"source": source, "may_remove": True})
+        return
     terminal.say(f"the next time that source {source} is asked it may take away what it lacks")
 
 
@@ -83,6 +91,16 @@ def tell(found: "Imported", is_trial: bool) -> None:
     terminal.say(f"{said} would change: without --dry-run it does" if is_trial else f"{said} changed")
 
 
+def _named_after(place: str, is_page: bool) -> str:
+    """Its file or its host. Raises BadParameter."""
+    if not is_page:
+        return Path(place).name
+    try:
+        return urlsplit(place).hostname or ""
+    except ValueError as error:
+        raise typer.BadParameter(f"{place!r:.200}: {error}") from None
+
+
 def _read(place: str, kind: str | None, name: str | None) -> tuple["Source", "Read"]:
     from panda_fsm.information.models import Kind
     from panda_fsm.information.reading import SECTIONS, UnreadableSourceError, read_cric, read_file
@@ -92,9 +110,10 @@ def _read(place: str, kind: str | None, name: str | None) -> tuple["Source", "Re
     if kind is not None and kind not in SECTIONS:
         raise typer.BadParameter(f"--kind: {kind!r:.40} is none of: {', '.join(SECTIONS)}")
     of: Kind | None = None if kind is None else SECTIONS[kind]
-    parts = urlsplit(place)
-    is_page = parts.scheme in ("http", "https")
-    source = Source(name or (parts.hostname or "" if is_page else Path(place).name), place, of)
+    is_page = place.lower().startswith(("http://", "https://"))
+    source = Source(name or _named_after(place, is_page), place, of)
+    if not source.name.isprintable() or not 0 < len(source.name) <= _LONGEST_NAME:
+        raise typer.BadParameter("a source's name has 1 to 200 characters that can be shown: choose another --source")
     try:
         if is_page:
             said = fetch(Source(source.name, place, of or Kind.QUEUE), None, Patience())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -75,16 +75,18 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 def history(name: Name, as_json: AsJson = False) -> None:
-    """Show who changed what of a PanDA queue, the newest first."""
-    found = _found(name)
+    """Show who changed what of a PanDA queue, the newest first; also of one that is gone."""
+    found = asking.ask(lambda store: store.dashboards.information.history(name))
+    if not found:
+        _say_unknown(name)
     if as_json:
         from gateway.dashboard import typed
 
-        terminal.say_json(typed.plain(found.history))
+        terminal.say_json(typed.plain(found))
         return
     rows = (
         (change.at, change.actor, field, was, is_now, change.why)
-        for change in found.history
+        for change in found
         for field, was, is_now in change.what
     )
     terminal.show(("when", "who", "what", "was", "is", "why"), rows, f"queue {name}")
@@ -148,7 +150,9 @@ def take(
     if place is None:
         if allow_removals is None:
             raise typer.BadParameter("name a file or a URL to import, or --allow-removals SOURCE")
-        importing.allow(allow_removals, actor, reason)
+        if dry_run or kind is not None or source is not None:
+            raise typer.BadParameter("--dry-run, --kind and --source are of a file or a URL: name it")
+        importing.allow(allow_removals, actor, reason, as_json)
         return
     found = importing.take(place, kind, source, actor, reason, allow_removals, dry_run)
     if as_json:
@@ -197,9 +201,13 @@ def _found(name: str) -> "QueueView":
 
     found = asking.ask(look)
     if found is None:
-        terminal.aside(f"no source has a queue {name!r:.80}: `panda-fsm queues ls` names them")
-        raise typer.Exit(1)
+        _say_unknown(name)
     return found
+
+
+def _say_unknown(name: str) -> NoReturn:
+    terminal.aside(f"no source has a queue {name!r:.80}: `panda-fsm queues ls` names them")
+    raise typer.Exit(1)
 
 
 def _told(one: "QueueFacts") -> Iterator[Sequence[Any]]:

@@ -63,6 +63,7 @@ def test_a_file_is_tried_and_imported_and_exported_as_it_was(run: Run, file: Pat
         ("queue", "ONE"), ("queue", "TWO"), ("storage", "D"),
     ]  # fmt: skip
     assert found["rejected"] == {"queue BAD": "its storage 'NOWHERE' is not known"}
+    assert "is of source lab.json" in run("queues", "import", str(file), "--allow-removals", "other").stderr
     for table in ("information", "information_history", "information_rejected", "audit"):
         assert database.value(f"SELECT count(*) FROM {table}") == 0, "nothing was done"  # noqa: S608
 
@@ -96,6 +97,9 @@ def test_a_status_is_set_and_lifted_and_everybody_sees_who_did_it(run: Run, impo
     history = json.loads(run("queues", "history", "ONE", "--json").stdout)
     assert [(one["actor"], one["why"]) for one in history][:3] == [("bo", "out"), ("bo", "slowly"), ("bo", "fire")]
     assert "override" in run("queues", "history", "ONE").stdout
+    imported.write_text(json.dumps(FILE | {"queues": {"TWO": FILE["queues"]["TWO"]}}))
+    assert run("queues", "import", str(imported)).returncode == 0
+    assert "gone from its source" in run("queues", "history", "ONE").stdout
     assert [row[1:] for row in database.rows(AUDIT) if row[0] == "local:bo"] == [
         ("queue_status_set", "site ONE", "fire"), ("queue_status_set", "site ONE", "slowly"),
         ("queue_status_lifted", "site ONE", "out"),
@@ -116,6 +120,9 @@ def test_a_status_is_set_and_lifted_and_everybody_sees_who_did_it(run: Run, impo
         (("history", "NOWHERE"), "no source has a queue 'NOWHERE'"),
         (("ls", "--status", "broken"), "must be one of online"),
         (("import",), "name a file or a URL"),
+        (("import", "http://[/x"), "Invalid IPv6 URL"),
+        (("import", "/etc/hostname", "--source", "x" * 201), "1 to 200 characters"),
+        (("import", "--allow-removals", "lab.json", "--dry-run"), "are of a file or a URL: name it"),
         (("import", "/nowhere.json"), "No such file"),
         (("import", "/etc/hostname"), "JSON"),
         (("import", "http://127.0.0.1:1/x", "--kind", "queues"), "it cannot be asked"),
