@@ -31,7 +31,7 @@ from command.operations import operations
 from command.settings import settings
 from command.terminal import literal
 from command.top import top
-from panda_fsm.errors import PandaError
+from panda_fsm.errors import PandaError, SettingsError
 
 app = typer.Typer(help="A PanDA server as a state machine over RabbitMQ and PostgreSQL.", no_args_is_help=True)
 app.add_typer(jobs.app, name="jobs")
@@ -62,11 +62,21 @@ app.command()(look.task)
 def main() -> None:
     """Run the command; an error that a person can mend is one sentence, not a traceback."""
     try:
+        _read_arguments()
         app()
     except PandaError as error:
         sys.exit(_told(error))
     except BrokenPipeError:  # who read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _read_arguments() -> None:
+    """What is no text can be stored nowhere, and found nowhere. Raises SettingsError."""
+    for typed in sys.argv[1:]:
+        try:
+            typed.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"what was typed is no UTF-8: {os.fsencode(typed)!r:.200}") from None
 
 
 def _told(error: PandaError) -> int:

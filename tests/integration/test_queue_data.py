@@ -116,6 +116,7 @@ def test_a_status_is_set_and_lifted_and_everybody_sees_who_did_it(run: Run, impo
         (("set", "status", "ONE", "test", "--reason", " "), "must have 1 to 500 characters"),
         (("set", "status", "ONE", "test", "--reason", "x", "--until", "2020-01-01"), "is over already"),
         (("set", "status", "ONE", "test", "--reason", "x", "--until", "soon"), "must be a time"),
+        (("show", "NO\udcffWHERE"), "what was typed is no UTF-8: b'NO\\xffWHERE'"),
         (("show", "NOWHERE"), "no source has a queue 'NOWHERE'"),
         (("history", "NOWHERE"), "no source has a queue 'NOWHERE'"),
         (("ls", "--status", "broken"), "must be one of online"),
