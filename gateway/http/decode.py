@@ -8,7 +8,7 @@ import orjson
 
 from gateway.http.mending import flattened, mended
 from gateway.http.refusal import TooLargeError, UndecodableError
-from gateway.http.structure import check
+from gateway.http.structure import check, check_flattening
 from panda_fsm.specs.values import Repeated
 
 MAX_FIELDS = 20_000
@@ -86,6 +86,7 @@ def decode_json(text: bytes | str, depth_kept: int | None = None) -> Any:
     except (TooLargeError, UndecodableError):
         if depth_kept is None:
             raise
+        check_flattening(text, depth_kept)
         text = flattened(text, depth_kept)
         check(text)
     return _parsed(text)
