@@ -13,7 +13,7 @@ from pika.exceptions import ChannelClosedByClient
 
 from broker.declare import Declaration
 from broker.frames import QuickConnection
-from broker.reasons import reason_of
+from broker.reasons import NotDeclaredError, reason_of
 from panda_fsm.bindings import Further
 from panda_fsm.figures import CONNECTED
 from panda_fsm.trouble import Backoff, Condition
@@ -106,7 +106,7 @@ class BrokerThread:
             CONNECTED.add((self.name,))
         self.ready.set()
 
-    def reconnect(self, reason: str) -> None:
+    def reconnect(self, reason: BaseException | str) -> None:
         """Start over with a new connection, in the connection's thread."""
         self._reason = self._reason or reason
         self._close()
@@ -158,7 +158,7 @@ class BrokerThread:
             self._connection.channel(on_open_callback=self._channel_opened)
 
     def _not_declared(self, error: BaseException) -> None:
-        self.reconnect(f"the topology cannot be declared: {reason_of(error)}")
+        self.reconnect(NotDeclaredError(f"the topology cannot be declared: {reason_of(error)}"))
 
     def _channel_opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)

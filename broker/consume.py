@@ -8,15 +8,13 @@ from typing import Any
 
 import structlog
 from pika.channel import Channel
-from pika.exceptions import ConnectionClosedByBroker
 from pika.spec import Basic, BasicProperties
 
 from broker.buffer import Batch, Buffer
 from broker.connection import BrokerThread
 from broker.deliveries import delivery
-from broker.leaderless import Streak, revive
+from broker.leaderless import Streak, is_internal, revive
 from broker.pace import Pace
-from broker.reasons import INTERNAL_ERROR
 from broker.watchdog import Watchdog
 from panda_fsm.bindings import Further
 from panda_fsm.errors import SystemicError, TransientError
@@ -234,14 +232,12 @@ class BatchConsumer(BrokerThread):
         with self._filled:
             self._buffer.clear()
             self._filled.notify_all()
-        if _is_internal(reason):
+        if is_internal(reason):
             self.condition.note(self.name, f"queue {self._queue} cannot be consumed: it may have no leader")
 
     def before_reconnect(self, reason: BaseException | str) -> None:
         """A queue without a leader is made anew, once that is no passing trouble."""
-        if not _is_internal(reason):
-            self._leaderless.reset()
-        elif self._leaderless.failed():
+        if self._leaderless.lost(reason):
             revive(self.parameters, self._queue, self.further)
 
     def _cancelled(self, _frame: Any) -> None:
@@ -254,7 +250,3 @@ class BatchConsumer(BrokerThread):
             now = self._idle_since = time.monotonic()
             if self._buffer.add(one, now):
                 self._filled.notify()
-
-
-def _is_internal(reason: BaseException | str) -> bool:
-    return isinstance(reason, ConnectionClosedByBroker) and reason.reply_code == INTERNAL_ERROR

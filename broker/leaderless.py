@@ -7,13 +7,13 @@ it is lost with it; the daemon says the pending message of each job again.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pika
 import structlog
 from pika.exceptions import AMQPError, ConnectionClosedByBroker
 
-from broker.reasons import INTERNAL_ERROR, reason_of
+from broker.reasons import INTERNAL_ERROR, NotDeclaredError, reason_of
 from broker.topology import Queue, queues
 from panda_fsm import delays
 from panda_fsm.bindings import Further
@@ -28,16 +28,34 @@ _IN_A_ROW = 4
 _DELAYED = frozenset(delays.exchange(seconds) for seconds in delays.SECONDS)
 
 
+def is_internal(reason: BaseException | str) -> bool:
+    """Whether the broker ended the connection as it does when a queue without a leader is consumed."""
+    return isinstance(reason, ConnectionClosedByBroker) and reason.reply_code == INTERNAL_ERROR
+
+
 class Streak:
     """Failures in a row: enough of them, over long enough, are no passing trouble."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._failures = 0
         self._since = 0.0
 
+    def lost(self, reason: BaseException | str) -> bool:
+        """Note why a consumer's connection ended; True when something must be done.
+
+        Where many queues lost their leaders, declaring fails for all while one of them is made anew: that says nothing
+        about ours. Any other reason, the broker's being away above all, begins the wait for a leader anew.
+        """
+        if is_internal(reason):
+            return self.failed()
+        if not isinstance(reason, NotDeclaredError):
+            self.reset()
+        return False
+
     def failed(self) -> bool:
         """Note one more; True when something must be done, and then they are counted anew."""
-        now = time.monotonic()
+        now = self._clock()
         if self._failures == 0:
             self._since = now
         self._failures += 1

@@ -11,6 +11,10 @@ _BLAMING = frozenset({311, 313, 403, 404, 405, 406, 501, 502, 503, 504, 505, 506
 """Codes with which the broker answers what we sent; others (320: an operator, a shutdown) answer nothing."""
 
 
+class NotDeclaredError(Exception):
+    """Something of the topology cannot be declared: somebody else is at it, say."""
+
+
 def reason_of(error: BaseException | str) -> str:
     """The true reason, without pika's wrappings."""
     if isinstance(error, str):

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from broker.consume import BatchConsumer
 from broker.publish import BrokerPublisher
+from broker.reasons import NotDeclaredError
 from lab.services import Services
+from panda_fsm.bindings import Binding, Further
 from panda_fsm.errors import SystemicError, TransientError
 from panda_fsm.handler import Delivery
 from panda_fsm.trouble import ALONE_AFTER, KILLER_AFTER
@@ -86,6 +89,28 @@ def test_a_queue_without_a_leader_is_made_anew(services: Services, broker_url: s
         wait_until(lambda: consuming.condition.trouble is None, "all is well")
         put(broker_url, "watcher", b"again")
         wait_until(lambda: b"again" in consuming.bodies, "it hears")
+
+
+class Told(BatchConsumer):
+    """It notes why its connections ended."""
+
+    def __init__(self, broker_url: str, further: Further) -> None:
+        super().__init__(broker_url, "watcher", 1, lambda _batch: None, further=further)
+        self.reasons: list[BaseException | str] = []
+
+    def before_reconnect(self, reason: BaseException | str) -> None:
+        self.reasons.append(reason)
+
+
+def test_that_something_else_cannot_be_declared_is_told_apart(broker_url: str) -> None:
+    """It says nothing about the leader of the queue that is consumed."""
+    consumer = Told(broker_url, frozenset({Binding("watcher", "nowhere", "key")}))
+    consumer.start()
+    try:
+        wait_until(lambda: consumer.reasons, "it cannot declare")
+    finally:
+        consumer.stop()
+    assert isinstance(consumer.reasons[0], NotDeclaredError)
 
 
 def redeliver(broker_url: str, messages: int, times: int) -> None:
