@@ -71,8 +71,8 @@ def test_a_list_of_too_many_reports_is_not_read_report_by_report(handed: Handed,
 
 
 def test_many_reports_of_which_one_is_too_rich_are_all_read(handed: Handed) -> None:
-    plain = {f"list{number}": [number] for number in range(40)}
-    rich = plain | {"metaData": [[]] * 300_000}
+    plain: dict[str, list[object]] = {f"list{number}": [number] for number in range(40)}
+    rich: dict[str, list[object]] = {**plain, "metaData": [[]] * 300_000}
     body = json.dumps({"job_list": [rich, *[plain] * 999]}).encode()
     reports = BulkUpdateRequest.model_validate(decode_plain(body)).job_list
     assert len(reports) == 1000

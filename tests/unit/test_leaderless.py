@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from pika.exceptions import ConnectionClosedByBroker
 
@@ -12,7 +14,7 @@ INTERNAL = ConnectionClosedByBroker(INTERNAL_ERROR, "INTERNAL_ERROR")
 OTHERS = NotDeclaredError("the topology cannot be declared")
 AWAY = ConnectionClosedByBroker(320, "CONNECTION_FORCED")
 
-LOSSES: dict[str, tuple[list[BaseException | str], bool]] = {
+LOSSES: dict[str, tuple[Sequence[BaseException | str], bool]] = {
     "four in a row": ([INTERNAL] * 4, True),
     "three in a row": ([INTERNAL] * 3, False),
     "another queue is made anew meanwhile": ([INTERNAL, OTHERS, INTERNAL, OTHERS, OTHERS, INTERNAL, INTERNAL], True),
