@@ -1,5 +1,7 @@
 """Signing in and out with a browser, where the identity provider believes what people say of themselves."""
 
+from urllib.parse import urlsplit
+
 from starlette.responses import RedirectResponse, Response
 
 from gateway.access import sessions
@@ -10,7 +12,7 @@ from gateway.dashboard.table import frame
 from gateway.dashboard.visitor import visitor
 from gateway.http.refusal import NotFoundError
 from gateway.http.route import Call
-from gateway.wire.forms import SignIn, SignOut
+from gateway.wire.forms import Form, SignIn, SignOut
 
 SESSION = f"{sessions.PAGES}/session"
 
@@ -21,10 +23,21 @@ async def ask(gateway: Gateway, call: Call, _ask: None) -> Response:
     session = known or sessions.claimed("", "", "")
     seal = await gateway.seals.seal_of(session)
     around = await frame(None, gateway, await visitor(gateway, call))
-    answer = a_page(200, "session.html", around, visitor=around.visitor, seal=seal, roles=LADDER)
+    answer = a_page(200, "session.html", around, visitor=around.visitor, seal=seal, roles=LADDER, back=_back(call))
     if not known:
         sessions.begin(answer, session)
     return answer
+
+
+def _back(call: Call) -> str:
+    """The page of ours whose link led here: who signs in to act goes on there."""
+    try:
+        came = urlsplit(call.request.headers.get("referer", ""))
+        if not came.path.startswith(SESSION):
+            return Form(back=f"{came.path}?{came.query}" if came.query else came.path).back
+    except ValueError:
+        pass
+    return Form().back
 
 
 async def sign_in(gateway: Gateway, _call: Call, ask: SignIn) -> Response:

@@ -172,6 +172,15 @@ def test_a_form_of_another_session_does_nothing(person: Person, database: Databa
     assert kept(database) == []
 
 
+def test_who_signs_in_to_act_goes_on_where_they_were(person: Person) -> None:
+    ana = person("ana", "viewer")
+    ours, home = "/ui/jobs?state=failed", "/ui/"
+    for came, back in ((f"http://panda.example{ours}", ours), ("http://panda.example/ui/session", home),
+                       ("http://evil.example/else", home), ("http://[", home)):  # fmt: skip
+        page = ana.http.get("/ui/session", headers={"Referer": came}).text
+        assert f'name="back" value="{back}"' in page
+
+
 @pytest.mark.usefixtures("jobs")
 def test_dashboards_that_only_show_do_nothing(processes: Processes, database: Database) -> None:
     processes.start("gateway", PANDA_FSM_DASHBOARD_READ_ONLY="true")
