@@ -1,10 +1,12 @@
 """What a PanDA queue offers to jobs just now: by its status, its downtimes and the size of its slots (ADR 0053)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 from panda_fsm.claims import Filters
+from panda_fsm.information.models import Downtime
 from panda_fsm.sites import Queue, SitesNow, Status
 
 _SCORE, _MCORE = "score", "mcore"
@@ -60,22 +62,24 @@ class Offer:
 
 
 def offer(sites: SitesNow, name: str, at: datetime) -> Offer | None:
-    """Of this queue; None: there is none of that name."""
-    queue, status = sites.queues.get(name), sites.status_at(name, at)
-    if queue is None or status is None:
-        return None
-    return Offer(status, Slot.of(queue), _why_shut(sites, name, queue, at) if status == Status.OFFLINE else None)
+    """Of the queue of that name; None: there is none."""
+    queue = sites.queues.get(name)
+    return None if queue is None else offer_of(name, queue, sites.downtimes_of(queue), at)
 
 
-def _why_shut(sites: SitesNow, name: str, queue: Queue, at: datetime) -> str:
+def offer_of(name: str, queue: Queue, downtimes: Collection[Downtime], at: datetime) -> Offer:
+    """Of a queue that is at hand; `downtimes` are its own and its site's."""
+    status = queue.status_at(at, downtimes)
+    return Offer(status, Slot.of(queue), _why_shut(name, queue, downtimes, at) if status == Status.OFFLINE else None)
+
+
+def _why_shut(name: str, queue: Queue, downtimes: Collection[Downtime], at: datetime) -> str:
     override = queue.override
     if override is not None and override.holds_at(at):
         until = f" until {_moment(override.until)}" if override.until else ""
         return f"{name} is set offline{until} by {override.by}: {override.reason}"
     if queue.status == Status.OFFLINE:
         return f"{name} is offline"
-    site = sites.sites.get(queue.site)
-    downtimes = (*queue.downtimes, *(site.downtimes if site is not None else ()))
     last = max((one for one in downtimes if one.holds_at(at)), key=lambda one: one.ends_at)
     return f"{name} is in downtime until {_moment(last.ends_at)}" + (f": {last.reason}" if last.reason else "")
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from panda_fsm.errors import TransientError
-from panda_fsm.information.models import Fact, Kind, Link, Network, Queue, Site, Status, Storage
+from panda_fsm.information.models import Downtime, Fact, Kind, Network, Queue, Site, Status, Storage
 
 __all__ = ["Known", "Queue", "Site", "Sites", "SitesNow", "Status", "Storage"]
-_NO_LINKS: Mapping[str, Link] = MappingProxyType({})
 
 
 class SitesNow(Protocol):
@@ -35,6 +33,9 @@ class SitesNow(Protocol):
     def block_register(self) -> str | None: ...
     def status_at(self, name: str, now: datetime) -> Status | None:
         """What counts for a queue then; None: there is no such queue."""
+
+    def downtimes_of(self, queue: Queue) -> tuple[Downtime, ...]:
+        """Its own, and those of its site."""
 
 
 class Sites(BaseModel):
@@ -62,20 +63,14 @@ class Sites(BaseModel):
         )  # fmt: skip
 
     def status_at(self, name: str, now: datetime) -> Status | None:
-        """What counts for a queue now, a downtime of its site too; None: there is no such queue."""
+        """What counts for a queue then; None: there is no such queue."""
         queue = self.queues.get(name)
-        if queue is None:
-            return None
-        status, site = queue.status_at(now), self.sites.get(queue.site)
-        is_set = queue.override is not None and queue.override.holds_at(now)
-        if site is None or is_set or not any(downtime.holds_at(now) for downtime in site.downtimes):
-            return status
-        return Status.OFFLINE
+        return None if queue is None else queue.status_at(now, self.downtimes_of(queue))
 
-    def links(self, source: str) -> Mapping[str, Link]:
-        """The links from a site, by destination."""
-        found = self.network.get(source)
-        return found.links if found is not None else _NO_LINKS
+    def downtimes_of(self, queue: Queue) -> tuple[Downtime, ...]:
+        """Its own, and those of its site."""
+        site = self.sites.get(queue.site)
+        return queue.downtimes if site is None else (*queue.downtimes, *site.downtimes)
 
 
 class Known:
@@ -146,3 +141,6 @@ class Known:
 
     def status_at(self, name: str, now: datetime) -> Status | None:
         return self.now.status_at(name, now)
+
+    def downtimes_of(self, queue: Queue) -> tuple[Downtime, ...]:
+        return self.now.downtimes_of(queue)

@@ -26,7 +26,7 @@ from panda_fsm.descriptions import JobDescription
 from panda_fsm.errors import TransientError, complaint
 from panda_fsm.figures import ACQUIRES
 from panda_fsm.messages import PilotReport, new_message_id
-from panda_fsm.offers import offer
+from panda_fsm.offers import offer_of
 
 log = structlog.get_logger()
 
@@ -54,9 +54,10 @@ async def _acquire(
     gateway: Gateway, identity: Identity, ask: AcquireRequest, wanted: int
 ) -> tuple[list[dict[str, Any]], str]:
     """The jobs as pilots read them; where the queue is shut, why, as the end of a sentence."""
-    queue, offered = gateway.sites.queues.get(ask.site_name), offer(gateway.sites, ask.site_name, datetime.now(UTC))
-    if queue is None or offered is None:
+    queue = gateway.sites.queues.get(ask.site_name)
+    if queue is None:
         raise RefusalError(f"unknown queue {ask.site_name!r:.80}")
+    offered = offer_of(ask.site_name, queue, gateway.sites.downtimes_of(queue), datetime.now(UTC))
     gateway.activity.asked(ask.site_name)
     why_shut = f"{ask.site_name} is paused" if ask.site_name in gateway.paused else offered.shut
     if why_shut is not None:

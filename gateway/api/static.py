@@ -29,15 +29,15 @@ async def queue_description(gateway: Gateway, call: Call, _ask: None) -> Respons
     queue = sites.queues.get(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
     if queue is None:
         raise NotFoundError(f"no queue description {name!r:.80}")
-    return Document.of(_described(sites, name.removesuffix(_SUFFIX), queue, now)).answer(call.request)
+    return Document.of(_described(sites, queue, now)).answer(call.request)
 
 
 def _all_described(sites: SitesNow, now: datetime) -> dict[str, Any]:
-    return {name: _described(sites, name, queue, now) for name, queue in sites.queues.items()}
+    return {name: _described(sites, queue, now) for name, queue in sites.queues.items()}
 
 
-def _described(sites: SitesNow, name: str, queue: Queue, now: datetime) -> dict[str, Any]:
-    return {**queue.queuedata, "status": sites.status_at(name, now) or queue.status}
+def _described(sites: SitesNow, queue: Queue, now: datetime) -> dict[str, Any]:
+    return {**queue.queuedata, "status": queue.status_at(now, sites.downtimes_of(queue))}
 
 
 async def storage_endpoints(gateway: Gateway, call: Call, _ask: None) -> Response:

@@ -67,8 +67,7 @@ async def _paused(board: Board) -> dict[str, Pause]:
 
 
 def _known(board: Board, counts: SiteCounts, paused: Collection[str]) -> SiteCounts:
-    queue = board.sites.queues.get(counts.name)
-    counts.status = None if queue is None else board.sites.status_at(counts.name, datetime.now(UTC))
+    counts.status = board.sites.status_at(counts.name, datetime.now(UTC))
     counts.is_paused = counts.name in paused
     return counts
 

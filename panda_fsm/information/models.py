@@ -4,6 +4,7 @@ Fields that a model does not know are passed over: rows may be written by a newe
 looked at more closely when it is read (`reading.py`).
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
@@ -149,13 +150,12 @@ class Queue(Fact):
                 raise ValueError(f"the least {what} is {least}, more than the most, {most}")
         return self
 
-    def status_at(self, now: datetime) -> Status:
-        """What counts now: what an operator set, else that it is in a downtime, else what its source says."""
+    def status_at(self, now: datetime, downtimes: Iterable[Downtime]) -> Status:
+        """What counts now: what an operator set, else that it is in one of the `downtimes`, else what its source
+        says."""
         if self.override is not None and self.override.holds_at(now):
             return self.override.status
-        if any(downtime.holds_at(now) for downtime in self.downtimes):
-            return Status.OFFLINE
-        return self.status
+        return Status.OFFLINE if any(downtime.holds_at(now) for downtime in downtimes) else self.status
 
 
 class Folder(Fact):

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from panda_fsm.information.models import Downtime, Override, Queue
-from panda_fsm.offers import offer
-from panda_fsm.sites import Sites, SitesNow
+from panda_fsm.offers import offer_of
+from panda_fsm.sites import SitesNow
 from panda_fsm.views import words
 from panda_fsm.views.cursors import Cursors, Key
 
@@ -159,13 +159,11 @@ def queue_facts(
     name: str, source: str, queue: Queue, changed_at: datetime | None, sites: SitesNow, at: datetime
 ) -> QueueFacts:
     """Of a row; downtimes of its site count, as far as `sites` knows them."""
-    now = offer(Sites.model_construct(queues={name: queue}, sites=dict(sites.sites)), name, at)
-    status, shut = (now.status, now.shut) if now is not None else (queue.status, None)
+    downtimes = sites.downtimes_of(queue)
+    now = offer_of(name, queue, downtimes, at)
     override = queue.override if queue.override is not None and queue.override.holds_at(at) else None
-    site = sites.sites.get(queue.site)
-    downtimes = (*queue.downtimes, *(site.downtimes if site is not None else ()))
     return QueueFacts(
-        name, status.value, shut or "", queue.status.value, override is not None, queue.site, queue.storage,
+        name, now.status.value, now.shut or "", queue.status.value, override is not None, queue.site, queue.storage,
         queue.storages or (queue.storage,), queue.capability, queue.cores, queue.max_memory_mb, queue.max_work_dir_mb,
         queue.max_time_s, source, changed_at, tuple(map(_down, sorted(downtimes, key=lambda one: one.begins_at))),
         None if override is None else _set(override),

@@ -138,10 +138,10 @@ def test_storages_sites_and_links_are_read_too() -> None:
     site = read_cric(Kind.SITE, json.dumps([{"name": "S", "country": "Norway", "state": "ACTIVE"}]).encode())
     assert site.facts == {(Kind.SITE, "S"): Site(country="Norway")}
     for document in ([{"src": "A", "dst": "B", "closeness": 4}, 7], {"A:B": {"closeness": {"latest": 4}}, "odd": 1}):
-        links = Sites.of(read_cric(Kind.NETWORK, json.dumps(document).encode()).facts).links("A")
+        links = Sites.of(read_cric(Kind.NETWORK, json.dumps(document).encode()).facts).network["A"].links
         assert {name: link.closeness for name, link in links.items()} == {"B": 4}
     measured = read(Kind.NETWORK, **{"A:B": {"mbps": {"one": {"1d": 3.5, "1w": 8}}}})
-    assert Sites.of(measured.facts).links("A")["B"].mbps == 8
+    assert Sites.of(measured.facts).network["A"].links["B"].mbps == 8
 
 
 def test_a_sites_file_is_looked_at_more_closely() -> None:
