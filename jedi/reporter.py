@@ -13,6 +13,7 @@ from jedi.held_queues import HeldQueues
 from jedi.ports import Statuses, StatusQueues, Window
 from jedi.status import body
 from panda_fsm.effects import Outgoing
+from panda_fsm.errors import told
 from panda_fsm.messages import cut
 from panda_fsm.ports import Published, Publisher
 from panda_fsm.status_queues import queue_of_task
@@ -81,7 +82,7 @@ class Reporter:
         except Exception as error:
             foreseen = kind_of(error) is not Kind.UNEXPECTED
             log.warning("waiting", source=NAME, error=str(error), exc_info=not foreseen)
-            self._condition.note(NAME, cut(f"{type(error).__name__}: {error}"))
+            self._condition.note(NAME, cut(told(error)))
             return self._backoff.next_s()
         self._condition.note(NAME, None)
         return pause_s
@@ -186,7 +187,7 @@ class Reporter:
             return _message(one, orjson.dumps(body(one)), self._shards)
         except Exception as error:
             log.error("no_body", seq=one.seq, exc_info=True)
-            self._unmade[one.msg_id] = f"no body can be made of it: {type(error).__name__}: {error}"
+            self._unmade[one.msg_id] = f"no body can be made of it: {told(error)}"
             return _message(one, orjson.dumps(body(replace(one, job=None, glance=None, body=None))), self._shards)
 
 

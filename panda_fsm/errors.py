@@ -83,5 +83,8 @@ def complaint(error: ValidationError) -> str:
 
 
 def told(error: BaseException) -> str:
-    """An error that nobody foresaw, in a line."""
-    return f"{type(error).__name__}: {error}"
+    """An error that nobody foresaw, in a line; of one that cannot even be told, what it is."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from panda_fsm.errors import PandaError, TransientError
+from panda_fsm.errors import PandaError, TransientError, told
 from panda_fsm.information.changes import Bounds
 from panda_fsm.information.reading import Read
 from panda_fsm.information.sources import Remembered, Source, Stamp, Taken
@@ -94,7 +94,7 @@ class Configurator:
             return error
         except Exception as error:  # of a stranger's document: it is in trouble, and holds up nobody
             log.exception("source_failed", source=source.name)
-            return PandaError(cut(f"{type(error).__name__}: {error}"))
+            return PandaError(cut(told(error)))
 
     def _take(self, source: Source, answer: Answer, before: Remembered | None) -> None:
         if isinstance(answer, tuple):
@@ -107,7 +107,7 @@ class Configurator:
                 raise
             except Exception as error:  # what only the database finds wrong with it
                 log.exception("source_failed", source=source.name)
-                trouble: str | None = cut(f"{type(error).__name__}: {error}", 500)
+                trouble: str | None = cut(told(error), 500)
                 self._store.note(source, trouble, before)
             else:
                 trouble = taken.refused

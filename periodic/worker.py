@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from panda_fsm.errors import told
 from panda_fsm.figures import SYSTEM, TALLY
 from panda_fsm.messages import cut
 from panda_fsm.trouble import Condition, Kind, kind_of
@@ -122,7 +123,7 @@ class Worker:
                 began = time.monotonic()
                 word = Word.ELSEWHERE if not is_ours else Word.MORE if duty.run() else Word.DONE
         except Exception as failure:
-            word, error, kind = Word.FAILED, _said(failure), kind_of(failure)
+            word, error, kind = Word.FAILED, cut(told(failure)), kind_of(failure)
             log.warning("duty_failed", duty=duty.name, error=error, exc_info=kind is Kind.UNEXPECTED)
         seconds = time.monotonic() - began
         memory = None if duty.memory is None else duty.memory.now
@@ -134,15 +135,8 @@ class Worker:
             sys.exit(0)
 
 
-def _said(error: Exception) -> str:
-    try:
-        return cut(f"{type(error).__name__}: {error}")
-    except Exception:  # it cannot even be told
-        return type(error).__name__
-
-
 def _rest(duty: Duty) -> None:
     try:
         duty.rest()
     except Exception as error:
-        log.warning("duty_failed", duty=duty.name, error=_said(error))
+        log.warning("duty_failed", duty=duty.name, error=cut(told(error)))

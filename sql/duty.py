@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from panda_fsm.errors import HeldError, TransientError
+from panda_fsm.errors import HeldError, TransientError, told
 from panda_fsm.messages import cut
 from sql.connections import translated
 from sql.queries import load
@@ -139,7 +139,7 @@ def _bisect(
         others = _look(connection, job_ids, held) if held is not None and isinstance(meant, HeldError) else set()
         if isinstance(meant, TransientError) and not others:
             raise
-        reason = cut(f"{type(error).__name__}: {error}")
+        reason = cut(told(error))
     if others:
         undone.held += others
         _bisect(connection, [job_id for job_id in job_ids if job_id not in others], work, held, undone)

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from panda_fsm.auditing import about_jobs
 from panda_fsm.effects import Outgoing
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import TransientError, told
 from panda_fsm.jobs.acts import ACTS
 from panda_fsm.jobs.judgement import JobRow
 from panda_fsm.jobs.states import State
@@ -64,7 +64,7 @@ class Operations:
             raise
 
     def _fail(self, operation: Operation, error: Exception) -> None:
-        trouble = cut(f"{type(error).__name__}: {error}")
+        trouble = cut(told(error))
         with self._session.slice() as connection:
             connection.execute(_Q["fail"], {"operation_id": operation.operation_id, "trouble": trouble})
 

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from panda_fsm.blocks.states import BlockKind
-from panda_fsm.errors import TransientError
+from panda_fsm.errors import TransientError, told
 from panda_fsm.jobs.job import Job
 from panda_fsm.jobs.names import NameRule
 from panda_fsm.messages import cut
@@ -290,10 +290,7 @@ def _storable(plan: Plan) -> Plan:
 
 
 def _told(error: BaseException) -> str:
-    try:
-        return _clean(f"{type(error).__name__}: {error}")
-    except Exception:
-        return type(error).__name__
+    return _clean(told(error))
 
 
 def _clean(text: str) -> str:
