@@ -1,7 +1,5 @@
 """Shows that this process lives, what it does and what keeps it from that: a line in the log, a row in the database."""
 
-import contextlib
-import os
 import threading
 from pathlib import Path
 
@@ -14,27 +12,10 @@ from panda_fsm.progress import Progress
 from panda_fsm.sites import Known
 from panda_fsm.trouble import Condition
 from panda_fsm.views.signs import SIGN_S
+from periodic.wake import Wake
 from sql.presence import Presence
 
 log = structlog.get_logger()
-
-
-class Wake:
-    """A word to a thread that may be waiting for another one at the same time, by a file that can be read then."""
-
-    def __init__(self) -> None:
-        self.file, self._to = os.pipe()
-        os.set_blocking(self.file, False)
-        os.set_blocking(self._to, False)
-
-    def set(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # it has heard it more than often enough
-            os.write(self._to, b".")
-
-    def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self.file, 1024):
-                pass
 
 
 class Shown:

@@ -1,10 +1,8 @@
 """The books of the daemon: what was run goes into the database, what operators want comes from there; by a thread."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -14,12 +12,15 @@ from panda_fsm.duty_runs import FAST_S, InHand, Outcome, Page, Run, Standing, Su
 from panda_fsm.errors import PandaError
 from panda_fsm.trouble import Condition
 from periodic.schedule import Duty
+from periodic.wake import Wake
 
 log = structlog.get_logger()
 
 _PERIOD_S = 10.0
 _LOOK_S = 5.0
 """Who wants something says so at once; a word that was lost is found after so long."""
+_AGAIN_S = 1.0
+"""While the database is away."""
 _MOST_RUNS = 1000
 _LONG_S = 2.0
 """What goes on for less is not worth telling."""
@@ -73,7 +74,7 @@ class Keeper:
         self._failing: set[str] = set()
         self._ending = False
         self._is_urgent = False
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake = Wake()
         self._thread = threading.Thread(target=self._live, name="books", daemon=True)
 
     def start(self) -> None:
@@ -82,7 +83,7 @@ class Keeper:
     def end(self) -> None:
         """Write down what is left."""
         self._ending = True
-        self._wake()
+        self._wake.set()
         self._thread.join(_PERIOD_S)
 
     def write(self, run: Run) -> None:
@@ -94,7 +95,7 @@ class Keeper:
                 self._runs = [*self._runs, run][-_MOST_RUNS:]
         if run.asked_at is not None or run.outcome in (Outcome.OVER, Outcome.DIED):
             self._is_urgent = True
-            self._wake()
+            self._wake.set()
 
     def _has_a_row(self, run: Run) -> bool:
         """Of what is done each second, only the first failure in a while."""
@@ -105,10 +106,6 @@ class Keeper:
         if run.outcome is Outcome.FAILED:
             self._failing.add(run.name)
         return run.outcome is not Outcome.DONE
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._wake_write, b"!")
 
     def _live(self) -> None:
         has_begun, written_at = False, 0.0
@@ -123,12 +120,15 @@ class Keeper:
                     written_at = time.monotonic()
                 self._look()
                 self._condition.note(_PART, None)
+                pause_s = _LOOK_S
             except Exception as error:  # the duties go on
                 log.warning("not_written", error=str(error), exc_info=not isinstance(error, PandaError))
                 self._condition.note(_PART, f"what the daemon runs cannot be written down: {error}")
+                pause_s = _AGAIN_S
             if is_last:
                 break
-            self._wait()
+            self._books.wait(pause_s, self._wake.file)
+            self._wake.clear()
         self._books.close()
 
     def _write(self) -> None:
@@ -155,11 +155,3 @@ class Keeper:
         if standing != self.standing:
             self.standing = standing
             self._changed()
-
-    def _wait(self) -> None:
-        try:
-            self._books.wait(_LOOK_S, self._wake_read)
-        except Exception:
-            time.sleep(1.0)
-        with suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)

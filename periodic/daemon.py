@@ -1,7 +1,5 @@
 """The PanDA daemon's master: it keeps time and gives each slice that is due to a worker; it does none itself."""
 
-import contextlib
-import os
 import selectors
 import time
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from periodic.books import Books, Keeper
 from periodic.crew import Crew, Hand, Start
 from periodic.schedule import Duty
 from periodic.turns import Turn, Turns
+from periodic.wake import Wake
 from periodic.worker import Report, Word
 
 log = structlog.get_logger()
@@ -40,9 +39,9 @@ class Daemon:
         self._crew = Crew(start, n_proc, self._selector)
         self._condition = condition
         self._ending = False
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._keeper = Keeper(books, duties, condition, self._wake, self._next_seconds)
+        self._wake = Wake()
+        self._selector.register(self._wake.file, selectors.EVENT_READ)
+        self._keeper = Keeper(books, duties, condition, self._wake.set, self._next_seconds)
         self._begin_by = time.monotonic() + _LEARN_S
         for turn in self._turns.by_name.values():
             DUTY_PERIOD.set(turn.period_s, (turn.duty.name,))
@@ -61,11 +60,7 @@ class Daemon:
     def end(self) -> None:
         """Called from a signal handler."""
         self._ending = True
-        self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"!")
+        self._wake.set()
 
     def _learn_s(self) -> float:
         """Seconds for which what is paused is not known and nothing begins."""
@@ -97,8 +92,7 @@ class Daemon:
         for ready, _ in self._selector.select(None if seconds == inf else max(0.0, seconds)):
             hand: Hand | None = ready.data
             if hand is None:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake_read, 4096)
+                self._wake.clear()
                 continue
             try:
                 report = self._crew.hear(hand)

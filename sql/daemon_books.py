@@ -1,22 +1,21 @@
 """The books of the daemon in the database: what was run and what goes on, and what operators want of it."""
 
 import os
-import select
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from panda_fsm.duty_runs import InHand, Outcome, Page, Run, Standing, Told
+from sql.listening import Listening
+from sql.living import lives
 from sql.queries import load
 from sql.rows import as_json
 from sql.session import Session
 
 _Q = load("daemon")
+_CHANNEL = "panda_daemon"
 _TIMEOUT_S = 10.0
 
 
@@ -27,8 +26,7 @@ class DaemonBooks:
         """`host`: the machine whose daemon it is."""
         self._session = Session(database_url, "daemon.books", _TIMEOUT_S)
         self._host = {"host": host or socket.gethostname()}
-        self._listening: object = None
-        self._is_noticed = False
+        self._listening = Listening(_CHANNEL)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -44,7 +42,7 @@ class DaemonBooks:
         died = [
             Run(name, pid, since, now, 0.0, 1, Outcome.DIED, "its daemon was killed")
             for name, pid, since in running
-            if not _lives(pid)
+            if pid == os.getpid() or not lives(pid)
         ]
         if died:
             self.write(Page(died, died, {}, (), {}))
@@ -64,33 +62,16 @@ class DaemonBooks:
     def standing(self) -> Standing:
         """What operators want; from now on it is heard of when they want something else."""
         with self._session.use() as connection:
-            if self._listening is not connection:
-                connection.add_notify_handler(self._notice)
-                connection.execute(_Q["listen"])
-                self._listening = connection
-            self._is_noticed = False
+            self._listening.on(connection)
             found = connection.execute(_Q["standing"], self._host).fetchall()
         paused = frozenset(name for name, is_paused, _ in found if is_paused)
         return Standing(paused, {name: asked_at for name, _, asked_at in found if asked_at is not None})
 
     def wait(self, seconds: float, wake: int) -> None:
         """Until somebody wants something else, `wake` can be read, or for so long."""
-        with self._session.use() as connection:
-            if self._is_noticed:  # while something else was asked
-                return
-            select.select([connection.fileno(), wake], [], [], seconds)
-            connection.pgconn.consume_input()
-            while connection.pgconn.notifies() is not None:
-                pass
-
-    def _notice(self, _notify: psycopg.Notify) -> None:
-        self._is_noticed = True
+        self._listening.wait(wake, seconds)
 
 
 def _json(rows: Iterable[Run | InHand]) -> str:
     found: list[dict[str, Any]] = [asdict(row) for row in rows]
     return as_json(found)
-
-
-def _lives(pid: int) -> bool:
-    return Path("/proc", str(pid)).exists() and pid != os.getpid()

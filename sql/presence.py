@@ -1,12 +1,9 @@
 """The row of a process in the table of those that run: who looks sees that it lives and what keeps it from working."""
 
-import contextlib
 import os
-import select
 import socket
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
@@ -14,6 +11,8 @@ import psycopg
 from panda_fsm.progress import Done, Snapshot
 from panda_fsm.sites import Known
 from sql import information
+from sql.listening import Listening
+from sql.living import lives
 from sql.queries import load
 from sql.session import Session
 
@@ -46,8 +45,7 @@ class Presence:
             "started_at": self._started_at, "queue": queue or None, "program": program, "metrics": metrics
         }  # fmt: skip
         self._added = Done()
-        self._listening: psycopg.Connection | None = None
-        self._is_told = False
+        self._listening = Listening(information.CHANNEL)
 
     def show(self, trouble: str | None, work: Snapshot) -> Heard:
         """The process lives; `trouble` is what keeps it from working, `work` what it does. Rows of the long gone are
@@ -55,7 +53,7 @@ class Presence:
         stands = asdict(work) | asdict(work.done) | {"trouble": trouble}
         del stands["done"]
         with self._session.use() as connection:
-            self._listen(connection)
+            self._listening.on(connection)
             found = connection.execute(_Q["show"], self._place | self._known | stands).fetchone()
             self._add(connection, work.done)
             connection.execute(_Q["forget_gone"])
@@ -70,33 +68,7 @@ class Presence:
 
     def wait(self, wake: int, seconds: float) -> None:
         """Until the file `wake` can be read, somebody says that information has changed, or the time is over."""
-        if self._is_told:
-            self._is_told = False
-            return
-        poll = select.poll()
-        poll.register(wake, select.POLLIN)
-        connection = self._listening
-        if connection is None or connection.closed:
-            poll.poll(seconds * 1000)
-            return
-        poll.register(connection.fileno(), select.POLLIN)
-        if any(file != wake for file, _ in poll.poll(seconds * 1000)):
-            # What is wrong with the connection is met where it is used next.
-            with contextlib.suppress(psycopg.Error):
-                connection.pgconn.consume_input()
-                while connection.pgconn.notifies():
-                    pass
-
-    def _listen(self, connection: psycopg.Connection) -> None:
-        """What was told before this is read now."""
-        self._is_told = False
-        if connection is not self._listening:
-            connection.add_notify_handler(self._tell)
-            connection.execute(f"LISTEN {information.CHANNEL}")
-            self._listening = connection
-
-    def _tell(self, _notify: psycopg.Notify) -> None:
-        self._is_told = True
+        self._listening.wait(wake, seconds)
 
     def _add(self, connection: psycopg.Connection, done: Done) -> None:
         """What was done since the last time counts for the queue, whatever becomes of this process."""
@@ -109,7 +81,7 @@ class Presence:
     def _take_the_place_of_the_dead(self, connection: psycopg.Connection) -> None:
         """Who was killed on this machine is replaced by us: nobody need miss it for an hour."""
         others = [pid for (pid,) in connection.execute(_Q["others_here"], self._place)]
-        dead = [pid for pid in others if not _lives(pid)]
+        dead = [pid for pid in others if not lives(pid)]
         connection.execute(_Q["forget"], self._place | {"pids": dead})
 
     def end(self, work: Snapshot) -> None:
@@ -128,11 +100,3 @@ def metrics_addresses(database_url: str) -> list[tuple[str, str, str]]:
             return list(connection.execute(_Q["metrics_addresses"]))
     finally:
         session.close()
-
-
-def _lives(pid: int) -> bool:
-    """False also for a zombie, whose parent has not asked yet how it ended: it has no command line any more."""
-    try:
-        return Path("/proc", str(pid), "cmdline").read_bytes() != b""
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -90,14 +90,6 @@ class Daemons:
         )
 
 
-def is_alive(pid: int) -> bool:
-    """True while it runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def kill(pids: Sequence[int]) -> None:
     """At once, wherever they are."""
     for pid in pids:

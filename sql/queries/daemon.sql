@@ -1,8 +1,5 @@
 -- The books of the PanDA daemon: written by its masters, read by operators.
 
--- name: listen
-LISTEN panda_daemon
-
 -- name: tell
 -- What no daemon has had for a week is no duty any more.
 WITH d AS MATERIALIZED (

@@ -14,8 +14,9 @@ import pytest
 
 from panda_fsm.errors import DutyError
 from sql.daemon_wishes import DaemonWishes
-from tests.daemons import Daemons, duty, is_alive, kill
+from tests.daemons import Daemons, duty, kill
 from tests.driver import Database
+from tests.living import is_alive
 from tests.polling import wait_until
 from tests.typed import Run
 

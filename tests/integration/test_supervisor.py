@@ -18,6 +18,7 @@ from lab.daemon import Daemon
 from lab.system import System
 from sql.migrate import latest, migrate, migrations
 from tests.driver import Database
+from tests.living import is_alive
 from tests.polling import wait_until
 from tests.processes import Processes
 
@@ -47,14 +48,6 @@ def started(processes: Processes, service: str | None = None) -> list[int]:
     """The pids that the supervisor has started so far."""
     found = lines(processes, "all", "started")
     return [int(str(line["pid"])) for line in found if service in (None, line["process"])]
-
-
-def is_alive(pid: int) -> bool:
-    """True while it runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def all_started(processes: Processes) -> None:
