@@ -1,19 +1,16 @@
 """Queues, sites and storages as documents: what a person imports, in one transaction with its audit, and exports."""
 
 from contextlib import nullcontext
-from dataclasses import asdict
 from typing import Any
-
-import psycopg
 
 from panda_fsm.descriptions import AuditRow
 from panda_fsm.information.changes import Bounds
 from panda_fsm.information.imports import Change, Imported, audited, document
 from panda_fsm.information.reading import Read
 from panda_fsm.information.sources import Source, Stamp
+from sql.audit_rows import WRITE_DOWN, columns
 from sql.information_sources import Sources
 from sql.queries import load
-from sql.rows import as_json
 from sql.session import Session
 
 _Q = load("information_documents")
@@ -48,7 +45,7 @@ class Documents:
             changes = tuple(Change(*one) for one in connection.execute(_Q["changes"], since))
             rejected = {f"{kind} {name}": reason for kind, name, reason in connection.execute(_Q["rejected"], since)}
             found = Imported(source.name, not is_trial and taken.refused is None, changes, rejected, taken.refused)
-            _write_down(connection, audited(source.name, source.shown_place, actor, found, why))
+            connection.execute(WRITE_DOWN, columns(audited(source.name, source.shown_place, actor, found, why)))
         return found
 
     def allow_removals(self, source: str, audit: AuditRow) -> bool:
@@ -56,14 +53,10 @@ class Documents:
         with self._session.transaction() as connection:
             is_known = Sources(lambda: nullcontext(connection)).allow_removals(source, str(audit.detail["name"]))
             if is_known:
-                _write_down(connection, audit)
+                connection.execute(WRITE_DOWN, columns(audit))
         return is_known
 
     def all(self) -> dict[str, Any]:
         """All that is known, as a sites file."""
         with self._session.use() as connection:
             return document(connection.execute(_Q["all"]).fetchall())
-
-
-def _write_down(connection: psycopg.Connection, audit: AuditRow) -> None:
-    connection.execute(_Q["audit"], {**asdict(audit), "detail": as_json(audit.detail)})

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from panda_fsm.information.changes import Bounds, Changes, Held, changes, difference, digest
-from panda_fsm.information.models import MODELS, READ_BY_PILOTS, Fact, Kind, Override
+from panda_fsm.information.models import MODELS, READ_BY_PILOTS, Fact, Kind
 from panda_fsm.information.reading import READING, Key, Read
 from panda_fsm.information.sources import CONFIGURATOR, Remembered, Source, Stamp, Taken
 from sql.queries import load
@@ -60,13 +60,6 @@ class Sources:
         """The source may take away whatever it wants, once; False: it was never asked."""
         with self._begin() as connection:
             return bool(connection.execute(_Q["allow_removals"], {"name": name, "actor": actor}).fetchone())
-
-    def set_status(self, queue: str, override: Override | None, actor: str, why: str) -> bool:
-        """Above what its source says, or (None) as it says again; False: there is no such queue."""
-        with self._begin() as connection:
-            said = None if override is None else override.model_dump_json()
-            asked = {"name": queue, "override": said, "actor": actor, "why": why}
-            return connection.execute(_Q["set_status"], asked).fetchone() is not None
 
     def lift_overdue(self) -> list[str]:
         """What operators set for a time that is over is lifted; the queues."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -16,6 +15,7 @@ from panda_fsm.jobs.states import State
 from panda_fsm.messages import cut
 from panda_fsm.views.operations import Operation, why_not
 from sql import rows
+from sql.audit_rows import WRITE_DOWN, columns
 from sql.duty import DutySession, WorkerSession
 from sql.job_conditions import conditioned, parameters
 from sql.outbox import hand_over
@@ -103,4 +103,4 @@ def _ask(connection: psycopg.Connection, operation: Operation, jobs: Sequence[Jo
     hand_over(connection, outgoing)
     detail = act.detail(order) | {"operation": operation.operation_id}
     audit = about_jobs(order.actor_key, order.actor, act.audited_as, [job.job_id for job in jobs], detail)
-    connection.execute(_Q["audit"], {**asdict(audit), "detail": Jsonb(audit.detail)})
+    connection.execute(WRITE_DOWN, columns(audit))

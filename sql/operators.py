@@ -7,6 +7,7 @@ from panda_fsm.descriptions import AuditRow
 from panda_fsm.information.models import Override
 from panda_fsm.views.operations import Operation
 from sql import rows
+from sql.audit_rows import WRITE_DOWN, columns
 from sql.pool import Pool
 from sql.queries import load
 
@@ -45,8 +46,7 @@ class OperatorStore:
             asked = {"name": queue, "override": said, "actor": who, "why": why}
             found = await (await connection.execute(_SET_STATUS, asked)).fetchone()
             if found is not None:
-                written = {**asdict(audit), "detail": rows.as_json(audit.detail)}
-                await connection.execute(_Q["audit"], written)
+                await connection.execute(WRITE_DOWN, columns(audit))
         return found is not None
 
     async def cancel(self, operation_id: str, actor: str, name: str, reason: str) -> bool:

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from panda_fsm.descriptions import AuditRow, CacheFile, Worker
 from sql import rows
+from sql.audit_rows import WRITE_DOWN, columns
 from sql.pool import Pool
 from sql.queries import load
 
@@ -30,8 +31,7 @@ class CacheName:
         """The name is this file's from now on."""
         await self._connection.execute(_Q["add_cache_file"], asdict(file))
         if audit is not None:
-            detail = rows.as_json(audit.detail)
-            await self._connection.execute(_Q["audit_cache_file"], asdict(audit) | {"detail": detail})
+            await self._connection.execute(WRITE_DOWN, columns(audit))
 
     async def renew(self) -> None:
         """What has the name is wanted again."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from panda_fsm.information.models import Override
+from panda_fsm.information.overriding import audited
 from panda_fsm.information.sources import Source
 from panda_fsm.sites import Known
 from panda_fsm.trouble import Condition
@@ -9,6 +13,8 @@ from periodic.configurator import Configurator
 from periodic.fetching import Patience
 from sql import information
 from sql.information_sources import Sources
+from sql.operators import OperatorStore
+from sql.pool import Pool
 from sql.session import Session
 
 MOST_BYTES = 60_000_000
@@ -21,6 +27,7 @@ class Configuring:
         self._session = Session(database_url, "test.information", 30)
         self.sources = Sources(self._session.transaction)
         self.condition = Condition()
+        self._url = database_url
         self._asked = sources
         self._known = Known()
 
@@ -32,6 +39,20 @@ class Configuring:
             configurator.run()
         finally:
             configurator.close()
+
+    def set_status(self, queue: str, override: Override | None, actor: str, why: str) -> bool:
+        """As operators do; False: no source has the queue."""
+
+        async def asked() -> bool:
+            pool = Pool(self._url, "test.operators", 1, 30)
+            await pool.open()
+            try:
+                audit = audited(queue, override, f"s:{actor}", actor, why)
+                return await OperatorStore(pool).set_status(queue, override, audit)
+            finally:
+                await pool.close()
+
+        return asyncio.run(asked())
 
     @property
     def known(self) -> Known:

@@ -13,6 +13,3 @@ SELECT kind, name, reason FROM information_rejected WHERE source = %(source)s OR
 
 -- name: all
 SELECT kind, name, facts, pilots FROM information WHERE facts IS NOT NULL ORDER BY kind, name
-
--- name: audit
-INSERT INTO audit (actor, action, object, detail) VALUES (%(actor)s, %(action)s, %(object)s, %(detail)s)

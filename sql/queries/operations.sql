@@ -91,6 +91,3 @@ WHERE operation_id = %(operation_id)s
 -- name: fail
 UPDATE operation SET status = 'failed', trouble = %(trouble)s, finished_at = now(), worked_at = now()
 WHERE operation_id = %(operation_id)s AND status = 'running'
-
--- name: audit
-INSERT INTO audit (actor, action, object, detail) VALUES (%(actor)s, %(action)s, %(object)s, %(detail)s)

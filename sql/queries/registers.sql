@@ -31,9 +31,6 @@ VALUES (%(name)s, %(owner)s, %(size)s, %(checksum)s, %(digest)s)
 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, size = excluded.size, checksum = excluded.checksum,
     digest = excluded.digest, created_at = now(), uploaded_at = now()
 
--- name: audit_cache_file
-INSERT INTO audit (actor, action, object, detail) VALUES (%(actor)s, %(action)s, %(object)s, %(detail)s)
-
 -- name: renew_cache_file
 UPDATE cache_file SET created_at = now() WHERE name = %(name)s
 

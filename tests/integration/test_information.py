@@ -118,15 +118,15 @@ def test_what_an_operator_sets_stays_until_it_is_lifted(
     configuring.run()
     now = datetime.now(UTC)
     override = Override(status=Status.TEST, by="jane", reason="a new kernel", since=now)
-    assert configuring.sources.set_status("CRIC_0001", override, "jane", "a new kernel")
-    assert not configuring.sources.set_status("NONE", override, "jane", "a new kernel")
+    assert configuring.set_status("CRIC_0001", override, "jane", "a new kernel")
+    assert not configuring.set_status("NONE", override, "jane", "a new kernel")
     source.documents[Kind.QUEUE]["CRIC_0001"]["status"] = "offline"
     configuring.run()
     assert configuring.known.status_at("CRIC_0001", now) == "test"
-    assert configuring.sources.set_status("CRIC_0001", None, "joe", "done")
+    assert configuring.set_status("CRIC_0001", None, "joe", "done")
     assert configuring.known.status_at("CRIC_0001", now) == "offline"
     over = override.model_copy(update={"until": now})
-    assert configuring.sources.set_status("CRIC_0001", over, "jane", "for a moment")
+    assert configuring.set_status("CRIC_0001", over, "jane", "for a moment")
     configuring.run()
     said = database.rows("SELECT actor, why FROM information_history WHERE name = 'CRIC_0001' ORDER BY history_id")
     assert [actor for actor, _ in said] == ["configurator", "jane", "configurator", "joe", "jane", "configurator"]
@@ -139,10 +139,10 @@ def test_what_is_set_of_a_queue_that_is_not_there_counts_as_no_change(
 ) -> None:
     now = datetime.now(UTC)
     override = Override(status=Status.TEST, by="jane", reason="r", since=now, until=now)
-    assert not configuring.sources.set_status("NONE", override, "jane", "r")
+    assert not configuring.set_status("NONE", override, "jane", "r")
     assert configuring.known.version == 0, "nothing was imported: the sites file still holds"
     configuring.run()
-    assert configuring.sources.set_status("CRIC_0002", override, "jane", "r")
+    assert configuring.set_status("CRIC_0002", override, "jane", "r")
     version = database.value("SELECT version FROM information_version")
     database.execute("UPDATE information SET facts = NULL WHERE name = 'CRIC_0002'")
     assert configuring.sources.lift_overdue() == []
@@ -192,7 +192,7 @@ def test_a_process_hears_of_a_change_at_once_and_without_the_word_at_its_next_si
         database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test.presence'"
         )
-        configuring.sources.set_status("CRIC_0002", _set(), "jane", "r")
+        configuring.set_status("CRIC_0002", _set(), "jane", "r")
         wait_until(lambda: shown.known.queues["CRIC_0002"].override is not None, "it listens again")
     finally:
         shown.end()
