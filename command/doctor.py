@@ -73,12 +73,16 @@ def examine() -> Iterator[Finding]:
 
 def _sites(config: Settings) -> Iterator[str]:
     if config.sites_file is None:
-        yield "PANDA_FSM_SITES_FILE is not set: no job is taken, for there are no queues"
+        if config.cric_queues_url is None:
+            yield (
+                "neither PANDA_FSM_SITES_FILE nor PANDA_FSM_CRIC_QUEUES_URL is set: no job is taken unless queues were"
+                " imported by hand"
+            )
         return
     read = sites.read(config.sites_file)
     yield from sites.complaints(read)
     known = Sites.of(read.facts)
-    if not known.queues and not read.rejected:
+    if not known.queues and not read.rejected and config.cric_queues_url is None:
         yield f"{config.sites_file} names no queues: no job is taken"
     for name, storage in known.storages.items():
         if storage.path is not None and not Path(storage.path).is_dir():

@@ -1,6 +1,7 @@
 """`panda-fsm queues import`: a file or a page is read, compared with what is known, and taken over, or only said."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 200
 """So many changes are listed; of all of them it is said how many there are."""
-_MOST_BYTES = 100_000_000
 _LONGEST_NAME = 200
 
 
@@ -91,40 +91,29 @@ def tell(found: "Imported", is_trial: bool) -> None:
     terminal.say(f"{said} would change: without --dry-run it does" if is_trial else f"{said} changed")
 
 
-def _named_after(place: str, is_page: bool) -> str:
+def _named_after(source: "Source") -> str:
     """Its file or its host. Raises BadParameter."""
-    if not is_page:
-        return Path(place).name
+    if not source.is_page:
+        return Path(source.place).name
     try:
-        return urlsplit(place).hostname or ""
+        return urlsplit(source.place).hostname or ""
     except ValueError as error:
-        raise typer.BadParameter(f"{place!r:.200}: {error}") from None
+        raise typer.BadParameter(f"{source.shown_place!r:.200}: {error}") from None
 
 
 def _read(place: str, kind: str | None, name: str | None) -> tuple["Source", "Read"]:
-    from panda_fsm.information.models import Kind
-    from panda_fsm.information.reading import SECTIONS, UnreadableSourceError, read_cric, read_file
+    from panda_fsm.information.reading import SECTIONS, UnreadableSourceError
     from panda_fsm.information.sources import Source
     from periodic.fetching import Patience, SourceError, fetch
 
     if kind is not None and kind not in SECTIONS:
         raise typer.BadParameter(f"--kind: {kind!r:.40} is none of: {', '.join(SECTIONS)}")
-    of: Kind | None = None if kind is None else SECTIONS[kind]
-    is_page = place.lower().startswith(("http://", "https://"))
-    source = Source(name or _named_after(place, is_page), place, of)
+    source = Source(name or "", place, None if kind is None else SECTIONS[kind])
+    source = replace(source, name=source.name or _named_after(source))
     if not source.name.isprintable() or not 0 < len(source.name) <= _LONGEST_NAME:
         raise typer.BadParameter("a source's name has 1 to 200 characters that can be shown: choose another --source")
     try:
-        if is_page:
-            said = fetch(Source(source.name, place, of or Kind.QUEUE), None, Patience())
-            content = b"" if said is None else said.content
-        else:
-            with Path(place).open("rb") as file:
-                content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise typer.BadParameter(f"{place}: it has more than {_MOST_BYTES // 1_000_000} MB")
-        return source, read_file(content) if of is None else read_cric(of, content)
+        said = fetch(source, None, Patience())
+        return source, source.read(b"" if said is None else said.content)
     except (UnreadableSourceError, SourceError) as error:
         raise typer.BadParameter(f"{source.shown_place}: {error}") from None
-    except OSError as error:
-        raise typer.BadParameter(f"{place}: {error.strerror or error}") from None

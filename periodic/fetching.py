@@ -34,9 +34,9 @@ class Patience:
 def fetch(source: Source, stamp: Stamp | None, patience: Patience) -> Said | None:
     """What it says; None: what it said when it gave the stamp. Raises SourceError."""
     try:
-        if source.kind is None:
-            return _looked_at(Path(source.place), stamp, patience)
-        return _asked(source.place, stamp, patience)
+        if source.is_page:
+            return _asked(source.place, stamp, patience)
+        return _looked_at(Path(source.place), stamp, patience)
     except httpx.TimeoutException:
         raise SourceError(f"no answer within {patience.silence_s:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:

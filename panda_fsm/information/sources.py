@@ -21,9 +21,14 @@ class Source:
     kind: Kind | None = None
 
     @property
+    def is_page(self) -> bool:
+        """It is asked over HTTP; else its file is read."""
+        return self.place.lower().startswith(("http://", "https://"))
+
+    @property
     def shown_place(self) -> str:
         """Without what only those may know who ask there."""
-        return self.place if self.kind is None else _CREDENTIALS.sub("", self.place)
+        return _CREDENTIALS.sub("", self.place) if self.is_page else self.place
 
     def read(self, content: bytes) -> Read:
         """What it says. Raises UnreadableSourceError."""

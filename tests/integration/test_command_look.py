@@ -82,6 +82,9 @@ def test_the_doctor_says_what_is_wrong_and_what_it_cannot_see(run: Run, database
     assert "job_history has no partition of" in said["partitions"]
     assert "queue watcher is missing" in said["topology"]
     assert [verdict for verdict, _ in found["database"] + found["clock"]] == ["ok", "ok"]
+    for cric_url, verdict in ((None, "wrong"), ("http://127.0.0.1:1/all.json", "ok")):
+        of_cric = {} if cric_url is None else {"PANDA_FSM_CRIC_QUEUES_URL": cric_url}
+        assert [how for how, _ in doctor(run, **of_cric)[1]["sites file"]] == [verdict]
     _, away = doctor(run, PANDA_FSM_DATABASE_URL="postgresql://panda:x@127.0.0.1:1/panda")
     assert {away[what][0][0] for what in ("database", "clock", "partitions", "services")} == {"unknown"}
     code, unset = doctor(run, PANDA_FSM_BATCH_SIZE="many")

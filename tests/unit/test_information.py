@@ -296,4 +296,7 @@ def test_who_holds_what_is_known_follows_it(tmp_path: Path) -> None:
 
 
 def test_what_only_those_may_know_who_ask_is_not_shown() -> None:
-    assert Source("s", "https://jane:secret@cric/all.json?x=@", Kind.QUEUE).shown_place == "https://cric/all.json?x=@"
+    for kind in (Kind.QUEUE, None):  # a sites file may have an address, too
+        source = Source("s", "https://jane:secret@cric/all.json?x=@", kind)
+        assert source.shown_place == "https://cric/all.json?x=@"
+    assert Source("s", "/lab/a://b@c.json").shown_place == "/lab/a://b@c.json"
