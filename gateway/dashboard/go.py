@@ -24,7 +24,7 @@ class GoFilters(Filters):
     """What is looked for."""
 
     q: Text | None = Field(
-        None, description="an id or a name: of a job, a task, a message, a dead letter, a file, a block..."
+        None, description="an id or a name: of a job, a task, a message, a dead letter, a block, a user..."
     )
 
 
